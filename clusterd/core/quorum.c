@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "clusterd/core/quorum.h"
+
+#include <string.h>
+
+uint16_t quorum_members(const struct cl_table *table)
+{
+	uint16_t set = 0;
+
+	for (uint8_t i = 0; i < CL_MAX_NODES; i++) {
+		if (table->member[i].nodeid)
+			set = (uint16_t)(set | cl_bit(i));
+	}
+	return set;
+}
+
+uint16_t quorum_voters(const struct cl_table *table)
+{
+	uint16_t set = 0;
+
+	for (uint8_t i = 0; i < CL_MAX_NODES; i++) {
+		if (table->member[i].nodeid && table->member[i].vote)
+			set = (uint16_t)(set | cl_bit(i));
+	}
+	return set;
+}
+
+struct quorum_answer quorum_evaluate(const struct cl_table *table, uint16_t present)
+{
+	uint16_t voters = quorum_voters(table);
+	struct quorum_answer a = {
+		.votes_total = (uint8_t)__builtin_popcount(voters),
+		.votes_present = (uint8_t)__builtin_popcount(voters & present),
+		.missing = (uint16_t)(voters & ~present),
+	};
+
+	a.votes_needed = (uint8_t)(a.votes_total / 2 + 1);
+	if (!a.votes_total)
+		a.reason = QUORUM_NO_VOTES;
+	else if (a.votes_present >= a.votes_needed)
+		a.reason = QUORUM_MAJORITY;
+	else if (a.votes_present * 2 == a.votes_total)
+		a.reason = QUORUM_TIE;
+	else
+		a.reason = QUORUM_MINORITY;
+	a.is_quorate = a.reason == QUORUM_MAJORITY;
+	return a;
+}
+
+bool quorum_is_majority(const struct cl_table *table, uint16_t present)
+{
+	return quorum_evaluate(table, present).is_quorate;
+}
+
+uint8_t quorum_find_nodeid(const struct cl_table *table, uint32_t nodeid)
+{
+	for (uint8_t i = 0; i < CL_MAX_NODES; i++) {
+		if (nodeid && table->member[i].nodeid == nodeid)
+			return i;
+	}
+	return CL_NODE_NONE;
+}
+
+uint8_t quorum_find_name(const struct cl_table *table, const char *name)
+{
+	for (uint8_t i = 0; i < CL_MAX_NODES; i++) {
+		if (table->member[i].nodeid && !strcmp(table->member[i].name, name))
+			return i;
+	}
+	return CL_NODE_NONE;
+}
+
+bool quorum_change_allowed(const struct cl_table *from, const struct cl_table *to)
+{
+	uint16_t changed = (uint16_t)(quorum_voters(from) ^ quorum_voters(to));
+
+	return __builtin_popcount(changed) <= 1 && quorum_voters(from) && quorum_voters(to);
+}
+
+uint16_t quorum_may_lose(const struct cl_table *table, uint16_t present)
+{
+	uint16_t set = 0;
+
+	for (uint8_t i = 0; i < CL_MAX_NODES; i++) {
+		uint16_t bit = cl_bit(i);
+
+		if ((present & bit) && quorum_is_majority(table, (uint16_t)(present & ~bit)))
+			set = (uint16_t)(set | bit);
+	}
+	return set;
+}
+
+const char *quorum_reason_name(enum quorum_reason reason)
+{
+	static const char *const name[QUORUM_REASON_MAX] = {
+		[QUORUM_MAJORITY] = "majority",
+		[QUORUM_NO_VOTES] = "no-votes",
+		[QUORUM_MINORITY] = "minority",
+		[QUORUM_TIE] = "tie",
+	};
+
+	return reason < QUORUM_REASON_MAX ? name[reason] : "?";
+}

@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Replication core: from the views of the ordered multicast and from what each node has on disk it
+ * decides who is in, whether we are quorate, which history is the true one, and when an entry of
+ * the log is committed. It does no I/O: it gets events and gives actions (repl_step()).
+ *
+ * How a view goes:
+ *   exchange  everyone multicasts its STATE: what it durably holds. The view is complete when the
+ *             last STATE (or a CLOSE, for a process that does not run) has been delivered; the
+ *             nonce of that message names the view.
+ *   sync      the highest history wins (epoch of its last entry, then length). Whoever holds less
+ *             pulls it whole and installs it in one step; each then durably promises the view's
+ *             epoch number and says SYNCED.
+ *   epoch     when a majority of votes is SYNCED, the lowest of them becomes the *sequencer* and
+ *             multicasts the entry EPOCH. Only it gives entries their index from then on.
+ *   open      when a majority of votes has PERSISTED the entry EPOCH, it and all before it are
+ *             committed; now requests are taken, committed when a majority has persisted them,
+ *             and only then applied.
+ *
+ * Invariants
+ *   - an epoch number is used by one sequencer once: a majority has durably promised it before
+ *     (doc/adr/0002), so (epoch, index) names one content everywhere;
+ *   - what a majority persisted in the sequencer's epoch is in every later winning history (C3);
+ *   - sending a STATE means having left the view: it never says less than what we acknowledge;
+ *   - messages of another view count for nothing.
+ *
+ * Sources: van Renesse et al., "Extended virtual synchrony" as corosync's CPG implements it
+ * (cpg_overview(3)); Ongaro 2014 for the commit rule; doc/adr/0001 and 0002 for what differs.
+ */
+#ifndef CLUSTERD_CORE_REPL_H
+#define CLUSTERD_CORE_REPL_H
+
+#include "clusterd/core/lease.h"
+#include "clusterd/core/msg.h"
+#include "clusterd/core/quorum.h"
+#include "clusterd/core/types.h"
+
+/* Processes looked at in one CPG group; beyond, the lowest nodeids are taken on every node. */
+#define REPL_MAX_PEERS	 32
+#define REPL_MAX_ACTIONS 12
+
+enum repl_phase {
+	REPL_DOWN,	   /* not in the group (corosync gone, or not started) */
+	REPL_EXCHANGE,	   /* collecting states, or left the view to begin a new one */
+	REPL_UNCONFIGURED, /* no cluster here and none that asks for us */
+	REPL_REFUSED,	   /* in the ring but not admitted: see `refusal` */
+	REPL_INQUORATE,	   /* admitted, no majority */
+	REPL_PULLING,	   /* quorate; fetching the winning history */
+	REPL_SYNCING,	   /* holds the winning history; epoch not committed */
+	REPL_OPEN,	   /* epoch committed and held in full: may propose, apply, act */
+	REPL_PHASE_MAX,
+};
+
+enum repl_refusal {
+	REPL_ADMITTED,
+	REPL_REFUSED_SILENT,	    /* its process sends nothing (stopped, hung disk) */
+	REPL_REFUSED_INCOMPATIBLE,  /* no common protocol version */
+	REPL_REFUSED_OTHER_CLUSTER, /* its database belongs to another cluster */
+	REPL_REFUSED_NOT_MEMBER,    /* not in the member table */
+	REPL_REFUSED_FULL,	    /* not in the member table, which has no free slot */
+	REPL_REFUSED_NAME,	    /* the table has that nodeid or name for another node */
+	REPL_REFUSED_AMBIGUOUS,	    /* blank node, and more than one cluster claims it */
+	REPL_REFUSAL_MAX,
+};
+
+struct repl_config {
+	uint64_t exchange_timeout_ms; /* a process that has not sent its STATE by then is silent */
+	uint64_t silence_ms;	      /* a member without a beat for so long is silent */
+	uint64_t beat_ms;	      /* interval of beats: L / 5 */
+	uint64_t lease_ms;	      /* L */
+};
+
+struct repl_identity {
+	uint32_t nodeid;
+	uint32_t pid;
+	struct cl_name name;
+	struct cl_uuid boot;
+	uint64_t incarnation;
+	uint64_t instance; /* random at each start of the process */
+};
+
+/* What the disk says at start. */
+struct repl_history {
+	bool is_blank; /* belongs to no cluster yet, everything else is zero then */
+	struct cl_uuid cluster;
+	struct cl_pos last;
+	uint64_t promised;
+	struct cl_table table; /* in force at `last` */
+};
+
+struct repl_peer {
+	uint32_t nodeid;
+	uint32_t pid;
+	bool has_state;
+	uint8_t slot; /* in the table of the view, or CL_NODE_NONE */
+	enum repl_refusal refusal;
+	struct cl_msg_state state;
+};
+
+/*
+ * Mutants: planted bugs that the simulator must find. They exist only in objects compiled with
+ * CLUSTERD_MUTANTS, which nothing but the simulator links.
+ */
+enum repl_mutant {
+	REPL_MUTANT_NONE,
+	REPL_MUTANT_ACT_BEFORE_COMMIT,	 /* commit when sequenced */
+	REPL_MUTANT_OLD_RING_ACK,	 /* count a PERSISTED of another view */
+	REPL_MUTANT_COMPARE_PROMISED,	 /* compare histories by started (promised) epoch */
+	REPL_MUTANT_NO_PROMISE,		 /* do not count durable promises for the epoch number */
+	REPL_MUTANT_BLANK_VOTES,	 /* an empty disk counts as a voter */
+	REPL_MUTANT_STATE_BEFORE_DURABLE, /* send a STATE that counts entries still in flight */
+	REPL_MUTANT_NO_NEW_MAJORITY,	 /* a vote change needs the old majority only */
+	REPL_MUTANT_DROP_THEN_PULL,	 /* an inferior node drops its suffix before it pulls */
+	REPL_MUTANT_ACK_BEFORE_FSYNC,	 /* PERSISTED when appended */
+	REPL_MUTANT_ANYONE_SEQUENCES,	 /* every node numbers entries by delivery order */
+	REPL_MUTANT_MAX,
+};
+
+#ifdef CLUSTERD_MUTANTS
+#define REPL_MUTANT(s, which) ((s)->mutant == REPL_MUTANT_##which)
+#else
+#define REPL_MUTANT(s, which) ((void)(s), false)
+#endif
+
+struct repl_state {
+	struct repl_config config;
+	struct repl_identity self;
+	enum repl_mutant mutant; /* stays REPL_MUTANT_NONE outside the simulator */
+
+	/* own history */
+	bool is_blank;
+	struct cl_uuid cluster;
+	struct cl_pos last;    /* appended, perhaps not durable */
+	uint64_t durable;      /* newest index known durable */
+	uint64_t promised;     /* newest epoch number durably promised */
+	uint64_t promising;    /* promise on its way to disk, 0: none */
+	struct cl_table table; /* in force at `last` */
+
+	/* exchange; what only ordered deliveries may change */
+	struct cl_ring ring;
+	uint64_t members_hash;
+	uint8_t peer_count;
+	struct repl_peer peer[REPL_MAX_PEERS];
+	bool round_open;     /* states are being collected */
+	uint64_t round_ms;   /* since when, or when CLOSE was sent last */
+	bool state_wanted;   /* our STATE is to be sent as soon as the disk is quiet */
+	bool state_inflight; /* sent, not yet delivered to us */
+	uint64_t state_nonce; /* of the newest STATE that we sent */
+	bool pull_active;    /* a pull may still change the disk, wanted or not */
+
+	/* view */
+	enum repl_phase phase;
+	enum repl_refusal refusal; /* of this node, in REPL_REFUSED */
+	struct cl_view_id view;
+	bool view_complete;
+	uint8_t self_slot;
+	uint16_t present;	 /* admitted nodes */
+	uint16_t countable;	 /* of them, those that held a history when the view began */
+	struct cl_table vtable;	 /* in force at the end of what the view has sequenced */
+	struct cl_table vprev;	 /* before the newest change, while that is uncommitted */
+	bool change_pending;	 /* vtable.changed_at is not committed */
+	struct quorum_answer quorum;
+	struct cl_pos winner;
+	uint8_t donor;
+	uint8_t pulls_failed;
+	bool is_pulling;
+	uint64_t number; /* of the epoch of this view */
+	uint32_t generation;
+	uint16_t synced;
+	uint8_t starter;      /* sequencer, once a majority is synced */
+	uint64_t epoch_index; /* index of its EPOCH entry; 0: not begun */
+	struct cl_epoch epoch;
+	uint64_t view_last; /* newest index delivered in this view */
+	uint64_t next;	    /* sequencer: next index to give */
+	uint64_t persisted[CL_MAX_NODES];
+	uint64_t commit;
+	bool is_broken; /* an entry was missed: the view is useless to us */
+	struct lease_state lease;
+};
+
+enum repl_event_type {
+	REPL_EV_CONFCHG,  /* the group or the ring changed */
+	REPL_EV_LEFT,	  /* the connection to corosync is gone */
+	REPL_EV_MESSAGE,
+	REPL_EV_DURABLE,  /* the log is durable up to `index` */
+	REPL_EV_PROMISED, /* the promise of `index` is durable */
+	REPL_EV_PULLED,	  /* comes once for each PULL: installed (r 0), or failed (r < 0) */
+	REPL_EV_PROPOSE,  /* a request of this node */
+	REPL_EV_CREATE,	  /* make this blank node the first of a new cluster */
+	REPL_EV_TICK,
+	REPL_EV_MAX,
+};
+
+struct repl_address {
+	uint32_t nodeid;
+	uint32_t pid;
+};
+
+struct repl_event {
+	enum repl_event_type type;
+	uint64_t now_ms;
+	uint64_t entropy; /* 64 random bits, fresh for each event */
+	union {
+		struct {
+			struct cl_ring ring;
+			uint8_t count;
+			struct repl_address member[REPL_MAX_PEERS];
+		} confchg;
+		struct {
+			struct repl_address from;
+			const struct cl_msg *msg; /* borrowed for the call */
+		} message;
+		uint64_t index; /* DURABLE, PROMISED */
+		struct {
+			int r;
+			struct cl_view_id view; /* that the pull was made for */
+			struct cl_uuid cluster;
+			struct cl_pos last; /* end of what is installed, held entries included */
+			struct cl_table table;
+		} pulled;
+		struct {
+			uint8_t kind; /* CL_ENTRY_COMMAND or, at the sequencer only, CL_ENTRY_TABLE */
+			uint64_t request;
+			struct cl_blob payload; /* borrowed for the call */
+		} propose;
+		struct {
+			struct cl_uuid cluster;
+			struct cl_table table; /* this node with the only vote */
+		} create;
+	};
+};
+
+enum repl_action_type {
+	REPL_DO_SEND,	/* multicast `msg` */
+	REPL_DO_APPEND, /* write the entry, make it durable, answer DURABLE */
+	REPL_DO_HOLD,	/* keep the entry in memory until the running pull installs */
+	REPL_DO_PROMISE, /* make `index` durable as promise, answer PROMISED */
+	REPL_DO_PULL,	/* fetch the history of `pull.donor`, install it, answer PULLED */
+	REPL_DO_CANCEL_PULL, /* end the pull, drop what is held; answer PULLED all the same */
+	REPL_DO_COMMIT,	/* all entries up to `index` are committed: apply them */
+	REPL_DO_OPENED,	/* send again every request that has not been applied */
+	REPL_DO_CLOSED,	/* the view is left: nothing may be acted upon */
+	REPL_DO_VIEW,	/* the view is complete: show it */
+	REPL_DO_DROP_SUFFIX, /* only by a mutant: forget what is not applied */
+	REPL_DO_MAX,
+};
+
+struct repl_entry {
+	struct cl_epoch epoch;
+	uint64_t index;
+	uint8_t kind;
+	uint8_t origin; /* slot of the node whose request it is */
+	uint64_t instance;
+	uint64_t request;
+	struct cl_blob payload; /* borrowed from the event */
+};
+
+struct repl_action {
+	enum repl_action_type type;
+	union {
+		struct cl_msg msg;
+		struct repl_entry entry;
+		uint64_t index;
+		struct {
+			struct cl_view_id view;
+			uint32_t donor_nodeid;
+			struct cl_pos winner;
+		} pull;
+	};
+};
+
+struct repl_actions {
+	size_t count;
+	struct repl_action item[REPL_MAX_ACTIONS];
+};
+
+void repl_init(struct repl_state *s, const struct repl_config *config,
+	       const struct repl_identity *self, const struct repl_history *history);
+/*
+ * Takes one event. Returns 0, or a refusal that changed nothing:
+ *   PROPOSE  -EAGAIN not open, or too much in flight: again after REPL_DO_OPENED or later
+ *            -EBUSY  a change of the table is not committed yet (CL_ENTRY_TABLE)
+ *            -EPERM  CL_ENTRY_TABLE from a node that is not the sequencer
+ *            -EINVAL the change alters more than one vote, takes the last one, or gives one to
+ *                    a node that does not hold all that is committed
+ *   CREATE   -EEXIST this node belongs to a cluster already
+ *            -EINVAL this node is not in the table with the only vote
+ */
+int repl_step(struct repl_state *s, const struct repl_event *event, struct repl_actions *out);
+bool repl_is_sequencer(const struct repl_state *s);
+/* True if this node may act on the applied database at that moment. */
+bool repl_may_act(const struct repl_state *s, uint64_t now_ms);
+/* NULL, or the invariant that does not hold. */
+const char *repl_check(const struct repl_state *s);
+/* Order-independent hash of who is in the group, as STATE messages carry it. */
+uint64_t repl_members_hash(const struct repl_address *member, uint8_t count);
+const char *repl_phase_name(enum repl_phase phase);
+const char *repl_refusal_name(enum repl_refusal refusal);
+const char *repl_mutant_name(enum repl_mutant mutant);
+
+#endif

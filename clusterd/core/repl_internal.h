@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the three files of the replication core share; nobody else includes this. */
+#ifndef CLUSTERD_CORE_REPL_INTERNAL_H
+#define CLUSTERD_CORE_REPL_INTERNAL_H
+
+#include "clusterd/core/repl.h"
+
+/* Entries that the sequencer numbers ahead of what is committed. */
+#define REPL_MAX_INFLIGHT 4096
+
+/* One step in progress: the event's time and randomness, and where actions go. */
+struct repl_step {
+	struct repl_state *s;
+	const struct repl_event *event;
+	struct repl_actions *out;
+};
+
+/* Adds an action (a broken invariant if the array is full); the caller fills it in. */
+struct repl_action *repl_act(struct repl_step *st, enum repl_action_type type);
+struct cl_msg *repl_send(struct repl_step *st, enum cl_msg_type type);
+
+/* repl_view.c: exchange of states, winner, promise, pull */
+void repl_view_confchg(struct repl_step *st);
+void repl_view_left(struct repl_step *st);
+void repl_view_state(struct repl_step *st, struct repl_peer *from, const struct cl_msg_state *m);
+void repl_view_close(struct repl_step *st, const struct cl_msg_close *m);
+void repl_view_synced(struct repl_step *st, uint8_t slot, const struct cl_msg_synced *m);
+void repl_view_promised(struct repl_step *st);
+void repl_view_pulled(struct repl_step *st);
+void repl_view_tick(struct repl_step *st);
+/* Leaves the view and asks everyone for a new exchange. */
+void repl_view_restart(struct repl_step *st);
+/* Sends our STATE if it is wanted and the disk is quiet. */
+void repl_view_try_state(struct repl_step *st);
+
+/* repl_log.c: entries, persistence, commit */
+void repl_log_entry(struct repl_step *st, uint8_t slot, const struct cl_msg_entry *m);
+void repl_log_persisted(struct repl_step *st, uint8_t slot, const struct cl_msg_persisted *m);
+void repl_log_propose_msg(struct repl_step *st, uint8_t slot, const struct cl_msg_propose *m);
+int repl_log_propose(struct repl_step *st);
+void repl_log_durable(struct repl_step *st);
+void repl_log_begin_epoch(struct repl_step *st);
+/* After an install: tell the others how far our log reaches, apply, open. */
+void repl_log_caught_up(struct repl_step *st);
+
+static inline bool repl_epoch_begun(const struct repl_state *s)
+{
+	return s->view_complete && s->epoch_index > 0;
+}
+
+#endif

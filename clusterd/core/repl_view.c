@@ -1,0 +1,539 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Replication core, the way from a change of the group to a synced majority. See repl.h. */
+#include <string.h>
+
+#include "clusterd/core/repl_internal.h"
+#include "lib/must.h"
+
+/* Ends acting in the current view. What is ordered (round_open, the view's id) is not touched. */
+static void stop_acting(struct repl_step *st, enum repl_phase phase)
+{
+	struct repl_state *s = st->s;
+
+	if (s->is_pulling)
+		repl_act(st, REPL_DO_CANCEL_PULL);
+	if (s->phase == REPL_OPEN)
+		repl_act(st, REPL_DO_CLOSED);
+	s->is_pulling = false;
+	s->phase = phase;
+}
+
+/* Begins an ordered round of the exchange: every node does this at the same delivery. */
+static void begin_round(struct repl_step *st)
+{
+	struct repl_state *s = st->s;
+
+	for (uint8_t i = 0; i < s->peer_count; i++) {
+		s->peer[i].has_state = false;
+		s->peer[i].slot = CL_NODE_NONE;
+	}
+	s->round_open = true;
+	s->round_ms = st->event->now_ms;
+	s->view_complete = false;
+	s->epoch_index = 0;
+	s->synced = 0;
+	s->starter = CL_NODE_NONE;
+	s->is_broken = false;
+}
+
+void repl_view_try_state(struct repl_step *st)
+{
+	struct repl_state *s = st->s;
+	struct cl_msg_state *m;
+
+	if (!s->state_wanted || s->phase == REPL_DOWN)
+		return;
+	if ((s->durable < s->last.index || s->promising || s->pull_active) &&
+	    !REPL_MUTANT(s, STATE_BEFORE_DURABLE))
+		return; /* the disk is not quiet: DURABLE, PROMISED or PULLED comes back here */
+	s->state_wanted = false;
+	s->state_inflight = true;
+	s->state_nonce = st->event->entropy;
+	m = &repl_send(st, CL_MSG_STATE)->state;
+	*m = (struct cl_msg_state){
+		.nonce = st->event->entropy,
+		.ring = s->ring,
+		.members_hash = s->members_hash,
+		.protocol_min = CL_PROTOCOL_MIN,
+		.protocol_max = CL_PROTOCOL_MAX,
+		.cluster = s->cluster,
+		.name = s->self.name,
+		.boot = s->self.boot,
+		.incarnation = s->self.incarnation,
+		.instance = s->self.instance,
+		.is_blank = s->is_blank,
+		.last = s->last,
+		.promised = s->promised,
+		.table = s->table,
+	};
+}
+
+static void want_state(struct repl_step *st)
+{
+	st->s->state_wanted = !st->s->state_inflight;
+	repl_view_try_state(st);
+}
+
+void repl_view_restart(struct repl_step *st)
+{
+	stop_acting(st, REPL_EXCHANGE);
+	want_state(st);
+}
+
+/* nodeid first, so that every node looks at the same REPL_MAX_PEERS of a larger group. */
+static void take_members(struct repl_state *s, const struct repl_event *e)
+{
+	s->peer_count = e->confchg.count;
+	for (uint8_t i = 0; i < e->confchg.count; i++) {
+		s->peer[i] = (struct repl_peer){
+			.nodeid = e->confchg.member[i].nodeid,
+			.pid = e->confchg.member[i].pid,
+			.slot = CL_NODE_NONE,
+		};
+	}
+	s->ring = e->confchg.ring;
+	s->members_hash = repl_members_hash(e->confchg.member, e->confchg.count);
+}
+
+void repl_view_confchg(struct repl_step *st)
+{
+	struct repl_state *s = st->s;
+
+	must(st->event->confchg.count <= REPL_MAX_PEERS);
+	stop_acting(st, REPL_EXCHANGE);
+	take_members(s, st->event);
+	begin_round(st);
+	s->state_inflight = false;
+	want_state(st);
+}
+
+void repl_view_left(struct repl_step *st)
+{
+	struct repl_state *s = st->s;
+
+	stop_acting(st, REPL_DOWN);
+	begin_round(st);
+	s->round_open = false;
+	s->peer_count = 0;
+	s->state_wanted = false;
+	s->state_inflight = false;
+	s->self_slot = CL_NODE_NONE;
+}
+
+/* ---- a complete exchange */
+
+static bool speaks_our_protocol(const struct cl_msg_state *m)
+{
+	return m->protocol_min <= CL_PROTOCOL_MAX && m->protocol_max >= CL_PROTOCOL_MIN;
+}
+
+static bool same_cluster(const struct cl_uuid *a, const struct cl_uuid *b)
+{
+	return !memcmp(a->byte, b->byte, sizeof(a->byte));
+}
+
+static bool has_history(const struct repl_peer *p)
+{
+	return p->has_state && !p->state.is_blank && speaks_our_protocol(&p->state);
+}
+
+static const struct repl_peer *find_self(const struct repl_state *s)
+{
+	for (uint8_t i = 0; i < s->peer_count; i++) {
+		if (s->peer[i].nodeid == s->self.nodeid && s->peer[i].pid == s->self.pid)
+			return &s->peer[i];
+	}
+	return NULL;
+}
+
+/*
+ * The cluster in whose name this view is judged: our own; for a blank node the one whose table
+ * names it. Returns false (and why) when there is none or more than one.
+ */
+static bool choose_cluster(const struct repl_state *s, struct cl_uuid *ret, enum repl_refusal *why)
+{
+	bool found = false, asked = false;
+
+	if (!s->is_blank) {
+		*ret = s->cluster;
+		return true;
+	}
+	*why = REPL_ADMITTED;
+	for (uint8_t i = 0; i < s->peer_count; i++) {
+		const struct repl_peer *p = &s->peer[i];
+		uint8_t slot;
+
+		if (!has_history(p))
+			continue;
+		slot = quorum_find_nodeid(&p->state.table, s->self.nodeid);
+		asked = true;
+		if (slot == CL_NODE_NONE ||
+		    strcmp(p->state.table.member[slot].name, s->self.name.text) != 0)
+			continue;
+		if (found && !same_cluster(ret, &p->state.cluster)) {
+			*why = REPL_REFUSED_AMBIGUOUS;
+			return false;
+		}
+		found = true;
+		*ret = p->state.cluster;
+	}
+	if (!found && asked)
+		*why = REPL_REFUSED_NOT_MEMBER;
+	return found;
+}
+
+/* Mutant: the promise says what was begun, not what is held. */
+static struct cl_pos claimed_pos(const struct repl_state *s, const struct cl_msg_state *m)
+{
+	struct cl_pos pos = m->last;
+
+	if (REPL_MUTANT(s, COMPARE_PROMISED) && m->promised > pos.epoch.number)
+		pos.epoch.number = m->promised;
+	return pos;
+}
+
+/* The peer with the highest history of that cluster; the lowest nodeid among equals. */
+static const struct repl_peer *find_winner(const struct repl_state *s,
+					   const struct cl_uuid *cluster)
+{
+	const struct repl_peer *best = NULL;
+
+	for (uint8_t i = 0; i < s->peer_count; i++) {
+		const struct repl_peer *p = &s->peer[i];
+		struct cl_pos mine, theirs;
+		int c;
+
+		if (!has_history(p) || !same_cluster(&p->state.cluster, cluster))
+			continue;
+		if (!best) {
+			best = p;
+			continue;
+		}
+		mine = claimed_pos(s, &p->state);
+		theirs = claimed_pos(s, &best->state);
+		c = cl_pos_compare(&mine, &theirs);
+		if (c > 0 || (c == 0 && p->nodeid < best->nodeid))
+			best = p;
+	}
+	return best;
+}
+
+static enum repl_refusal judge(const struct repl_peer *p, const struct cl_table *table,
+			       const struct cl_uuid *cluster)
+{
+	uint8_t slot = quorum_find_nodeid(table, p->nodeid);
+
+	if (!p->has_state)
+		return REPL_REFUSED_SILENT;
+	if (!speaks_our_protocol(&p->state))
+		return REPL_REFUSED_INCOMPATIBLE;
+	if (!p->state.is_blank && !same_cluster(&p->state.cluster, cluster))
+		return REPL_REFUSED_OTHER_CLUSTER;
+	if (slot != CL_NODE_NONE && !strcmp(table->member[slot].name, p->state.name.text))
+		return REPL_ADMITTED;
+	if (slot != CL_NODE_NONE || quorum_find_name(table, p->state.name.text) != CL_NODE_NONE)
+		return REPL_REFUSED_NAME;
+	if (quorum_members(table) == UINT16_MAX)
+		return REPL_REFUSED_FULL;
+	return REPL_REFUSED_NOT_MEMBER;
+}
+
+/* Gives each peer its slot or the reason why it has none. */
+static void admit(struct repl_state *s, const struct cl_table *table,
+		  const struct cl_uuid *cluster)
+{
+	s->present = 0;
+	s->countable = 0;
+	for (uint8_t i = 0; i < s->peer_count; i++) {
+		struct repl_peer *p = &s->peer[i];
+
+		p->refusal = judge(p, table, cluster);
+		p->slot = CL_NODE_NONE;
+		if (p->refusal != REPL_ADMITTED)
+			continue;
+		p->slot = quorum_find_nodeid(table, p->nodeid);
+		s->present = (uint16_t)(s->present | cl_bit(p->slot));
+		if (!p->state.is_blank || REPL_MUTANT(s, BLANK_VOTES))
+			s->countable = (uint16_t)(s->countable | cl_bit(p->slot));
+	}
+}
+
+/* The number of this view's epoch: above everything that anyone present promised or holds. */
+static void choose_epoch(struct repl_state *s, const struct cl_uuid *cluster)
+{
+	s->number = 0;
+	s->generation = 0;
+	for (uint8_t i = 0; i < s->peer_count; i++) {
+		const struct cl_msg_state *m = &s->peer[i].state;
+
+		if (!has_history(&s->peer[i]) || !same_cluster(&m->cluster, cluster))
+			continue;
+		if (m->promised > s->number && !REPL_MUTANT(s, NO_PROMISE))
+			s->number = m->promised;
+		if (m->last.epoch.number > s->number)
+			s->number = m->last.epoch.number;
+		if (m->last.epoch.generation > s->generation)
+			s->generation = m->last.epoch.generation;
+	}
+	s->number++;
+}
+
+static void promise(struct repl_step *st)
+{
+	struct repl_state *s = st->s;
+
+	s->promising = s->number;
+	repl_act(st, REPL_DO_PROMISE)->index = s->number;
+}
+
+/* Asks the n-th holder of the winning history for it, by ascending nodeid. */
+static void pull(struct repl_step *st)
+{
+	struct repl_state *s = st->s;
+	uint32_t donor = 0, after = 0;
+	uint8_t holders = 0;
+
+	for (uint8_t i = 0; i < s->peer_count; i++) {
+		if (has_history(&s->peer[i]) &&
+		    !cl_pos_compare(&s->peer[i].state.last, &s->winner))
+			holders++;
+	}
+	must(holders > 0 || REPL_MUTANT(s, COMPARE_PROMISED));
+	for (uint8_t n = 0; holders && n <= s->pulls_failed % holders; n++) {
+		after = donor;
+		donor = 0;
+		for (uint8_t i = 0; i < s->peer_count; i++) {
+			const struct repl_peer *p = &s->peer[i];
+
+			if (has_history(p) && !cl_pos_compare(&p->state.last, &s->winner) &&
+			    p->nodeid > after && (!donor || p->nodeid < donor))
+				donor = p->nodeid;
+		}
+	}
+	if (REPL_MUTANT(s, DROP_THEN_PULL))
+		repl_act(st, REPL_DO_DROP_SUFFIX);
+	s->is_pulling = true;
+	s->pull_active = true;
+	s->phase = REPL_PULLING;
+	repl_act(st, REPL_DO_PULL)->pull = (__typeof__(((struct repl_action *)0)->pull)){
+		.view = s->view,
+		.donor_nodeid = donor,
+		.winner = s->winner,
+	};
+}
+
+/* The exchange has ended with the message of that nonce: every node is here at the same point. */
+static void complete(struct repl_step *st, uint64_t nonce)
+{
+	struct repl_state *s = st->s;
+	const struct repl_peer *self = find_self(s), *winner = NULL;
+	struct cl_uuid cluster;
+
+	s->round_open = false;
+	s->view_complete = true;
+	s->view = (struct cl_view_id){ .ring = s->ring, .nonce = nonce };
+	s->self_slot = CL_NODE_NONE;
+	s->quorum = (struct quorum_answer){ 0 };
+	s->present = s->countable = 0;
+	/* Judged silent, or by a STATE that we have replaced: ours is on its way, we do not act. */
+	if (!self || !self->has_state || self->state.nonce != s->state_nonce) {
+		s->phase = REPL_EXCHANGE;
+		return;
+	}
+	s->refusal = REPL_ADMITTED;
+	if (choose_cluster(s, &cluster, &s->refusal))
+		winner = find_winner(s, &cluster);
+	if (!winner) {
+		s->phase = s->refusal == REPL_ADMITTED ? REPL_UNCONFIGURED : REPL_REFUSED;
+		repl_act(st, REPL_DO_VIEW);
+		return;
+	}
+	s->winner = winner->state.last;
+	s->vtable = s->vprev = winner->state.table;
+	s->change_pending = false;
+	s->view_last = s->winner.index;
+	s->commit = 0;
+	s->pulls_failed = 0;
+	memset(s->persisted, 0, sizeof(s->persisted));
+	admit(s, &s->vtable, &cluster);
+	s->quorum = quorum_evaluate(&s->vtable, s->countable);
+	s->self_slot = self->slot;
+	s->refusal = self->refusal;
+	repl_act(st, REPL_DO_VIEW);
+	if (s->self_slot == CL_NODE_NONE) {
+		s->phase = REPL_REFUSED;
+		return;
+	}
+	lease_view_begin(&s->lease, s->self_slot, st->event->now_ms);
+	if (!s->quorum.is_quorate) {
+		s->phase = REPL_INQUORATE;
+		return;
+	}
+	choose_epoch(s, &cluster);
+	if (s->is_blank || cl_pos_compare(&s->last, &s->winner)) {
+		pull(st);
+		return;
+	}
+	s->phase = REPL_SYNCING;
+	promise(st);
+}
+
+static bool round_is_full(const struct repl_state *s)
+{
+	for (uint8_t i = 0; i < s->peer_count; i++) {
+		if (!s->peer[i].has_state)
+			return false;
+	}
+	return true;
+}
+
+static bool is_this_round(const struct repl_state *s, const struct cl_ring *ring, uint64_t hash)
+{
+	return s->phase != REPL_DOWN && cl_ring_equal(&s->ring, ring) && s->members_hash == hash;
+}
+
+void repl_view_state(struct repl_step *st, struct repl_peer *from, const struct cl_msg_state *m)
+{
+	struct repl_state *s = st->s;
+	bool is_own = from->nodeid == s->self.nodeid && from->pid == s->self.pid;
+
+	if (!is_this_round(s, &m->ring, m->members_hash))
+		return;
+	if (is_own)
+		s->state_inflight = false;
+	if (!s->round_open) { /* somebody left the view: so do we all, at this point */
+		stop_acting(st, REPL_EXCHANGE);
+		begin_round(st);
+		if (!is_own)
+			want_state(st);
+	}
+	from->has_state = true;
+	from->state = *m;
+	if (round_is_full(s))
+		complete(st, m->nonce);
+}
+
+void repl_view_close(struct repl_step *st, const struct cl_msg_close *m)
+{
+	struct repl_state *s = st->s;
+	bool any = false;
+
+	if (!is_this_round(s, &m->ring, m->members_hash) || !s->round_open)
+		return;
+	for (uint8_t i = 0; i < s->peer_count; i++)
+		any = any || s->peer[i].has_state;
+	if (any)
+		complete(st, m->nonce);
+}
+
+/* ---- promise, pull, synced */
+
+void repl_view_promised(struct repl_step *st)
+{
+	struct repl_state *s = st->s;
+
+	if (st->event->index > s->promised)
+		s->promised = st->event->index;
+	if (st->event->index == s->promising)
+		s->promising = 0;
+	if (!s->promising && s->view_complete && s->phase != REPL_EXCHANGE && !s->is_pulling &&
+	    s->quorum.is_quorate && s->self_slot != CL_NODE_NONE &&
+	    s->promised == s->number) {
+		struct cl_msg_synced *m = &repl_send(st, CL_MSG_SYNCED)->synced;
+
+		m->view = s->view;
+		m->promised = s->number;
+	}
+	repl_view_try_state(st);
+}
+
+/* The disk holds an installed history now, whatever became of the view it was fetched for. */
+static void take_history(struct repl_state *s, const struct repl_event *e)
+{
+	s->is_blank = false;
+	s->cluster = e->pulled.cluster;
+	s->last = e->pulled.last;
+	s->durable = s->last.index;
+	s->table = e->pulled.table;
+}
+
+void repl_view_pulled(struct repl_step *st)
+{
+	struct repl_state *s = st->s;
+	const struct repl_event *e = st->event;
+
+	s->pull_active = false;
+	if (!e->pulled.r)
+		take_history(s, e);
+	if (!s->is_pulling || !cl_view_equal(&e->pulled.view, &s->view)) {
+		repl_view_try_state(st);
+		return;
+	}
+	if (e->pulled.r < 0) {
+		s->pulls_failed++;
+		pull(st);
+		return;
+	}
+	s->is_pulling = false;
+	if (s->last.index < s->view_last) {
+		s->is_broken = true;
+		return;
+	}
+	s->phase = REPL_SYNCING;
+	promise(st);
+	repl_log_caught_up(st);
+}
+
+void repl_view_synced(struct repl_step *st, uint8_t slot, const struct cl_msg_synced *m)
+{
+	struct repl_state *s = st->s;
+
+	if (m->promised != s->number || !s->quorum.is_quorate)
+		return;
+	s->synced = (uint16_t)(s->synced | (cl_bit(slot) & s->countable));
+	if (s->starter != CL_NODE_NONE || !quorum_is_majority(&s->vtable, s->synced))
+		return;
+	s->starter = (uint8_t)__builtin_ctz(s->synced);
+	s->epoch = (struct cl_epoch){ .generation = s->generation,
+				      .number = s->number,
+				      .starter = s->starter };
+	if (s->starter == s->self_slot)
+		repl_log_begin_epoch(st);
+}
+
+/* ---- time */
+
+static void send_close(struct repl_step *st)
+{
+	struct repl_state *s = st->s;
+	struct cl_msg_close *m = &repl_send(st, CL_MSG_CLOSE)->close;
+
+	m->nonce = st->event->entropy;
+	m->ring = s->ring;
+	m->members_hash = s->members_hash;
+	s->round_ms = st->event->now_ms;
+}
+
+void repl_view_tick(struct repl_step *st)
+{
+	struct repl_state *s = st->s;
+	uint64_t now = st->event->now_ms;
+
+	if (s->phase == REPL_DOWN)
+		return;
+	if (s->round_open) {
+		if (now - s->round_ms > s->config.exchange_timeout_ms)
+			send_close(st);
+		return;
+	}
+	if (!s->view_complete || s->phase == REPL_EXCHANGE || s->self_slot == CL_NODE_NONE)
+		return;
+	if (lease_beat_is_due(&s->lease, now)) {
+		struct cl_msg_beat *m = &repl_send(st, CL_MSG_BEAT)->beat;
+
+		m->view = s->view;
+		lease_beat_send(&s->lease, now, s->config.beat_ms, m);
+	}
+	if (s->is_broken || lease_silent(&s->lease, s->present, now, s->config.silence_ms))
+		repl_view_restart(st);
+}

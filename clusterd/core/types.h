@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The few plain values that every part of the cluster core speaks about: node index and node set,
+ * ring, view, epoch, position in the history, and the member table with its votes.
+ *
+ * A node is its index 0..15 here; `nodeid` is corosync's number. A node set is a bit mask by index.
+ */
+#ifndef CLUSTERD_CORE_TYPES_H
+#define CLUSTERD_CORE_TYPES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define CL_MAX_NODES   16
+#define CL_NODE_NONE   0xff
+#define CL_NAME_MAX    64 /* with the NUL: a host name label (RFC 1035: 63 octets) */
+#define CL_UUID_BYTES  16
+#define CL_PROTOCOL_MIN 1 /* oldest wire protocol that this build speaks */
+#define CL_PROTOCOL_MAX 1 /* newest */
+
+/* A totem ring (corosync/cpg.h: struct cpg_ring_id): representative and sequence. */
+struct cl_ring {
+	uint32_t rep;
+	uint64_t seq;
+};
+
+/*
+ * One agreed membership: the ring, and the nonce of the message that completed the exchange of
+ * states in it. A process that joins or leaves within a ring makes a new view of the same ring.
+ */
+struct cl_view_id {
+	struct cl_ring ring;
+	uint64_t nonce;
+};
+
+/*
+ * Epoch: the reign of one sequencer. Ordered by generation (raised only when an administrator
+ * forces quorum), then number. `starter` is the node that sequences its entries.
+ */
+struct cl_epoch {
+	uint32_t generation;
+	uint64_t number;
+	uint8_t starter;
+};
+
+/* The end of a history: the epoch of its *last entry*, and that entry's index. */
+struct cl_pos {
+	struct cl_epoch epoch;
+	uint64_t index;
+};
+
+/* One row of the member table; `nodeid` 0 means that the slot is empty. */
+struct cl_member {
+	uint32_t nodeid;
+	uint8_t vote; /* 0 or 1 */
+	char name[CL_NAME_MAX];
+};
+
+/*
+ * Who is a member and who votes. In force is the table at the end of the highest history present,
+ * committed or not. `changed_at` is the log index of its last change.
+ */
+struct cl_table {
+	uint64_t changed_at;
+	struct cl_member member[CL_MAX_NODES];
+};
+
+static inline bool cl_ring_equal(const struct cl_ring *a, const struct cl_ring *b)
+{
+	return a->rep == b->rep && a->seq == b->seq;
+}
+
+static inline bool cl_view_equal(const struct cl_view_id *a, const struct cl_view_id *b)
+{
+	return cl_ring_equal(&a->ring, &b->ring) && a->nonce == b->nonce;
+}
+
+static inline int cl_epoch_compare(const struct cl_epoch *a, const struct cl_epoch *b)
+{
+	if (a->generation != b->generation)
+		return a->generation < b->generation ? -1 : 1;
+	if (a->number != b->number)
+		return a->number < b->number ? -1 : 1;
+	return 0;
+}
+
+/* Which history is higher: that of the later epoch, else the longer one. */
+static inline int cl_pos_compare(const struct cl_pos *a, const struct cl_pos *b)
+{
+	int c = cl_epoch_compare(&a->epoch, &b->epoch);
+
+	if (c)
+		return c;
+	if (a->index != b->index)
+		return a->index < b->index ? -1 : 1;
+	return 0;
+}
+
+static inline uint16_t cl_bit(uint8_t node)
+{
+	return (uint16_t)(1u << node);
+}
+
+#endif

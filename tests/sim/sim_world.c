@@ -1,0 +1,881 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "tests/sim/sim_world.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/hash.h"
+#include "lib/must.h"
+
+static void step(struct sim_world *w, uint8_t node, struct repl_event *event);
+
+/* ---- memory */
+
+static void *grow(void *p, size_t count, size_t *cap, size_t size)
+{
+	if (count < *cap)
+		return p;
+	*cap = *cap ? *cap * 2 : 16;
+	p = reallocarray(p, *cap, size);
+	must(p);
+	return p;
+}
+
+static void bytes_unref(struct sim_bytes *b)
+{
+	if (b && !--b->refs)
+		free(b);
+}
+
+static struct sim_item *queue_push(struct sim_queue *q)
+{
+	q->item = grow(q->item, q->count, &q->cap, sizeof(*q->item));
+	q->item[q->count] = (struct sim_item){ 0 };
+	return &q->item[q->count++];
+}
+
+static void queue_push_copy(struct sim_queue *q, const struct sim_item *item)
+{
+	*queue_push(q) = *item;
+	if (item->bytes)
+		item->bytes->refs++;
+}
+
+static void queue_clear(struct sim_queue *q)
+{
+	for (size_t i = q->head; i < q->count; i++)
+		bytes_unref(q->item[i].bytes);
+	free(q->item);
+	*q = (struct sim_queue){ 0 };
+}
+
+static struct sim_entry *log_push(struct sim_log *log)
+{
+	log->entry = grow(log->entry, log->count, &log->cap, sizeof(*log->entry));
+	return &log->entry[log->count++];
+}
+
+static void log_copy(struct sim_log *to, const struct sim_log *from, size_t count)
+{
+	to->count = 0;
+	for (size_t i = 0; i < count && i < from->count; i++)
+		*log_push(to) = from->entry[i];
+}
+
+static void log_clear(struct sim_log *log)
+{
+	free(log->entry);
+	*log = (struct sim_log){ 0 };
+}
+
+void sim_fail(struct sim_world *w, uint8_t node, const char *what)
+{
+	if (w->failure)
+		return;
+	snprintf(w->failure_text, sizeof(w->failure_text), "n%u at step %" PRIu64 " (%" PRIu64
+		 " ms): %s", node, w->steps, w->now_ms, what);
+	w->failure = w->failure_text;
+}
+
+#define TRACE(w, ...)                                                                              \
+	do {                                                                                       \
+		if ((w)->trace) {                                                                  \
+			printf("%8" PRIu64 " %6" PRIu64 "ms ", (w)->steps, (w)->now_ms);           \
+			printf(__VA_ARGS__);                                                       \
+		}                                                                                  \
+	} while (0)
+
+static uint32_t nodeid_of(uint8_t node)
+{
+	return node + 1u;
+}
+
+static uint8_t node_of(uint32_t nodeid)
+{
+	return (uint8_t)(nodeid - 1);
+}
+
+/* ---- the world's begin and end */
+
+void sim_world_init(struct sim_world *w, uint64_t seed, uint8_t nodes, enum repl_mutant mutant,
+		    bool trace)
+{
+	*w = (struct sim_world){ .nodes = nodes, .mutant = mutant, .trace = trace, .now_ms = 1000 };
+	prng_init(&w->prng, seed);
+	w->config = (struct repl_config){ .exchange_timeout_ms = 300,
+					  .silence_ms = 400,
+					  .beat_ms = 100,
+					  .lease_ms = 500 };
+	for (uint8_t i = 0; i < nodes; i++) {
+		w->node[i].disk.is_blank = true;
+		w->node[i].ring = i;
+		w->node[i].skew_ms = prng_below(&w->prng, 100000);
+		w->node[i].machine_up = true;
+		w->node[i].incarnation = prng_next(&w->prng);
+	}
+	sim_rings_form(w);
+	for (uint8_t i = 0; i < nodes; i++)
+		sim_process_start(w, i);
+}
+
+static void write_done(struct sim_write *write)
+{
+	log_clear(&write->log);
+}
+
+static void process_forget(struct sim_node *n)
+{
+	queue_clear(&n->inbox);
+	queue_clear(&n->outbox);
+	for (size_t i = 0; i < n->write_count; i++)
+		write_done(&n->write[i]);
+	n->write_count = 0;
+	log_clear(&n->held);
+	log_clear(&n->memory);
+	n->pull_wanted = false;
+	n->is_frozen = false;
+	n->process_up = false;
+}
+
+void sim_world_done(struct sim_world *w)
+{
+	for (uint8_t i = 0; i < w->nodes; i++) {
+		process_forget(&w->node[i]);
+		free(w->node[i].write);
+		log_clear(&w->node[i].disk.log);
+		queue_clear(&w->ring[i].order);
+	}
+	free(w->committed);
+}
+
+/* ---- rings */
+
+static struct sim_ring *ring_of(struct sim_world *w, uint8_t node)
+{
+	return &w->ring[w->node[node].ring];
+}
+
+static void push_group_change(struct sim_queue *q, const struct sim_ring *ring)
+{
+	struct sim_item *item = queue_push(q);
+
+	item->ring = ring->id;
+	item->count = ring->proc_count;
+	memcpy(item->member, ring->proc, sizeof(item->member));
+}
+
+/* What `group`, part of the old ring, still delivers of it: up to a gap all, past it its own. */
+static void deliver_rest(struct sim_world *w, const struct sim_ring *old, uint16_t group)
+{
+	size_t reached = 0, gap;
+
+	for (uint8_t i = 0; i < w->nodes; i++) {
+		if ((group & cl_bit(i)) && w->node[i].cursor > reached)
+			reached = w->node[i].cursor;
+	}
+	gap = prng_range(&w->prng, reached, old->order.count);
+	for (size_t k = 0; k < old->order.count; k++) {
+		const struct sim_item *item = &old->order.item[k];
+		bool is_own = item->from.nodeid && (group & cl_bit(node_of(item->from.nodeid)));
+
+		if (k >= gap && !is_own) {
+			w->holes++;
+			continue;
+		}
+		for (uint8_t i = 0; i < w->nodes; i++) {
+			if ((group & cl_bit(i)) && w->node[i].process_up &&
+			    k >= w->node[i].cursor)
+				queue_push_copy(&w->node[i].inbox, item);
+		}
+	}
+}
+
+/* Processes of `machines`, as the group lists of their old rings know them. */
+static void collect_procs(const struct sim_world *w, const struct sim_ring *old, uint16_t machines,
+			  struct sim_ring *ring)
+{
+	for (uint8_t k = 0; k < old->proc_count; k++) {
+		uint8_t node = node_of(old->proc[k].nodeid);
+
+		if ((machines & cl_bit(node)) && w->node[node].machine_up)
+			ring->proc[ring->proc_count++] = old->proc[k];
+	}
+}
+
+void sim_rings_form(struct sim_world *w)
+{
+	static _Thread_local struct sim_ring old[SIM_MAX_NODES];
+	uint8_t old_ring[SIM_MAX_NODES];
+
+	memcpy(old, w->ring, sizeof(old));
+	for (uint8_t i = 0; i < w->nodes; i++)
+		old_ring[i] = w->node[i].ring;
+	memset(w->ring, 0, sizeof(w->ring));
+	for (uint8_t c = 0; c < w->nodes; c++) {
+		struct sim_ring *ring = &w->ring[c];
+		uint16_t machines = 0;
+		uint32_t rep = 0;
+
+		for (uint8_t i = 0; i < w->nodes; i++) {
+			if (w->component[i] != c || !w->node[i].machine_up)
+				continue;
+			machines = (uint16_t)(machines | cl_bit(i));
+			rep = rep ? rep : nodeid_of(i);
+		}
+		if (!machines)
+			continue;
+		ring->machines = machines;
+		ring->id = (struct cl_ring){ .rep = rep, .seq = w->ring_seq += 4 };
+		for (uint8_t r = 0; r < w->nodes; r++) {
+			uint16_t group = 0;
+
+			for (uint8_t i = 0; i < w->nodes; i++) {
+				if ((machines & cl_bit(i)) && old_ring[i] == r)
+					group = (uint16_t)(group | cl_bit(i));
+			}
+			if (!group)
+				continue;
+			deliver_rest(w, &old[r], group);
+			collect_procs(w, &old[r], group, ring);
+		}
+		for (uint8_t i = 0; i < w->nodes; i++) {
+			if (!(machines & cl_bit(i)))
+				continue;
+			w->node[i].ring = c;
+			w->node[i].cursor = 0;
+			if (w->node[i].process_up)
+				push_group_change(&w->node[i].inbox, ring);
+		}
+	}
+	for (uint8_t i = 0; i < w->nodes; i++)
+		queue_clear(&old[i].order);
+}
+
+/* ---- machines and processes */
+
+static void disk_apply(struct sim_disk *d, struct sim_write *write)
+{
+	switch (write->type) {
+	case SIM_WRITE_APPEND:
+		if (write->entry.index == d->log.count + 1)
+			*log_push(&d->log) = write->entry;
+		else if (write->entry.index <= d->log.count)
+			d->log.entry[write->entry.index - 1] = write->entry;
+		d->is_blank = false;
+		break;
+	case SIM_WRITE_PROMISE:
+		if (write->promise > d->promised)
+			d->promised = write->promise;
+		break;
+	case SIM_WRITE_INSTALL:
+		if (write->is_cancelled)
+			break;
+		log_copy(&d->log, &write->log, write->log.count);
+		d->cluster = write->cluster;
+		d->is_blank = false;
+		break;
+	case SIM_WRITE_DROP:
+		if (d->log.count > d->applied)
+			d->log.count = d->applied;
+		break;
+	}
+}
+
+static void lose_some_writes(struct sim_world *w, struct sim_node *n)
+{
+	size_t kept = prng_below(&w->prng, n->write_count + 1);
+
+	for (size_t i = 0; i < kept; i++) {
+		/* an install without its commit is no write at all, and cannot be half of one */
+		if (n->write[i].type == SIM_WRITE_INSTALL)
+			break;
+		disk_apply(&n->disk, &n->write[i]);
+	}
+}
+
+void sim_process_kill(struct sim_world *w, uint8_t node)
+{
+	struct sim_node *n = &w->node[node];
+	struct sim_ring *ring = ring_of(w, node);
+	struct sim_item *item;
+	uint8_t kept = 0;
+
+	if (!n->process_up)
+		return;
+	TRACE(w, "n%u process killed\n", node);
+	lose_some_writes(w, n);
+	process_forget(n);
+	for (uint8_t k = 0; k < ring->proc_count; k++) {
+		if (ring->proc[k].nodeid != nodeid_of(node))
+			ring->proc[kept++] = ring->proc[k];
+	}
+	ring->proc_count = kept;
+	push_group_change(&ring->order, ring);
+	item = &ring->order.item[ring->order.count - 1];
+	item->from = (struct repl_address){ .nodeid = nodeid_of(node) };
+}
+
+static void table_at_end(const struct sim_disk *d, const struct sim_log *log, struct cl_table *ret)
+{
+	(void)d;
+	*ret = (struct cl_table){ 0 };
+	for (size_t i = 0; i < log->count; i++) {
+		const struct sim_entry *e = &log->entry[i];
+
+		if (e->kind == CL_ENTRY_GENESIS) {
+			*ret = d->genesis;
+			ret->changed_at = e->index;
+		}
+		if (e->has_row) {
+			ret->member[e->slot] = e->row;
+			ret->changed_at = e->index;
+		}
+	}
+}
+
+uint8_t sim_fewest_voters(const struct sim_world *w)
+{
+	int fewest = CL_MAX_NODES;
+
+	for (uint8_t i = 0; i < w->nodes; i++) {
+		struct cl_table t;
+		int voters;
+
+		table_at_end(&w->node[i].disk, &w->node[i].disk.log, &t);
+		voters = __builtin_popcount(quorum_voters(&t));
+		if (voters < fewest)
+			fewest = voters;
+	}
+	return (uint8_t)fewest;
+}
+
+static uint64_t random_pid(struct sim_world *w)
+{
+	return 10 + prng_below(&w->prng, 3); /* few, so that one comes back within a ring */
+}
+
+void sim_process_start(struct sim_world *w, uint8_t node)
+{
+	struct sim_node *n = &w->node[node];
+	struct sim_ring *ring = ring_of(w, node);
+	struct repl_history h;
+	struct repl_identity id;
+
+	if (n->process_up || !n->machine_up)
+		return;
+	n->process_up = true;
+	n->pid = (uint32_t)random_pid(w);
+	h = (struct repl_history){ .is_blank = n->disk.is_blank,
+				   .cluster = n->disk.cluster,
+				   .promised = n->disk.promised };
+	if (n->disk.log.count) {
+		const struct sim_entry *e = &n->disk.log.entry[n->disk.log.count - 1];
+
+		h.last = (struct cl_pos){ .epoch = e->epoch, .index = e->index };
+	}
+	table_at_end(&n->disk, &n->disk.log, &h.table);
+	id = (struct repl_identity){ .nodeid = nodeid_of(node),
+				     .pid = n->pid,
+				     .incarnation = n->incarnation,
+				     .instance = prng_next(&w->prng) };
+	snprintf(id.name.text, sizeof(id.name.text), "n%u", node + 1u);
+	repl_init(&n->repl, &w->config, &id, &h);
+	n->repl.mutant = w->mutant;
+	log_copy(&n->memory, &n->disk.log, n->disk.log.count);
+	n->applied = n->disk.applied;
+	n->next_request = n->acked_request = 0;
+	n->cursor = ring->order.count;
+	ring->proc[ring->proc_count++] = (struct repl_address){ nodeid_of(node), n->pid };
+	push_group_change(&ring->order, ring);
+	ring->order.item[ring->order.count - 1].from = (struct repl_address){ nodeid_of(node), 0 };
+	TRACE(w, "n%u process started, log %zu promised %" PRIu64 "%s\n", node, n->disk.log.count,
+	      n->disk.promised, n->disk.is_blank ? " blank" : "");
+}
+
+void sim_machine_crash(struct sim_world *w, uint8_t node)
+{
+	struct sim_node *n = &w->node[node];
+
+	if (!n->machine_up)
+		return;
+	TRACE(w, "n%u machine crashed\n", node);
+	w->crashes++;
+	if (n->process_up)
+		lose_some_writes(w, n);
+	process_forget(n);
+	n->machine_up = false;
+	sim_rings_form(w);
+}
+
+void sim_machine_start(struct sim_world *w, uint8_t node)
+{
+	struct sim_node *n = &w->node[node];
+	bool is_alone = true;
+
+	if (n->machine_up)
+		return;
+	n->machine_up = true;
+	n->incarnation = prng_next(&w->prng);
+	for (uint8_t i = 0; i < w->nodes; i++) {
+		if (i != node && w->node[i].ring == n->ring && w->node[i].machine_up)
+			is_alone = false;
+	}
+	/* It boots into a ring slot that nobody uses, then the rings form with it. */
+	for (uint8_t r = 0; !is_alone && r < w->nodes; r++) {
+		if (!w->ring[r].machines) {
+			n->ring = r;
+			break;
+		}
+	}
+	n->cursor = w->ring[n->ring].order.count;
+	sim_rings_form(w);
+	sim_process_start(w, node);
+}
+
+void sim_disk_wipe(struct sim_world *w, uint8_t node)
+{
+	struct sim_disk *d = &w->node[node].disk;
+
+	TRACE(w, "n%u disk wiped\n", node);
+	log_clear(&d->log);
+	*d = (struct sim_disk){ .is_blank = true };
+}
+
+/* ---- oracle of committed entries */
+
+static bool same_entry(const struct sim_entry *a, const struct sim_entry *b)
+{
+	return a->index == b->index && !cl_epoch_compare(&a->epoch, &b->epoch) &&
+	       a->kind == b->kind && a->origin == b->origin && a->instance == b->instance &&
+	       a->request == b->request && a->content == b->content;
+}
+
+static void apply_committed(struct sim_world *w, uint8_t node, uint64_t index)
+{
+	struct sim_node *n = &w->node[node];
+
+	if (index > n->memory.count) {
+		sim_fail(w, node, "told to apply an entry that it does not hold");
+		return;
+	}
+	for (uint64_t i = n->applied + 1; i <= index; i++) {
+		const struct sim_entry *e = &n->memory.entry[i - 1];
+
+		if (i > w->committed_count + 1) {
+			sim_fail(w, node, "applied beyond what was ever committed");
+			return;
+		}
+		if (i == w->committed_count + 1) {
+			w->committed = grow(w->committed, w->committed_count, &w->committed_cap,
+					    sizeof(*w->committed));
+			w->committed[w->committed_count++] = *e;
+			w->commits++;
+		} else if (!same_entry(&w->committed[i - 1], e)) {
+			sim_fail(w, node, "two different entries committed at one index");
+			return;
+		}
+		if (e->kind == CL_ENTRY_COMMAND && e->instance == n->repl.self.instance &&
+		    e->request > n->acked_request)
+			n->acked_request = e->request;
+		n->applied = i;
+	}
+	if (n->disk.applied < n->applied && n->applied <= n->disk.log.count)
+		n->disk.applied = n->applied;
+}
+
+/* ---- actions */
+
+static void send_message(struct sim_world *w, uint8_t node, const struct cl_msg *msg)
+{
+	uint8_t buf[8192];
+	size_t len = 0;
+	struct sim_item *item;
+	struct sim_node *n = &w->node[node];
+
+	must(!cl_msg_encode(msg, buf, sizeof(buf), &len));
+	item = queue_push(&n->outbox);
+	item->from = (struct repl_address){ nodeid_of(node), n->pid };
+	item->bytes = malloc(sizeof(*item->bytes) + len);
+	must(item->bytes);
+	item->bytes->refs = 1;
+	item->bytes->len = len;
+	memcpy(item->bytes->data, buf, len);
+}
+
+static struct sim_write *push_write(struct sim_node *n, enum sim_write_type type)
+{
+	n->write = grow(n->write, n->write_count, &n->write_cap, sizeof(*n->write));
+	n->write[n->write_count] = (struct sim_write){ .type = type };
+	return &n->write[n->write_count++];
+}
+
+static struct sim_entry make_entry(const struct repl_entry *e)
+{
+	struct sim_entry entry = { .epoch = e->epoch,
+				   .index = e->index,
+				   .kind = e->kind,
+				   .origin = e->origin,
+				   .instance = e->instance,
+				   .request = e->request };
+
+	entry.content = hash_bytes(HASH_INIT, e->payload.data, e->payload.len);
+	if (e->kind == CL_ENTRY_TABLE)
+		entry.has_row = !cl_row_decode(e->payload, &entry.slot, &entry.row);
+	return entry;
+}
+
+static void append(struct sim_world *w, uint8_t node, const struct repl_entry *e)
+{
+	struct sim_node *n = &w->node[node];
+	struct sim_entry entry = make_entry(e);
+
+	if (entry.index != n->memory.count + 1) {
+		sim_fail(w, node, "an entry is appended past a gap");
+		return;
+	}
+	*log_push(&n->memory) = entry;
+	push_write(n, SIM_WRITE_APPEND)->entry = entry;
+	if (e->kind == CL_ENTRY_GENESIS) {
+		n->disk.cluster = n->repl.cluster;
+		n->disk.genesis = n->repl.table;
+	}
+}
+
+static void cancel_pull(struct sim_node *n)
+{
+	for (size_t i = 0; i < n->write_count; i++) {
+		if (n->write[i].type == SIM_WRITE_INSTALL && (i || !n->disk.is_blank))
+			n->write[i].is_cancelled = true;
+	}
+	log_clear(&n->held);
+}
+
+/* A quorate view is complete: from here on, nodes outside of it lose their lease within L. */
+static void note_view(struct sim_world *w, uint8_t node)
+{
+	const struct repl_state *s = &w->node[node].repl;
+
+	w->views++;
+	TRACE(w, "n%u view %u/%" PRIu64 " present %04x countable %04x votes %u/%u%s epoch %" PRIu64
+	      " winner %" PRIu64 "/%" PRIu64 " own %" PRIu64 "/%" PRIu64 "\n",
+	      node, s->view.ring.rep, s->view.ring.seq, s->present, s->countable,
+	      s->quorum.votes_present, s->quorum.votes_total,
+	      s->quorum.is_quorate ? " quorate" : "", s->number, s->winner.epoch.number,
+	      s->winner.index, s->last.epoch.number, s->last.index);
+	if (!s->quorum.is_quorate || s->self_slot == CL_NODE_NONE)
+		return;
+	for (uint8_t i = 0; i < w->nodes; i++) {
+		struct sim_node *n = &w->node[i];
+
+		if (s->view.ring.seq < n->included_seq)
+			continue; /* a slow node learns of a view that is past */
+		if (s->present & cl_bit(i)) {
+			n->excluded_ms = 0;
+			n->included_seq = s->view.ring.seq;
+		} else if (!n->excluded_ms) {
+			n->excluded_ms = w->now_ms;
+		}
+	}
+}
+
+static void do_action(struct sim_world *w, uint8_t node, const struct repl_action *a)
+{
+	struct sim_node *n = &w->node[node];
+
+	switch (a->type) {
+	case REPL_DO_SEND:
+		send_message(w, node, &a->msg);
+		break;
+	case REPL_DO_APPEND:
+		append(w, node, &a->entry);
+		break;
+	case REPL_DO_HOLD:
+		*log_push(&n->held) = make_entry(&a->entry);
+		break;
+	case REPL_DO_PROMISE:
+		push_write(n, SIM_WRITE_PROMISE)->promise = a->index;
+		break;
+	case REPL_DO_PULL:
+		n->pull_wanted = true;
+		n->pull_view = a->pull.view;
+		n->pull_donor = a->pull.donor_nodeid;
+		w->pulls++;
+		break;
+	case REPL_DO_CANCEL_PULL:
+		cancel_pull(n);
+		break;
+	case REPL_DO_COMMIT:
+		apply_committed(w, node, a->index);
+		break;
+	case REPL_DO_OPENED:
+		w->opens++;
+		TRACE(w, "n%u open epoch %" PRIu64 " starter n%u commit %" PRIu64 "\n", node,
+		      n->repl.epoch.number, n->repl.starter, n->repl.commit);
+		for (uint64_t q = n->acked_request + 1; q <= n->next_request; q++)
+			sim_propose(w, node, CL_ENTRY_COMMAND, q,
+				    (struct cl_blob){ (const uint8_t *)"again", 5 });
+		break;
+	case REPL_DO_VIEW:
+		note_view(w, node);
+		break;
+	case REPL_DO_DROP_SUFFIX:
+		push_write(n, SIM_WRITE_DROP);
+		break;
+	case REPL_DO_CLOSED:
+	case REPL_DO_MAX:
+		break;
+	}
+}
+
+static uint64_t local_ms(const struct sim_world *w, uint8_t node)
+{
+	return w->now_ms + w->node[node].skew_ms;
+}
+
+static int step_r(struct sim_world *w, uint8_t node, struct repl_event *event)
+{
+	struct repl_actions *out = malloc(sizeof(*out));
+	const char *broken;
+	int r;
+
+	must(out);
+	event->now_ms = local_ms(w, node);
+	event->entropy = prng_next(&w->prng);
+	r = repl_step(&w->node[node].repl, event, out);
+	broken = repl_check(&w->node[node].repl);
+	if (broken)
+		sim_fail(w, node, broken);
+	for (size_t i = 0; i < out->count && !w->failure; i++)
+		do_action(w, node, &out->item[i]);
+	free(out);
+	return r;
+}
+
+static void step(struct sim_world *w, uint8_t node, struct repl_event *event)
+{
+	step_r(w, node, event);
+}
+
+/* ---- progress */
+
+static void deliver_item(struct sim_world *w, uint8_t node, const struct sim_item *item)
+{
+	struct repl_event e = { 0 };
+	struct cl_msg msg;
+
+	if (item->bytes) {
+		must(!cl_msg_decode(item->bytes->data, item->bytes->len, &msg));
+		e.type = REPL_EV_MESSAGE;
+		e.message.from = item->from;
+		e.message.msg = &msg;
+		step(w, node, &e);
+		return;
+	}
+	for (uint8_t k = 0; k < item->count; k++) {
+		if (item->member[k].nodeid == nodeid_of(node) &&
+		    item->member[k].pid == w->node[node].pid)
+			break;
+		if (k + 1 == item->count)
+			return; /* before this process had joined */
+	}
+	e.type = REPL_EV_CONFCHG;
+	e.confchg.ring = item->ring;
+	e.confchg.count = item->count;
+	memcpy(e.confchg.member, item->member, sizeof(item->member));
+	step(w, node, &e);
+}
+
+bool sim_deliver(struct sim_world *w, uint8_t node)
+{
+	struct sim_node *n = &w->node[node];
+	struct sim_ring *ring = ring_of(w, node);
+	struct sim_item next;
+
+	if (!n->process_up || n->is_frozen)
+		return false;
+	if (n->inbox.head < n->inbox.count) {
+		struct sim_item item = n->inbox.item[n->inbox.head++];
+
+		deliver_item(w, node, &item);
+		bytes_unref(item.bytes);
+		if (n->inbox.head == n->inbox.count)
+			n->inbox.head = n->inbox.count = 0;
+		return true;
+	}
+	if (n->cursor >= ring->order.count)
+		return false;
+	next = ring->order.item[n->cursor++]; /* the order may move while it is delivered */
+	deliver_item(w, node, &next);
+	return true;
+}
+
+bool sim_sequence(struct sim_world *w, uint8_t node)
+{
+	struct sim_node *n = &w->node[node];
+	struct sim_ring *ring = ring_of(w, node);
+
+	/* While a ring forms, corosync takes no message: the sender has to see the new ring first. */
+	if (!n->process_up || n->outbox.head == n->outbox.count ||
+	    n->inbox.head < n->inbox.count)
+		return false;
+	*queue_push(&ring->order) = n->outbox.item[n->outbox.head++];
+	if (n->outbox.head == n->outbox.count)
+		n->outbox.head = n->outbox.count = 0;
+	return true;
+}
+
+static void install_done(struct sim_world *w, uint8_t node, struct sim_write *write)
+{
+	struct sim_node *n = &w->node[node];
+	struct repl_event e = { .type = REPL_EV_PULLED };
+
+	e.pulled.view = write->view;
+	if (write->is_cancelled) {
+		e.pulled.r = -ECANCELED;
+		step(w, node, &e);
+		return;
+	}
+	log_copy(&n->memory, &n->disk.log, n->disk.log.count);
+	if (n->applied > n->memory.count)
+		sim_fail(w, node, "installed less than it had applied");
+	for (uint64_t i = 0; i < n->applied && i < n->memory.count; i++) {
+		if (!same_entry(&n->memory.entry[i], &w->committed[i]))
+			sim_fail(w, node, "an install replaced an applied entry");
+	}
+	e.pulled.cluster = n->disk.cluster;
+	e.pulled.last = (struct cl_pos){
+		.epoch = n->memory.entry[n->memory.count - 1].epoch,
+		.index = n->memory.count,
+	};
+	table_at_end(&n->disk, &n->memory, &e.pulled.table);
+	log_clear(&n->held);
+	step(w, node, &e);
+}
+
+/* Held entries join the install in the same transaction. */
+static void take_held(struct sim_node *n, struct sim_write *write)
+{
+	for (size_t i = 0; i < n->held.count; i++) {
+		if (n->held.entry[i].index == write->log.count + 1)
+			*log_push(&write->log) = n->held.entry[i];
+	}
+}
+
+bool sim_disk_complete(struct sim_world *w, uint8_t node)
+{
+	struct sim_node *n = &w->node[node];
+	struct sim_write write;
+	struct repl_event e = { 0 };
+
+	if (!n->process_up || !n->write_count)
+		return false;
+	write = n->write[0];
+	n->write_count--;
+	memmove(&n->write[0], &n->write[1], n->write_count * sizeof(write));
+	if (write.type == SIM_WRITE_INSTALL && !write.is_cancelled)
+		take_held(n, &write);
+	disk_apply(&n->disk, &write);
+	switch (write.type) {
+	case SIM_WRITE_APPEND:
+		e.type = REPL_EV_DURABLE;
+		e.index = write.entry.index;
+		if (n->disk.applied < n->applied)
+			n->disk.applied = n->applied < n->disk.log.count ? n->applied :
+									   n->disk.log.count;
+		step(w, node, &e);
+		break;
+	case SIM_WRITE_PROMISE:
+		e.type = REPL_EV_PROMISED;
+		e.index = write.promise;
+		step(w, node, &e);
+		break;
+	case SIM_WRITE_INSTALL:
+		install_done(w, node, &write);
+		break;
+	case SIM_WRITE_DROP:
+		break;
+	}
+	write_done(&write);
+	return true;
+}
+
+static void pull_failed(struct sim_world *w, uint8_t node)
+{
+	struct repl_event e = { .type = REPL_EV_PULLED };
+
+	e.pulled.r = -EIO;
+	e.pulled.view = w->node[node].pull_view;
+	step(w, node, &e);
+}
+
+bool sim_pull_run(struct sim_world *w, uint8_t node)
+{
+	struct sim_node *n = &w->node[node];
+	struct sim_node *donor;
+	struct sim_write *write;
+
+	if (!n->process_up || !n->pull_wanted)
+		return false;
+	n->pull_wanted = false;
+	donor = n->pull_donor ? &w->node[node_of(n->pull_donor)] : NULL;
+	if (!donor || !n->repl.is_pulling || !donor->process_up || donor->is_frozen ||
+	    w->component[node] != w->component[node_of(n->pull_donor)] ||
+	    !donor->repl.view_complete || !cl_view_equal(&donor->repl.view, &n->pull_view) ||
+	    donor->repl.phase == REPL_EXCHANGE || prng_chance(&w->prng, 1, 8)) {
+		pull_failed(w, node);
+		return true;
+	}
+	write = push_write(n, SIM_WRITE_INSTALL);
+	write->view = n->pull_view;
+	write->cluster = donor->disk.cluster;
+	log_copy(&write->log, &donor->disk.log, donor->disk.log.count);
+	n->disk.genesis = donor->disk.genesis;
+	return true;
+}
+
+void sim_tick(struct sim_world *w, uint8_t node)
+{
+	struct repl_event e = { .type = REPL_EV_TICK };
+
+	if (w->node[node].process_up && !w->node[node].is_frozen)
+		step(w, node, &e);
+}
+
+int sim_propose(struct sim_world *w, uint8_t node, uint8_t kind, uint64_t request,
+		struct cl_blob payload)
+{
+	struct repl_event e = { .type = REPL_EV_PROPOSE };
+
+	e.propose.kind = kind;
+	e.propose.request = request;
+	e.propose.payload = payload;
+	return step_r(w, node, &e);
+}
+
+int sim_create(struct sim_world *w, uint8_t node, const struct cl_table *table)
+{
+	struct repl_event e = { .type = REPL_EV_CREATE };
+
+	e.create.table = *table;
+	e.create.cluster.byte[0] = 1;
+	return step_r(w, node, &e);
+}
+
+/* ---- safety */
+
+void sim_check(struct sim_world *w)
+{
+	for (uint8_t i = 0; i < w->nodes; i++) {
+		const struct sim_node *n = &w->node[i];
+		uint64_t deadline = n->repl.lease.deadline_ms;
+
+		if (!n->process_up || !n->excluded_ms)
+			continue;
+		if (deadline > n->excluded_ms + n->skew_ms + w->config.lease_ms)
+			sim_fail(w, i, "lease outlives a quorate view without the node by more "
+				       "than L");
+	}
+}

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A whole cluster in one thread: machines, processes, disks and the ordered multicast between
+ * them, in virtual time, driven by one seed. Nothing here decides anything about clusters: it only
+ * behaves as badly as corosync, disks and kernels may.
+ *
+ * The multicast behaves as corosync's CPG does (totemsrp.c, cpg.c, 3.1):
+ *   - in a ring every member delivers the same messages in the same order;
+ *   - when the ring breaks, those who go on together deliver the same rest of it: all that they
+ *     have without a gap, then, past the gap, only what their own members had sent;
+ *   - a message that has no place in the order yet gets it in the next ring;
+ *   - a process joins and leaves within a ring at one point of its order.
+ * A disk keeps the order of writes, and a crash keeps any prefix of those under way.
+ */
+#ifndef TESTS_SIM_WORLD_H
+#define TESTS_SIM_WORLD_H
+
+#include "clusterd/core/repl.h"
+#include "lib/prng.h"
+
+#define SIM_MAX_NODES CL_MAX_NODES
+
+struct sim_bytes {
+	uint32_t refs;
+	size_t len;
+	uint8_t data[];
+};
+
+/* One place in the order of a ring: a message, or a change of the processes in the group. */
+struct sim_item {
+	struct repl_address from;
+	struct sim_bytes *bytes; /* NULL: a change of the group */
+	struct cl_ring ring;
+	uint8_t count;
+	struct repl_address member[SIM_MAX_NODES];
+};
+
+struct sim_queue {
+	struct sim_item *item;
+	size_t head, count, cap;
+};
+
+struct sim_ring {
+	struct cl_ring id;
+	uint16_t machines;
+	struct sim_queue order;
+	uint8_t proc_count;
+	struct repl_address proc[SIM_MAX_NODES];
+};
+
+struct sim_entry {
+	struct cl_epoch epoch;
+	uint64_t index;
+	uint8_t kind, origin;
+	uint64_t instance, request;
+	uint64_t content; /* hash of the payload */
+	bool has_row;
+	uint8_t slot;
+	struct cl_member row;
+};
+
+struct sim_log {
+	struct sim_entry *entry; /* entry[i] has index i + 1 */
+	size_t count, cap;
+};
+
+enum sim_write_type { SIM_WRITE_APPEND, SIM_WRITE_PROMISE, SIM_WRITE_INSTALL, SIM_WRITE_DROP };
+
+struct sim_write {
+	enum sim_write_type type;
+	struct sim_entry entry;
+	uint64_t promise;
+	struct cl_view_id view;
+	struct sim_log log; /* INSTALL: owned */
+	struct cl_uuid cluster;
+	bool is_cancelled;
+};
+
+struct sim_disk {
+	bool is_blank;
+	struct cl_uuid cluster;
+	struct cl_table genesis;
+	uint64_t promised;
+	struct sim_log log;
+	uint64_t applied; /* durable mark: never above what is committed */
+};
+
+struct sim_node {
+	bool machine_up, process_up, is_frozen;
+	uint8_t ring; /* index in world.ring */
+	size_t cursor;
+	struct sim_queue inbox; /* rest of broken rings and ring changes, before ring.order[cursor] */
+	struct sim_queue outbox;
+	uint32_t pid;
+	uint64_t incarnation;
+	uint64_t skew_ms; /* its CLOCK_BOOTTIME runs from another start */
+	struct repl_state repl;
+	struct sim_disk disk;
+	struct sim_write *write;
+	size_t write_count, write_cap;
+	struct sim_log held;
+	bool pull_wanted;
+	struct cl_view_id pull_view;
+	uint32_t pull_donor;
+	struct sim_log memory; /* what the process believes its log is */
+	uint64_t applied;
+	uint64_t next_request, acked_request;
+	uint64_t excluded_ms; /* when a quorate view without it was complete; 0: it is in */
+	uint64_t included_seq; /* newest ring with a quorate view that it is in */
+};
+
+struct sim_world {
+	struct prng prng;
+	uint64_t now_ms;
+	uint8_t nodes;
+	enum repl_mutant mutant;
+	bool trace;
+	struct repl_config config;
+	struct sim_node node[SIM_MAX_NODES];
+	uint8_t component[SIM_MAX_NODES];
+	struct sim_ring ring[SIM_MAX_NODES];
+	uint64_t ring_seq;
+	/* oracle */
+	struct sim_entry *committed; /* by index - 1 */
+	size_t committed_count, committed_cap;
+	const char *failure;
+	char failure_text[256];
+	uint64_t steps, commits, opens, views, pulls, holes, crashes;
+};
+
+void sim_world_init(struct sim_world *w, uint64_t seed, uint8_t nodes, enum repl_mutant mutant,
+		    bool trace);
+void sim_world_done(struct sim_world *w);
+/* Records the first violation. */
+void sim_fail(struct sim_world *w, uint8_t node, const char *what);
+
+/* Faults and their repair; each leaves the world consistent. */
+void sim_machine_crash(struct sim_world *w, uint8_t node);
+void sim_machine_start(struct sim_world *w, uint8_t node);
+void sim_process_kill(struct sim_world *w, uint8_t node);
+void sim_process_start(struct sim_world *w, uint8_t node);
+void sim_disk_wipe(struct sim_world *w, uint8_t node);
+/* Components changed: builds the rings anew. */
+void sim_rings_form(struct sim_world *w);
+
+/* Progress; each returns false if there was nothing to do. */
+bool sim_deliver(struct sim_world *w, uint8_t node);
+bool sim_sequence(struct sim_world *w, uint8_t node);
+bool sim_disk_complete(struct sim_world *w, uint8_t node);
+bool sim_pull_run(struct sim_world *w, uint8_t node);
+void sim_tick(struct sim_world *w, uint8_t node);
+int sim_propose(struct sim_world *w, uint8_t node, uint8_t kind, uint64_t request,
+		struct cl_blob payload);
+int sim_create(struct sim_world *w, uint8_t node, const struct cl_table *table);
+/* The fewest votes that any disk's member table has. */
+uint8_t sim_fewest_voters(const struct sim_world *w);
+/* Safety of the whole world at this moment. */
+void sim_check(struct sim_world *w);
+
+#endif
