@@ -5,3 +5,10 @@ lib_libbase_a_SOURCES = \
 	lib/crc32c.c lib/crc32c.h \
 	lib/must.c lib/must.h \
 	lib/wire.c lib/wire.h
+
+# The DLM model: pure, used by clusterd (cluster locks) and csvfsd (file locks).
+noinst_LIBRARIES += lib/liblock.a
+lib_liblock_a_SOURCES = \
+	lib/lock_core.c lib/lock_core.h lib/lock_core_impl.h \
+	lib/lock_core_query.c lib/lock_core_snapshot.c lib/lock_core_table.c \
+	lib/lockspace.h

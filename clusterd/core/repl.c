@@ -88,8 +88,7 @@ static void view_message(struct repl_step *st, const struct repl_peer *from,
 			repl_log_entry(st, slot, &msg->entry);
 		break;
 	case CL_MSG_PERSISTED:
-		if (is_this_view(s, &msg->persisted.view) ||
-		    REPL_MUTANT(s, OLD_RING_ACK))
+		if (is_this_view(s, &msg->persisted.view))
 			repl_log_persisted(st, slot, &msg->persisted);
 		break;
 	case CL_MSG_PROPOSE:
@@ -278,7 +277,7 @@ const char *repl_mutant_name(enum repl_mutant mutant)
 		[REPL_MUTANT_NO_PROMISE] = "epoch-without-promise",
 		[REPL_MUTANT_BLANK_VOTES] = "blank-disk-votes",
 		[REPL_MUTANT_STATE_BEFORE_DURABLE] = "state-before-durable",
-		[REPL_MUTANT_NO_NEW_MAJORITY] = "vote-change-by-old-majority-only",
+		[REPL_MUTANT_VOTES_IN_A_BUNCH] = "change-votes-in-a-bunch",
 		[REPL_MUTANT_DROP_THEN_PULL] = "drop-suffix-before-pull",
 		[REPL_MUTANT_ACK_BEFORE_FSYNC] = "acknowledge-before-fsync",
 		[REPL_MUTANT_ANYONE_SEQUENCES] = "number-entries-by-delivery",

@@ -104,12 +104,12 @@ struct repl_peer {
 enum repl_mutant {
 	REPL_MUTANT_NONE,
 	REPL_MUTANT_ACT_BEFORE_COMMIT,	 /* commit when sequenced */
-	REPL_MUTANT_OLD_RING_ACK,	 /* count a PERSISTED of another view */
+	REPL_MUTANT_OLD_RING_ACK,	 /* count beats acknowledged in another view */
 	REPL_MUTANT_COMPARE_PROMISED,	 /* compare histories by started (promised) epoch */
 	REPL_MUTANT_NO_PROMISE,		 /* do not count durable promises for the epoch number */
 	REPL_MUTANT_BLANK_VOTES,	 /* an empty disk counts as a voter */
 	REPL_MUTANT_STATE_BEFORE_DURABLE, /* send a STATE that counts entries still in flight */
-	REPL_MUTANT_NO_NEW_MAJORITY,	 /* a vote change needs the old majority only */
+	REPL_MUTANT_VOTES_IN_A_BUNCH,	 /* change votes while a change is not committed */
 	REPL_MUTANT_DROP_THEN_PULL,	 /* an inferior node drops its suffix before it pulls */
 	REPL_MUTANT_ACK_BEFORE_FSYNC,	 /* PERSISTED when appended */
 	REPL_MUTANT_ANYONE_SEQUENCES,	 /* every node numbers entries by delivery order */

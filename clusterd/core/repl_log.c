@@ -192,12 +192,11 @@ static bool is_held(const struct repl_state *s, uint64_t index)
 
 	if (REPL_MUTANT(s, ACT_BEFORE_COMMIT))
 		return true;
-	if (!s->change_pending)
+	if (!s->change_pending || REPL_MUTANT(s, VOTES_IN_A_BUNCH))
 		return quorum_is_majority(&s->vtable, set);
 	if (!quorum_is_majority(&s->vprev, set))
 		return false;
-	return !is_after_change || quorum_is_majority(&s->vtable, set) ||
-	       REPL_MUTANT(s, NO_NEW_MAJORITY);
+	return !is_after_change || quorum_is_majority(&s->vtable, set);
 }
 
 static void open_if_ready(struct repl_step *st)
@@ -282,7 +281,8 @@ static int propose_table(struct repl_step *st)
 	if (!repl_is_sequencer(s))
 		return -EPERM;
 	/* Also while one is sequenced but not yet delivered to us: next is ahead of view_last. */
-	if (s->change_pending || s->next != s->view_last + 1)
+	if ((s->change_pending || s->next != s->view_last + 1) &&
+	    !REPL_MUTANT(s, VOTES_IN_A_BUNCH))
 		return -EBUSY;
 	r = table_after(&s->vtable, st->event->propose.payload, s->next, &to);
 	if (r)

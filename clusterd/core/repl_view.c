@@ -328,6 +328,7 @@ static void complete(struct repl_step *st, uint64_t nonce)
 	struct repl_state *s = st->s;
 	const struct repl_peer *self = find_self(s), *winner = NULL;
 	struct cl_uuid cluster;
+	uint64_t acked[CL_MAX_NODES];
 
 	s->round_open = false;
 	s->view_complete = true;
@@ -364,7 +365,10 @@ static void complete(struct repl_step *st, uint64_t nonce)
 		s->phase = REPL_REFUSED;
 		return;
 	}
+	memcpy(acked, s->lease.acked, sizeof(acked));
 	lease_view_begin(&s->lease, s->self_slot, st->event->now_ms);
+	if (REPL_MUTANT(s, OLD_RING_ACK))
+		memcpy(s->lease.acked, acked, sizeof(acked));
 	if (!s->quorum.is_quorate) {
 		s->phase = REPL_INQUORATE;
 		return;

@@ -50,6 +50,38 @@ static uint8_t any_node(struct sim_world *w)
 	return (uint8_t)prng_below(&w->prng, w->nodes);
 }
 
+static void request(struct sim_world *w, uint8_t node);
+
+/*
+ * The moment in which counting old acknowledgements does harm: the sequencer and one companion
+ * persist a long tail that nobody else hears of, and are cut off.
+ */
+static void cut_off_sequencer(struct sim_world *w)
+{
+	uint8_t with = any_node(w), seq = CL_NODE_NONE;
+
+	for (uint8_t i = 0; i < w->nodes; i++) {
+		if (w->node[i].process_up && !w->node[i].is_frozen &&
+		    repl_is_sequencer(&w->node[i].repl))
+			seq = i;
+	}
+	if (seq == CL_NODE_NONE)
+		return;
+	for (int i = 0; i < 8; i++)
+		request(w, seq);
+	for (int i = 0; i < 60; i++) {
+		sim_sequence(w, seq);
+		sim_deliver(w, seq);
+		sim_deliver(w, with);
+		sim_disk_complete(w, seq);
+		sim_disk_complete(w, with);
+		sim_sequence(w, with);
+	}
+	for (uint8_t i = 0; i < w->nodes; i++)
+		w->component[i] = i == seq || i == with;
+	sim_rings_form(w);
+}
+
 static void partition(struct sim_world *w)
 {
 	/* Mostly two sides; sometimes three. */
@@ -78,6 +110,31 @@ static bool may_wipe(const struct sim_world *w, uint8_t node)
 	return sim_fewest_voters(w) >= 3;
 }
 
+/*
+ * The moment in which an empty disk that votes does harm: of those that hold the newest entries
+ * one loses its disk and comes back at once, another one fails.
+ */
+static void lose_newest_disk(struct sim_world *w)
+{
+	uint8_t newest = 0, other = 0;
+
+	for (uint8_t i = 0; i < w->nodes; i++) {
+		if (w->node[i].disk.log.count > w->node[newest].disk.log.count)
+			newest = i;
+	}
+	for (uint8_t i = 0; i < w->nodes; i++) {
+		if (i != newest && (other == newest || w->node[i].disk.log.count >
+							       w->node[other].disk.log.count))
+			other = i;
+	}
+	sim_machine_crash(w, newest);
+	if (!may_wipe(w, newest))
+		return;
+	sim_disk_wipe(w, newest);
+	sim_machine_crash(w, other);
+	sim_machine_start(w, newest);
+}
+
 static void faults(struct sim_world *w, const struct rates *r)
 {
 	uint8_t node = any_node(w);
@@ -85,6 +142,8 @@ static void faults(struct sim_world *w, const struct rates *r)
 
 	if (once_in(w, r->partition))
 		partition(w);
+	if (once_in(w, r->partition * 2))
+		cut_off_sequencer(w);
 	if (once_in(w, r->heal))
 		heal_network(w);
 	if (once_in(w, r->crash))
@@ -97,6 +156,8 @@ static void faults(struct sim_world *w, const struct rates *r)
 		n->is_frozen = false;
 	if (once_in(w, r->wipe) && may_wipe(w, node))
 		sim_disk_wipe(w, node);
+	if (once_in(w, r->wipe))
+		lose_newest_disk(w);
 	if (!n->machine_up && once_in(w, r->start))
 		sim_machine_start(w, node);
 	if (n->machine_up && !n->process_up && once_in(w, r->restart))
@@ -250,7 +311,7 @@ static bool run_seed(uint64_t seed, uint64_t steps, enum repl_mutant mutant, boo
 		progress(w, &rates);
 		if (once_in(w, rates.propose))
 			request(w, any_node(w));
-		if (once_in(w, rates.vote))
+		for (uint64_t n = once_in(w, rates.vote) ? prng_range(&w->prng, 1, 3) : 0; n; n--)
 			change_vote(w);
 		sim_check(w);
 	}
