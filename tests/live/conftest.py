@@ -1,0 +1,123 @@
+"""Fixtures for the live tests: labs that leave nothing, and their logs when a test fails.
+
+make_lab(nodes=3, **options) gives a lab that is up; lab1, lab3 are shorthands.
+A test fails if anything of its lab is left on the machine afterwards. With
+LAB_KEEP_LOGS=DIR the nodes' logs of failed tests are copied there.
+"""
+import os
+import shutil
+import sys
+import tempfile
+
+import pytest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "lab"))
+
+import sweep                                                    # noqa: E402
+from common import read                                         # noqa: E402
+from lablib import Lab, LabError, poll                          # noqa: E402
+from syscalls import start_time                                 # noqa: E402
+
+LOG_LINES = 40
+GONE_SECONDS = 10
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item):
+    """Lets a fixture know whether its test failed."""
+    report = (yield).get_result()
+    if report.when != "teardown" and report.failed:
+        item.lab_failed = True
+
+
+class Witness:
+    """Remembers who belongs to a lab, and asks after its end whether they are gone."""
+
+    def __init__(self, lab):
+        self.lab, self.people = lab, set()
+
+    def look(self):
+        try:
+            status = self.lab.status()
+        except LabError:
+            return
+        for pid in [status["pid"]] + [n["pid"] for n in status["nodes"] if n["pid"]]:
+            self.people.add((pid, start_time(pid)))
+
+    def left(self):
+        left = self.lab.leftovers()
+        left += [f"process {pid}" for pid, start in self.people
+                 if start is not None and start_time(pid) == start]
+        if os.path.exists(self.lab.dir):
+            left.append(f"directory {self.lab.dir}")
+        return left
+
+
+def dump_logs(lab, name):
+    keep = os.environ.get("LAB_KEEP_LOGS")
+    for node in sorted(os.listdir(lab.dir)) if os.path.isdir(lab.dir) else []:
+        logs = os.path.join(lab.dir, node, "log")
+        for log in sorted(os.listdir(logs)) if os.path.isdir(logs) else []:
+            path = os.path.join(logs, log)
+            text = read(path) if os.path.isfile(path) else None
+            if text:
+                print(f"--- {node}: {log}, last {LOG_LINES} lines")
+                print("\n".join(text.splitlines()[-LOG_LINES:]))
+        if keep and os.path.isdir(logs):
+            shutil.copytree(logs, os.path.join(keep, name, node), dirs_exist_ok=True)
+    print("--- labd.log")
+    print(read(os.path.join(lab.dir, "labd.log"), "")[-4000:])
+
+
+@pytest.fixture
+def lab_dir():
+    """Makes directories for labs. A test that fails halfway must not leave one behind."""
+    made = []
+
+    def make():
+        made.append(tempfile.mkdtemp(prefix="clusterd-test-", dir="/var/tmp"))
+        return made[-1]
+    yield make
+    for path in made:
+        sweep.sweep(path)
+        if os.path.isdir(path) and not os.listdir(path):
+            os.rmdir(path)
+
+
+@pytest.fixture
+def make_lab(request, lab_dir):
+    if os.geteuid() != 0:
+        pytest.skip("the lab needs root")
+    labs = []
+
+    def make(nodes=3, **options):
+        options.setdefault("bin", "")
+        lab = Lab(nodes, dir=lab_dir(), **options)
+        labs.append((lab, Witness(lab)))
+        lab.up()
+        labs[-1][1].look()
+        return lab
+    yield make
+    left = []
+    for lab, witness in labs:
+        witness.look()
+        if getattr(request.node, "lab_failed", False):
+            dump_logs(lab, request.node.name)
+        try:
+            lab.down()
+        except LabError as e:
+            left.append(str(e))
+        if not poll(lambda w=witness: not w.left(), GONE_SECONDS):
+            left += witness.left()
+    if left:
+        pytest.fail("left behind: " + "; ".join(left))
+
+
+@pytest.fixture
+def lab1(make_lab):
+    return make_lab(1)
+
+
+@pytest.fixture
+def lab3(make_lab):
+    return make_lab(3)
