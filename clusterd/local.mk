@@ -1,11 +1,15 @@
 # clusterd/core: pure decisions. Compiled twice: as it is, and with the planted bugs that the
 # simulator has to find.
 core_sources = \
+	clusterd/core/apply.c \
+	clusterd/core/db.c clusterd/core/db.h \
 	clusterd/core/lease.c clusterd/core/lease.h \
 	clusterd/core/msg.c clusterd/core/msg.h \
+	clusterd/core/plan.c clusterd/core/plan.h \
 	clusterd/core/quorum.c clusterd/core/quorum.h \
 	clusterd/core/repl.c clusterd/core/repl.h clusterd/core/repl_internal.h \
 	clusterd/core/repl_log.c clusterd/core/repl_view.c \
+	clusterd/core/schema.c clusterd/core/schema.h \
 	clusterd/core/types.h
 
 noinst_LIBRARIES += clusterd/libcore.a
@@ -14,3 +18,37 @@ clusterd_libcore_a_SOURCES = $(core_sources)
 check_LIBRARIES += clusterd/libcore_mutants.a
 clusterd_libcore_mutants_a_SOURCES = $(core_sources)
 clusterd_libcore_mutants_a_CPPFLAGS = $(AM_CPPFLAGS) -DCLUSTERD_MUTANTS
+
+# clusterd/edge: I/O, one libqb loop. The parts that tests use on their own are a library.
+noinst_LIBRARIES += clusterd/libedge.a
+clusterd_libedge_a_SOURCES = \
+	clusterd/edge/ocf.c clusterd/edge/ocf.h \
+	clusterd/edge/ocf_meta.c clusterd/edge/ocf_meta.h \
+	clusterd/edge/store.c clusterd/edge/store.h clusterd/edge/store_impl.h \
+	clusterd/edge/store_sql.c \
+	clusterd/edge/text.c clusterd/edge/text.h
+clusterd_libedge_a_CPPFLAGS = $(AM_CPPFLAGS) $(QB_CFLAGS) $(SQLITE_CFLAGS) $(XML_CFLAGS)
+
+sbin_PROGRAMS += clusterd/clusterd
+clusterd_clusterd_SOURCES = \
+	clusterd/edge/api.c clusterd/edge/api.h \
+	clusterd/edge/bulk.c clusterd/edge/bulk.h \
+	clusterd/edge/cpg.c clusterd/edge/cpg.h \
+	clusterd/edge/duty.c clusterd/edge/duty.h \
+	clusterd/edge/engine.c clusterd/edge/engine.h \
+	clusterd/edge/exec.c clusterd/edge/exec.h \
+	clusterd/edge/log.c clusterd/edge/log.h \
+	clusterd/edge/main.c \
+	clusterd/edge/verbs.c clusterd/edge/verbs.h
+clusterd_clusterd_CPPFLAGS = $(AM_CPPFLAGS) $(QB_CFLAGS) $(COROSYNC_CFLAGS) $(JANSSON_CFLAGS) \
+	$(GNUTLS_CFLAGS)
+clusterd_clusterd_LDADD = clusterd/libedge.a clusterd/libcore.a lib/libedgebase.a \
+	lib/liblock.a lib/libbase.a $(QB_LIBS) $(COROSYNC_LIBS) $(SQLITE_LIBS) $(JANSSON_LIBS) \
+	$(GNUTLS_LIBS) $(XML_LIBS) -lpthread
+
+sbin_PROGRAMS += clusterd/clusterctl
+clusterd_clusterctl_SOURCES = \
+	clusterd/cli/cli.h clusterd/cli/client.c clusterd/cli/commands.def \
+	clusterd/cli/main.c clusterd/cli/parse.c clusterd/cli/print.c
+clusterd_clusterctl_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
+clusterd_clusterctl_LDADD = lib/libbase.a $(JANSSON_LIBS)

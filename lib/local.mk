@@ -12,3 +12,8 @@ lib_liblock_a_SOURCES = \
 	lib/lock_core.c lib/lock_core.h lib/lock_core_impl.h \
 	lib/lock_core_query.c lib/lock_core_snapshot.c lib/lock_core_table.c \
 	lib/lockspace.h
+
+# What edges share: child processes on the loop, TLS between daemons.
+noinst_LIBRARIES += lib/libedgebase.a
+lib_libedgebase_a_SOURCES = lib/run.c lib/run.h lib/tls.c lib/tls.h
+lib_libedgebase_a_CPPFLAGS = $(AM_CPPFLAGS) $(QB_CFLAGS) $(GNUTLS_CFLAGS)

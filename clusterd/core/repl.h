@@ -155,7 +155,7 @@ struct repl_state {
 	bool view_complete;
 	uint8_t self_slot;
 	uint16_t present;	 /* admitted nodes */
-	uint16_t countable;	 /* of them, those that held a history when the view began */
+	uint16_t countable;	 /* of them, those that hold a history */
 	struct cl_table vtable;	 /* in force at the end of what the view has sequenced */
 	struct cl_table vprev;	 /* before the newest change, while that is uncommitted */
 	bool change_pending;	 /* vtable.changed_at is not committed */

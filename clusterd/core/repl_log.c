@@ -236,6 +236,8 @@ void repl_log_persisted(struct repl_step *st, uint8_t slot, const struct cl_msg_
 	if (m->index <= s->persisted[slot])
 		return;
 	s->persisted[slot] = m->index;
+	/* A node that began the view blank holds the history now: its vote counts from here on. */
+	s->countable = (uint16_t)(s->countable | cl_bit(slot));
 	try_commit(st);
 }
 

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "clusterd/cli/cli.h"
+#include "lib/must.h"
+
+#define COLUMNS_MAX 24
+#define CELL_MAX    512
+
+/* Text of a value in one line; lists with commas. */
+static void cell(const json_t *v, char *ret, size_t size)
+{
+	size_t at = 0, i;
+	json_t *item;
+
+	ret[0] = 0;
+	if (!v || json_is_null(v))
+		snprintf(ret, size, "-");
+	else if (json_is_string(v))
+		snprintf(ret, size, "%s", json_string_value(v)[0] ? json_string_value(v) : "-");
+	else if (json_is_integer(v))
+		snprintf(ret, size, "%" JSON_INTEGER_FORMAT, json_integer_value(v));
+	else if (json_is_boolean(v))
+		snprintf(ret, size, json_is_true(v) ? "yes" : "no");
+	else if (json_is_array(v)) {
+		json_array_foreach(v, i, item)
+		{
+			char one[CELL_MAX];
+			int n;
+
+			cell(item, one, sizeof(one));
+			n = snprintf(ret + at, size - at, "%s%s", i ? "," : "", one);
+			if (n < 0 || (size_t)n >= size - at)
+				return;
+			at += (size_t)n;
+		}
+		if (!at)
+			snprintf(ret, size, "-");
+	} else {
+		char *text = json_dumps(v, JSON_COMPACT);
+
+		snprintf(ret, size, "%s", text ? text : "?");
+		free(text);
+	}
+}
+
+struct columns {
+	char name[COLUMNS_MAX][40];
+	size_t width[COLUMNS_MAX];
+	size_t count;
+};
+
+static void split_columns(const char *text, struct columns *c)
+{
+	c->count = 0;
+	while (*text && c->count < COLUMNS_MAX) {
+		size_t len = strcspn(text, ",");
+
+		snprintf(c->name[c->count], sizeof(c->name[0]), "%.*s", (int)len, text);
+		c->width[c->count] = strlen(c->name[c->count]);
+		c->count++;
+		text += len + (text[len] == ',');
+	}
+}
+
+static void print_cells(const struct columns *c, const json_t *row)
+{
+	for (size_t k = 0; k < c->count; k++) {
+		char text[CELL_MAX];
+
+		cell(json_object_get(row, c->name[k]), text, sizeof(text));
+		if (k + 1 == c->count)
+			printf("%s\n", text);
+		else
+			printf("%-*s  ", (int)c->width[k], text);
+	}
+}
+
+static void print_table(const struct cli *cli, const char *columns, const json_t *rows)
+{
+	struct columns c;
+	size_t i;
+	json_t *row;
+
+	split_columns(cli->fields ? cli->fields : columns, &c);
+	json_array_foreach(rows, i, row)
+	{
+		for (size_t k = 0; k < c.count; k++) {
+			char text[CELL_MAX];
+
+			cell(json_object_get(row, c.name[k]), text, sizeof(text));
+			if (strlen(text) > c.width[k])
+				c.width[k] = strlen(text);
+		}
+	}
+	for (size_t k = 0; k < c.count && !cli->no_headers; k++) {
+		char head[40];
+
+		for (size_t n = 0; n < sizeof(head); n++) {
+			char ch = c.name[k][n];
+
+			head[n] = ch >= 'a' && ch <= 'z' ? (char)(ch - 'a' + 'A') : ch;
+		}
+		if (k + 1 == c.count)
+			printf("%s\n", head);
+		else
+			printf("%-*s  ", (int)c.width[k], head);
+	}
+	json_array_foreach(rows, i, row) print_cells(&c, row);
+}
+
+void print_row(const struct cli *cli, const json_t *row)
+{
+	struct columns c;
+
+	split_columns(cli->fields ? cli->fields : cli->command->columns, &c);
+	print_cells(&c, row);
+	fflush(stdout);
+}
+
+static void print_fields(const json_t *object)
+{
+	const char *name;
+	size_t width = 0;
+	json_t *v;
+
+	json_object_foreach((json_t *)object, name, v)
+	{
+		if (strlen(name) > width)
+			width = strlen(name);
+	}
+	json_object_foreach((json_t *)object, name, v)
+	{
+		char text[CELL_MAX];
+
+		cell(v, text, sizeof(text));
+		printf("%-*s  %s\n", (int)width, name, text);
+	}
+}
+
+static void print_status(const struct cli *cli, const json_t *data)
+{
+	const json_t *q = json_object_get(data, "quorum");
+	const char *cluster =
+		json_string_value(json_object_get(json_object_get(data, "cluster"), "name"));
+	char missing[CELL_MAX], lose[CELL_MAX];
+
+	cell(json_object_get(q, "would_help"), missing, sizeof(missing));
+	cell(json_object_get(q, "may_lose_next"), lose, sizeof(lose));
+	printf("cluster %s, seen from %s\n", cluster ? cluster : "(none)",
+	       json_string_value(json_object_get(data, "node")));
+	printf("quorum  %s (%s): %" JSON_INTEGER_FORMAT " of %" JSON_INTEGER_FORMAT
+	       " votes, %" JSON_INTEGER_FORMAT " needed\n",
+	       json_is_true(json_object_get(q, "is_quorate")) ? "yes" : "NO",
+	       json_string_value(json_object_get(q, "reason")),
+	       json_integer_value(json_object_get(q, "votes_present")),
+	       json_integer_value(json_object_get(q, "votes_total")),
+	       json_integer_value(json_object_get(q, "votes_needed")));
+	if (json_is_true(json_object_get(q, "is_quorate")))
+		printf("        may fail next, one of: %s\n", lose);
+	else
+		printf("        whose return would help: %s\n", missing);
+	printf("\n");
+	print_table(cli, "name,state,vote,since", json_object_get(data, "nodes"));
+	if (!json_array_size(json_object_get(data, "groups")))
+		return;
+	printf("\n");
+	print_table(cli, "name,work,node,intent,reason", json_object_get(data, "groups"));
+}
+
+void print_data(const struct cli *cli, const json_t *data)
+{
+	if (!data || json_is_null(data))
+		return;
+	if (cli->json) {
+		json_dumpf(data, stdout, JSON_INDENT(2));
+		printf("\n");
+	} else if (!strcmp(cli->command->api, "cluster.status")) {
+		print_status(cli, data);
+	} else if (json_is_array(data)) {
+		print_table(cli, cli->command->columns, data);
+	} else if (cli->fields) {
+		print_row(cli, data);
+	} else {
+		print_fields(data);
+	}
+}

@@ -1,0 +1,720 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What each command does to the applied state. Deterministic: nothing but the state and the entry
+ * counts. A command that cannot be done changes nothing, and its result says why.
+ */
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "clusterd/core/db.h"
+#include "clusterd/core/msg.h"
+#include "lib/must.h"
+
+/* "grp:" and the name must fit a lock's name. */
+#define GROUP_NAME_MAX (LK_NAME_MAX - 4)
+
+struct apply {
+	struct db *db;
+	const struct db_entry *entry;
+	const struct db_command *cmd;
+	struct db_result *result;
+};
+
+static void copy_text(char *to, size_t size, const char *from)
+{
+	size_t n = strnlen(from, size - 1);
+
+	memcpy(to, from, n);
+	to[n] = 0;
+}
+
+#define COPY(to, from) copy_text((to), sizeof(to), (from))
+
+__attribute__((format(printf, 3, 4))) static void answer(struct apply *a, enum db_code code,
+							 const char *format, ...)
+{
+	va_list ap;
+
+	a->result->code = code;
+	va_start(ap, format);
+	vsnprintf(a->result->text, sizeof(a->result->text), format, ap);
+	va_end(ap);
+}
+
+/* Adds an event; the oldest goes when the table is full. */
+__attribute__((format(printf, 4, 5))) static void event(struct apply *a, const char *kind,
+							const char *object, const char *format, ...)
+{
+	struct db *db = a->db;
+	struct db_event *e;
+	va_list ap;
+
+	if (db_count(db, DB_KIND_EVENT) == db->limits.capacity[DB_KIND_EVENT])
+		db_remove(db, DB_KIND_EVENT, db_at(db, DB_KIND_EVENT, 0));
+	e = db_insert_id(db, DB_KIND_EVENT, db->next_event++);
+	must(e);
+	e->at_ms = a->cmd->at_ms;
+	e->index = a->entry->index;
+	COPY(e->kind, kind);
+	COPY(e->object, object);
+	va_start(ap, format);
+	vsnprintf(e->text, sizeof(e->text), format, ap);
+	va_end(ap);
+}
+
+/* ---- tasks */
+
+/* Room for a task: the oldest that has ended goes. False when all are running. */
+static bool make_task_room(struct db *db)
+{
+	if (db_count(db, DB_KIND_TASK) < db->limits.capacity[DB_KIND_TASK])
+		return true;
+	for (uint32_t i = 0; i < db_count(db, DB_KIND_TASK); i++) {
+		struct db_task *t = db_at(db, DB_KIND_TASK, i);
+
+		if (t->state != DB_TASK_STATE_RUNNING) {
+			db_remove(db, DB_KIND_TASK, t);
+			return true;
+		}
+	}
+	return false;
+}
+
+static uint64_t task_new(struct apply *a, const char *verb, const char *object)
+{
+	struct db_task *t;
+
+	if (!make_task_room(a->db))
+		return 0;
+	t = db_insert_id(a->db, DB_KIND_TASK, a->db->next_task++);
+	must(t);
+	COPY(t->verb, verb);
+	COPY(t->object, object);
+	COPY(t->actor, a->cmd->actor);
+	t->state = DB_TASK_STATE_RUNNING;
+	COPY(t->phase, "queued");
+	t->created_ms = a->cmd->at_ms;
+	a->result->task = t->id;
+	return t->id;
+}
+
+static void task_phase(struct apply *a, uint64_t id, const char *phase)
+{
+	struct db_task *t = id ? db_find_id(a->db, DB_KIND_TASK, id) : NULL;
+
+	if (t && t->state == DB_TASK_STATE_RUNNING)
+		COPY(t->phase, phase);
+}
+
+static void task_end(struct apply *a, uint64_t id, enum db_task_state state, const char *reason)
+{
+	struct db_task *t = id ? db_find_id(a->db, DB_KIND_TASK, id) : NULL;
+
+	if (!t || t->state != DB_TASK_STATE_RUNNING)
+		return;
+	t->state = (uint8_t)state;
+	t->ended_ms = a->cmd->at_ms;
+	COPY(t->phase, "ended");
+	COPY(t->reason, reason);
+}
+
+/* ---- locks */
+
+static int lock_step(struct db *db, const struct lk_event *e)
+{
+	return lk_step(&db->locks, e, &db->lock_actions);
+}
+
+static void lock_name(struct lk_event *e, const char *prefix, const char *name)
+{
+	int n = snprintf((char *)e->name, sizeof(e->name), "%s%s", prefix, name);
+
+	must(n > 0);
+	e->name_len = (uint8_t)((size_t)n < sizeof(e->name) ? (size_t)n : sizeof(e->name));
+}
+
+/* The lock session of a node's clusterd is its incarnation. */
+static void session_open(struct db *db, const struct db_node *n)
+{
+	struct lk_event e = { .type = LK_EV_OPEN,
+			      .session = n->incarnation,
+			      .node = n->slot,
+			      .incarnation = n->incarnation };
+
+	lock_step(db, &e);
+}
+
+/* grp:<name> EX for that incarnation; false if somebody holds it. */
+static bool group_lock_take(struct db *db, struct db_group *g, uint64_t session)
+{
+	struct lk_event e = { .type = LK_EV_LOCK,
+			      .flags = LK_NOQUEUE,
+			      .session = session,
+			      .mode = LK_EX };
+
+	lock_name(&e, "grp:", g->name);
+	if (lock_step(db, &e) || !db->lock_actions.count ||
+	    db->lock_actions.items[0].kind != LK_DO_GRANTED)
+		return false;
+	g->lock = db->lock_actions.items[0].lock_id;
+	return true;
+}
+
+static void group_lock_drop(struct db *db, struct db_group *g)
+{
+	struct lk_event e = { .type = LK_EV_UNLOCK, .session = g->incarnation, .lock_id = g->lock };
+
+	if (g->lock)
+		must(!lock_step(db, &e));
+	g->lock = 0;
+}
+
+/* ---- cluster and nodes */
+
+static void do_cluster_init(struct apply *a, const struct db_cmd_cluster_init *c)
+{
+	struct db_cluster *row;
+
+	if (db_count(a->db, DB_KIND_CLUSTER)) {
+		answer(a, DB_CONFLICT, "cluster has a name already");
+		return;
+	}
+	row = db_insert(a->db, DB_KIND_CLUSTER, c->name);
+	COPY(row->uuid, c->uuid);
+	row->created_ms = a->cmd->at_ms;
+	event(a, "cluster-created", c->name, "by %s", a->cmd->actor);
+}
+
+/* What ran on an incarnation that can do nothing any more is offline, to be placed anew. */
+static void incarnation_gone(struct apply *a, uint8_t slot, uint64_t incarnation)
+{
+	struct lk_event e = { .type = LK_EV_RELEASE_MATCHING, .node = slot,
+			      .incarnation = incarnation };
+
+	lock_name(&e, "", "grp:");
+	lock_step(a->db, &e);
+	for (uint32_t i = 0; i < db_count(a->db, DB_KIND_GROUP); i++) {
+		struct db_group *g = db_at(a->db, DB_KIND_GROUP, i);
+
+		if (g->node != slot || g->incarnation != incarnation ||
+		    g->work == DB_WORK_OFFLINE)
+			continue;
+		g->work = DB_WORK_OFFLINE;
+		g->node = CL_NODE_NONE;
+		g->lock = 0;
+		g->since_ms = a->cmd->at_ms;
+		COPY(g->reason, "its node is out of service");
+	}
+}
+
+static void do_node_admit(struct apply *a, const struct db_cmd_node_admit *c)
+{
+	struct db_node *n = db_find(a->db, DB_KIND_NODE, c->name);
+
+	if (n && n->incarnation == c->incarnation && n->membership == DB_MEMBERSHIP_FENCED) {
+		answer(a, DB_REFUSED, "node %s: this incarnation was fenced", c->name);
+		return;
+	}
+	if (n && n->incarnation == c->incarnation && n->membership == DB_MEMBERSHIP_ADMITTED)
+		return;
+	if (!n)
+		n = db_insert(a->db, DB_KIND_NODE, c->name);
+	if (!n) {
+		answer(a, DB_REFUSED, "the cluster has %u nodes already", CL_MAX_NODES);
+		return;
+	}
+	/* A later boot of the same node proves that the earlier one runs nothing any more. */
+	if (n->incarnation && n->incarnation != c->incarnation && strcmp(n->boot, c->boot) != 0) {
+		incarnation_gone(a, n->slot, n->incarnation);
+		event(a, "node-rebooted", c->name, "a later boot proves the earlier one ended");
+	}
+	n->slot = c->slot;
+	n->nodeid = c->nodeid;
+	n->incarnation = c->incarnation;
+	COPY(n->boot, c->boot);
+	COPY(n->version, c->version);
+	n->membership = DB_MEMBERSHIP_ADMITTED;
+	n->is_leaving = false;
+	n->since_ms = a->cmd->at_ms;
+	session_open(a->db, n);
+	for (uint32_t i = 0; i < db_count(a->db, DB_KIND_GROUP); i++) {
+		struct db_group *g = db_at(a->db, DB_KIND_GROUP, i);
+
+		g->refused = (uint16_t)(g->refused & ~cl_bit(c->slot));
+		if (g->node == c->slot && g->incarnation == c->incarnation &&
+		    g->work == DB_WORK_UNKNOWN)
+			g->work = DB_WORK_ONLINE; /* it comes back with what it held */
+	}
+	event(a, "node-admitted", c->name, "incarnation %016" PRIx64, c->incarnation);
+}
+
+static struct db_node *incarnation_find(struct apply *a, const char *name, uint64_t incarnation)
+{
+	struct db_node *n = db_find(a->db, DB_KIND_NODE, name);
+
+	if (n && n->incarnation == incarnation)
+		return n;
+	answer(a, DB_NO_SUCH, "node %s has no such incarnation", name);
+	return NULL;
+}
+
+static void do_node_lost(struct apply *a, const struct db_cmd_node_lost *c)
+{
+	struct db_node *n = incarnation_find(a, c->name, c->incarnation);
+	uint32_t groups = 0;
+
+	if (!n || n->membership != DB_MEMBERSHIP_ADMITTED)
+		return;
+	n->membership = DB_MEMBERSHIP_LOST;
+	n->since_ms = a->cmd->at_ms;
+	for (uint32_t i = 0; i < db_count(a->db, DB_KIND_GROUP); i++) {
+		struct db_group *g = db_at(a->db, DB_KIND_GROUP, i);
+
+		if (g->node != n->slot || g->work == DB_WORK_OFFLINE ||
+		    g->work == DB_WORK_FAILED)
+			continue;
+		g->work = DB_WORK_UNKNOWN;
+		g->since_ms = a->cmd->at_ms;
+		snprintf(g->reason, sizeof(g->reason), "waiting until %s is fenced", n->name);
+		groups++;
+	}
+	event(a, "node-lost", c->name, "left the quorate view; %u groups wait for its fencing",
+	      groups);
+}
+
+static void do_node_fenced(struct apply *a, const struct db_cmd_node_fenced *c)
+{
+	struct db_node *n = incarnation_find(a, c->name, c->incarnation);
+
+	if (!n)
+		return;
+	if (n->membership != DB_MEMBERSHIP_LOST) {
+		answer(a, DB_CONFLICT, "node %s is not lost", c->name);
+		return;
+	}
+	n->membership = DB_MEMBERSHIP_FENCED;
+	n->since_ms = a->cmd->at_ms;
+	incarnation_gone(a, n->slot, n->incarnation);
+	event(a, "node-fenced", c->name, "%s", c->how);
+}
+
+static void do_node_leave(struct apply *a, const struct db_cmd_node_leave *c)
+{
+	struct db_node *n = incarnation_find(a, c->name, c->incarnation);
+
+	if (!n || n->membership != DB_MEMBERSHIP_ADMITTED)
+		return;
+	if (!c->is_done) {
+		n->is_leaving = true;
+		event(a, "node-leaving", c->name, "its clusterd stops: everything moves off it");
+		return;
+	}
+	for (uint32_t i = 0; i < db_count(a->db, DB_KIND_GROUP); i++) {
+		const struct db_group *g = db_at(a->db, DB_KIND_GROUP, i);
+
+		if (g->lock && g->incarnation == c->incarnation) {
+			answer(a, DB_REFUSED, "node %s still holds group %s", c->name, g->name);
+			return;
+		}
+	}
+	n->membership = DB_MEMBERSHIP_LEFT;
+	n->since_ms = a->cmd->at_ms;
+	event(a, "node-left", c->name, "stopped cleanly");
+}
+
+static void do_node_pause(struct apply *a, const struct db_cmd_node_pause *c)
+{
+	struct db_node *n = db_find(a->db, DB_KIND_NODE, c->name);
+
+	if (!n) {
+		answer(a, DB_NO_SUCH, "no node %s", c->name);
+		return;
+	}
+	n->is_paused = c->pause;
+	n->is_draining = c->pause && c->drain;
+	event(a, c->pause ? (c->drain ? "node-drain" : "node-pause") : "node-resume", c->name,
+	      "by %s", a->cmd->actor);
+}
+
+/* ---- groups and resources */
+
+static void do_group_create(struct apply *a, const struct db_cmd_group_create *c)
+{
+	struct db_group *g;
+
+	if (!c->name[0] || strlen(c->name) > GROUP_NAME_MAX) {
+		answer(a, DB_INVALID, "group name: 1 to %d characters", GROUP_NAME_MAX);
+		return;
+	}
+	if (db_find(a->db, DB_KIND_GROUP, c->name)) {
+		answer(a, DB_CONFLICT, "group %s exists", c->name);
+		return;
+	}
+	g = db_insert(a->db, DB_KIND_GROUP, c->name);
+	if (!g) {
+		answer(a, DB_REFUSED, "no room for another group");
+		return;
+	}
+	g->node = g->wish = CL_NODE_NONE;
+	g->possible = c->possible ? c->possible : UINT16_MAX;
+	g->priority = c->priority;
+	g->since_ms = a->cmd->at_ms;
+	event(a, "group-created", c->name, "by %s", a->cmd->actor);
+}
+
+static struct db_group *group_find(struct apply *a, const char *name)
+{
+	struct db_group *g = db_find(a->db, DB_KIND_GROUP, name);
+
+	if (!g)
+		answer(a, DB_NO_SUCH, "no group %s", name);
+	return g;
+}
+
+static void do_group_delete(struct apply *a, const struct db_cmd_group_delete *c)
+{
+	struct db_group *g = group_find(a, c->name);
+
+	if (!g)
+		return;
+	if (g->work != DB_WORK_OFFLINE) {
+		answer(a, DB_REFUSED, "group %s is not offline: stop it first", c->name);
+		return;
+	}
+	for (uint32_t i = 0; i < db_count(a->db, DB_KIND_RESOURCE); i++) {
+		const struct db_resource *r = db_at(a->db, DB_KIND_RESOURCE, i);
+
+		if (!strcmp(r->group, c->name)) {
+			answer(a, DB_REFUSED, "group %s has resource %s: delete it first", c->name,
+			       r->name);
+			return;
+		}
+	}
+	db_remove(a->db, DB_KIND_GROUP, g);
+	event(a, "group-deleted", c->name, "by %s", a->cmd->actor);
+}
+
+static bool group_is_settled(const struct db_group *g, const struct db_cmd_group_intent *c)
+{
+	if (c->intent == DB_INTENT_OFFLINE)
+		return g->work == DB_WORK_OFFLINE;
+	return g->work == DB_WORK_ONLINE && (c->wish == CL_NODE_NONE || c->wish == g->node);
+}
+
+static void do_group_intent(struct apply *a, const struct db_cmd_group_intent *c)
+{
+	struct db_group *g = group_find(a, c->name);
+	const struct db_node *n = db_node_by_slot(a->db, c->wish);
+
+	if (!g)
+		return;
+	if (c->wish != CL_NODE_NONE && (!n || n->membership != DB_MEMBERSHIP_ADMITTED ||
+					n->is_paused || !(g->possible & cl_bit(c->wish)))) {
+		answer(a, DB_REFUSED, "group %s cannot run on %s: %s", c->name,
+		       n ? n->name : "that node",
+		       !n || n->membership != DB_MEMBERSHIP_ADMITTED ? "the node is not up" :
+		       n->is_paused				     ? "the node is paused" :
+								       "not a possible owner");
+		return;
+	}
+	task_end(a, g->task, DB_TASK_STATE_CANCELLED, "replaced by a later command");
+	g->intent = c->intent;
+	g->wish = c->wish;
+	g->refused = 0;
+	g->task = task_new(a, c->verb, c->name);
+	event(a, c->verb, c->name, "asked by %s", a->cmd->actor);
+	if (group_is_settled(g, c)) {
+		task_end(a, g->task, DB_TASK_STATE_DONE, "already so");
+		g->task = 0;
+	}
+}
+
+static bool param_set(struct db *db, const char *key, const char *value)
+{
+	struct db_param *p = db_find(db, DB_KIND_PARAM, key);
+
+	if (!p)
+		p = db_insert(db, DB_KIND_PARAM, key);
+	if (p)
+		COPY(p->value, value);
+	return p != NULL;
+}
+
+/* Stores the lines NAME=VALUE as parameters of the object; false when the table is full. */
+static bool params_set(struct db *db, const char *object, const char *lines)
+{
+	while (*lines) {
+		size_t len = strcspn(lines, "\n"), name_len = strcspn(lines, "=");
+		char key[DB_KEY_MAX], value[DB_VALUE_MAX];
+
+		if (name_len >= len || name_len >= CL_NAME_MAX || len - name_len > DB_VALUE_MAX)
+			return false;
+		snprintf(key, sizeof(key), "%.63s/%.*s", object,
+			 (int)(name_len & (CL_NAME_MAX - 1)), lines);
+		memcpy(value, lines + name_len + 1, len - name_len - 1);
+		value[len - name_len - 1] = 0;
+		if (!param_set(db, key, value))
+			return false;
+		lines += len + (lines[len] == '\n');
+	}
+	return true;
+}
+
+static void params_remove(struct db *db, const char *object)
+{
+	size_t n = strlen(object);
+
+	for (uint32_t i = db_count(db, DB_KIND_PARAM); i-- > 0;) {
+		struct db_param *p = db_at(db, DB_KIND_PARAM, i);
+
+		if (!strncmp(p->key, object, n) && p->key[n] == '/')
+			db_remove(db, DB_KIND_PARAM, p);
+	}
+}
+
+static void do_resource_create(struct apply *a, const struct db_cmd_resource_create *c)
+{
+	struct db_resource *r;
+	uint32_t position = 0;
+
+	if (!c->name[0] || !group_find(a, c->group))
+		return;
+	if (db_find(a->db, DB_KIND_RESOURCE, c->name)) {
+		answer(a, DB_CONFLICT, "resource %s exists", c->name);
+		return;
+	}
+	for (uint32_t i = 0; i < db_count(a->db, DB_KIND_RESOURCE); i++) {
+		const struct db_resource *other = db_at(a->db, DB_KIND_RESOURCE, i);
+
+		if (!strcmp(other->group, c->group) && other->position >= position)
+			position = other->position + 1;
+	}
+	r = db_insert(a->db, DB_KIND_RESOURCE, c->name);
+	if (!r || !params_set(a->db, c->name, c->params)) {
+		if (r)
+			db_remove(a->db, DB_KIND_RESOURCE, r);
+		params_remove(a->db, c->name);
+		answer(a, DB_REFUSED, "no room for another resource with its parameters");
+		return;
+	}
+	COPY(r->group, c->group);
+	COPY(r->agent, c->agent);
+	r->position = position;
+	r->restart_max = c->restart_max;
+	r->monitor_ms = c->monitor_ms;
+	r->start_ms = c->start_ms;
+	r->stop_ms = c->stop_ms;
+	event(a, "resource-created", c->name, "%s in group %s, by %s", c->agent, c->group,
+	      a->cmd->actor);
+}
+
+static void do_resource_delete(struct apply *a, const struct db_cmd_resource_delete *c)
+{
+	struct db_resource *r = db_find(a->db, DB_KIND_RESOURCE, c->name);
+
+	if (!r) {
+		answer(a, DB_NO_SUCH, "no resource %s", c->name);
+		return;
+	}
+	if (r->work != DB_WORK_OFFLINE) {
+		answer(a, DB_REFUSED, "resource %s is not offline: stop group %s first", c->name,
+		       r->group);
+		return;
+	}
+	params_remove(a->db, c->name);
+	db_remove(a->db, DB_KIND_RESOURCE, r);
+	event(a, "resource-deleted", c->name, "by %s", a->cmd->actor);
+}
+
+static void do_param_set(struct apply *a, const struct db_cmd_param_set *c)
+{
+	if (!param_set(a->db, c->key, c->value))
+		answer(a, DB_REFUSED, "no room for another parameter");
+}
+
+static void do_group_order(struct apply *a, const struct db_cmd_group_order *c)
+{
+	struct db_group *g = group_find(a, c->name);
+	const struct db_node *n = db_node_by_slot(a->db, c->node);
+
+	if (!g)
+		return;
+	if (g->order != c->previous || !n || n->incarnation != c->incarnation ||
+	    n->membership != DB_MEMBERSHIP_ADMITTED) {
+		answer(a, DB_CONFLICT, "the order is out of date");
+		return;
+	}
+	if (c->work == DB_WORK_STARTING &&
+	    (g->work != DB_WORK_OFFLINE || !group_lock_take(a->db, g, c->incarnation))) {
+		answer(a, DB_CONFLICT, "group %s is held elsewhere", c->name);
+		return;
+	}
+	g->order = a->entry->index;
+	g->work = c->work;
+	g->node = c->node;
+	g->incarnation = c->incarnation;
+	g->since_ms = a->cmd->at_ms;
+	COPY(g->reason, c->reason);
+	task_phase(a, g->task, c->work == DB_WORK_STARTING ? "starting" : "stopping");
+	event(a, c->work == DB_WORK_STARTING ? "group-start" : "group-stop", c->name, "on %s: %s",
+	      n->name, c->reason);
+}
+
+static void resources_set(struct db *db, const char *group, enum db_work work)
+{
+	for (uint32_t i = 0; i < db_count(db, DB_KIND_RESOURCE); i++) {
+		struct db_resource *r = db_at(db, DB_KIND_RESOURCE, i);
+
+		if (!strcmp(r->group, group)) {
+			r->work = (uint8_t)work;
+			r->restarts = work == DB_WORK_ONLINE ? r->restarts : 0;
+		}
+	}
+}
+
+/* OFFLINE: all is stopped. FAILED while starting: stopped too, but it could not run there. */
+static void do_group_report(struct apply *a, const struct db_cmd_group_report *c)
+{
+	struct db_group *g = group_find(a, c->name);
+	bool was_starting;
+
+	if (!g)
+		return;
+	if (g->order != c->order || g->work == DB_WORK_OFFLINE || g->work == DB_WORK_UNKNOWN) {
+		answer(a, DB_CONFLICT, "the report is about an order that is not in force");
+		return;
+	}
+	was_starting = g->work == DB_WORK_STARTING || g->work == DB_WORK_ONLINE;
+	g->since_ms = a->cmd->at_ms;
+	COPY(g->reason, c->reason);
+	event(a, "group-report", c->name, "%s on %s: %s",
+	      c->work == DB_WORK_ONLINE	  ? "online" :
+	      c->work == DB_WORK_OFFLINE ? "offline" :
+					   "failed",
+	      db_node_name(a->db, g->node), c->reason);
+	if (c->work == DB_WORK_ONLINE) {
+		g->work = DB_WORK_ONLINE;
+		g->refused = 0;
+		resources_set(a->db, c->name, DB_WORK_ONLINE);
+		task_end(a, g->task, DB_TASK_STATE_DONE, c->reason);
+		g->task = 0;
+		g->wish = CL_NODE_NONE;
+		return;
+	}
+	if (c->work == DB_WORK_FAILED && !was_starting) {
+		g->work = DB_WORK_FAILED; /* a stop that failed: the lock stays where it is */
+		task_end(a, g->task, DB_TASK_STATE_FAILED, c->reason);
+		g->task = 0;
+		return;
+	}
+	if (c->work == DB_WORK_FAILED) {
+		g->failures++;
+		g->refused = (uint16_t)(g->refused | cl_bit(g->node));
+	}
+	group_lock_drop(a->db, g);
+	resources_set(a->db, c->name, DB_WORK_OFFLINE);
+	g->work = DB_WORK_OFFLINE;
+	g->node = CL_NODE_NONE;
+	if (g->intent == DB_INTENT_OFFLINE) {
+		task_end(a, g->task, DB_TASK_STATE_DONE, c->reason);
+		g->task = 0;
+	}
+}
+
+static void do_resource_report(struct apply *a, const struct db_cmd_resource_report *c)
+{
+	struct db_resource *r = db_find(a->db, DB_KIND_RESOURCE, c->name);
+	const struct db_group *g = r ? db_find(a->db, DB_KIND_GROUP, r->group) : NULL;
+
+	if (!g || g->order != c->order) {
+		answer(a, DB_CONFLICT, "the report is about an order that is not in force");
+		return;
+	}
+	r->work = c->work;
+	r->restarts += c->restarted;
+	COPY(r->reason, c->reason);
+	if (c->restarted || c->work == DB_WORK_FAILED)
+		event(a, c->restarted ? "resource-restarted" : "resource-failed", c->name,
+		      "on %s: %s", db_node_name(a->db, g->node), c->reason);
+}
+
+static void do_task_cancel(struct apply *a, const struct db_cmd_task_cancel *c)
+{
+	struct db_task *t = db_find_id(a->db, DB_KIND_TASK, c->id);
+	struct db_group *g;
+
+	if (!t) {
+		answer(a, DB_NO_SUCH, "no task %" PRIu64, c->id);
+		return;
+	}
+	if (t->state != DB_TASK_STATE_RUNNING) {
+		answer(a, DB_CONFLICT, "task %" PRIu64 " has ended", c->id);
+		return;
+	}
+	g = db_find(a->db, DB_KIND_GROUP, t->object);
+	if (g && g->task == c->id) {
+		/* What is under way ends where it is; the wish behind it is withdrawn. */
+		g->wish = CL_NODE_NONE;
+		if (g->work == DB_WORK_OFFLINE || g->work == DB_WORK_FAILED)
+			g->intent = DB_INTENT_OFFLINE;
+		else if (g->work == DB_WORK_ONLINE)
+			g->intent = DB_INTENT_ONLINE;
+		g->task = 0;
+	}
+	task_end(a, c->id, DB_TASK_STATE_CANCELLED, "cancelled");
+	event(a, "task-cancelled", t->object, "%s, by %s", t->verb, a->cmd->actor);
+}
+
+static void dispatch(struct apply *a)
+{
+	switch (a->cmd->type) {
+#define DO(number, name, NAME)                                                                     \
+	case DB_CMD_##NAME:                                                                        \
+		do_##name(a, &a->cmd->name);                                                       \
+		break;
+		DB_COMMANDS(DO)
+#undef DO
+	case DB_CMD_MAX:
+		break;
+	}
+}
+
+/* A request that comes again under its number was applied: say so, change nothing. */
+static bool is_repeat(struct db *db, const struct db_entry *e)
+{
+	struct db_origin *o = db_find_id(db, DB_KIND_ORIGIN, e->origin);
+
+	if (!o)
+		o = db_insert_id(db, DB_KIND_ORIGIN, e->origin);
+	must(o);
+	if (o->instance == e->instance && e->request <= o->request)
+		return true;
+	o->instance = e->instance;
+	o->request = e->request;
+	return false;
+}
+
+void db_apply(struct db *db, const struct db_entry *e, struct db_result *ret)
+{
+	struct db_command cmd;
+	struct apply a = { .db = db, .entry = e, .cmd = &cmd, .result = ret };
+
+	must(e->index == db->index + 1);
+	*ret = (struct db_result){ .code = DB_OK };
+	db->index = e->index;
+	db->epoch = e->epoch;
+	if (e->kind != CL_ENTRY_COMMAND)
+		return;
+	if (is_repeat(db, e)) {
+		ret->is_repeat = true;
+		return;
+	}
+	if (db_command_decode(e->payload, e->payload_len, &cmd)) {
+		ret->code = DB_INVALID;
+		copy_text(ret->text, sizeof(ret->text), "not a command that this version knows");
+		return;
+	}
+	dispatch(&a);
+}

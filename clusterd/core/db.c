@@ -1,0 +1,388 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "clusterd/core/db.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "lib/hash.h"
+#include "lib/must.h"
+#include "lib/wire.h"
+
+#define DB_MAGIC UINT32_C(0x42444c43) /* "CLDB" */
+
+const struct db_limits db_limits_full = {
+	.capacity = {
+#define CAPACITY(name, NAME, capacity) [DB_KIND_##NAME] = (capacity),
+		DB_KINDS(CAPACITY)
+#undef CAPACITY
+	},
+	.locks = {
+		.max_sessions = 256,
+		.max_resources = 8192,
+		.max_locks = 16384,
+		.max_queued = 64,
+	},
+};
+
+/* ---- memory */
+
+static size_t align_up(size_t n)
+{
+	return (n + 15) & ~(size_t)15;
+}
+
+static size_t actions_size(const struct db_limits *limits)
+{
+	return align_up(lk_actions_max(&limits->locks) * sizeof(struct lk_action));
+}
+
+size_t db_size(const struct db_limits *limits)
+{
+	size_t size = align_up(lk_state_size(&limits->locks)) + actions_size(limits);
+
+	for (int k = 0; k < DB_KIND_MAX; k++) {
+		const struct db_shape *shape = db_kind_shape((enum db_kind)k);
+
+		size += align_up((size_t)limits->capacity[k] * shape->size);
+		size += align_up((size_t)limits->capacity[k] * sizeof(uint32_t));
+	}
+	return size;
+}
+
+static void *carve(char **at, size_t size)
+{
+	void *p = *at;
+
+	*at += align_up(size);
+	return p;
+}
+
+static void table_clear(struct db_table *t)
+{
+	t->count = 0;
+	for (uint32_t i = 0; i < t->capacity; i++)
+		t->order[i] = i;
+}
+
+int db_init(struct db *db, void *mem, size_t mem_size, const struct db_limits *limits)
+{
+	char *at = mem;
+	size_t locks_size = lk_state_size(&limits->locks);
+
+	if (mem_size < db_size(limits))
+		return -ENOBUFS;
+	*db = (struct db){ .next_event = 1, .next_task = 1, .limits = *limits };
+	for (int k = 0; k < DB_KIND_MAX; k++) {
+		struct db_table *t = &db->table[k];
+
+		t->shape = db_kind_shape((enum db_kind)k);
+		t->capacity = limits->capacity[k];
+		t->rows = carve(&at, (size_t)t->capacity * t->shape->size);
+		t->order = carve(&at, (size_t)t->capacity * sizeof(uint32_t));
+		table_clear(t);
+	}
+	db->lock_actions = (struct lk_actions){
+		.items = carve(&at, actions_size(limits)),
+		.cap = lk_actions_max(&limits->locks),
+	};
+	db->locks_mem = at;
+	return lk_state_init(&db->locks, at, locks_size, &limits->locks);
+}
+
+/* ---- rows */
+
+static void *row_at(const struct db_table *t, uint32_t i)
+{
+	return t->rows + (size_t)t->order[i] * t->shape->size;
+}
+
+/* A row's key starts the row: text, or a number where the first field is u64. */
+static int compare_key(const struct db_table *t, const void *row, const char *key, uint64_t id)
+{
+	uint64_t own;
+
+	if (t->shape->field[0].type == DB_TYPE_str)
+		return strcmp(row, key);
+	memcpy(&own, row, sizeof(own));
+	return own < id ? -1 : own > id;
+}
+
+/* Position of the key, or where it belongs. */
+static uint32_t search(const struct db_table *t, const char *key, uint64_t id, bool *ret_found)
+{
+	uint32_t lo = 0, hi = t->count;
+
+	*ret_found = false;
+	while (lo < hi) {
+		uint32_t mid = lo + (hi - lo) / 2;
+		int c = compare_key(t, row_at(t, mid), key, id);
+
+		if (!c) {
+			*ret_found = true;
+			return mid;
+		}
+		if (c < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+static void *find(const struct db_table *t, const char *key, uint64_t id)
+{
+	bool found;
+	uint32_t i = search(t, key, id, &found);
+
+	return found ? row_at(t, i) : NULL;
+}
+
+void *db_find(const struct db *db, enum db_kind kind, const char *key)
+{
+	must(db->table[kind].shape->field[0].type == DB_TYPE_str);
+	return find(&db->table[kind], key, 0);
+}
+
+void *db_find_id(const struct db *db, enum db_kind kind, uint64_t id)
+{
+	must(db->table[kind].shape->field[0].type == DB_TYPE_u64);
+	return find(&db->table[kind], NULL, id);
+}
+
+void *db_at(const struct db *db, enum db_kind kind, uint32_t i)
+{
+	must(i < db->table[kind].count);
+	return row_at(&db->table[kind], i);
+}
+
+uint32_t db_count(const struct db *db, enum db_kind kind)
+{
+	return db->table[kind].count;
+}
+
+static void *insert(struct db_table *t, const char *key, uint64_t id)
+{
+	bool found;
+	uint32_t i = search(t, key, id, &found);
+	uint32_t slot;
+	void *row;
+
+	must(!found);
+	if (t->count == t->capacity)
+		return NULL;
+	slot = t->order[t->count];
+	memmove(&t->order[i + 1], &t->order[i], (t->count - i) * sizeof(*t->order));
+	t->order[i] = slot;
+	t->count++;
+	row = row_at(t, i);
+	memset(row, 0, t->shape->size);
+	if (key)
+		memcpy(row, key, strlen(key) + 1);
+	else
+		memcpy(row, &id, sizeof(id));
+	return row;
+}
+
+void *db_insert(struct db *db, enum db_kind kind, const char *key)
+{
+	must(strlen(key) < db->table[kind].shape->field[0].size);
+	return insert(&db->table[kind], key, 0);
+}
+
+void *db_insert_id(struct db *db, enum db_kind kind, uint64_t id)
+{
+	return insert(&db->table[kind], NULL, id);
+}
+
+void db_remove(struct db *db, enum db_kind kind, const void *row)
+{
+	struct db_table *t = &db->table[kind];
+	uint32_t slot = (uint32_t)(((const char *)row - t->rows) / t->shape->size);
+	uint32_t i = 0;
+
+	while (i < t->count && t->order[i] != slot)
+		i++;
+	must(i < t->count);
+	t->count--;
+	memmove(&t->order[i], &t->order[i + 1], (t->count - i) * sizeof(*t->order));
+	t->order[t->count] = slot;
+}
+
+struct db_node *db_node_by_slot(const struct db *db, uint8_t slot)
+{
+	for (uint32_t i = 0; i < db_count(db, DB_KIND_NODE); i++) {
+		struct db_node *n = db_at(db, DB_KIND_NODE, i);
+
+		if (n->slot == slot)
+			return n;
+	}
+	return NULL;
+}
+
+const char *db_node_name(const struct db *db, uint8_t slot)
+{
+	const struct db_node *n = db_node_by_slot(db, slot);
+
+	return n ? n->name : "-";
+}
+
+/* ---- snapshot */
+
+size_t db_encoded_max(const struct db *db)
+{
+	size_t size = 64 + lk_encoded_max(&db->limits.locks);
+
+	for (int k = 0; k < DB_KIND_MAX; k++) {
+		const struct db_table *t = &db->table[k];
+
+		size += 8 + (size_t)t->count * (t->shape->size + 2u * t->shape->field_count);
+	}
+	return size;
+}
+
+static void put_locks(struct wire_writer *w, const struct db *db)
+{
+	size_t at = w->pos, len;
+
+	wire_put_u32(w, 0);
+	if (w->error)
+		return;
+	if (lk_encode(&db->locks, w->data + w->pos, w->cap - w->pos, &len)) {
+		w->error = -ENOBUFS;
+		return;
+	}
+	w->pos += len;
+	wire_patch_u32(w, at, (uint32_t)len);
+}
+
+int db_encode(const struct db *db, void *buf, size_t cap, size_t *ret_len)
+{
+	struct wire_writer w;
+
+	wire_writer_init(&w, buf, cap);
+	wire_put_u32(&w, DB_MAGIC);
+	wire_put_u16(&w, DB_SCHEMA_VERSION);
+	wire_put_u64(&w, db->index);
+	wire_put_u32(&w, db->epoch.generation);
+	wire_put_u64(&w, db->epoch.number);
+	wire_put_u8(&w, db->epoch.starter);
+	wire_put_u64(&w, db->next_event);
+	wire_put_u64(&w, db->next_task);
+	for (int k = 0; k < DB_KIND_MAX; k++) {
+		const struct db_table *t = &db->table[k];
+
+		wire_put_u32(&w, t->count);
+		for (uint32_t i = 0; i < t->count; i++)
+			db_shape_put(&w, t->shape, row_at(t, i));
+	}
+	put_locks(&w, db);
+	return wire_writer_end(&w, ret_len);
+}
+
+static void get_table(struct wire_reader *r, struct db_table *t)
+{
+	uint32_t count = wire_get_u32(r);
+
+	if (count > t->capacity) {
+		wire_reader_fail(r);
+		return;
+	}
+	for (uint32_t i = 0; i < count && !r->error; i++) {
+		void *row = t->rows + (size_t)t->order[i] * t->shape->size;
+		uint64_t id = 0;
+
+		db_shape_get(r, t->shape, row);
+		if (t->shape->field[0].type != DB_TYPE_str)
+			memcpy(&id, row, sizeof(id));
+		if (i && compare_key(t, row_at(t, i - 1), row, id) >= 0)
+			wire_reader_fail(r); /* keys ascend: one state, one encoding */
+		t->count = i + 1;
+	}
+}
+
+static void get_locks(struct wire_reader *r, struct db *db)
+{
+	size_t len;
+	const uint8_t *p = wire_get_bytes(r, &len);
+	struct lk_state locks;
+
+	if (r->error || lk_decode(p, len, &db->limits.locks, db->locks_mem,
+				  lk_state_size(&db->limits.locks), &locks)) {
+		wire_reader_fail(r);
+		return;
+	}
+	db->locks = locks;
+}
+
+int db_decode(struct db *db, const void *buf, size_t len)
+{
+	struct wire_reader r;
+
+	wire_reader_init(&r, buf, len);
+	if (wire_get_u32(&r) != DB_MAGIC || wire_get_u16(&r) != DB_SCHEMA_VERSION)
+		return -EBADMSG;
+	db->index = wire_get_u64(&r);
+	db->epoch.generation = wire_get_u32(&r);
+	db->epoch.number = wire_get_u64(&r);
+	db->epoch.starter = wire_get_enum(&r, CL_MAX_NODES);
+	db->next_event = wire_get_u64(&r);
+	db->next_task = wire_get_u64(&r);
+	for (int k = 0; k < DB_KIND_MAX && !r.error; k++)
+		get_table(&r, &db->table[k]);
+	if (!r.error)
+		get_locks(&r, db);
+	if (!wire_reader_end(&r) && !db_check(db))
+		return 0;
+	for (int k = 0; k < DB_KIND_MAX; k++)
+		table_clear(&db->table[k]);
+	must(!lk_state_init(&db->locks, db->locks_mem, lk_state_size(&db->limits.locks),
+			    &db->limits.locks));
+	db->index = 0;
+	db->next_event = db->next_task = 1;
+	return -EBADMSG;
+}
+
+#define ROW_ENCODED_MAX 2048
+
+uint64_t db_hash(const struct db *db)
+{
+	uint64_t h = hash_u64(HASH_INIT, db->index);
+	uint8_t buf[ROW_ENCODED_MAX];
+
+	h = hash_u64(h, db->epoch.number);
+	h = hash_u64(h, db->next_event);
+	h = hash_u64(h, db->next_task);
+	for (int k = 0; k < DB_KIND_MAX; k++) {
+		const struct db_table *t = &db->table[k];
+
+		h = hash_u64(h, t->count);
+		for (uint32_t i = 0; i < t->count; i++) {
+			struct wire_writer w;
+			size_t len = 0;
+
+			wire_writer_init(&w, buf, sizeof(buf));
+			db_shape_put(&w, t->shape, row_at(t, i));
+			must(!wire_writer_end(&w, &len));
+			h = hash_bytes(h, buf, len);
+		}
+	}
+	return hash_u64(h, lk_hash(&db->locks));
+}
+
+const char *db_check(const struct db *db)
+{
+	for (uint32_t i = 0; i < db_count(db, DB_KIND_GROUP); i++) {
+		const struct db_group *g = db_at(db, DB_KIND_GROUP, i);
+		bool is_somewhere = g->work != DB_WORK_OFFLINE && g->work != DB_WORK_FAILED;
+
+		if (is_somewhere && g->node >= CL_MAX_NODES)
+			return "a group is active on no node";
+	}
+	for (uint32_t i = 0; i < db_count(db, DB_KIND_RESOURCE); i++) {
+		const struct db_resource *r = db_at(db, DB_KIND_RESOURCE, i);
+
+		if (!db_find(db, DB_KIND_GROUP, r->group))
+			return "a resource belongs to no group";
+	}
+	return lk_check(&db->locks);
+}

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The applied state of the cluster database: tables of rows sorted by key, and the table of
+ * cluster locks. It changes by db_apply() only, with entries that are committed, in their order;
+ * so it is the same on every node that has applied the same index.
+ *
+ * It lives in one block of memory that the caller gives; nothing here allocates, reads a clock or
+ * does I/O. Rows are found by key and iterated in the order of keys. Pointers to rows hold until
+ * the next insert or remove of that kind.
+ */
+#ifndef CLUSTERD_CORE_DB_H
+#define CLUSTERD_CORE_DB_H
+
+#include <stddef.h>
+
+#include "clusterd/core/schema.h"
+#include "lib/lock_core.h"
+
+struct db_limits {
+	uint32_t capacity[DB_KIND_MAX];
+	struct lk_limits locks;
+};
+
+struct db_table {
+	const struct db_shape *shape;
+	uint32_t capacity;
+	uint32_t count;
+	uint32_t *order; /* slots by key; past count the free ones */
+	char *rows;
+};
+
+struct db {
+	uint64_t index;	       /* of the newest applied entry */
+	struct cl_epoch epoch; /* its epoch */
+	uint64_t next_event;
+	uint64_t next_task;
+	struct db_table table[DB_KIND_MAX];
+	struct lk_state locks;
+	void *locks_mem;
+	struct db_limits limits;
+	struct lk_actions lock_actions; /* scratch for one step */
+};
+
+/* How a command ended; the numbers are clusterctl's exit codes (clusterd-exit-codes(7)). */
+enum db_code {
+	DB_OK = 0,
+	DB_FAILED = 1,
+	DB_INVALID = 2,
+	DB_NO_SUCH = 3,
+	DB_CONFLICT = 4,
+	DB_REFUSED = 8,
+};
+
+struct db_result {
+	enum db_code code;
+	bool is_repeat; /* the same request had been applied before; nothing was changed */
+	uint64_t task;	/* made by the command, 0: none */
+	char text[DB_REASON_MAX];
+};
+
+/* One committed entry. */
+struct db_entry {
+	uint64_t index;
+	struct cl_epoch epoch;
+	uint8_t kind; /* enum cl_entry_kind */
+	uint8_t origin;
+	uint64_t instance, request;
+	const uint8_t *payload;
+	size_t payload_len;
+};
+
+/* The limits of a product build: 16 nodes, 4,096 groups, 8,192 resources. */
+extern const struct db_limits db_limits_full;
+
+size_t db_size(const struct db_limits *limits);
+/* Lays an empty database into mem, which must be aligned as malloc() aligns. Borrows mem. */
+int db_init(struct db *db, void *mem, size_t mem_size, const struct db_limits *limits);
+/* Applies the entry index + 1. A bad command changes nothing and says so in the result. */
+void db_apply(struct db *db, const struct db_entry *entry, struct db_result *ret);
+
+void *db_find(const struct db *db, enum db_kind kind, const char *key);
+void *db_find_id(const struct db *db, enum db_kind kind, uint64_t id);
+/* i-th row by key, i < db_count(). */
+void *db_at(const struct db *db, enum db_kind kind, uint32_t i);
+uint32_t db_count(const struct db *db, enum db_kind kind);
+struct db_node *db_node_by_slot(const struct db *db, uint8_t slot);
+/* The node's name, or "-" for CL_NODE_NONE and empty slots. */
+const char *db_node_name(const struct db *db, uint8_t slot);
+
+/* Snapshot: bytes that give the same database and the same hash on every node. */
+size_t db_encoded_max(const struct db *db);
+int db_encode(const struct db *db, void *buf, size_t cap, size_t *ret_len);
+/* Fills a database just initialised; -EBADMSG leaves it empty. */
+int db_decode(struct db *db, const void *buf, size_t len);
+uint64_t db_hash(const struct db *db);
+/* NULL, or the invariant that does not hold. */
+const char *db_check(const struct db *db);
+
+/* For apply.c. */
+void *db_insert(struct db *db, enum db_kind kind, const char *key);
+void *db_insert_id(struct db *db, enum db_kind kind, uint64_t id);
+void db_remove(struct db *db, enum db_kind kind, const void *row);
+
+#endif

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The planner: from the applied database alone to the next orders, each with its reason. It is
+ * run by the sequencer after each applied entry; planning on its own result yields nothing (C6).
+ *
+ * What it never does: order anything on a node that is not admitted or is paused, or start a
+ * group whose lock somebody holds (db_apply() refuses that as well).
+ */
+#ifndef CLUSTERD_CORE_PLAN_H
+#define CLUSTERD_CORE_PLAN_H
+
+#include "clusterd/core/db.h"
+
+/* Orders of one run; what is left over comes in the next, when these are applied. */
+#define PLAN_MAX_ORDERS 64
+
+struct plan_orders {
+	size_t count;
+	struct db_cmd_group_order item[PLAN_MAX_ORDERS];
+};
+
+void plan_run(const struct db *db, struct plan_orders *ret);
+/* Why the group is where it is, or is not, and what comes next; one sentence. */
+void plan_explain(const struct db *db, const struct db_group *group, char *text, size_t size);
+/* Nodes on which the group could be started now. */
+uint16_t plan_candidates(const struct db *db, const struct db_group *group);
+
+#endif

@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "clusterd/core/schema.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "lib/must.h"
+#include "lib/wire.h"
+
+/* ---- words of choices */
+#define WORD(NAME, word) word,
+#define WORDS(name, NAME, LIST) static const char *const words_##name[] = { LIST(WORD) };
+DB_CHOICES(WORDS)
+#undef WORDS
+#undef WORD
+
+/* ---- descriptors */
+#define WORDS_str(arg)	  NULL, 0
+#define WORDS_u8(arg)	  NULL, 0
+#define WORDS_u16(arg)	  NULL, 0
+#define WORDS_u32(arg)	  NULL, 0
+#define WORDS_u64(arg)	  NULL, 0
+#define WORDS_flag(arg)	  NULL, 0
+#define WORDS_choice(arg) words_##arg, MUST_ARRAY_SIZE(words_##arg)
+
+#define DESCRIBE(type, name, arg)                                                                  \
+	{ #name, DB_TYPE_##type, offsetof(STRUCT, name), sizeof(((STRUCT *)0)->name),              \
+	  WORDS_##type(arg) },
+
+#define STRUCT struct db_cluster
+static const struct db_field fields_cluster[] = { DB_CLUSTER_FIELDS(DESCRIBE) };
+#undef STRUCT
+#define STRUCT struct db_node
+static const struct db_field fields_node[] = { DB_NODE_FIELDS(DESCRIBE) };
+#undef STRUCT
+#define STRUCT struct db_group
+static const struct db_field fields_group[] = { DB_GROUP_FIELDS(DESCRIBE) };
+#undef STRUCT
+#define STRUCT struct db_resource
+static const struct db_field fields_resource[] = { DB_RESOURCE_FIELDS(DESCRIBE) };
+#undef STRUCT
+#define STRUCT struct db_param
+static const struct db_field fields_param[] = { DB_PARAM_FIELDS(DESCRIBE) };
+#undef STRUCT
+#define STRUCT struct db_task
+static const struct db_field fields_task[] = { DB_TASK_FIELDS(DESCRIBE) };
+#undef STRUCT
+#define STRUCT struct db_event
+static const struct db_field fields_event[] = { DB_EVENT_FIELDS(DESCRIBE) };
+#undef STRUCT
+#define STRUCT struct db_origin
+static const struct db_field fields_origin[] = { DB_ORIGIN_FIELDS(DESCRIBE) };
+#undef STRUCT
+
+#define STRUCT struct db_cmd_cluster_init
+static const struct db_field fields_cmd_cluster_init[] = { DB_CMD_CLUSTER_INIT_FIELDS(DESCRIBE) };
+#undef STRUCT
+#define STRUCT struct db_cmd_node_admit
+static const struct db_field fields_cmd_node_admit[] = { DB_CMD_NODE_ADMIT_FIELDS(DESCRIBE) };
+#undef STRUCT
+#define STRUCT struct db_cmd_node_lost
+static const struct db_field fields_cmd_node_lost[] = { DB_CMD_NODE_LOST_FIELDS(DESCRIBE) };
+#undef STRUCT
+#define STRUCT struct db_cmd_node_fenced
+static const struct db_field fields_cmd_node_fenced[] = { DB_CMD_NODE_FENCED_FIELDS(DESCRIBE) };
+#undef STRUCT
+#define STRUCT struct db_cmd_node_pause
+static const struct db_field fields_cmd_node_pause[] = { DB_CMD_NODE_PAUSE_FIELDS(DESCRIBE) };
+#undef STRUCT
+#define STRUCT struct db_cmd_group_create
+static const struct db_field fields_cmd_group_create[] = { DB_CMD_GROUP_CREATE_FIELDS(DESCRIBE) };
+#undef STRUCT
+#define STRUCT struct db_cmd_group_delete
+static const struct db_field fields_cmd_group_delete[] = { DB_CMD_GROUP_DELETE_FIELDS(DESCRIBE) };
+#undef STRUCT
+#define STRUCT struct db_cmd_group_intent
+static const struct db_field fields_cmd_group_intent[] = { DB_CMD_GROUP_INTENT_FIELDS(DESCRIBE) };
+#undef STRUCT
+#define STRUCT struct db_cmd_resource_create
+static const struct db_field fields_cmd_resource_create[] = { DB_CMD_RESOURCE_CREATE_FIELDS(
+	DESCRIBE) };
+#undef STRUCT
+#define STRUCT struct db_cmd_resource_delete
+static const struct db_field fields_cmd_resource_delete[] = { DB_CMD_RESOURCE_DELETE_FIELDS(
+	DESCRIBE) };
+#undef STRUCT
+#define STRUCT struct db_cmd_param_set
+static const struct db_field fields_cmd_param_set[] = { DB_CMD_PARAM_SET_FIELDS(DESCRIBE) };
+#undef STRUCT
+#define STRUCT struct db_cmd_group_order
+static const struct db_field fields_cmd_group_order[] = { DB_CMD_GROUP_ORDER_FIELDS(DESCRIBE) };
+#undef STRUCT
+#define STRUCT struct db_cmd_group_report
+static const struct db_field fields_cmd_group_report[] = { DB_CMD_GROUP_REPORT_FIELDS(DESCRIBE) };
+#undef STRUCT
+#define STRUCT struct db_cmd_resource_report
+static const struct db_field fields_cmd_resource_report[] = { DB_CMD_RESOURCE_REPORT_FIELDS(
+	DESCRIBE) };
+#undef STRUCT
+#define STRUCT struct db_cmd_task_cancel
+static const struct db_field fields_cmd_task_cancel[] = { DB_CMD_TASK_CANCEL_FIELDS(DESCRIBE) };
+#undef STRUCT
+
+#define STRUCT struct db_cmd_node_leave
+static const struct db_field fields_cmd_node_leave[] = { DB_CMD_NODE_LEAVE_FIELDS(DESCRIBE) };
+#undef STRUCT
+
+static const struct db_shape kind_shape[DB_KIND_MAX] = {
+#define KIND_SHAPE(name, NAME, capacity)                                                           \
+	[DB_KIND_##NAME] = { #name, fields_##name, MUST_ARRAY_SIZE(fields_##name),                 \
+			     sizeof(struct db_##name), capacity },
+	DB_KINDS(KIND_SHAPE)
+#undef KIND_SHAPE
+};
+
+static const struct db_shape command_shape[DB_CMD_MAX] = {
+#define COMMAND_SHAPE(number, name, NAME)                                                          \
+	[number] = { #name, fields_cmd_##name, MUST_ARRAY_SIZE(fields_cmd_##name),                 \
+		     sizeof(struct db_cmd_##name), 0 },
+	DB_COMMANDS(COMMAND_SHAPE)
+#undef COMMAND_SHAPE
+};
+
+const struct db_shape *db_kind_shape(enum db_kind kind)
+{
+	must(kind < DB_KIND_MAX);
+	return &kind_shape[kind];
+}
+
+const struct db_shape *db_command_shape(uint16_t type)
+{
+	if (type >= DB_CMD_MAX || !command_shape[type].name)
+		return NULL;
+	return &command_shape[type];
+}
+
+static void put_field(struct wire_writer *w, const struct db_field *f, const void *p)
+{
+	switch (f->type) {
+	case DB_TYPE_str:
+		wire_put_str(w, p);
+		break;
+	case DB_TYPE_u8:
+	case DB_TYPE_choice:
+		wire_put_u8(w, *(const uint8_t *)p);
+		break;
+	case DB_TYPE_u16:
+		wire_put_u16(w, *(const uint16_t *)p);
+		break;
+	case DB_TYPE_u32:
+		wire_put_u32(w, *(const uint32_t *)p);
+		break;
+	case DB_TYPE_u64:
+		wire_put_u64(w, *(const uint64_t *)p);
+		break;
+	case DB_TYPE_flag:
+		wire_put_u8(w, *(const bool *)p);
+		break;
+	}
+}
+
+static void get_field(struct wire_reader *r, const struct db_field *f, void *p)
+{
+	switch (f->type) {
+	case DB_TYPE_str:
+		wire_get_str(r, p, f->size);
+		break;
+	case DB_TYPE_u8:
+		*(uint8_t *)p = wire_get_u8(r);
+		break;
+	case DB_TYPE_choice:
+		*(uint8_t *)p = wire_get_enum(r, f->word_count);
+		break;
+	case DB_TYPE_u16:
+		*(uint16_t *)p = wire_get_u16(r);
+		break;
+	case DB_TYPE_u32:
+		*(uint32_t *)p = wire_get_u32(r);
+		break;
+	case DB_TYPE_u64:
+		*(uint64_t *)p = wire_get_u64(r);
+		break;
+	case DB_TYPE_flag:
+		*(bool *)p = wire_get_bool(r);
+		break;
+	}
+}
+
+void db_shape_put(struct wire_writer *w, const struct db_shape *shape, const void *row)
+{
+	for (uint8_t i = 0; i < shape->field_count; i++)
+		put_field(w, &shape->field[i], (const char *)row + shape->field[i].offset);
+}
+
+void db_shape_get(struct wire_reader *r, const struct db_shape *shape, void *row)
+{
+	memset(row, 0, shape->size);
+	for (uint8_t i = 0; i < shape->field_count; i++)
+		get_field(r, &shape->field[i], (char *)row + shape->field[i].offset);
+}
+
+/* Where the body of a command lies: the first member of the union, whichever it is. */
+static void *command_body(struct db_command *cmd)
+{
+	return &cmd->cluster_init;
+}
+
+int db_command_encode(const struct db_command *cmd, void *buf, size_t cap, size_t *ret_len)
+{
+	const struct db_shape *shape = db_command_shape((uint16_t)cmd->type);
+	struct wire_writer w;
+
+	must(shape);
+	wire_writer_init(&w, buf, cap);
+	wire_put_u16(&w, (uint16_t)cmd->type);
+	wire_put_u64(&w, cmd->at_ms);
+	wire_put_str(&w, cmd->actor);
+	db_shape_put(&w, shape, &cmd->cluster_init);
+	return wire_writer_end(&w, ret_len);
+}
+
+int db_command_decode(const void *buf, size_t len, struct db_command *ret)
+{
+	struct db_command cmd;
+	const struct db_shape *shape;
+	struct wire_reader r;
+	uint16_t type;
+
+	memset(&cmd, 0, sizeof(cmd));
+	wire_reader_init(&r, buf, len);
+	type = wire_get_u16(&r);
+	shape = db_command_shape(type);
+	if (!shape)
+		return -EBADMSG;
+	cmd.type = (enum db_cmd_type)type;
+	cmd.at_ms = wire_get_u64(&r);
+	wire_get_str(&r, cmd.actor, sizeof(cmd.actor));
+	db_shape_get(&r, shape, command_body(&cmd));
+	if (wire_reader_end(&r))
+		return -EBADMSG;
+	*ret = cmd;
+	return 0;
+}

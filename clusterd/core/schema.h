@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the cluster database knows: kinds of rows and the commands that change them, each as one
+ * list of fields. The lists make the structs, the codec of snapshots and of log entries, and (in
+ * the API) the JSON. The order of fields is the order of bytes; a field is added at the end, with
+ * a new schema version (doc/format-database.md).
+ *
+ * Fields: F(type, name, size or enum). `str` has its size with the NUL; `choice` is one byte with
+ * names; node sets are bit masks by slot. The first field of a row is its key.
+ */
+#ifndef CLUSTERD_CORE_SCHEMA_H
+#define CLUSTERD_CORE_SCHEMA_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "clusterd/core/types.h"
+
+#define DB_SCHEMA_VERSION 1
+
+#define DB_UUID_TEXT  37
+#define DB_AGENT_MAX  128
+#define DB_REASON_MAX 200
+#define DB_KEY_MAX    136
+#define DB_VALUE_MAX  512
+#define DB_PARAMS_MAX 3072
+#define DB_VERB_MAX   32
+
+/* ---- choices: name in C, word shown */
+#define DB_MEMBERSHIPS(X)                                                                          \
+	X(NEVER, "never")       /* in the table, has not run here yet */                           \
+	X(ADMITTED, "admitted") /* its incarnation may hold locks and run work */                  \
+	X(LOST, "lost")	        /* left the quorate view without a word; not fenced yet */         \
+	X(FENCED, "fenced")     /* that incarnation can do nothing any more */                     \
+	X(LEFT, "left")	        /* stopped cleanly: it held nothing */
+
+#define DB_INTENTS(X)                                                                              \
+	X(OFFLINE, "offline")                                                                      \
+	X(ONLINE, "online")
+
+#define DB_WORKS(X)                                                                                \
+	X(OFFLINE, "offline")                                                                      \
+	X(STARTING, "starting")                                                                    \
+	X(ONLINE, "online")                                                                        \
+	X(STOPPING, "stopping")                                                                    \
+	X(FAILED, "failed") /* could not be started anywhere, or could not be stopped */           \
+	X(UNKNOWN, "unknown") /* its node is lost; nobody may start it before the fence */
+
+#define DB_TASK_STATES(X)                                                                          \
+	X(RUNNING, "running")                                                                      \
+	X(DONE, "done")                                                                            \
+	X(FAILED, "failed")                                                                        \
+	X(CANCELLED, "cancelled")
+
+#define DB_CHOICES(X)                                                                              \
+	X(membership, MEMBERSHIP, DB_MEMBERSHIPS)                                                  \
+	X(intent, INTENT, DB_INTENTS)                                                              \
+	X(work, WORK, DB_WORKS)                                                                    \
+	X(task_state, TASK_STATE, DB_TASK_STATES)
+
+#define DB_CHOICE_MEMBERSHIP(NAME, word) DB_MEMBERSHIP_##NAME,
+#define DB_CHOICE_INTENT(NAME, word)	 DB_INTENT_##NAME,
+#define DB_CHOICE_WORK(NAME, word)	 DB_WORK_##NAME,
+#define DB_CHOICE_TASK_STATE(NAME, word) DB_TASK_STATE_##NAME,
+#define DB_CHOICE_ENUM(name, NAME, LIST) enum db_##name { LIST(DB_CHOICE_##NAME) DB_##NAME##_MAX };
+DB_CHOICES(DB_CHOICE_ENUM)
+#undef DB_CHOICE_ENUM
+
+/* ---- rows */
+#define DB_CLUSTER_FIELDS(F)                                                                       \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(str, uuid, DB_UUID_TEXT)                                                                 \
+	F(u64, created_ms, 0)
+
+#define DB_NODE_FIELDS(F)                                                                          \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(u8, slot, 0)                                                                             \
+	F(u32, nodeid, 0)                                                                          \
+	F(u64, incarnation, 0)                                                                     \
+	F(str, boot, DB_UUID_TEXT)                                                                 \
+	F(choice, membership, membership)                                                          \
+	F(u64, since_ms, 0)                                                                        \
+	F(flag, is_paused, 0)                                                                      \
+	F(flag, is_draining, 0)                                                                    \
+	F(str, version, CL_NAME_MAX)                                                               \
+	F(flag, is_leaving, 0)
+
+#define DB_GROUP_FIELDS(F)                                                                         \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(choice, intent, intent)                                                                  \
+	F(choice, work, work)                                                                      \
+	F(u8, node, 0) /* where it is, or is ordered to be; CL_NODE_NONE */                        \
+	F(u64, incarnation, 0) /* of that node, when it was ordered */                             \
+	F(u64, lock, 0)	   /* its grp: lock while it is somewhere, else 0 */                        \
+	F(u64, order, 0)   /* log index of the order in force */                                   \
+	F(u8, wish, 0)     /* where an administrator wants it; CL_NODE_NONE */                     \
+	F(u16, refused, 0) /* nodes on which its start failed since the last success */            \
+	F(u16, possible, 0)                                                                        \
+	F(u8, priority, 0)                                                                         \
+	F(u32, failures, 0)                                                                        \
+	F(u64, since_ms, 0)                                                                        \
+	F(u64, task, 0)                                                                            \
+	F(str, reason, DB_REASON_MAX)
+
+#define DB_RESOURCE_FIELDS(F)                                                                      \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(str, group, CL_NAME_MAX)                                                                 \
+	F(str, agent, DB_AGENT_MAX)                                                                \
+	F(u32, position, 0)                                                                        \
+	F(choice, work, work)                                                                      \
+	F(u32, restarts, 0)                                                                        \
+	F(u32, restart_max, 0)                                                                     \
+	F(u32, monitor_ms, 0)                                                                      \
+	F(u32, start_ms, 0)                                                                        \
+	F(u32, stop_ms, 0)                                                                         \
+	F(str, reason, DB_REASON_MAX)
+
+#define DB_PARAM_FIELDS(F)                                                                         \
+	F(str, key, DB_KEY_MAX) /* OBJECT/NAME */                                                  \
+	F(str, value, DB_VALUE_MAX)
+
+#define DB_TASK_FIELDS(F)                                                                          \
+	F(u64, id, 0)                                                                              \
+	F(str, verb, DB_VERB_MAX)                                                                  \
+	F(str, object, CL_NAME_MAX)                                                                \
+	F(choice, state, task_state)                                                               \
+	F(str, phase, DB_VERB_MAX)                                                                 \
+	F(str, actor, CL_NAME_MAX)                                                                 \
+	F(u64, created_ms, 0)                                                                      \
+	F(u64, ended_ms, 0)                                                                        \
+	F(u64, deadline_ms, 0)                                                                     \
+	F(str, reason, DB_REASON_MAX)
+
+#define DB_EVENT_FIELDS(F)                                                                         \
+	F(u64, id, 0)                                                                              \
+	F(u64, at_ms, 0)                                                                           \
+	F(u64, index, 0) /* of the log entry that made it */                                       \
+	F(str, kind, DB_VERB_MAX)                                                                  \
+	F(str, object, CL_NAME_MAX)                                                                \
+	F(str, text, DB_REASON_MAX)
+
+/* key is the node and instance of a client; the newest request that was applied */
+#define DB_ORIGIN_FIELDS(F)                                                                        \
+	F(u64, slot, 0)                                                                            \
+	F(u64, instance, 0)                                                                        \
+	F(u64, request, 0)
+
+/* KIND(name, NAME, capacity) */
+#define DB_KINDS(X)                                                                                \
+	X(cluster, CLUSTER, 1)                                                                     \
+	X(node, NODE, CL_MAX_NODES)                                                                \
+	X(group, GROUP, 4096)                                                                      \
+	X(resource, RESOURCE, 8192)                                                                \
+	X(param, PARAM, 32768)                                                                     \
+	X(task, TASK, 1024)                                                                        \
+	X(event, EVENT, 4096)                                                                      \
+	X(origin, ORIGIN, CL_MAX_NODES)
+
+/* ---- commands */
+#define DB_CMD_CLUSTER_INIT_FIELDS(F)                                                              \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(str, uuid, DB_UUID_TEXT)
+
+#define DB_CMD_NODE_ADMIT_FIELDS(F)                                                                \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(u8, slot, 0)                                                                             \
+	F(u32, nodeid, 0)                                                                          \
+	F(u64, incarnation, 0)                                                                     \
+	F(str, boot, DB_UUID_TEXT)                                                                 \
+	F(str, version, CL_NAME_MAX)
+
+#define DB_CMD_NODE_LOST_FIELDS(F)                                                                 \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(u64, incarnation, 0)
+
+#define DB_CMD_NODE_FENCED_FIELDS(F)                                                               \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(u64, incarnation, 0)                                                                     \
+	F(str, how, DB_REASON_MAX)
+
+#define DB_CMD_NODE_PAUSE_FIELDS(F)                                                                \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(flag, pause, 0)                                                                          \
+	F(flag, drain, 0)
+
+#define DB_CMD_GROUP_CREATE_FIELDS(F)                                                              \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(u16, possible, 0)                                                                        \
+	F(u8, priority, 0)
+
+#define DB_CMD_GROUP_DELETE_FIELDS(F) F(str, name, CL_NAME_MAX)
+
+#define DB_CMD_GROUP_INTENT_FIELDS(F)                                                              \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(choice, intent, intent)                                                                  \
+	F(u8, wish, 0)                                                                             \
+	F(str, verb, DB_VERB_MAX)
+
+#define DB_CMD_RESOURCE_CREATE_FIELDS(F)                                                           \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(str, group, CL_NAME_MAX)                                                                 \
+	F(str, agent, DB_AGENT_MAX)                                                                \
+	F(u32, restart_max, 0)                                                                     \
+	F(u32, monitor_ms, 0)                                                                      \
+	F(u32, start_ms, 0)                                                                        \
+	F(u32, stop_ms, 0)                                                                         \
+	F(str, params, DB_PARAMS_MAX) /* lines NAME=VALUE */
+
+#define DB_CMD_RESOURCE_DELETE_FIELDS(F) F(str, name, CL_NAME_MAX)
+
+#define DB_CMD_PARAM_SET_FIELDS(F)                                                                 \
+	F(str, key, DB_KEY_MAX)                                                                    \
+	F(str, value, DB_VALUE_MAX)
+
+/* An order of the planner: bring the group into `work` (starting or stopping) on `node`. */
+#define DB_CMD_GROUP_ORDER_FIELDS(F)                                                               \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(choice, work, work)                                                                      \
+	F(u8, node, 0)                                                                             \
+	F(u64, incarnation, 0)                                                                     \
+	F(u64, previous, 0) /* the order that it replaces; else it is void */                      \
+	F(str, reason, DB_REASON_MAX)
+
+/* What became of the order, from the node that carried it out. */
+#define DB_CMD_GROUP_REPORT_FIELDS(F)                                                              \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(u64, order, 0)                                                                           \
+	F(choice, work, work)                                                                      \
+	F(str, reason, DB_REASON_MAX)
+
+#define DB_CMD_RESOURCE_REPORT_FIELDS(F)                                                           \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(u64, order, 0)                                                                           \
+	F(choice, work, work)                                                                      \
+	F(flag, restarted, 0)                                                                      \
+	F(str, reason, DB_REASON_MAX)
+
+#define DB_CMD_TASK_CANCEL_FIELDS(F) F(u64, id, 0)
+
+/* First is_done false: take everything off it; then true: it runs and holds nothing any more. */
+#define DB_CMD_NODE_LEAVE_FIELDS(F)                                                                \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(u64, incarnation, 0)                                                                     \
+	F(flag, is_done, 0)
+
+#define DB_COMMANDS(X)                                                                             \
+	X(1, cluster_init, CLUSTER_INIT)                                                           \
+	X(2, node_admit, NODE_ADMIT)                                                               \
+	X(3, node_lost, NODE_LOST)                                                                 \
+	X(4, node_fenced, NODE_FENCED)                                                             \
+	X(5, node_pause, NODE_PAUSE)                                                               \
+	X(6, group_create, GROUP_CREATE)                                                           \
+	X(7, group_delete, GROUP_DELETE)                                                           \
+	X(8, group_intent, GROUP_INTENT)                                                           \
+	X(9, resource_create, RESOURCE_CREATE)                                                     \
+	X(10, resource_delete, RESOURCE_DELETE)                                                    \
+	X(11, param_set, PARAM_SET)                                                                \
+	X(12, group_order, GROUP_ORDER)                                                            \
+	X(13, group_report, GROUP_REPORT)                                                          \
+	X(14, resource_report, RESOURCE_REPORT)                                                    \
+	X(15, task_cancel, TASK_CANCEL)                                                            \
+	X(16, node_leave, NODE_LEAVE)
+
+/* ---- structs */
+#define DB_CTYPE_str(name, arg)	   char name[arg];
+#define DB_CTYPE_u8(name, arg)	   uint8_t name;
+#define DB_CTYPE_u16(name, arg)	   uint16_t name;
+#define DB_CTYPE_u32(name, arg)	   uint32_t name;
+#define DB_CTYPE_u64(name, arg)	   uint64_t name;
+#define DB_CTYPE_flag(name, arg)   bool name;
+#define DB_CTYPE_choice(name, arg) uint8_t name;
+#define DB_FIELD(type, name, arg)  DB_CTYPE_##type(name, arg)
+
+#define DB_ROW_STRUCT(name, NAME, capacity)                                                        \
+	struct db_##name {                                                                         \
+		DB_##NAME##_FIELDS(DB_FIELD)                                                       \
+	};
+DB_KINDS(DB_ROW_STRUCT)
+#undef DB_ROW_STRUCT
+
+#define DB_CMD_STRUCT(number, name, NAME)                                                          \
+	struct db_cmd_##name {                                                                     \
+		DB_CMD_##NAME##_FIELDS(DB_FIELD)                                                   \
+	};
+DB_COMMANDS(DB_CMD_STRUCT)
+#undef DB_CMD_STRUCT
+
+enum db_kind {
+#define DB_KIND_ENUM(name, NAME, capacity) DB_KIND_##NAME,
+	DB_KINDS(DB_KIND_ENUM)
+#undef DB_KIND_ENUM
+	DB_KIND_MAX,
+};
+
+enum db_cmd_type {
+#define DB_CMD_ENUM(number, name, NAME) DB_CMD_##NAME = (number),
+	DB_COMMANDS(DB_CMD_ENUM)
+#undef DB_CMD_ENUM
+	DB_CMD_MAX,
+};
+
+/* A command with who wants it and when; `at_ms` is wall-clock time of the proposer. */
+struct db_command {
+	enum db_cmd_type type;
+	uint64_t at_ms;
+	char actor[CL_NAME_MAX];
+	union {
+#define DB_CMD_MEMBER(number, name, NAME) struct db_cmd_##name name;
+		DB_COMMANDS(DB_CMD_MEMBER)
+#undef DB_CMD_MEMBER
+	};
+};
+
+/* ---- descriptors, for generic code */
+enum db_type { DB_TYPE_str, DB_TYPE_u8, DB_TYPE_u16, DB_TYPE_u32, DB_TYPE_u64, DB_TYPE_flag,
+	       DB_TYPE_choice };
+
+struct db_field {
+	const char *name;
+	enum db_type type;
+	uint16_t offset;
+	uint16_t size;		  /* of the member */
+	const char *const *words; /* choice: its words, by value */
+	uint8_t word_count;
+};
+
+struct db_shape {
+	const char *name;
+	const struct db_field *field;
+	uint8_t field_count;
+	uint32_t size;	   /* of the struct */
+	uint32_t capacity; /* rows only */
+};
+
+const struct db_shape *db_kind_shape(enum db_kind kind);
+/* NULL for a number that is no command. */
+const struct db_shape *db_command_shape(uint16_t type);
+
+struct wire_reader;
+struct wire_writer;
+/* One struct, field by field. The reader fails on a choice or flag out of range. */
+void db_shape_put(struct wire_writer *w, const struct db_shape *shape, const void *row);
+void db_shape_get(struct wire_reader *r, const struct db_shape *shape, void *row);
+/* A command as payload of a log entry. Returns 0, -ENOBUFS or -EBADMSG (*ret untouched). */
+int db_command_encode(const struct db_command *cmd, void *buf, size_t cap, size_t *ret_len);
+int db_command_decode(const void *buf, size_t len, struct db_command *ret);
+
+#define DB_COMMAND_MAX 4096
+
+#endif

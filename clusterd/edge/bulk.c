@@ -1,0 +1,482 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "clusterd/edge/bulk.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "lib/cleanup.h"
+#include "lib/must.h"
+#include "lib/wire.h"
+
+#define BULK_MAGIC	UINT32_C(0x4b4c4243) /* "CBLK" */
+#define BULK_BODY_MAX	(256u * 1024 * 1024)
+#define BULK_TIMEOUT_MS 5000
+#define BULK_SERVED_MAX 8 /* askers served at a time; more wait in the listen queue */
+#define REQUEST_BYTES	49
+#define ENTRY_HEAD	64
+
+struct bulk {
+	qb_loop_t *loop;
+	char *store_path;
+	uint16_t port;
+	struct tls_key key;
+	bulk_done done;
+	void *arg;
+	int listen_fd, stop_fd, event_fd;
+	pthread_t server;
+	pthread_mutex_t mutex;
+	/* under the mutex */
+	bool has_view;
+	struct cl_view_id view;
+	int served;
+	pthread_cond_t served_less;
+	struct tls *pulling; /* to be shut down by a cancel */
+	bool is_cancelled, has_result;
+	struct bulk_result result;
+	/* of the loop */
+	bool pull_runs;
+	pthread_t puller;
+	char address[64];
+	struct cl_view_id pull_view;
+	uint64_t after;
+	struct cl_epoch epoch;
+};
+
+struct served {
+	struct bulk *bulk;
+	int fd;
+};
+
+/* ---- bytes of request and answer */
+
+static size_t request_encode(const struct bulk *b, uint8_t *buf, size_t cap)
+{
+	struct wire_writer w;
+	size_t len;
+
+	wire_writer_init(&w, buf, cap);
+	wire_put_u32(&w, BULK_MAGIC);
+	wire_put_u32(&w, b->pull_view.ring.rep);
+	wire_put_u64(&w, b->pull_view.ring.seq);
+	wire_put_u64(&w, b->pull_view.nonce);
+	wire_put_u64(&w, b->after);
+	wire_put_u32(&w, b->epoch.generation);
+	wire_put_u64(&w, b->epoch.number);
+	wire_put_u8(&w, b->epoch.starter);
+	wire_put_u32(&w, 0);
+	must(!wire_writer_end(&w, &len) && len == REQUEST_BYTES);
+	return len;
+}
+
+static int request_decode(const uint8_t *buf, struct cl_view_id *view, uint64_t *after,
+			  struct cl_epoch *epoch)
+{
+	struct wire_reader r;
+
+	wire_reader_init(&r, buf, REQUEST_BYTES);
+	if (wire_get_u32(&r) != BULK_MAGIC)
+		return -EBADMSG;
+	view->ring.rep = wire_get_u32(&r);
+	view->ring.seq = wire_get_u64(&r);
+	view->nonce = wire_get_u64(&r);
+	*after = wire_get_u64(&r);
+	epoch->generation = wire_get_u32(&r);
+	epoch->number = wire_get_u64(&r);
+	epoch->starter = wire_get_enum(&r, CL_MAX_NODES);
+	wire_get_u32(&r);
+	return wire_reader_end(&r);
+}
+
+static size_t answer_bound(const struct bulk_result *a)
+{
+	size_t n = 8192 + a->snapshot.len;
+
+	for (size_t i = 0; i < a->log.count; i++)
+		n += ENTRY_HEAD + a->log.entry[i].payload_len;
+	return n;
+}
+
+static int answer_encode(const struct bulk_result *a, uint8_t **ret, size_t *ret_len)
+{
+	size_t cap = answer_bound(a);
+	uint8_t *buf = malloc(cap);
+	struct wire_writer w;
+
+	must(buf);
+	wire_writer_init(&w, buf, cap);
+	wire_put_raw(&w, a->cluster.byte, sizeof(a->cluster.byte));
+	cl_table_put(&w, &a->table);
+	wire_put_u64(&w, a->snapshot.index);
+	wire_put_bytes(&w, a->snapshot.bytes, a->snapshot.len);
+	wire_put_u32(&w, (uint32_t)a->log.count);
+	for (size_t i = 0; i < a->log.count; i++) {
+		const struct store_entry *e = &a->log.entry[i];
+
+		wire_put_u64(&w, e->index);
+		wire_put_u32(&w, e->epoch.generation);
+		wire_put_u64(&w, e->epoch.number);
+		wire_put_u8(&w, e->epoch.starter);
+		wire_put_u8(&w, e->kind);
+		wire_put_u8(&w, e->origin);
+		wire_put_u64(&w, e->instance);
+		wire_put_u64(&w, e->request);
+		wire_put_bytes(&w, e->payload, e->payload_len);
+	}
+	must(!wire_writer_end(&w, ret_len));
+	*ret = buf;
+	return 0;
+}
+
+static void get_entry(struct wire_reader *r, struct store_log *log)
+{
+	struct repl_entry e = { 0 };
+
+	e.index = wire_get_u64(r);
+	e.epoch.generation = wire_get_u32(r);
+	e.epoch.number = wire_get_u64(r);
+	e.epoch.starter = wire_get_enum(r, CL_MAX_NODES);
+	e.kind = wire_get_enum(r, CL_ENTRY_MAX);
+	e.origin = wire_get_enum(r, CL_MAX_NODES);
+	e.instance = wire_get_u64(r);
+	e.request = wire_get_u64(r);
+	e.payload.data = wire_get_bytes(r, &e.payload.len);
+	if (log->count && e.index != log->entry[log->count - 1].index + 1)
+		wire_reader_fail(r);
+	if (!r->error)
+		store_log_push(log, &e);
+}
+
+static void result_clear(struct bulk_result *a)
+{
+	free(a->snapshot.bytes);
+	store_log_clear(&a->log);
+	*a = (struct bulk_result){ 0 };
+}
+
+static int answer_decode(const uint8_t *buf, size_t len, struct bulk_result *a)
+{
+	struct wire_reader r;
+	const uint8_t *bytes;
+	uint32_t count;
+
+	wire_reader_init(&r, buf, len);
+	wire_get_raw(&r, a->cluster.byte, sizeof(a->cluster.byte));
+	cl_table_get(&r, &a->table);
+	a->snapshot.index = wire_get_u64(&r);
+	bytes = wire_get_bytes(&r, &a->snapshot.len);
+	if (a->snapshot.len) {
+		a->snapshot.bytes = malloc(a->snapshot.len);
+		must(a->snapshot.bytes);
+		memcpy(a->snapshot.bytes, bytes, a->snapshot.len);
+	}
+	count = wire_get_u32(&r);
+	for (uint32_t i = 0; i < count && !r.error; i++)
+		get_entry(&r, &a->log);
+	if (!wire_reader_end(&r))
+		return 0;
+	result_clear(a);
+	return -EBADMSG;
+}
+
+/* ---- donor */
+
+static bool is_our_view(struct bulk *b, const struct cl_view_id *view)
+{
+	bool ok;
+
+	pthread_mutex_lock(&b->mutex);
+	ok = b->has_view && cl_view_equal(&b->view, view);
+	pthread_mutex_unlock(&b->mutex);
+	return ok;
+}
+
+/* u32 status (errno), u32 length, body. */
+static int send_answer(struct tls *t, int status, const uint8_t *body, size_t len)
+{
+	uint8_t head[8];
+	struct wire_writer w;
+	int r;
+
+	wire_writer_init(&w, head, sizeof(head));
+	wire_put_u32(&w, (uint32_t)-status);
+	wire_put_u32(&w, (uint32_t)len);
+	r = tls_write(t, head, sizeof(head));
+	return r ? r : tls_write(t, body, len);
+}
+
+static void serve(struct bulk *b, struct tls *t)
+{
+	uint8_t request[REQUEST_BYTES], *body = NULL;
+	struct bulk_result a = { 0 };
+	struct cl_view_id view;
+	struct cl_epoch epoch;
+	uint64_t after;
+	size_t len = 0;
+	int r;
+
+	if (tls_read(t, request, sizeof(request)) ||
+	    request_decode(request, &view, &after, &epoch))
+		return;
+	r = is_our_view(b, &view) ? 0 : -ESTALE;
+	if (!r)
+		r = store_read(b->store_path, after, &epoch, &a.cluster, &a.table, &a.snapshot,
+			       &a.log);
+	if (!r)
+		r = answer_encode(&a, &body, &len);
+	if (!r && len > BULK_BODY_MAX)
+		r = -EFBIG;
+	send_answer(t, r, body, r ? 0 : len); /* a lost asker asks again */
+	free(body);
+	result_clear(&a);
+}
+
+static void *serve_thread(void *arg)
+{
+	struct served *s = arg;
+	struct bulk *b = s->bulk;
+	struct tls *t;
+
+	if (!tls_accept(s->fd, &b->key, BULK_TIMEOUT_MS, &t)) {
+		serve(b, t);
+		tls_close(t);
+	}
+	free(s);
+	pthread_mutex_lock(&b->mutex);
+	b->served--;
+	pthread_cond_signal(&b->served_less);
+	pthread_mutex_unlock(&b->mutex);
+	return NULL;
+}
+
+static void serve_start(struct bulk *b, int fd)
+{
+	struct served *s = malloc(sizeof(*s));
+	pthread_attr_t attr;
+	pthread_t thread;
+
+	must(s);
+	*s = (struct served){ b, fd };
+	pthread_mutex_lock(&b->mutex);
+	while (b->served >= BULK_SERVED_MAX)
+		pthread_cond_wait(&b->served_less, &b->mutex);
+	b->served++;
+	pthread_mutex_unlock(&b->mutex);
+	pthread_attr_init(&attr);
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	must(!pthread_create(&thread, &attr, serve_thread, s));
+	pthread_attr_destroy(&attr);
+}
+
+static void *server_thread(void *arg)
+{
+	struct bulk *b = arg;
+	struct pollfd p[2] = { { .fd = b->listen_fd, .events = POLLIN },
+			       { .fd = b->stop_fd, .events = POLLIN } };
+
+	for (;;) {
+		int fd;
+
+		if (poll(p, 2, -1) < 0 && errno != EINTR)
+			break;
+		if (p[1].revents)
+			break;
+		fd = accept4(b->listen_fd, NULL, NULL, SOCK_CLOEXEC);
+		if (fd >= 0)
+			serve_start(b, fd);
+	}
+	return NULL;
+}
+
+void bulk_set_view(struct bulk *b, const struct cl_view_id *view)
+{
+	pthread_mutex_lock(&b->mutex);
+	b->has_view = view != NULL;
+	if (view)
+		b->view = *view;
+	pthread_mutex_unlock(&b->mutex);
+}
+
+/* ---- asker */
+
+static int read_answer(struct tls *t, struct bulk_result *a)
+{
+	uint8_t head[8], *body;
+	struct wire_reader r;
+	uint32_t status, len;
+	int e = tls_read(t, head, sizeof(head));
+
+	if (e)
+		return e;
+	wire_reader_init(&r, head, sizeof(head));
+	status = wire_get_u32(&r);
+	len = wire_get_u32(&r);
+	if (status)
+		return status < 4096 ? -(int)status : -EBADMSG;
+	if (len > BULK_BODY_MAX)
+		return -EFBIG;
+	body = malloc(len ? len : 1);
+	must(body);
+	e = tls_read(t, body, len);
+	if (!e)
+		e = answer_decode(body, len, a);
+	free(body);
+	return e;
+}
+
+/* Lets a cancel find the connection; false if it has come already. */
+static bool publish(struct bulk *b, struct tls *t)
+{
+	bool ok;
+
+	pthread_mutex_lock(&b->mutex);
+	ok = !b->is_cancelled;
+	b->pulling = ok ? t : NULL;
+	pthread_mutex_unlock(&b->mutex);
+	return ok;
+}
+
+static int pull(struct bulk *b, struct bulk_result *a)
+{
+	uint8_t request[REQUEST_BYTES];
+	size_t len = request_encode(b, request, sizeof(request));
+	struct tls *t;
+	int r = tls_connect(b->address, b->port, &b->key, BULK_TIMEOUT_MS, &t);
+
+	if (r)
+		return r;
+	if (!publish(b, t)) {
+		tls_close(t);
+		return -ECANCELED;
+	}
+	r = tls_write(t, request, len);
+	if (!r)
+		r = read_answer(t, a);
+	pthread_mutex_lock(&b->mutex);
+	b->pulling = NULL;
+	pthread_mutex_unlock(&b->mutex);
+	tls_close(t);
+	return r;
+}
+
+static void *pull_thread(void *arg)
+{
+	struct bulk *b = arg;
+	struct bulk_result a = { 0 };
+	uint64_t one = 1;
+	int r = pull(b, &a);
+
+	a.r = r;
+	pthread_mutex_lock(&b->mutex);
+	if (b->is_cancelled) {
+		result_clear(&a);
+		a.r = -ECANCELED;
+	}
+	b->result = a;
+	b->has_result = true;
+	pthread_mutex_unlock(&b->mutex);
+	must(write(b->event_fd, &one, sizeof(one)) == sizeof(one));
+	return NULL;
+}
+
+void bulk_pull(struct bulk *b, const char *address, const struct cl_view_id *view, uint64_t after,
+	       const struct cl_epoch *epoch)
+{
+	size_t n = strnlen(address, sizeof(b->address) - 1);
+
+	must(!b->pull_runs);
+	memcpy(b->address, address, n);
+	b->address[n] = 0;
+	b->pull_view = *view;
+	b->after = after;
+	b->epoch = *epoch;
+	b->is_cancelled = b->has_result = false;
+	b->pull_runs = true;
+	must(!pthread_create(&b->puller, NULL, pull_thread, b));
+}
+
+void bulk_cancel(struct bulk *b)
+{
+	pthread_mutex_lock(&b->mutex);
+	b->is_cancelled = true;
+	if (b->pulling)
+		shutdown(tls_fd(b->pulling), SHUT_RDWR);
+	pthread_mutex_unlock(&b->mutex);
+}
+
+static int on_event(int32_t fd, int32_t revents, void *arg)
+{
+	struct bulk *b = arg;
+	struct bulk_result a;
+	uint64_t count;
+
+	(void)revents;
+	if (read(fd, &count, sizeof(count)) < 0)
+		return 0;
+	pthread_join(b->puller, NULL);
+	b->pull_runs = false;
+	a = b->result;
+	b->result = (struct bulk_result){ 0 };
+	b->done(b->arg, &a);
+	result_clear(&a);
+	return 0;
+}
+
+int bulk_open(qb_loop_t *loop, const char *store_path, const char *address, uint16_t port,
+	      const struct tls_key *key, bulk_done done, void *arg, struct bulk **ret)
+{
+	struct bulk *b;
+	int listen_fd = tls_listen(address, port);
+
+	if (listen_fd < 0)
+		return listen_fd;
+	b = calloc(1, sizeof(*b));
+	must(b);
+	*b = (struct bulk){ .loop = loop,
+			    .store_path = strdup(store_path),
+			    .port = port,
+			    .key = *key,
+			    .done = done,
+			    .arg = arg,
+			    .listen_fd = listen_fd };
+	b->stop_fd = eventfd(0, EFD_CLOEXEC);
+	b->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	must(b->store_path && b->stop_fd >= 0 && b->event_fd >= 0);
+	pthread_mutex_init(&b->mutex, NULL);
+	pthread_cond_init(&b->served_less, NULL);
+	must(!qb_loop_poll_add(loop, QB_LOOP_MED, b->event_fd, POLLIN, b, on_event));
+	must(!pthread_create(&b->server, NULL, server_thread, b));
+	*ret = b;
+	return 0;
+}
+
+void bulk_close(struct bulk *b)
+{
+	uint64_t one = 1;
+
+	if (!b)
+		return;
+	must(write(b->stop_fd, &one, sizeof(one)) == sizeof(one));
+	pthread_join(b->server, NULL);
+	if (b->pull_runs) {
+		bulk_cancel(b);
+		pthread_join(b->puller, NULL);
+		result_clear(&b->result);
+	}
+	pthread_mutex_lock(&b->mutex);
+	while (b->served)
+		pthread_cond_wait(&b->served_less, &b->mutex);
+	pthread_mutex_unlock(&b->mutex);
+	qb_loop_poll_del(b->loop, b->event_fd);
+	close(b->listen_fd);
+	close(b->stop_fd);
+	close(b->event_fd);
+	free(b->store_path);
+	free(b);
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Histories on the move: a node that lacks entries fetches them, or a snapshot and what follows
+ * it, from a node that has them. Over TLS on the cluster network, not through the multicast.
+ *
+ * A donor serves only the view that it is in itself: an asker of another view is refused, so that
+ * it never installs what a later view has overtaken.
+ */
+#ifndef CLUSTERD_EDGE_BULK_H
+#define CLUSTERD_EDGE_BULK_H
+
+#include <qb/qbloop.h>
+
+#include "clusterd/edge/store.h"
+#include "lib/tls.h"
+
+struct bulk;
+
+struct bulk_result {
+	int r; /* 0 or -errno; the rest is empty on error */
+	struct cl_uuid cluster;
+	struct cl_table table; /* at the snapshot */
+	struct store_snapshot snapshot;
+	struct store_log log;
+};
+
+/* Comes on the loop, once for each bulk_pull(). The callee takes what it wants out of the result. */
+typedef void (*bulk_done)(void *arg, struct bulk_result *result);
+
+/* Serves `store_path` on address:port and can pull. Starts one thread. */
+int bulk_open(qb_loop_t *loop, const char *store_path, const char *address, uint16_t port,
+	      const struct tls_key *key, bulk_done done, void *arg, struct bulk **ret);
+void bulk_close(struct bulk *b);
+/* The view that this node is in; NULL: none, serve nobody. */
+void bulk_set_view(struct bulk *b, const struct cl_view_id *view);
+/* One at a time. */
+void bulk_pull(struct bulk *b, const char *address, const struct cl_view_id *view, uint64_t after,
+	       const struct cl_epoch *epoch);
+/* The running pull ends soon, with -ECANCELED. */
+void bulk_cancel(struct bulk *b);
+
+#endif

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "clusterd/edge/duty.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "clusterd/edge/log.h"
+#include "clusterd/edge/text.h"
+#include "lib/must.h"
+
+/* A duty that got lost on its way is decided anew after that. */
+#define DUTY_TIMEOUT_MS 10000
+
+static void submit(struct engine *e, struct db_command *cmd)
+{
+	uint8_t buf[DB_COMMAND_MAX];
+	size_t len;
+
+	cmd->at_ms = engine_wall_ms();
+	snprintf(cmd->actor, sizeof(cmd->actor), "clusterd@%.48s", e->repl.self.name.text);
+	must(!db_command_encode(cmd, buf, sizeof(buf), &len));
+	engine_submit(e, CL_ENTRY_COMMAND, buf, len, DUTY_TIMEOUT_MS, true, NULL, NULL);
+}
+
+/* Holds all that is committed: it may be admitted, and may be given a vote. */
+static bool is_caught_up(const struct engine *e, uint8_t slot)
+{
+	return e->repl.persisted[slot] >= e->repl.commit;
+}
+
+static void admit(struct engine *e, const struct repl_peer *p)
+{
+	const struct db_node *n = db_node_by_slot(&e->db, p->slot);
+	struct db_command cmd = { .type = DB_CMD_NODE_ADMIT };
+	struct db_cmd_node_admit *c = &cmd.node_admit;
+
+	if (n && n->incarnation == p->state.incarnation &&
+	    (n->membership == DB_MEMBERSHIP_ADMITTED || n->membership == DB_MEMBERSHIP_FENCED))
+		return;
+	if (!is_caught_up(e, p->slot))
+		return;
+	memcpy(c->name, e->repl.vtable.member[p->slot].name, sizeof(c->name));
+	c->slot = p->slot;
+	c->nodeid = p->nodeid;
+	c->incarnation = p->state.incarnation;
+	text_uuid(p->state.boot.byte, c->boot);
+	snprintf(c->version, sizeof(c->version), "%s", CLUSTERD_VERSION);
+	submit(e, &cmd);
+}
+
+static void declare_lost(struct engine *e)
+{
+	for (uint32_t i = 0; i < db_count(&e->db, DB_KIND_NODE); i++) {
+		const struct db_node *n = db_at(&e->db, DB_KIND_NODE, i);
+		struct db_command cmd = { .type = DB_CMD_NODE_LOST };
+
+		if (n->membership != DB_MEMBERSHIP_ADMITTED || (e->repl.present & cl_bit(n->slot)))
+			continue;
+		memcpy(cmd.node_lost.name, n->name, sizeof(n->name));
+		cmd.node_lost.incarnation = n->incarnation;
+		submit(e, &cmd);
+	}
+}
+
+/* One vote at a time, to a member that is here and holds everything. */
+static void give_vote(struct engine *e)
+{
+	for (uint8_t slot = 0; slot < CL_MAX_NODES; slot++) {
+		struct cl_member row = e->repl.vtable.member[slot];
+		uint8_t payload[CL_ROW_MAX];
+		size_t len;
+
+		if (!row.nodeid || row.vote || !(e->repl.present & cl_bit(slot)) ||
+		    !is_caught_up(e, slot))
+			continue;
+		row.vote = 1;
+		must(!cl_row_encode(slot, &row, payload, sizeof(payload), &len));
+		log_notice("node %s holds the whole history -> it gets its vote", row.name);
+		engine_submit(e, CL_ENTRY_TABLE, payload, len, DUTY_TIMEOUT_MS, true, NULL, NULL);
+		return;
+	}
+}
+
+static void order(struct engine *e)
+{
+	static struct plan_orders orders;
+
+	plan_run(&e->db, &orders);
+	for (size_t i = 0; i < orders.count; i++) {
+		struct db_command cmd = { .type = DB_CMD_GROUP_ORDER };
+
+		cmd.group_order = orders.item[i];
+		submit(e, &cmd);
+	}
+}
+
+void duty_run(struct engine *e)
+{
+	if (!repl_is_sequencer(&e->repl) || !engine_may_act(e) || e->duties)
+		return;
+	for (uint8_t i = 0; i < e->repl.peer_count; i++) {
+		if (e->repl.peer[i].slot != CL_NODE_NONE)
+			admit(e, &e->repl.peer[i]);
+	}
+	declare_lost(e);
+	if (e->duties)
+		return;
+	give_vote(e);
+	if (!e->duties && db_count(&e->db, DB_KIND_CLUSTER))
+		order(e);
+}

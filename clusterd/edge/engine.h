@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The engine: carries events from corosync, the disk, the other nodes and the clock into the
+ * replication core, and its actions out; applies what is committed; keeps requests until they are
+ * applied; and, on the sequencer, turns the applied state into the next commands (admission,
+ * votes, plan). It holds no policy of its own.
+ *
+ * Loop thread only.
+ */
+#ifndef CLUSTERD_EDGE_ENGINE_H
+#define CLUSTERD_EDGE_ENGINE_H
+
+#include <qb/qbloop.h>
+
+#include "clusterd/core/db.h"
+#include "clusterd/core/plan.h"
+#include "clusterd/core/repl.h"
+#include "clusterd/edge/bulk.h"
+#include "clusterd/edge/cpg.h"
+#include "clusterd/edge/store.h"
+
+/* Requests of this node that are not applied yet. */
+#define ENGINE_REQUESTS_MAX 256
+
+struct engine_options {
+	const char *db_path;
+	const char *key_path; /* corosync's authkey */
+	const char *group;    /* CPG group */
+	uint16_t bulk_port;
+	struct repl_config repl;
+	uint64_t checkpoint_entries;
+};
+
+/* How a request ended. `r` 0: applied, see result. -ETIME: no quorum until the deadline;
+ * -ETIMEDOUT: it was given to the cluster but not seen applied: it may still be. */
+typedef void (*engine_done)(void *arg, int r, const struct db_result *result);
+
+struct engine_request {
+	struct engine_request *next;
+	uint64_t request;
+	uint64_t deadline_ms;
+	bool was_sent;
+	bool is_duty; /* of the sequencer itself; withdrawn when it stops being that */
+	engine_done done;
+	void *arg;
+	uint8_t kind;
+	size_t len;
+	uint8_t payload[];
+};
+
+struct engine {
+	qb_loop_t *loop;
+	struct engine_options options;
+	struct store *store;
+	struct cpg *cpg;
+	struct bulk *bulk;
+	struct tls_key key;
+	struct repl_state repl;
+	struct repl_actions *actions;
+	bool is_stepping;
+
+	struct db db;
+	void *db_mem;
+	struct cl_table applied_table;
+	struct store_log tail; /* entries after db.index, committed or not */
+	uint64_t checkpoint_index;
+	uint64_t known_commit;
+
+	/* pull */
+	struct store_log held;
+	bool pull_runs, pull_cancelled, install_runs;
+	struct cl_view_id pull_view;
+	struct bulk_result installed; /* what the running install writes */
+
+	struct engine_request *requests, **requests_end;
+	size_t request_count;
+	uint64_t next_request;
+	bool resend_wanted, duty_wanted, view_changed, left_wanted;
+	size_t duties;
+
+	qb_loop_timer_handle timer;
+	/* Called after anything that others may want to look at: state applied, view changed. */
+	void (*changed)(void *arg);
+	void *changed_arg;
+};
+
+/* CLOCK_BOOTTIME and CLOCK_REALTIME in ms. */
+uint64_t engine_now_ms(void);
+uint64_t engine_wall_ms(void);
+
+/* Returns 0, or -errno with a text for the administrator. */
+int engine_open(struct engine *e, qb_loop_t *loop, const struct engine_options *options, char *text,
+		size_t text_size);
+void engine_close(struct engine *e);
+
+/* Gives a command to the cluster; done comes once, from the loop. -EBUSY: too many under way. */
+int engine_request(struct engine *e, const struct db_command *cmd, uint64_t timeout_ms,
+		   engine_done done, void *arg);
+/* Makes this blank node the first of a cluster with these members; -EEXIST, -EINVAL. */
+int engine_create(struct engine *e, const struct cl_uuid *cluster, const struct cl_table *table);
+bool engine_may_act(const struct engine *e);
+
+#endif

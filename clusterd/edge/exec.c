@@ -1,0 +1,654 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "clusterd/edge/exec.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "clusterd/edge/log.h"
+#include "clusterd/edge/ocf.h"
+#include "lib/must.h"
+
+#define EXEC_TIMER_NS	    (200 * 1000 * 1000ull)
+#define EXEC_GRACE_MS	    5000
+#define EXEC_REPORT_MS	    10000
+#define EXEC_LEAVE_MS	    120000 /* a node that stops moves everything off, for so long at most */
+#define EXEC_PARAMS_MAX	    64
+#define EXEC_RESOURCES_MAX  256 /* of one group */
+
+/* What a group's agents are at, on this node. */
+enum local_phase {
+	LOCAL_STARTING,
+	LOCAL_ONLINE,
+	LOCAL_STOPPING,
+	LOCAL_STOPPED, /* nothing runs; a report may be under way */
+};
+
+enum stop_cause {
+	STOP_ORDERED,  /* the planner wants it */
+	STOP_LEASE,    /* no quorum any more: it starts again here, or elsewhere after a fence */
+	STOP_FAILED,   /* a start or a monitor failed beyond repair */
+	STOP_RESTART,  /* a monitor failed: from the failed resource on, then start again */
+	STOP_FORGOTTEN, /* the group is not ours any more */
+};
+
+struct local_resource {
+	char name[CL_NAME_MAX];
+	uint64_t monitor_due_ms;
+	uint64_t seen_ok_ms;
+};
+
+struct local_group {
+	struct exec *exec;
+	struct local_group *next;
+	char name[CL_NAME_MAX];
+	uint64_t order;
+	enum local_phase phase;
+	enum stop_cause cause;
+	size_t count, at; /* resources in order of start; the one in work */
+	size_t stop_to;	  /* STOP_RESTART: stops down to this one */
+	struct local_resource resource[EXEC_RESOURCES_MAX];
+	struct ocf_run *run;
+	bool is_monitoring;
+	bool stop_failed;
+	char reason[DB_REASON_MAX];
+	/* what the database has to be told */
+	bool report_wanted, report_runs;
+	enum db_work report_work;
+	/* restart of one resource, to be told */
+	bool restart_wanted;
+	char restarted[CL_NAME_MAX];
+};
+
+struct exec {
+	struct engine *engine;
+	qb_loop_t *loop;
+	qb_loop_timer_handle timer;
+	void (*stopped)(void *arg);
+	void *stopped_arg;
+	struct local_group *groups;
+	bool is_leaving, leave_runs, has_said_leaving, has_left;
+	uint64_t leave_until_ms;
+};
+
+static void go_on(struct local_group *l);
+
+/* ---- what the database says */
+
+static const struct db_group *row_of(const struct local_group *l)
+{
+	return db_find(&l->exec->engine->db, DB_KIND_GROUP, l->name);
+}
+
+static bool is_ours(const struct exec *x, const struct db_group *g)
+{
+	const struct repl_state *s = &x->engine->repl;
+
+	return g && g->node == s->self_slot && g->incarnation == s->self.incarnation;
+}
+
+static bool lease_is_over(const struct exec *x)
+{
+	return engine_now_ms() >= x->engine->repl.lease.deadline_ms;
+}
+
+static int by_position(const void *a, const void *b)
+{
+	const struct db_resource *x = *(const struct db_resource *const *)a;
+	const struct db_resource *y = *(const struct db_resource *const *)b;
+
+	return x->position < y->position ? -1 : x->position > y->position;
+}
+
+static void take_resources(struct local_group *l)
+{
+	const struct db *db = &l->exec->engine->db;
+	const struct db_resource *found[EXEC_RESOURCES_MAX];
+	size_t n = 0;
+
+	for (uint32_t i = 0; i < db_count(db, DB_KIND_RESOURCE) && n < EXEC_RESOURCES_MAX; i++) {
+		const struct db_resource *r = db_at(db, DB_KIND_RESOURCE, i);
+
+		if (!strcmp(r->group, l->name))
+			found[n++] = r;
+	}
+	qsort(found, n, sizeof(found[0]), by_position);
+	l->count = n;
+	for (size_t i = 0; i < n; i++) {
+		l->resource[i] = (struct local_resource){ 0 };
+		memcpy(l->resource[i].name, found[i]->name, sizeof(found[i]->name));
+	}
+}
+
+/* ---- one agent action */
+
+static size_t take_params(const struct db *db, const char *resource, struct ocf_value *params,
+			  size_t max)
+{
+	size_t len = strlen(resource), n = 0;
+
+	for (uint32_t i = 0; i < db_count(db, DB_KIND_PARAM) && n < max; i++) {
+		const struct db_param *p = db_at(db, DB_KIND_PARAM, i);
+
+		if (!strncmp(p->key, resource, len) && p->key[len] == '/')
+			params[n++] = (struct ocf_value){ p->key + len + 1, p->value };
+	}
+	return n;
+}
+
+/* Starts the action; -errno when the agent cannot even be called. */
+static int call_agent(struct local_group *l, const char *resource, const char *action,
+		      ocf_done_fn done)
+{
+	struct engine *e = l->exec->engine;
+	const struct db_resource *r = db_find(&e->db, DB_KIND_RESOURCE, resource);
+	struct ocf_value params[EXEC_PARAMS_MAX];
+	struct ocf_error error;
+	struct ocf_call call = { .instance = resource,
+				 .action = action,
+				 .params = params,
+				 .grace_ms = EXEC_GRACE_MS,
+				 .node = e->repl.self.name.text };
+	bool is_monitor = !strcmp(action, "monitor");
+	int rc;
+
+	if (!r)
+		return -ENOENT;
+	rc = ocf_name_parse(r->agent, &call.agent, &error);
+	if (rc)
+		return rc;
+	call.n_params = take_params(&e->db, resource, params, EXEC_PARAMS_MAX);
+	call.timeout_ms = !strcmp(action, "stop") ? r->stop_ms : r->start_ms;
+	call.interval_ms = is_monitor ? r->monitor_ms : 0;
+	return ocf_start(l->exec->loop, &call, done, l, &l->run);
+}
+
+static void describe(struct local_group *l, const char *resource, const char *action,
+		     const struct ocf_result *result)
+{
+	const char *why = result->reason[0] ? result->reason : result->text;
+
+	snprintf(l->reason, sizeof(l->reason), "%.50s: %s %s (%d)%s%.80s", resource, action,
+		 result->kind == RUN_EXITED ? ocf_rc_text(result->rc) : run_kind_name(result->kind),
+		 result->rc, why[0] ? ": " : "", why);
+}
+
+/* ---- reports */
+
+static void reported(void *arg, int r, const struct db_result *result)
+{
+	struct local_group *l = arg;
+
+	l->report_runs = false;
+	if (r)
+		l->report_wanted = true; /* again, when there is quorum */
+	else if (result->code)
+		log_info("group %s: report not taken: %s", l->name, result->text);
+}
+
+static void send_reports(struct local_group *l)
+{
+	struct engine *e = l->exec->engine;
+	struct db_command cmd;
+
+	if (!l->report_wanted || l->report_runs || e->repl.phase != REPL_OPEN)
+		return;
+	memset(&cmd, 0, sizeof(cmd));
+	cmd.at_ms = engine_wall_ms();
+	snprintf(cmd.actor, sizeof(cmd.actor), "clusterd@%.48s", e->repl.self.name.text);
+	if (l->restart_wanted) {
+		cmd.type = DB_CMD_RESOURCE_REPORT;
+		memcpy(cmd.resource_report.name, l->restarted, sizeof(l->restarted));
+		cmd.resource_report.order = l->order;
+		cmd.resource_report.work = DB_WORK_ONLINE;
+		cmd.resource_report.restarted = true;
+		memcpy(cmd.resource_report.reason, l->reason, sizeof(l->reason));
+		l->restart_wanted = false;
+	} else {
+		cmd.type = DB_CMD_GROUP_REPORT;
+		memcpy(cmd.group_report.name, l->name, sizeof(l->name));
+		cmd.group_report.order = l->order;
+		cmd.group_report.work = (uint8_t)l->report_work;
+		memcpy(cmd.group_report.reason, l->reason, sizeof(l->reason));
+		l->report_wanted = false;
+	}
+	l->report_runs = true;
+	if (engine_request(e, &cmd, EXEC_REPORT_MS, reported, l)) {
+		l->report_runs = false;
+		l->report_wanted = true;
+	}
+}
+
+static void report(struct local_group *l, enum db_work work)
+{
+	l->report_wanted = true;
+	l->report_work = work;
+}
+
+/* ---- start, stop, monitor */
+
+static void begin_stop(struct local_group *l, enum stop_cause cause)
+{
+	if (l->phase == LOCAL_STOPPED)
+		return;
+	if (l->phase == LOCAL_STOPPING) {
+		/* A stronger cause than a restart takes over the stop that runs. */
+		if (l->cause == STOP_RESTART)
+			l->cause = cause;
+		return;
+	}
+	log_notice("group %s: stop (%s)", l->name,
+		   cause == STOP_ORDERED   ? "ordered" :
+		   cause == STOP_LEASE	   ? "the quorum lease has run out" :
+		   cause == STOP_FAILED	   ? l->reason :
+		   cause == STOP_RESTART   ? "restart" :
+					     "not ours any more");
+	if (l->phase == LOCAL_ONLINE && cause != STOP_RESTART)
+		l->at = l->count;
+	else if (l->phase == LOCAL_STARTING)
+		l->at = l->at < l->count ? l->at + 1 : l->count;
+	l->phase = LOCAL_STOPPING;
+	l->cause = cause;
+	l->stop_failed = false;
+	if (l->run)
+		ocf_cancel(l->run, EXEC_GRACE_MS); /* its end comes back here */
+	else
+		go_on(l);
+}
+
+static void start_done(void *data, const struct ocf_result *result)
+{
+	struct local_group *l = data;
+
+	l->run = NULL;
+	if (l->phase != LOCAL_STARTING) {
+		go_on(l);
+		return;
+	}
+	if (result->rc != OCF_SUCCESS) {
+		describe(l, l->resource[l->at].name, "start", result);
+		begin_stop(l, STOP_FAILED);
+		return;
+	}
+	l->at++;
+	go_on(l);
+}
+
+static void stop_done(void *data, const struct ocf_result *result)
+{
+	struct local_group *l = data;
+
+	l->run = NULL;
+	if (result->rc != OCF_SUCCESS) {
+		describe(l, l->resource[l->at].name, "stop", result);
+		l->stop_failed = true;
+	}
+	go_on(l);
+}
+
+/* From the failed resource to the end, stopped in reverse and started again. */
+static void restart_from(struct local_group *l, size_t i)
+{
+	const struct db_resource *r =
+		db_find(&l->exec->engine->db, DB_KIND_RESOURCE, l->resource[i].name);
+
+	if (!r || r->restarts >= r->restart_max) {
+		begin_stop(l, STOP_FAILED);
+		return;
+	}
+	memcpy(l->restarted, l->resource[i].name, sizeof(l->restarted));
+	l->restart_wanted = true;
+	l->stop_to = i;
+	l->at = l->count;
+	begin_stop(l, STOP_RESTART);
+}
+
+static void monitor_done(void *data, const struct ocf_result *result)
+{
+	struct local_group *l = data;
+	struct local_resource *r = &l->resource[l->at];
+	const struct db_resource *row =
+		db_find(&l->exec->engine->db, DB_KIND_RESOURCE, r->name);
+
+	l->run = NULL;
+	l->is_monitoring = false;
+	if (l->phase != LOCAL_ONLINE) {
+		go_on(l);
+		return;
+	}
+	r->monitor_due_ms = engine_now_ms() + (row ? row->monitor_ms : 0);
+	if (result->rc == OCF_SUCCESS || result->rc == OCF_DEGRADED) {
+		r->seen_ok_ms = engine_now_ms();
+		return;
+	}
+	describe(l, r->name, "monitor", result);
+	log_warning("group %s: %s -> restart or fail over", l->name, l->reason);
+	restart_from(l, l->at);
+}
+
+static void is_up(struct local_group *l)
+{
+	const struct db_group *g = row_of(l);
+	uint64_t now = engine_now_ms();
+
+	l->phase = LOCAL_ONLINE;
+	for (size_t i = 0; i < l->count; i++) {
+		const struct db_resource *r =
+			db_find(&l->exec->engine->db, DB_KIND_RESOURCE, l->resource[i].name);
+
+		l->resource[i].monitor_due_ms = now + (r ? r->monitor_ms : 0);
+	}
+	log_notice("group %s: online", l->name);
+	if (l->restart_wanted || (g && g->work == DB_WORK_STARTING)) {
+		if (!l->restart_wanted)
+			snprintf(l->reason, sizeof(l->reason), "%zu resources started", l->count);
+		report(l, DB_WORK_ONLINE);
+	}
+}
+
+static void is_down(struct local_group *l)
+{
+	l->phase = LOCAL_STOPPED;
+	log_notice("group %s: %s", l->name, l->stop_failed ? "a stop failed" : "stopped");
+	if (l->cause == STOP_ORDERED) {
+		if (!l->stop_failed)
+			snprintf(l->reason, sizeof(l->reason), "%zu resources stopped", l->count);
+		report(l, l->stop_failed ? DB_WORK_FAILED : DB_WORK_OFFLINE);
+	} else if (l->cause == STOP_FAILED) {
+		report(l, DB_WORK_FAILED);
+	}
+}
+
+/* The next agent action of a group that is starting or stopping. */
+static void go_on(struct local_group *l)
+{
+	int r;
+
+	if (l->phase == LOCAL_STARTING) {
+		if (l->at >= l->count) {
+			is_up(l);
+			return;
+		}
+		if (!engine_may_act(l->exec->engine)) /* right before each start */
+			return;
+		r = call_agent(l, l->resource[l->at].name, "start", start_done);
+		if (r) {
+			snprintf(l->reason, sizeof(l->reason), "%.60s: agent cannot be run: %s",
+				 l->resource[l->at].name, strerror(-r));
+			begin_stop(l, STOP_FAILED);
+		}
+		return;
+	}
+	if (l->phase != LOCAL_STOPPING)
+		return;
+	if (l->cause == STOP_RESTART && (l->at <= l->stop_to || l->stop_failed)) {
+		l->phase = LOCAL_STARTING;
+		if (l->stop_failed) {
+			l->at = l->at ? l->at - 1 : 0;
+			begin_stop(l, STOP_FAILED);
+			return;
+		}
+		go_on(l);
+		return;
+	}
+	if (!l->at) {
+		is_down(l);
+		return;
+	}
+	l->at--;
+	r = call_agent(l, l->resource[l->at].name, "stop", stop_done);
+	if (r) {
+		snprintf(l->reason, sizeof(l->reason), "%.60s: agent cannot be run: %s",
+			 l->resource[l->at].name, strerror(-r));
+		l->stop_failed = true;
+		go_on(l);
+	}
+}
+
+static void monitor_next(struct local_group *l)
+{
+	uint64_t now = engine_now_ms();
+
+	if (l->phase != LOCAL_ONLINE || l->run)
+		return;
+	for (size_t i = 0; i < l->count; i++) {
+		const struct db_resource *r =
+			db_find(&l->exec->engine->db, DB_KIND_RESOURCE, l->resource[i].name);
+
+		if (!r || !r->monitor_ms || now < l->resource[i].monitor_due_ms)
+			continue;
+		l->at = i;
+		l->resource[i].monitor_due_ms = now + r->monitor_ms;
+		if (!call_agent(l, r->name, "monitor", monitor_done))
+			l->is_monitoring = true;
+		return;
+	}
+}
+
+/* ---- groups here */
+
+static struct local_group *find_local(struct exec *x, const char *name)
+{
+	for (struct local_group *l = x->groups; l; l = l->next) {
+		if (!strcmp(l->name, name))
+			return l;
+	}
+	return NULL;
+}
+
+static struct local_group *new_local(struct exec *x, const struct db_group *g)
+{
+	struct local_group *l = calloc(1, sizeof(*l));
+
+	must(l);
+	l->exec = x;
+	memcpy(l->name, g->name, sizeof(l->name));
+	l->phase = LOCAL_STOPPED;
+	l->next = x->groups;
+	x->groups = l;
+	return l;
+}
+
+static void start_group(struct local_group *l, const struct db_group *g)
+{
+	if (l->report_wanted || l->report_runs)
+		return;
+	l->order = g->order;
+	l->at = 0;
+	l->phase = LOCAL_STARTING;
+	l->reason[0] = 0;
+	take_resources(l);
+	log_notice("group %s: start by order %llu", l->name, (unsigned long long)g->order);
+	go_on(l);
+}
+
+static void look_at_order(struct exec *x, const struct db_group *g)
+{
+	struct local_group *l = find_local(x, g->name);
+
+	if (g->work == DB_WORK_STOPPING) {
+		if (!l || l->phase == LOCAL_STOPPED) {
+			/* Stopped already, by the lease, or never started by this process. */
+			if (!l)
+				l = new_local(x, g);
+			if (l->order == g->order)
+				return;
+			take_resources(l);
+			l->order = g->order;
+			l->phase = LOCAL_ONLINE;
+		}
+		l->order = g->order;
+		begin_stop(l, STOP_ORDERED);
+		return;
+	}
+	if (g->work != DB_WORK_STARTING && g->work != DB_WORK_ONLINE)
+		return;
+	if (x->is_leaving || !engine_may_act(x->engine))
+		return;
+	if (!l)
+		l = new_local(x, g);
+	if (l->phase == LOCAL_STOPPED && (l->order != g->order || l->cause == STOP_LEASE))
+		start_group(l, g);
+	else if (l->phase == LOCAL_STARTING && !l->run)
+		go_on(l);
+}
+
+static void reap(struct exec *x)
+{
+	struct local_group **link = &x->groups;
+
+	while (*link) {
+		struct local_group *l = *link;
+		const struct db_group *g = row_of(l);
+
+		if (l->phase == LOCAL_STOPPED && !l->report_wanted && !l->report_runs &&
+		    !l->run && !is_ours(x, g)) {
+			*link = l->next;
+			free(l);
+		} else {
+			link = &l->next;
+		}
+	}
+}
+
+static void left(void *arg, int r, const struct db_result *result)
+{
+	struct exec *x = arg;
+
+	x->leave_runs = false;
+	if (r || result->code)
+		return; /* asked again from the timer */
+	if (!x->has_said_leaving)
+		x->has_said_leaving = true;
+	else
+		x->has_left = true;
+}
+
+static void say_leave(struct exec *x)
+{
+	struct engine *e = x->engine;
+	struct db_command cmd;
+
+	if (x->leave_runs || e->repl.phase != REPL_OPEN)
+		return;
+	memset(&cmd, 0, sizeof(cmd));
+	cmd.type = DB_CMD_NODE_LEAVE;
+	cmd.at_ms = engine_wall_ms();
+	snprintf(cmd.actor, sizeof(cmd.actor), "clusterd@%.48s", e->repl.self.name.text);
+	memcpy(cmd.node_leave.name, e->repl.self.name.text, sizeof(cmd.node_leave.name));
+	cmd.node_leave.incarnation = e->repl.self.incarnation;
+	cmd.node_leave.is_done = x->has_said_leaving;
+	x->leave_runs = !engine_request(e, &cmd, EXEC_REPORT_MS, left, x);
+}
+
+static bool has_work(struct exec *x)
+{
+	const struct db *db = &x->engine->db;
+
+	for (struct local_group *l = x->groups; l; l = l->next) {
+		if (l->phase != LOCAL_STOPPED || l->run)
+			return true;
+	}
+	for (uint32_t i = 0; i < db_count(db, DB_KIND_GROUP); i++) {
+		const struct db_group *g = db_at(db, DB_KIND_GROUP, i);
+
+		if (is_ours(x, g) && g->lock && x->engine->repl.phase == REPL_OPEN)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * A node that stops asks to be emptied, waits until it is, says that it is, and ends. Without
+ * quorum the lease has it stop what it runs, and it ends without a word.
+ */
+static void leave(struct exec *x)
+{
+	bool is_out = x->engine->repl.phase != REPL_OPEN || !db_count(&x->engine->db,
+								       DB_KIND_CLUSTER);
+
+	if (engine_now_ms() >= x->leave_until_ms) {
+		log_error("could not empty this node within %d s -> stopping anyway",
+			  EXEC_LEAVE_MS / 1000);
+		x->stopped(x->stopped_arg);
+	} else if (x->has_left || (is_out && !has_work(x))) {
+		x->stopped(x->stopped_arg);
+	} else if (!x->has_said_leaving || !has_work(x)) {
+		say_leave(x);
+	}
+}
+
+void exec_changed(struct exec *x)
+{
+	const struct db *db = &x->engine->db;
+
+	for (uint32_t i = 0; i < db_count(db, DB_KIND_GROUP); i++) {
+		const struct db_group *g = db_at(db, DB_KIND_GROUP, i);
+
+		if (is_ours(x, g))
+			look_at_order(x, g);
+	}
+	for (struct local_group *l = x->groups; l; l = l->next) {
+		const struct db_group *g = row_of(l);
+
+		/* Only a database that is up to date can say that a group is not ours. */
+		if (!is_ours(x, g) && x->engine->repl.phase == REPL_OPEN)
+			begin_stop(l, STOP_FORGOTTEN);
+		send_reports(l);
+	}
+	reap(x);
+}
+
+static void on_timer(void *arg)
+{
+	struct exec *x = arg;
+
+	qb_loop_timer_add(x->loop, QB_LOOP_HIGH, EXEC_TIMER_NS, x, on_timer, &x->timer);
+	for (struct local_group *l = x->groups; l; l = l->next) {
+		if (lease_is_over(x))
+			begin_stop(l, STOP_LEASE);
+		else
+			monitor_next(l);
+	}
+	exec_changed(x);
+	if (x->is_leaving)
+		leave(x);
+}
+
+void exec_stop_all(struct exec *x)
+{
+	if (x->is_leaving)
+		return;
+	x->is_leaving = true;
+	x->leave_until_ms = engine_now_ms() + EXEC_LEAVE_MS;
+}
+
+int exec_open(struct engine *e, void (*stopped)(void *arg), void *arg, struct exec **ret)
+{
+	struct exec *x = calloc(1, sizeof(*x));
+
+	must(x);
+	x->engine = e;
+	x->loop = e->loop;
+	x->stopped = stopped;
+	x->stopped_arg = arg;
+	qb_loop_timer_add(x->loop, QB_LOOP_HIGH, EXEC_TIMER_NS, x, on_timer, &x->timer);
+	*ret = x;
+	return 0;
+}
+
+void exec_close(struct exec *x)
+{
+	if (!x)
+		return;
+	qb_loop_timer_del(x->loop, x->timer);
+	while (x->groups) {
+		struct local_group *l = x->groups;
+
+		x->groups = l->next;
+		ocf_free(l->run);
+		free(l);
+	}
+	free(x);
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The executor: carries out, on this node, the orders of the planner by running OCF agents, watches
+ * what runs, and reports. It acts only on applied orders, for its own incarnation, under a living
+ * quorum lease checked right before each start; when the lease runs out it stops what it runs.
+ *
+ * Loop thread only.
+ */
+#ifndef CLUSTERD_EDGE_EXEC_H
+#define CLUSTERD_EDGE_EXEC_H
+
+#include "clusterd/edge/engine.h"
+
+struct exec;
+
+/* `stopped` is called once after exec_stop_all(), when nothing runs any more. */
+int exec_open(struct engine *e, void (*stopped)(void *arg), void *arg, struct exec **ret);
+void exec_close(struct exec *x);
+/* The engine has changed: look at the orders. */
+void exec_changed(struct exec *x);
+void exec_stop_all(struct exec *x);
+
+#endif

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* clusterd(8): options, start, loop, end. */
+#include <errno.h>
+#include <getopt.h>
+#include <gnutls/gnutls.h>
+#include <qb/qbloop.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <syslog.h>
+
+#include "clusterd/edge/api.h"
+#include "clusterd/edge/engine.h"
+#include "clusterd/edge/exec.h"
+#include "clusterd/edge/log.h"
+
+#define DEFAULT_BULK_PORT 5410
+#define DEFAULT_LEASE_MS  5000
+#define CHECKPOINT_EVERY  1000
+#define PATH_BYTES	  256
+
+struct options {
+	char root[128];
+	bool foreground;
+	int level;
+	uint64_t lease_ms;
+	uint16_t port;
+};
+
+struct daemon {
+	qb_loop_t *loop;
+	struct engine engine;
+	struct api *api;
+	struct exec *exec;
+};
+
+static void usage(FILE *f)
+{
+	fprintf(f,
+		"usage: clusterd [--foreground] [--debug] [--root DIR] [--lease MS] [--port N]\n"
+		"\n"
+		"The cluster manager's daemon, one per node; see clusterd(8).\n"
+		"  --foreground  stay in the foreground and log to standard error\n"
+		"  --debug       log each event\n"
+		"  --root DIR    prefix of /etc, /var/lib and /run (default: none)\n"
+		"  --lease MS    quorum lease L, the same on every node (default %d)\n"
+		"  --port N      TCP port on which histories are fetched (default %d)\n"
+		"  --help, --version\n",
+		DEFAULT_LEASE_MS, DEFAULT_BULK_PORT);
+}
+
+static bool parse_number(const char *text, unsigned long min, unsigned long max,
+			 unsigned long *ret)
+{
+	char *end;
+	unsigned long v;
+
+	errno = 0;
+	v = strtoul(text, &end, 10);
+	if (errno || end == text || *end || v < min || v > max)
+		return false;
+	*ret = v;
+	return true;
+}
+
+/* Returns an exit code, or -1 to go on. */
+static int parse(int argc, char **argv, struct options *o)
+{
+	static const struct option longs[] = {
+		{ "foreground", no_argument, NULL, 'f' }, { "debug", no_argument, NULL, 'd' },
+		{ "root", required_argument, NULL, 'r' }, { "lease", required_argument, NULL, 'l' },
+		{ "port", required_argument, NULL, 'p' }, { "help", no_argument, NULL, 'h' },
+		{ "version", no_argument, NULL, 'V' },	  { NULL, 0, NULL, 0 },
+	};
+	unsigned long v = 0;
+	int c;
+
+	*o = (struct options){ .level = LOG_INFO,
+			       .lease_ms = DEFAULT_LEASE_MS,
+			       .port = DEFAULT_BULK_PORT };
+	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
+		if (c == 'f') {
+			o->foreground = true;
+		} else if (c == 'd') {
+			o->level = LOG_DEBUG;
+		} else if (c == 'r' && strlen(optarg) < sizeof(o->root)) {
+			memcpy(o->root, optarg, strlen(optarg) + 1);
+		} else if (c == 'l' && parse_number(optarg, 1000, 600000, &v)) {
+			o->lease_ms = v;
+		} else if (c == 'p' && parse_number(optarg, 1, 65535, &v)) {
+			o->port = (uint16_t)v;
+		} else if (c == 'h') {
+			usage(stdout);
+			return 0;
+		} else if (c == 'V') {
+			printf("clusterd %s\n", CLUSTERD_VERSION);
+			return 0;
+		} else {
+			if (c != '?')
+				fprintf(stderr, "clusterd: value out of range: %s\n", optarg);
+			usage(stderr);
+			return 2;
+		}
+	}
+	if (optind < argc) {
+		fprintf(stderr, "clusterd: what is '%s'?\n", argv[optind]);
+		return 2;
+	}
+	return -1;
+}
+
+static int32_t on_signal(int32_t signal, void *arg)
+{
+	struct daemon *d = arg;
+
+	log_notice("signal %d -> stop", signal);
+	exec_stop_all(d->exec);
+	return 0;
+}
+
+static void on_stopped(void *arg)
+{
+	struct daemon *d = arg;
+
+	qb_loop_stop(d->loop);
+}
+
+static void on_changed(void *arg)
+{
+	struct daemon *d = arg;
+
+	if (d->exec)
+		exec_changed(d->exec);
+	if (d->api)
+		api_changed(d->api);
+}
+
+static int make_dir(const char *root, const char *path, char *ret, size_t size)
+{
+	snprintf(ret, size, "%s%s", root, path);
+	if (mkdir(ret, 0750) < 0 && errno != EEXIST) {
+		fprintf(stderr, "clusterd: cannot make %s: %s\n", ret, strerror(errno));
+		return -errno;
+	}
+	return 0;
+}
+
+static int start(struct daemon *d, const struct options *o)
+{
+	char run[PATH_BYTES], lib[PATH_BYTES], db[PATH_BYTES + 32], key[PATH_BYTES + 32];
+	char socket[PATH_BYTES + 32], text[512] = "";
+	struct engine_options eo = {
+		.db_path = db,
+		.key_path = key,
+		.group = "clusterd",
+		.bulk_port = o->port,
+		.checkpoint_entries = CHECKPOINT_EVERY,
+		.repl = { .exchange_timeout_ms = o->lease_ms * 2 / 5,
+			  .silence_ms = o->lease_ms * 3 / 5,
+			  .beat_ms = o->lease_ms / 5,
+			  .lease_ms = o->lease_ms },
+	};
+	int r = make_dir(o->root, "/run/clusterd", run, sizeof(run));
+
+	if (!r)
+		r = make_dir(o->root, "/var/lib/clusterd", lib, sizeof(lib));
+	if (r)
+		return r;
+	snprintf(db, sizeof(db), "%s/cluster.db", lib);
+	snprintf(key, sizeof(key), "%s/etc/corosync/authkey", o->root);
+	snprintf(socket, sizeof(socket), "%s/api.sock", run);
+	r = engine_open(&d->engine, d->loop, &eo, text, sizeof(text));
+	if (!r)
+		r = exec_open(&d->engine, on_stopped, d, &d->exec);
+	if (!r)
+		r = api_open(&d->engine, socket, &d->api, text, sizeof(text));
+	if (r) {
+		log_error("%s", text[0] ? text : strerror(-r));
+		return r;
+	}
+	d->engine.changed = on_changed;
+	d->engine.changed_arg = d;
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	struct options o;
+	static struct daemon d;
+	int r = parse(argc, argv, &o);
+
+	if (r >= 0)
+		return r;
+	umask(027);
+	if (!o.foreground && daemon(0, 0) < 0) {
+		perror("clusterd: daemon");
+		return 1;
+	}
+	log_open("clusterd", o.foreground, o.level);
+	signal(SIGPIPE, SIG_IGN);
+	d.loop = qb_loop_create();
+	r = start(&d, &o);
+	if (r)
+		return 1;
+	qb_loop_signal_add(d.loop, QB_LOOP_HIGH, SIGTERM, &d, on_signal, NULL);
+	qb_loop_signal_add(d.loop, QB_LOOP_HIGH, SIGINT, &d, on_signal, NULL);
+	log_notice("clusterd %s started", CLUSTERD_VERSION);
+	qb_loop_run(d.loop);
+	api_close(d.api);
+	engine_close(&d.engine); /* ends the requests of the executor as well */
+	exec_close(d.exec);
+	qb_loop_destroy(d.loop);
+	log_notice("stopped");
+	log_close();
+	return 0;
+}

@@ -1,0 +1,563 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "clusterd/edge/store.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "clusterd/edge/store_impl.h"
+#include "lib/cleanup.h"
+#include "lib/must.h"
+#include "lib/wire.h"
+
+#define GENESIS_MAX 4096
+
+struct store {
+	qb_loop_t *loop;
+	struct store_calls calls;
+	void *arg;
+	sqlite3 *db; /* of the thread, after the start */
+	int event_fd;
+	pthread_t thread;
+	pthread_mutex_t mutex;
+	pthread_cond_t cond;
+	/* under the mutex */
+	struct store_write *queue, **queue_end;
+	struct store_write *done, **done_end;
+	uint64_t commit;
+	bool is_closing;
+	bool has_failed;
+	char failure[256];
+	/* of the thread */
+	uint64_t commit_written;
+};
+
+/* ---- logs in memory */
+
+void store_log_push(struct store_log *log, const struct repl_entry *e)
+{
+	struct store_entry *to;
+
+	if (log->count == log->cap) {
+		log->cap = log->cap ? log->cap * 2 : 32;
+		log->entry = reallocarray(log->entry, log->cap, sizeof(*log->entry));
+		must(log->entry);
+	}
+	to = &log->entry[log->count++];
+	*to = (struct store_entry){ .epoch = e->epoch,
+				    .index = e->index,
+				    .kind = e->kind,
+				    .origin = e->origin,
+				    .instance = e->instance,
+				    .request = e->request,
+				    .payload_len = e->payload.len };
+	if (!e->payload.len)
+		return;
+	to->payload = malloc(e->payload.len);
+	must(to->payload);
+	memcpy(to->payload, e->payload.data, e->payload.len);
+}
+
+void store_log_clear(struct store_log *log)
+{
+	for (size_t i = 0; i < log->count; i++)
+		free(log->entry[i].payload);
+	free(log->entry);
+	*log = (struct store_log){ 0 };
+}
+
+int store_genesis_encode(const struct cl_uuid *cluster, const struct cl_table *table, void *buf,
+			 size_t cap, size_t *ret_len)
+{
+	struct wire_writer w;
+
+	wire_writer_init(&w, buf, cap);
+	wire_put_raw(&w, cluster->byte, sizeof(cluster->byte));
+	cl_table_put(&w, table);
+	return wire_writer_end(&w, ret_len);
+}
+
+int store_genesis_decode(const void *buf, size_t len, struct cl_uuid *ret_cluster,
+			 struct cl_table *ret_table)
+{
+	struct wire_reader r;
+	struct cl_uuid cluster;
+	struct cl_table table;
+
+	wire_reader_init(&r, buf, len);
+	wire_get_raw(&r, cluster.byte, sizeof(cluster.byte));
+	cl_table_get(&r, &table);
+	if (wire_reader_end(&r))
+		return -EBADMSG;
+	*ret_cluster = cluster;
+	*ret_table = table;
+	return 0;
+}
+
+int store_log_table(const struct store_log *log, struct cl_table *table)
+{
+	for (size_t i = 0; i < log->count; i++) {
+		const struct store_entry *e = &log->entry[i];
+		struct cl_uuid cluster;
+		struct cl_member row;
+		uint8_t slot;
+
+		if (e->kind == CL_ENTRY_GENESIS) {
+			if (store_genesis_decode(e->payload, e->payload_len, &cluster, table))
+				return -EBADMSG;
+			table->changed_at = e->index;
+		}
+		if (e->kind != CL_ENTRY_TABLE)
+			continue;
+		if (cl_row_decode((struct cl_blob){ e->payload, e->payload_len }, &slot, &row))
+			return -EBADMSG;
+		table->member[slot] = row;
+		table->changed_at = e->index;
+	}
+	return 0;
+}
+
+/* ---- the thread */
+
+static void write_free(struct store_write *w)
+{
+	free(w->entry.payload);
+	free(w->snapshot.bytes);
+	store_log_clear(&w->log);
+	free(w);
+}
+
+static int do_install(sqlite3 *db, const struct store_write *w)
+{
+	int r = store_sql_set(db, "cluster", w->cluster.byte, sizeof(w->cluster.byte));
+
+	if (!r)
+		r = store_sql_exec(db, "DELETE FROM log WHERE idx>?",
+				   w->snapshot.bytes ? 0 : w->number);
+	if (!r && w->snapshot.bytes) {
+		r = store_sql_exec(db, "DELETE FROM snapshot", 0);
+		if (!r)
+			r = store_sql_put_snapshot(db, &w->snapshot, &w->table);
+		if (!r)
+			r = store_sql_set_u64(db, "commit", w->snapshot.index);
+	}
+	for (size_t i = 0; i < w->log.count && !r; i++)
+		r = store_sql_put_entry(db, &w->log.entry[i]);
+	return r;
+}
+
+/* Keeps the newest two snapshots, and the log since the older of them. */
+static int do_checkpoint(sqlite3 *db, const struct store_write *w)
+{
+	int r = store_sql_put_snapshot(db, &w->snapshot, &w->table);
+
+	if (!r)
+		r = store_sql_exec(db,
+				   "DELETE FROM snapshot WHERE idx NOT IN"
+				   " (SELECT idx FROM snapshot ORDER BY idx DESC LIMIT 2)",
+				   0);
+	if (!r)
+		r = store_sql_exec(db,
+				   "DELETE FROM log WHERE (SELECT count(*) FROM snapshot)=2 AND"
+				   " idx <= (SELECT min(idx) FROM snapshot)",
+				   0);
+	return r;
+}
+
+static int do_write(sqlite3 *db, const struct store_write *w)
+{
+	switch (w->type) {
+	case STORE_APPEND:
+		if (w->entry.kind == CL_ENTRY_GENESIS) {
+			int r = store_sql_set(db, "cluster", w->cluster.byte,
+					      sizeof(w->cluster.byte));
+			if (r)
+				return r;
+		}
+		return store_sql_put_entry(db, &w->entry);
+	case STORE_PROMISE:
+		return store_sql_set_u64(db, "promised", w->number);
+	case STORE_CHECKPOINT:
+		return do_checkpoint(db, w);
+	case STORE_INSTALL:
+		return do_install(db, w);
+	}
+	return SQLITE_MISUSE;
+}
+
+/* All of the list in one transaction. */
+static int write_batch(struct store *s, const struct store_write *list, uint64_t commit)
+{
+	int r = store_sql_exec(s->db, "BEGIN IMMEDIATE", 0);
+
+	for (const struct store_write *w = list; w && !r; w = w->next)
+		r = do_write(s->db, w);
+	if (!r && commit > s->commit_written)
+		r = store_sql_set_u64(s->db, "commit", commit);
+	if (!r)
+		r = store_sql_exec(s->db, "COMMIT", 0);
+	if (!r)
+		s->commit_written = commit > s->commit_written ? commit : s->commit_written;
+	return r;
+}
+
+static void wake(struct store *s)
+{
+	uint64_t one = 1;
+
+	if (write(s->event_fd, &one, sizeof(one)) != sizeof(one))
+		must(errno == EAGAIN); /* the counter is full: the loop is awake */
+}
+
+static void *store_thread(void *arg)
+{
+	struct store *s = arg;
+
+	pthread_mutex_lock(&s->mutex);
+	for (;;) {
+		struct store_write *list, **list_end;
+		uint64_t commit;
+		int r;
+
+		while (!s->queue && !s->is_closing)
+			pthread_cond_wait(&s->cond, &s->mutex);
+		if (!s->queue)
+			break;
+		list = s->queue;
+		list_end = s->queue_end;
+		s->queue = NULL;
+		s->queue_end = &s->queue;
+		commit = s->commit;
+		pthread_mutex_unlock(&s->mutex);
+		r = write_batch(s, list, commit);
+		pthread_mutex_lock(&s->mutex);
+		if (r) {
+			s->has_failed = true;
+			snprintf(s->failure, sizeof(s->failure), "%s", sqlite3_errmsg(s->db));
+			for (struct store_write *w = list, *next; w; w = next) {
+				next = w->next;
+				write_free(w);
+			}
+			wake(s);
+			break;
+		}
+		*s->done_end = list;
+		s->done_end = list_end;
+		wake(s);
+	}
+	pthread_mutex_unlock(&s->mutex);
+	return NULL;
+}
+
+/* ---- back on the loop */
+
+static void answer(struct store *s, const struct store_write *w)
+{
+	switch (w->type) {
+	case STORE_APPEND:
+		s->calls.durable(s->arg, w->entry.index);
+		break;
+	case STORE_PROMISE:
+		s->calls.promised(s->arg, w->number);
+		break;
+	case STORE_INSTALL:
+		s->calls.installed(s->arg, w->log.count ?
+						   w->log.entry[w->log.count - 1].index :
+						   (w->snapshot.bytes ? w->snapshot.index :
+									w->number));
+		break;
+	case STORE_CHECKPOINT:
+		break;
+	}
+}
+
+static int on_event(int32_t fd, int32_t revents, void *arg)
+{
+	struct store *s = arg;
+	struct store_write *list;
+	uint64_t count;
+	bool has_failed;
+
+	(void)revents;
+	if (read(fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
+		return -1;
+	pthread_mutex_lock(&s->mutex);
+	list = s->done;
+	s->done = NULL;
+	s->done_end = &s->done;
+	has_failed = s->has_failed;
+	pthread_mutex_unlock(&s->mutex);
+	for (struct store_write *w = list, *next; w; w = next) {
+		/* Of appends in a row the last one says it all. */
+		bool is_covered = w->type == STORE_APPEND && w->next &&
+				  w->next->type == STORE_APPEND;
+
+		next = w->next;
+		if (!is_covered)
+			answer(s, w);
+		write_free(w);
+	}
+	if (has_failed)
+		s->calls.failed(s->arg, s->failure);
+	return 0;
+}
+
+static struct store_write *write_new(enum store_write_type type)
+{
+	struct store_write *w = calloc(1, sizeof(*w));
+
+	must(w);
+	w->type = type;
+	return w;
+}
+
+static void submit(struct store *s, struct store_write *w)
+{
+	pthread_mutex_lock(&s->mutex);
+	if (s->has_failed) {
+		pthread_mutex_unlock(&s->mutex);
+		write_free(w);
+		return;
+	}
+	*s->queue_end = w;
+	s->queue_end = &w->next;
+	pthread_cond_signal(&s->cond);
+	pthread_mutex_unlock(&s->mutex);
+}
+
+void store_append(struct store *s, const struct repl_entry *e)
+{
+	struct store_write *w = write_new(STORE_APPEND);
+	struct store_log one = { 0 };
+
+	store_log_push(&one, e);
+	w->entry = one.entry[0];
+	free(one.entry);
+	if (e->kind == CL_ENTRY_GENESIS)
+		must(!store_genesis_decode(e->payload.data, e->payload.len, &w->cluster,
+					   &w->table));
+	submit(s, w);
+}
+
+void store_promise(struct store *s, uint64_t number)
+{
+	struct store_write *w = write_new(STORE_PROMISE);
+
+	w->number = number;
+	submit(s, w);
+}
+
+void store_commit(struct store *s, uint64_t index)
+{
+	pthread_mutex_lock(&s->mutex);
+	if (index > s->commit)
+		s->commit = index;
+	pthread_mutex_unlock(&s->mutex);
+}
+
+void store_checkpoint(struct store *s, uint64_t index, uint8_t *bytes, size_t len,
+		      const struct cl_table *table)
+{
+	struct store_write *w = write_new(STORE_CHECKPOINT);
+
+	w->snapshot = (struct store_snapshot){ .index = index, .bytes = bytes, .len = len };
+	w->table = *table;
+	submit(s, w);
+}
+
+void store_install(struct store *s, const struct cl_uuid *cluster, uint64_t keep,
+		   struct store_snapshot *snapshot, struct store_log *log,
+		   const struct cl_table *table)
+{
+	struct store_write *w = write_new(STORE_INSTALL);
+
+	w->cluster = *cluster;
+	w->number = keep;
+	w->snapshot = *snapshot;
+	w->log = *log;
+	w->table = *table;
+	*snapshot = (struct store_snapshot){ 0 };
+	*log = (struct store_log){ 0 };
+	submit(s, w);
+}
+
+/* ---- open, close, read */
+
+static int load(sqlite3 *db, struct store_content *c)
+{
+	size_t len;
+	int r = store_sql_get(db, "cluster", c->cluster.byte, sizeof(c->cluster.byte), &len);
+
+	c->is_blank = len == 0;
+	if (!r)
+		r = store_sql_get_u64(db, "promised", &c->promised);
+	if (!r)
+		r = store_sql_get_u64(db, "commit", &c->commit);
+	if (!r)
+		r = store_sql_read_snapshot(db, &c->snapshot, &c->table);
+	if (!r)
+		r = store_sql_read_log(db, c->snapshot.index, &c->log);
+	if (r)
+		return r;
+	c->snapshot_table = c->table;
+	if (store_log_table(&c->log, &c->table))
+		return SQLITE_CORRUPT;
+	if (c->log.count) {
+		const struct store_entry *e = &c->log.entry[c->log.count - 1];
+
+		c->last = (struct cl_pos){ .epoch = e->epoch, .index = e->index };
+	}
+	if (!c->is_blank && !c->last.index && !c->snapshot.bytes)
+		return SQLITE_CORRUPT;
+	return SQLITE_OK;
+}
+
+static int check_version(sqlite3 *db, char *text, size_t size, const char *path)
+{
+	uint64_t version;
+	int r = store_sql_get_u64(db, "schema", &version);
+
+	if (!r && !version)
+		return store_sql_set_u64(db, "schema", STORE_SCHEMA_VERSION);
+	if (!r && version != STORE_SCHEMA_VERSION) {
+		snprintf(text, size, "%s has schema version %llu, this program knows %d: install "
+				     "the version of clusterd that wrote it",
+			 path, (unsigned long long)version, STORE_SCHEMA_VERSION);
+		return -EPROTO;
+	}
+	return r;
+}
+
+static int open_file(const char *path, sqlite3 **ret, struct store_content *content, char *text,
+		     size_t size)
+{
+	mode_t mask = umask(077);
+	int r = store_sql_open(path, true, ret);
+
+	umask(mask);
+	if (!r)
+		r = store_sql_init(*ret);
+	if (!r)
+		r = check_version(*ret, text, size, path);
+	if (r < 0)
+		return r;
+	if (!r)
+		r = load(*ret, content);
+	if (!r)
+		return 0;
+	snprintf(text, size, "%s: %s; move the file away, and this node fetches the database from "
+			     "the others",
+		 path, sqlite3_errmsg(*ret));
+	return r == SQLITE_CORRUPT || r == SQLITE_NOTADB ? -EBADMSG : -EIO;
+}
+
+int store_open(const char *path, qb_loop_t *loop, const struct store_calls *calls, void *arg,
+	       struct store **ret, struct store_content *ret_content, char *text, size_t text_size)
+{
+	struct store *s = calloc(1, sizeof(*s));
+	struct store_content content = { 0 };
+	int r;
+
+	must(s);
+	s->loop = loop;
+	s->calls = *calls;
+	s->arg = arg;
+	s->queue_end = &s->queue;
+	s->done_end = &s->done;
+	s->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	must(s->event_fd >= 0);
+	pthread_mutex_init(&s->mutex, NULL);
+	pthread_cond_init(&s->cond, NULL);
+	r = open_file(path, &s->db, &content, text, text_size);
+	if (r)
+		goto fail;
+	s->commit = s->commit_written = content.commit;
+	r = qb_loop_poll_add(loop, QB_LOOP_HIGH, s->event_fd, POLLIN, s, on_event);
+	if (!r)
+		r = -pthread_create(&s->thread, NULL, store_thread, s);
+	if (r) {
+		snprintf(text, text_size, "cannot start the database thread: %s", strerror(-r));
+		goto fail;
+	}
+	*ret = s;
+	*ret_content = content;
+	return 0;
+fail:
+	store_log_clear(&content.log);
+	free(content.snapshot.bytes);
+	sqlite3_close(s->db);
+	close(s->event_fd);
+	free(s);
+	return r;
+}
+
+void store_close(struct store *s)
+{
+	if (!s)
+		return;
+	pthread_mutex_lock(&s->mutex);
+	s->is_closing = true;
+	pthread_cond_signal(&s->cond);
+	pthread_mutex_unlock(&s->mutex);
+	pthread_join(s->thread, NULL);
+	qb_loop_poll_del(s->loop, s->event_fd);
+	for (struct store_write *w = s->done, *next; w; w = next) {
+		next = w->next;
+		write_free(w);
+	}
+	sqlite3_close(s->db);
+	close(s->event_fd);
+	pthread_mutex_destroy(&s->mutex);
+	pthread_cond_destroy(&s->cond);
+	free(s);
+}
+
+static void closep(sqlite3 **db)
+{
+	sqlite3_close(*db);
+}
+
+/* The table in force at `after`, which is not older than the snapshot below it. */
+static int read_from(sqlite3 *db, uint64_t after, const struct cl_epoch *epoch,
+		     struct cl_table *table, struct store_snapshot *snapshot, struct store_log *log)
+{
+	struct cl_epoch there;
+	bool reaches = after && !store_sql_epoch_at(db, after, &there) &&
+		       !cl_epoch_compare(&there, epoch);
+
+	if (reaches)
+		return store_sql_read_log(db, after, log) ? -EIO : 0;
+	if (store_sql_read_snapshot(db, snapshot, table))
+		return -EIO;
+	return store_sql_read_log(db, snapshot->index, log) ? -EIO : 0;
+}
+
+int store_read(const char *path, uint64_t after, const struct cl_epoch *epoch,
+	       struct cl_uuid *ret_cluster, struct cl_table *ret_table,
+	       struct store_snapshot *ret_snapshot, struct store_log *ret_log)
+{
+	_cleanup_(closep) sqlite3 *db = NULL;
+	size_t len;
+	int r;
+
+	*ret_snapshot = (struct store_snapshot){ 0 };
+	*ret_log = (struct store_log){ 0 };
+	*ret_table = (struct cl_table){ 0 };
+	if (store_sql_open(path, false, &db) || store_sql_exec(db, "BEGIN", 0))
+		return -EIO;
+	if (store_sql_get(db, "cluster", ret_cluster->byte, sizeof(ret_cluster->byte), &len) ||
+	    len != sizeof(ret_cluster->byte))
+		return -ENODATA;
+	r = read_from(db, after, epoch, ret_table, ret_snapshot, ret_log);
+	if (r) {
+		store_log_clear(ret_log);
+		free(ret_snapshot->bytes);
+		*ret_snapshot = (struct store_snapshot){ 0 };
+	}
+	return r;
+}

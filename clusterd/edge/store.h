@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The database file: the replicated log, snapshots of the applied state, and what this node has
+ * promised. One SQLite file (WAL, synchronous=FULL); one thread of its own writes, in the order
+ * of the calls, as many writes in one transaction as are waiting. Results come back on the loop,
+ * in the same order, each when it is durable.
+ *
+ * The log is truth; a snapshot shortens the replay. Two snapshots are kept, so that a torn or
+ * damaged newest one loses nothing: the log reaches back to the older.
+ *
+ * All calls from the loop's thread, unless said otherwise. Wrapper of SQLite (doc/dependencies.md).
+ */
+#ifndef CLUSTERD_EDGE_STORE_H
+#define CLUSTERD_EDGE_STORE_H
+
+#include <qb/qbloop.h>
+
+#include "clusterd/core/repl.h"
+
+#define STORE_SCHEMA_VERSION 1
+
+struct store;
+
+/* An entry with its own copy of the payload. */
+struct store_entry {
+	struct cl_epoch epoch;
+	uint64_t index;
+	uint8_t kind;
+	uint8_t origin;
+	uint64_t instance, request;
+	uint8_t *payload;
+	size_t payload_len;
+};
+
+/* A list of entries by ascending index; owns them. */
+struct store_log {
+	struct store_entry *entry;
+	size_t count, cap;
+};
+
+struct store_snapshot {
+	uint64_t index;
+	uint8_t *bytes; /* NULL: none */
+	size_t len;
+};
+
+/* What the file held at start. */
+struct store_content {
+	bool is_blank;
+	struct cl_uuid cluster;
+	uint64_t promised;
+	uint64_t commit; /* entries up to it are known to be committed */
+	struct store_snapshot snapshot;
+	struct store_log log; /* entries after the snapshot's index */
+	struct cl_table snapshot_table; /* in force at the snapshot */
+	struct cl_table table;		/* in force at the end */
+	struct cl_pos last;
+};
+
+struct store_calls {
+	void (*durable)(void *arg, uint64_t index);
+	void (*promised)(void *arg, uint64_t number);
+	void (*installed)(void *arg, uint64_t end);
+	/* The file cannot be written any more: the process must stop acting. */
+	void (*failed)(void *arg, const char *what);
+};
+
+/*
+ * Opens or makes the file and starts the thread. Returns 0 and the store with what it holds (both
+ * owned by the caller), or -errno with a text (what is wrong, where, what to do): -EBADMSG for a
+ * file that is damaged, -EPROTO for a schema of another version.
+ */
+int store_open(const char *path, qb_loop_t *loop, const struct store_calls *calls, void *arg,
+	       struct store **ret, struct store_content *ret_content, char *text, size_t text_size);
+/* Waits for what is under way; no call comes back any more. */
+void store_close(struct store *s);
+
+/* Appends a copy of the entry; answers durable(index). The cluster's uuid goes with the first. */
+void store_append(struct store *s, const struct repl_entry *e);
+void store_set_cluster(struct store *s, const struct cl_uuid *cluster);
+void store_promise(struct store *s, uint64_t number);
+/* Remembers lazily, with the next write, that entries up to index are committed. */
+void store_commit(struct store *s, uint64_t index);
+/* Takes bytes (owned by the store from now on). */
+void store_checkpoint(struct store *s, uint64_t index, uint8_t *bytes, size_t len,
+		      const struct cl_table *table);
+/*
+ * Replaces, in one transaction, everything after `keep` by the log (taken over; emptied); with a
+ * snapshot (bytes taken over) everything there is. Answers installed(end).
+ */
+void store_install(struct store *s, const struct cl_uuid *cluster, uint64_t keep,
+		   struct store_snapshot *snapshot, struct store_log *log,
+		   const struct cl_table *table_at_keep);
+
+/*
+ * Reads what a node that has applied `after` (in `epoch`) needs: entries alone if the log reaches
+ * back so far with that epoch at `after`, else a snapshot too. Any thread: opens the file on its
+ * own, and sees one consistent state. Returns 0 or -errno.
+ */
+int store_read(const char *path, uint64_t after, const struct cl_epoch *epoch,
+	       struct cl_uuid *ret_cluster, struct cl_table *ret_table_at_start,
+	       struct store_snapshot *ret_snapshot, struct store_log *ret_log);
+
+void store_log_push(struct store_log *log, const struct repl_entry *e);
+void store_log_clear(struct store_log *log);
+/* The member table after these entries; fails on one that does not decode. */
+int store_log_table(const struct store_log *log, struct cl_table *table);
+/* The genesis payload: cluster uuid and first table. */
+int store_genesis_encode(const struct cl_uuid *cluster, const struct cl_table *table, void *buf,
+			 size_t cap, size_t *ret_len);
+int store_genesis_decode(const void *buf, size_t len, struct cl_uuid *ret_cluster,
+			 struct cl_table *ret_table);
+
+#endif

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the two files of the store share: SQL statements and how rows become entries. */
+#ifndef CLUSTERD_EDGE_STORE_IMPL_H
+#define CLUSTERD_EDGE_STORE_IMPL_H
+
+#include <sqlite3.h>
+
+#include "clusterd/edge/store.h"
+
+enum store_write_type {
+	STORE_APPEND,
+	STORE_PROMISE,
+	STORE_CHECKPOINT,
+	STORE_INSTALL,
+};
+
+struct store_write {
+	enum store_write_type type;
+	struct store_write *next;
+	struct store_entry entry;
+	uint64_t number; /* promise; index of a checkpoint; keep of an install */
+	struct store_snapshot snapshot;
+	struct store_log log;
+	struct cl_uuid cluster;
+	struct cl_table table;
+};
+
+/* store_sql.c; all return 0 or an SQLite code. */
+int store_sql_open(const char *path, bool is_writer, sqlite3 **ret);
+int store_sql_init(sqlite3 *db);
+int store_sql_get(sqlite3 *db, const char *key, void *buf, size_t cap, size_t *ret_len);
+int store_sql_set(sqlite3 *db, const char *key, const void *buf, size_t len);
+int store_sql_get_u64(sqlite3 *db, const char *key, uint64_t *ret);
+int store_sql_set_u64(sqlite3 *db, const char *key, uint64_t v);
+int store_sql_exec(sqlite3 *db, const char *sql, uint64_t arg);
+int store_sql_put_entry(sqlite3 *db, const struct store_entry *e);
+int store_sql_read_log(sqlite3 *db, uint64_t after, struct store_log *ret);
+int store_sql_put_snapshot(sqlite3 *db, const struct store_snapshot *s,
+			   const struct cl_table *table);
+/* The newest snapshot whose checksum holds; index 0 and no bytes if there is none. */
+int store_sql_read_snapshot(sqlite3 *db, struct store_snapshot *ret, struct cl_table *ret_table);
+/* -ENOENT if there is no such entry. */
+int store_sql_epoch_at(sqlite3 *db, uint64_t index, struct cl_epoch *ret);
+
+#endif

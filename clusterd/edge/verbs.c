@@ -1,0 +1,748 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "clusterd/edge/verbs.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "clusterd/edge/text.h"
+#include "lib/must.h"
+
+/* ---- JSON from rows */
+
+static json_t *field_json(const struct db *db, const struct db_field *f, const void *p)
+{
+	char text[40];
+	uint8_t v8 = *(const uint8_t *)p;
+	size_t len = strlen(f->name);
+
+	switch (f->type) {
+	case DB_TYPE_str:
+		return json_string(p);
+	case DB_TYPE_choice:
+		return json_string(f->words[v8 < f->word_count ? v8 : 0]);
+	case DB_TYPE_flag:
+		return json_boolean(*(const bool *)p);
+	case DB_TYPE_u8:
+		/* A node in a row is its slot; people know names. */
+		if (!strcmp(f->name, "node") || !strcmp(f->name, "wish"))
+			return v8 == CL_NODE_NONE ? json_null() :
+						    json_string(db_node_name(db, v8));
+		return json_integer(v8);
+	case DB_TYPE_u16:
+		return json_integer(*(const uint16_t *)p);
+	case DB_TYPE_u32:
+		return json_integer(*(const uint32_t *)p);
+	case DB_TYPE_u64:
+		break;
+	}
+	if (!strcmp(f->name, "incarnation")) {
+		snprintf(text, sizeof(text), "%016" PRIx64, *(const uint64_t *)p);
+		return json_string(text);
+	}
+	if ((len > 3 && !strcmp(f->name + len - 3, "_ms") && strcmp(f->name, "deadline_ms") != 0)) {
+		text_time(*(const uint64_t *)p, text, sizeof(text));
+		return json_string(text);
+	}
+	return json_integer((json_int_t) * (const uint64_t *)p);
+}
+
+/* created_ms becomes created: the value is a time as text. */
+static void field_name(const struct db_field *f, char *name, size_t size)
+{
+	size_t len = strlen(f->name);
+
+	snprintf(name, size, "%s", f->name);
+	if (f->type == DB_TYPE_u64 && len > 3 && !strcmp(f->name + len - 3, "_ms"))
+		name[len - 3] = 0;
+}
+
+json_t *verb_row_json(const struct db *db, enum db_kind kind, const void *row)
+{
+	const struct db_shape *shape = db_kind_shape(kind);
+	json_t *o = json_object();
+
+	must(o);
+	for (uint8_t i = 0; i < shape->field_count; i++) {
+		const struct db_field *f = &shape->field[i];
+		char name[64];
+
+		field_name(f, name, sizeof(name));
+		json_object_set_new(o, name, field_json(db, f, (const char *)row + f->offset));
+	}
+	return o;
+}
+
+static json_t *table_json(const struct db *db, enum db_kind kind)
+{
+	json_t *a = json_array();
+
+	must(a);
+	for (uint32_t i = 0; i < db_count(db, kind); i++)
+		json_array_append_new(a, verb_row_json(db, kind, db_at(db, kind, i)));
+	return a;
+}
+
+/* ---- arguments */
+
+static const char *arg_text(const json_t *args, const char *name)
+{
+	const char *s = json_string_value(json_object_get(args, name));
+
+	return s ? s : "";
+}
+
+/* Copies a name argument; replies and returns false if it is missing, too long or odd. */
+static bool arg_name(struct api_client *c, const json_t *args, const char *name, char *to,
+		     size_t size)
+{
+	const char *s = arg_text(args, name);
+	size_t len = strlen(s);
+
+	if (!len) {
+		api_reply(c, API_USAGE, NULL, "%s: missing", name);
+		return false;
+	}
+	if (len >= size) {
+		api_reply(c, API_USAGE, NULL, "%s: longer than %zu characters", name, size - 1);
+		return false;
+	}
+	for (size_t i = 0; i < len; i++) {
+		bool ok = (s[i] >= 'a' && s[i] <= 'z') || (s[i] >= 'A' && s[i] <= 'Z') ||
+			  (s[i] >= '0' && s[i] <= '9') || strchr("-_.:", s[i]);
+
+		if (!ok || (!i && strchr("-.", s[i]))) {
+			api_reply(c, API_USAGE, NULL,
+				  "%s: '%s': letters, digits, '-', '_', '.' and ':' only, and "
+				  "neither '-' nor '.' first",
+				  name, s);
+			return false;
+		}
+	}
+	memcpy(to, s, len + 1);
+	return true;
+}
+
+static bool arg_u32(struct api_client *c, const json_t *args, const char *name, uint32_t def,
+		    uint32_t max, uint32_t *ret)
+{
+	const json_t *v = json_object_get(args, name);
+
+	*ret = def;
+	if (!v)
+		return true;
+	if (!json_is_integer(v) || json_integer_value(v) < 0 || json_integer_value(v) > max) {
+		api_reply(c, API_USAGE, NULL, "%s: a number from 0 to %u", name, max);
+		return false;
+	}
+	*ret = (uint32_t)json_integer_value(v);
+	return true;
+}
+
+static const struct db_node *arg_node(struct api_client *c, const json_t *args, const char *name)
+{
+	char node[CL_NAME_MAX];
+	const struct db_node *n;
+
+	if (!arg_name(c, args, name, node, sizeof(node)))
+		return NULL;
+	n = db_find(&api_engine(c)->db, DB_KIND_NODE, node);
+	if (!n)
+		api_reply(c, API_NO_SUCH, NULL, "no node %s", node);
+	return n;
+}
+
+/* ---- requests that change */
+
+static void changed(void *arg, int r, const struct db_result *result)
+{
+	struct api_client *c = api_ticket_take(arg);
+	json_t *data = NULL;
+
+	if (!c)
+		return;
+	if (r == -ETIME) {
+		api_reply(c, API_NO_QUORUM, NULL,
+			  "no quorum here: nothing was changed; see 'clusterctl quorum show'");
+	} else if (r == -ETIMEDOUT) {
+		api_reply(c, API_TIMED_OUT, NULL,
+			  "given to the cluster, not confirmed in time: it may still be done");
+	} else if (r) {
+		api_reply(c, API_FAILED, NULL, "%s", strerror(-r));
+	} else {
+		if (result->task)
+			data = json_pack("{s:I}", "task", (json_int_t)result->task);
+		api_reply(c, (enum api_code)result->code, data, "%s", result->text);
+	}
+}
+
+static struct db_command command(struct api_client *c, enum db_cmd_type type)
+{
+	struct db_command cmd;
+
+	memset(&cmd, 0, sizeof(cmd));
+	cmd.type = type;
+	cmd.at_ms = engine_wall_ms();
+	snprintf(cmd.actor, sizeof(cmd.actor), "%.32s@%.30s", api_actor(c),
+		 api_engine(c)->repl.self.name.text);
+	return cmd;
+}
+
+static void submit(struct api_client *c, const struct db_command *cmd)
+{
+	struct api_ticket *t = api_ticket_new(c);
+	int r = engine_request(api_engine(c), cmd, API_TIMEOUT_MS, changed, t);
+
+	if (r) {
+		api_ticket_take(t);
+		api_reply(c, API_FAILED, NULL, "too many requests under way on this node");
+	}
+}
+
+/* The first member table: every node named, this one with the only vote. */
+static bool make_table(struct api_client *c, const json_t *nodes, struct cl_table *table)
+{
+	const char *self = api_engine(c)->repl.self.name.text;
+	bool has_self = false;
+	size_t i;
+	json_t *v;
+
+	if (!json_array_size(nodes)) {
+		api_reply(c, API_USAGE, NULL, "nodes: name at least one");
+		return false;
+	}
+	if (json_array_size(nodes) > CL_MAX_NODES) {
+		api_reply(c, API_REFUSED, NULL, "nodes: %zu named; a cluster has at most %d",
+			  json_array_size(nodes), CL_MAX_NODES);
+		return false;
+	}
+	json_array_foreach(nodes, i, v)
+	{
+		const char *name = json_string_value(v);
+		struct cl_member *m = &table->member[i];
+
+		if (!name || !name[0] || strlen(name) >= sizeof(m->name)) {
+			api_reply(c, API_USAGE, NULL, "nodes: entry %zu is not a node name", i + 1);
+			return false;
+		}
+		if (quorum_find_name(table, name) != CL_NODE_NONE) {
+			api_reply(c, API_USAGE, NULL, "nodes: %s is named twice", name);
+			return false;
+		}
+		if (cpg_node_find(name, &m->nodeid)) {
+			api_reply(c, API_NO_SUCH, NULL,
+				  "nodes: %s is not in corosync's nodelist on this node", name);
+			return false;
+		}
+		memcpy(m->name, name, strlen(name) + 1);
+		m->vote = !strcmp(name, self);
+		has_self = has_self || m->vote;
+	}
+	if (!has_self)
+		api_reply(c, API_USAGE, NULL, "nodes: this node (%s) has to be one of them", self);
+	return has_self;
+}
+
+static void cluster_create(struct api_client *c, const json_t *args)
+{
+	struct db_command cmd = command(c, DB_CMD_CLUSTER_INIT);
+	struct cl_table table = { .changed_at = 1 };
+	struct cl_uuid uuid;
+	int r;
+
+	if (!arg_name(c, args, "name", cmd.cluster_init.name, sizeof(cmd.cluster_init.name)) ||
+	    !make_table(c, json_object_get(args, "nodes"), &table))
+		return;
+	must(getrandom(uuid.byte, sizeof(uuid.byte), 0) == sizeof(uuid.byte));
+	uuid.byte[6] = (uint8_t)((uuid.byte[6] & 0x0f) | 0x40);
+	uuid.byte[8] = (uint8_t)((uuid.byte[8] & 0x3f) | 0x80);
+	text_uuid(uuid.byte, cmd.cluster_init.uuid);
+	r = engine_create(api_engine(c), &uuid, &table);
+	if (r == -EEXIST)
+		api_reply(c, API_CONFLICT, NULL, "this node belongs to a cluster already");
+	else if (r)
+		api_reply(c, API_FAILED, NULL, "cannot create: %s", strerror(-r));
+	else
+		submit(c, &cmd);
+}
+
+static void node_pause(struct api_client *c, const json_t *args, bool pause)
+{
+	struct db_command cmd = command(c, DB_CMD_NODE_PAUSE);
+	const struct db_node *n = arg_node(c, args, "name");
+
+	if (!n)
+		return;
+	memcpy(cmd.node_pause.name, n->name, sizeof(n->name));
+	cmd.node_pause.pause = pause;
+	cmd.node_pause.drain = pause;
+	submit(c, &cmd);
+}
+
+static void node_drain(struct api_client *c, const json_t *args)
+{
+	node_pause(c, args, true);
+}
+
+static void node_resume(struct api_client *c, const json_t *args)
+{
+	node_pause(c, args, false);
+}
+
+static void group_create(struct api_client *c, const json_t *args)
+{
+	struct db_command cmd = command(c, DB_CMD_GROUP_CREATE);
+	uint32_t priority;
+
+	if (!arg_name(c, args, "name", cmd.group_create.name, sizeof(cmd.group_create.name)) ||
+	    !arg_u32(c, args, "priority", 100, 255, &priority))
+		return;
+	cmd.group_create.priority = (uint8_t)priority;
+	submit(c, &cmd);
+}
+
+static void group_delete(struct api_client *c, const json_t *args)
+{
+	struct db_command cmd = command(c, DB_CMD_GROUP_DELETE);
+
+	if (arg_name(c, args, "name", cmd.group_delete.name, sizeof(cmd.group_delete.name)))
+		submit(c, &cmd);
+}
+
+static void group_intent(struct api_client *c, const json_t *args, enum db_intent intent,
+			 const char *verb, bool to_is_needed)
+{
+	struct db_command cmd = command(c, DB_CMD_GROUP_INTENT);
+	const struct db_node *to = NULL;
+
+	if (!arg_name(c, args, "name", cmd.group_intent.name, sizeof(cmd.group_intent.name)))
+		return;
+	if (to_is_needed || json_object_get(args, "to")) {
+		to = arg_node(c, args, "to");
+		if (!to)
+			return;
+	}
+	cmd.group_intent.intent = (uint8_t)intent;
+	cmd.group_intent.wish = to ? to->slot : CL_NODE_NONE;
+	snprintf(cmd.group_intent.verb, sizeof(cmd.group_intent.verb), "%s", verb);
+	submit(c, &cmd);
+}
+
+static void group_start(struct api_client *c, const json_t *args)
+{
+	group_intent(c, args, DB_INTENT_ONLINE, "group-start", false);
+}
+
+static void group_stop(struct api_client *c, const json_t *args)
+{
+	group_intent(c, args, DB_INTENT_OFFLINE, "group-stop", false);
+}
+
+static void group_move(struct api_client *c, const json_t *args)
+{
+	group_intent(c, args, DB_INTENT_ONLINE, "group-move", true);
+}
+
+/* An object of strings becomes lines NAME=VALUE. */
+static bool arg_params(struct api_client *c, const json_t *params, char *to, size_t size)
+{
+	const char *name;
+	json_t *v;
+	size_t at = 0;
+
+	json_object_foreach((json_t *)params, name, v)
+	{
+		const char *value = json_string_value(v);
+		int n;
+
+		if (!value || strchr(value, '\n') || strlen(value) >= DB_VALUE_MAX ||
+		    strpbrk(name, "=/\n") || !name[0] || strlen(name) >= CL_NAME_MAX) {
+			api_reply(c, API_USAGE, NULL,
+				  "params: %.64s: a name without '=' or '/' and a text of at most "
+				  "%d bytes without line breaks",
+				  name, DB_VALUE_MAX - 1);
+			return false;
+		}
+		n = snprintf(to + at, size - at, "%s=%s\n", name, value);
+		if (n < 0 || (size_t)n >= size - at) {
+			api_reply(c, API_USAGE, NULL, "params: more than %zu bytes in all", size);
+			return false;
+		}
+		at += (size_t)n;
+	}
+	return true;
+}
+
+static void resource_create(struct api_client *c, const json_t *args)
+{
+	struct db_command cmd = command(c, DB_CMD_RESOURCE_CREATE);
+	struct db_cmd_resource_create *r = &cmd.resource_create;
+
+	if (!arg_name(c, args, "name", r->name, sizeof(r->name)) ||
+	    !arg_name(c, args, "group", r->group, sizeof(r->group)) ||
+	    !arg_name(c, args, "agent", r->agent, sizeof(r->agent)) ||
+	    !arg_u32(c, args, "restart_max", 3, 1000, &r->restart_max) ||
+	    !arg_u32(c, args, "monitor_ms", 10000, 86400000, &r->monitor_ms) ||
+	    !arg_u32(c, args, "start_ms", 60000, 86400000, &r->start_ms) ||
+	    !arg_u32(c, args, "stop_ms", 60000, 86400000, &r->stop_ms) ||
+	    !arg_params(c, json_object_get(args, "params"), r->params, sizeof(r->params)))
+		return;
+	submit(c, &cmd);
+}
+
+static void resource_delete(struct api_client *c, const json_t *args)
+{
+	struct db_command cmd = command(c, DB_CMD_RESOURCE_DELETE);
+
+	if (arg_name(c, args, "name", cmd.resource_delete.name, sizeof(cmd.resource_delete.name)))
+		submit(c, &cmd);
+}
+
+static bool arg_id(struct api_client *c, const json_t *args, uint64_t *ret)
+{
+	const json_t *v = json_object_get(args, "id");
+
+	if (!json_is_integer(v) || json_integer_value(v) <= 0) {
+		api_reply(c, API_USAGE, NULL, "id: a task's number, see 'clusterctl task list'");
+		return false;
+	}
+	*ret = (uint64_t)json_integer_value(v);
+	return true;
+}
+
+static void task_cancel(struct api_client *c, const json_t *args)
+{
+	struct db_command cmd = command(c, DB_CMD_TASK_CANCEL);
+
+	if (arg_id(c, args, &cmd.task_cancel.id))
+		submit(c, &cmd);
+}
+
+/* ---- questions */
+
+static void list(struct api_client *c, enum db_kind kind)
+{
+	api_reply(c, API_OK, table_json(&api_engine(c)->db, kind), "%s", "");
+}
+
+static void show(struct api_client *c, const json_t *args, enum db_kind kind)
+{
+	const struct db *db = &api_engine(c)->db;
+	char name[CL_NAME_MAX];
+	const void *row;
+
+	if (!arg_name(c, args, "name", name, sizeof(name)))
+		return;
+	row = db_find(db, kind, name);
+	if (!row)
+		api_reply(c, API_NO_SUCH, NULL, "no %s %s", db_kind_shape(kind)->name, name);
+	else
+		api_reply(c, API_OK, verb_row_json(db, kind, row), "%s", "");
+}
+
+/* What an administrator calls the node's state, from where we stand. */
+static const char *node_state(const struct engine *e, const struct db_node *n)
+{
+	bool is_here = e->repl.present & cl_bit(n->slot);
+
+	if (e->repl.phase != REPL_OPEN)
+		return n->slot == e->repl.self_slot ? "isolated" : "?";
+	if (n->membership == DB_MEMBERSHIP_FENCED)
+		return "fenced";
+	if (n->membership == DB_MEMBERSHIP_LOST)
+		return "lost";
+	if (n->membership == DB_MEMBERSHIP_LEFT)
+		return "left";
+	if (!is_here)
+		return "lost";
+	if (n->is_draining)
+		return "draining";
+	return n->is_paused ? "paused" : "up";
+}
+
+static json_t *node_json(const struct engine *e, const struct db_node *n)
+{
+	json_t *o = verb_row_json(&e->db, DB_KIND_NODE, n);
+
+	json_object_set_new(o, "state", json_string(node_state(e, n)));
+	json_object_set_new(o, "vote", json_integer(e->applied_table.member[n->slot].vote));
+	return o;
+}
+
+/* Members that have never run here are in the table only. */
+static json_t *nodes_json(const struct engine *e)
+{
+	json_t *a = json_array();
+
+	for (uint8_t slot = 0; slot < CL_MAX_NODES; slot++) {
+		const struct cl_member *m = &e->applied_table.member[slot];
+		const struct db_node *n = db_node_by_slot(&e->db, slot);
+
+		if (n)
+			json_array_append_new(a, node_json(e, n));
+		else if (m->nodeid)
+			json_array_append_new(
+				a, json_pack("{s:s, s:i, s:I, s:s, s:i}", "name", m->name, "slot",
+					     slot, "nodeid", (json_int_t)m->nodeid, "state",
+					     (e->repl.present & cl_bit(slot)) ? "joining" : "never seen",
+					     "vote", m->vote));
+	}
+	return a;
+}
+
+static void node_list(struct api_client *c, const json_t *args)
+{
+	(void)args;
+	api_reply(c, API_OK, nodes_json(api_engine(c)), "%s", "");
+}
+
+static void node_show(struct api_client *c, const json_t *args)
+{
+	const struct db_node *n = arg_node(c, args, "name");
+
+	if (n)
+		api_reply(c, API_OK, node_json(api_engine(c), n), "%s", "");
+}
+
+static json_t *names_json(const struct cl_table *table, uint16_t set)
+{
+	json_t *a = json_array();
+
+	for (uint8_t i = 0; i < CL_MAX_NODES; i++) {
+		if (set & cl_bit(i))
+			json_array_append_new(a, json_string(table->member[i].name));
+	}
+	return a;
+}
+
+/* Processes in the ring that are not admitted, and why. */
+static json_t *refused_json(const struct engine *e)
+{
+	json_t *a = json_array();
+
+	for (uint8_t i = 0; i < e->repl.peer_count && e->repl.view_complete; i++) {
+		const struct repl_peer *p = &e->repl.peer[i];
+
+		if (p->slot == CL_NODE_NONE && p->refusal != REPL_ADMITTED)
+			json_array_append_new(
+				a, json_pack("{s:I, s:s, s:s}", "nodeid", (json_int_t)p->nodeid,
+					     "name", p->has_state ? p->state.name.text : "?",
+					     "reason", repl_refusal_name(p->refusal)));
+	}
+	return a;
+}
+
+static json_t *quorum_json(const struct engine *e)
+{
+	const struct repl_state *s = &e->repl;
+	const struct cl_table *t = s->phase == REPL_OPEN ? &s->vtable : &s->table;
+	struct quorum_answer q = s->self_slot == CL_NODE_NONE ? (struct quorum_answer){ 0 } :
+								quorum_evaluate(t, s->countable);
+	uint64_t now = engine_now_ms();
+	json_t *o = json_object();
+
+	json_object_set_new(o, "mode", json_string("node-majority"));
+	json_object_set_new(o, "phase", json_string(repl_phase_name(s->phase)));
+	json_object_set_new(o, "is_quorate", json_boolean(repl_may_act(s, now)));
+	json_object_set_new(o, "reason", json_string(s->phase == REPL_REFUSED ?
+							     repl_refusal_name(s->refusal) :
+							     quorum_reason_name(q.reason)));
+	json_object_set_new(o, "votes_total", json_integer(q.votes_total));
+	json_object_set_new(o, "votes_present", json_integer(q.votes_present));
+	json_object_set_new(o, "votes_needed", json_integer(q.votes_needed));
+	json_object_set_new(o, "lease_left_ms",
+			    json_integer(s->lease.deadline_ms > now ?
+						 (json_int_t)(s->lease.deadline_ms - now) :
+						 0));
+	json_object_set_new(o, "epoch", json_integer((json_int_t)s->number));
+	json_object_set_new(o, "ring", json_integer((json_int_t)s->ring.seq));
+	json_object_set_new(o, "sequencer",
+			    json_string(s->phase == REPL_OPEN && s->starter < CL_MAX_NODES ?
+						t->member[s->starter].name :
+						"-"));
+	json_object_set_new(o, "present", names_json(t, s->present));
+	json_object_set_new(o, "would_help", names_json(t, q.missing));
+	json_object_set_new(o, "may_lose_next", names_json(t, quorum_may_lose(t, s->countable)));
+	json_object_set_new(o, "refused", refused_json(e));
+	return o;
+}
+
+static void quorum_show(struct api_client *c, const json_t *args)
+{
+	(void)args;
+	api_reply(c, API_OK, quorum_json(api_engine(c)), "%s", "");
+}
+
+static void cluster_status(struct api_client *c, const json_t *args)
+{
+	const struct engine *e = api_engine(c);
+	json_t *o = json_object();
+	char hash[20];
+
+	(void)args;
+	snprintf(hash, sizeof(hash), "%016" PRIx64, db_hash(&e->db));
+	json_object_set_new(o, "cluster",
+			    db_count(&e->db, DB_KIND_CLUSTER) ?
+				    verb_row_json(&e->db, DB_KIND_CLUSTER,
+						  db_at(&e->db, DB_KIND_CLUSTER, 0)) :
+				    json_null());
+	json_object_set_new(o, "node", json_string(e->repl.self.name.text));
+	json_object_set_new(o, "quorum", quorum_json(e));
+	json_object_set_new(o, "nodes", nodes_json(e));
+	json_object_set_new(o, "groups", table_json(&e->db, DB_KIND_GROUP));
+	json_object_set_new(o, "applied", json_integer((json_int_t)e->db.index));
+	json_object_set_new(o, "hash", json_string(hash));
+	api_reply(c, API_OK, o, "%s", "");
+}
+
+static void group_list(struct api_client *c, const json_t *args)
+{
+	(void)args;
+	list(c, DB_KIND_GROUP);
+}
+
+static void group_show(struct api_client *c, const json_t *args)
+{
+	const struct db *db = &api_engine(c)->db;
+	char name[CL_NAME_MAX], text[DB_REASON_MAX];
+	const struct db_group *g;
+	json_t *o;
+
+	if (!arg_name(c, args, "name", name, sizeof(name)))
+		return;
+	g = db_find(db, DB_KIND_GROUP, name);
+	if (!g) {
+		api_reply(c, API_NO_SUCH, NULL, "no group %s", name);
+		return;
+	}
+	plan_explain(db, g, text, sizeof(text));
+	o = verb_row_json(db, DB_KIND_GROUP, g);
+	json_object_set_new(o, "explain", json_string(text));
+	api_reply(c, API_OK, o, "%s", "");
+}
+
+static void resource_list(struct api_client *c, const json_t *args)
+{
+	(void)args;
+	list(c, DB_KIND_RESOURCE);
+}
+
+static void resource_show(struct api_client *c, const json_t *args)
+{
+	show(c, args, DB_KIND_RESOURCE);
+}
+
+static void task_list(struct api_client *c, const json_t *args)
+{
+	(void)args;
+	list(c, DB_KIND_TASK);
+}
+
+static void task_show(struct api_client *c, const json_t *args)
+{
+	const struct db *db = &api_engine(c)->db;
+	const struct db_task *t;
+	uint64_t id;
+
+	if (!arg_id(c, args, &id))
+		return;
+	t = db_find_id(db, DB_KIND_TASK, id);
+	if (!t)
+		api_reply(c, API_NO_SUCH, NULL, "no task %" PRIu64, id);
+	else
+		api_reply(c, API_OK, verb_row_json(db, DB_KIND_TASK, t), "%s", "");
+}
+
+static void task_wait(struct api_client *c, const json_t *args)
+{
+	uint64_t id;
+	uint32_t timeout_ms;
+
+	if (arg_id(c, args, &id) &&
+	    arg_u32(c, args, "timeout_ms", 60000, API_WAIT_MAX_MS, &timeout_ms))
+		api_wait_task(c, id, timeout_ms);
+}
+
+static void event_list(struct api_client *c, const json_t *args)
+{
+	(void)args;
+	list(c, DB_KIND_EVENT);
+}
+
+static void event_watch(struct api_client *c, const json_t *args)
+{
+	const struct db *db = &api_engine(c)->db;
+
+	(void)args;
+	api_watch_events(c, db->next_event - 1);
+}
+
+static int add_lock(void *arg, const struct lk_lock_info *l)
+{
+	char name[LK_NAME_MAX + 1];
+
+	memcpy(name, l->name, l->name_len);
+	name[l->name_len] = 0;
+	json_array_append_new(arg, json_pack("{s:s, s:s, s:i, s:I}", "name", name, "mode",
+					     lk_mode_name(l->granted), "slot",
+					     l->session.node, "lock", (json_int_t)l->id));
+	return 0;
+}
+
+static void lock_list(struct api_client *c, const json_t *args)
+{
+	struct engine *e = api_engine(c);
+	json_t *a = json_array(), *v;
+	size_t i;
+
+	(void)args;
+	lk_each(&e->db.locks, add_lock, a);
+	json_array_foreach(a, i, v)
+	{
+		uint8_t slot = (uint8_t)json_integer_value(json_object_get(v, "slot"));
+
+		json_object_set_new(v, "node", json_string(db_node_name(&e->db, slot)));
+		json_object_del(v, "slot");
+	}
+	api_reply(c, API_OK, a, "%s", "");
+}
+
+static const struct verb verbs[] = {
+	{ "cluster.create", true, cluster_create },
+	{ "cluster.status", false, cluster_status },
+	{ "event.list", false, event_list },
+	{ "event.watch", false, event_watch },
+	{ "group.create", true, group_create },
+	{ "group.delete", true, group_delete },
+	{ "group.list", false, group_list },
+	{ "group.move", true, group_move },
+	{ "group.show", false, group_show },
+	{ "group.start", true, group_start },
+	{ "group.stop", true, group_stop },
+	{ "lock.list", false, lock_list },
+	{ "node.drain", true, node_drain },
+	{ "node.list", false, node_list },
+	{ "node.resume", true, node_resume },
+	{ "node.show", false, node_show },
+	{ "quorum.show", false, quorum_show },
+	{ "resource.create", true, resource_create },
+	{ "resource.delete", true, resource_delete },
+	{ "resource.list", false, resource_list },
+	{ "resource.show", false, resource_show },
+	{ "task.cancel", true, task_cancel },
+	{ "task.list", false, task_list },
+	{ "task.show", false, task_show },
+	{ "task.wait", false, task_wait },
+};
+
+const struct verb *verb_find(const char *name)
+{
+	for (size_t i = 0; i < MUST_ARRAY_SIZE(verbs); i++) {
+		if (!strcmp(verbs[i].name, name))
+			return &verbs[i];
+	}
+	return NULL;
+}
