@@ -23,7 +23,7 @@
 #include "lib/wire.h"
 
 #define MAGIC	0x534b434cU /* "LCKS" */
-#define VERSION 1
+#define LK_SNAPSHOT_VERSION 1
 
 #define HEAD_BYTES     (4 + 2 + 8 + 4 + 4)
 #define SESSION_BYTES  (8 + 8 + 1 + 1)
@@ -35,7 +35,7 @@
 static void put_head(struct wire_writer *w, const struct lk_state *st)
 {
 	wire_put_u32(w, MAGIC);
-	wire_put_u16(w, VERSION);
+	wire_put_u16(w, LK_SNAPSHOT_VERSION);
 	wire_put_u64(w, st->head->next_lock_id);
 	wire_put_u32(w, st->head->sessions.count);
 }
@@ -253,7 +253,7 @@ static int get_state(struct wire_reader *r, struct lk_state *st)
 	int error = 0;
 	uint32_t n;
 
-	if (wire_get_u32(r) != MAGIC || wire_get_u16(r) != VERSION)
+	if (wire_get_u32(r) != MAGIC || wire_get_u16(r) != LK_SNAPSHOT_VERSION)
 		return -EBADMSG;
 	st->head->next_lock_id = wire_get_u64(r);
 	n = wire_get_u32(r);
