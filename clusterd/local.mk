@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 # clusterd/core: pure decisions. Compiled twice: as it is, and with the planted bugs that the
 # simulator has to find.
 core_sources = \

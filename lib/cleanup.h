@@ -30,8 +30,8 @@ static inline void lib_fclosep(FILE **f)
 		fclose(*f);
 }
 
-#define _cleanup_free_   _cleanup_(lib_freep)
-#define _cleanup_close_  _cleanup_(lib_closep)
+#define _cleanup_free_	 _cleanup_(lib_freep)
+#define _cleanup_close_	 _cleanup_(lib_closep)
 #define _cleanup_fclose_ _cleanup_(lib_fclosep)
 
 #define steal_ptr(p)                                                                               \

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* FNV-1a, 64 bit (draft-eastlake-fnv): compares states between nodes; no defence against forgery. */
+/* FNV-1a, 64 bit (draft-eastlake-fnv): compares states between nodes; no defence against forgery.
+ */
 #ifndef LIB_HASH_H
 #define LIB_HASH_H
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 # lib/: knows nothing of clusters. libbase is pure and may be linked into cores.
 noinst_LIBRARIES += lib/libbase.a
 lib_libbase_a_SOURCES = \

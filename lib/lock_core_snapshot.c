@@ -22,7 +22,7 @@
 #include "lib/must.h"
 #include "lib/wire.h"
 
-#define MAGIC	0x534b434cU /* "LCKS" */
+#define MAGIC		    0x534b434cU /* "LCKS" */
 #define LK_SNAPSHOT_VERSION 1
 
 #define HEAD_BYTES     (4 + 2 + 8 + 4 + 4)

@@ -585,7 +585,6 @@ out_fa:
 /* The child runs: from here on nothing can fail. */
 static void run_adopt(struct run *run)
 {
-	run->result.started_ms = run_now_ms();
 	run->pidfd = pidfd_open(run->pid, 0);
 	if (run->pidfd >= 0 &&
 	    qb_loop_poll_add(run->loop, QB_LOOP_MED, run->pidfd, POLLIN, run, run_on_exit) < 0)
@@ -613,6 +612,7 @@ static int run_launch(struct run *run, const struct run_options *o)
 	r = run_timer_open(run);
 	if (r < 0)
 		return r;
+	run->result.started_ms = run_now_ms();
 	r = run_spawn(o, &(struct run_child){.in = in, .out = out, .err = err}, &run->pid);
 	if (r < 0)
 		return r;

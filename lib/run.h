@@ -71,7 +71,7 @@ struct run_result {
 	bool is_left_running; /* not even SIGKILL ended it within RUN_REAP_MS (disk sleep) */
 	struct run_output out;
 	struct run_output err;
-	uint64_t started_ms; /* CLOCK_MONOTONIC */
+	uint64_t started_ms; /* CLOCK_MONOTONIC, just before it was started */
 	uint64_t ended_ms;   /* when the exit was seen, or given up on */
 };
 

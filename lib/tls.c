@@ -61,7 +61,7 @@ static int make_address(const char *address, uint16_t port, struct sockaddr_stor
 	struct sockaddr_in *v4 = (struct sockaddr_in *)ret;
 	struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)ret;
 
-	*ret = (struct sockaddr_storage){ 0 };
+	*ret = (struct sockaddr_storage){0};
 	if (inet_pton(AF_INET, address, &v4->sin_addr) == 1) {
 		v4->sin_family = AF_INET;
 		v4->sin_port = htons(port);
@@ -95,8 +95,7 @@ int tls_listen(const char *address, uint16_t port)
 
 static int set_timeouts(int fd, int timeout_ms)
 {
-	struct timeval tv = { .tv_sec = timeout_ms / 1000,
-			      .tv_usec = (timeout_ms % 1000) * 1000 };
+	struct timeval tv = {.tv_sec = timeout_ms / 1000, .tv_usec = (timeout_ms % 1000) * 1000};
 
 	if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv)) < 0 ||
 	    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv)) < 0)
@@ -121,7 +120,7 @@ static int server_key(gnutls_session_t session, const char *user, gnutls_datum_t
 
 static int set_credentials(struct tls *t, bool is_server)
 {
-	gnutls_datum_t key = { t->key.byte, TLS_KEY_BYTES };
+	gnutls_datum_t key = {t->key.byte, TLS_KEY_BYTES};
 
 	if (is_server) {
 		if (gnutls_psk_allocate_server_credentials(&t->server))
@@ -176,7 +175,7 @@ static int handshake(int fd, bool is_server, const struct tls_key *key, int time
 
 static int connect_timeout(int fd, const struct sockaddr *sa, socklen_t len, int timeout_ms)
 {
-	struct pollfd p = { .fd = fd, .events = POLLOUT };
+	struct pollfd p = {.fd = fd, .events = POLLOUT};
 	int error = 0;
 	socklen_t error_len = sizeof(error);
 

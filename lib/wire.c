@@ -6,7 +6,7 @@
 
 void wire_writer_init(struct wire_writer *w, void *buf, size_t cap)
 {
-	*w = (struct wire_writer){ .data = buf, .cap = cap };
+	*w = (struct wire_writer){.data = buf, .cap = cap};
 }
 
 /* Reserves n bytes; NULL (and the sticky error) when they do not fit. */
@@ -119,7 +119,7 @@ int wire_writer_end(const struct wire_writer *w, size_t *ret_len)
 
 void wire_reader_init(struct wire_reader *r, const void *buf, size_t len)
 {
-	*r = (struct wire_reader){ .data = buf, .len = len };
+	*r = (struct wire_reader){.data = buf, .len = len};
 }
 
 void wire_reader_fail(struct wire_reader *r)

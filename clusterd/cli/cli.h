@@ -8,12 +8,12 @@
 #include <stddef.h>
 
 enum cli_exit { /* clusterd-exit-codes(7) */
-	CLI_OK = 0,
-	CLI_FAILED = 1,
-	CLI_USAGE = 2,
-	CLI_TIMED_OUT = 7,
-	CLI_UNREACHABLE = 69,
-	CLI_INTERRUPTED = 130,
+		CLI_OK = 0,
+		CLI_FAILED = 1,
+		CLI_USAGE = 2,
+		CLI_TIMED_OUT = 7,
+		CLI_UNREACHABLE = 69,
+		CLI_INTERRUPTED = 130,
 };
 
 struct command {

@@ -22,7 +22,7 @@ static struct buffer input;
 
 int client_connect(const char *path)
 {
-	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	struct sockaddr_un sa = {.sun_family = AF_UNIX};
 	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	if (fd < 0 || strlen(path) >= sizeof(sa.sun_path))
@@ -64,7 +64,7 @@ static double now_s(void)
 /* False with errno when nothing more came in time. */
 static bool read_more(int fd, double deadline_s)
 {
-	struct pollfd p = { .fd = fd, .events = POLLIN };
+	struct pollfd p = {.fd = fd, .events = POLLIN};
 	double left_s = deadline_s - now_s();
 	ssize_t n;
 	int r;
@@ -99,9 +99,9 @@ json_t *client_receive(int fd, double timeout_s)
 	json_t *o;
 	char *end;
 
-	while (!(end = input.len > searched ?
-			       memchr(input.data + searched, '\n', input.len - searched) :
-			       NULL)) {
+	while (!(end = input.len > searched
+			       ? memchr(input.data + searched, '\n', input.len - searched)
+			       : NULL)) {
 		searched = input.len;
 		if (!read_more(fd, deadline_s))
 			return NULL;

@@ -47,8 +47,8 @@ static int code_of(const json_t *reply)
 /* Waits for the task that the command made; Ctrl-C leaves it running and says so. */
 static int wait_task(const struct cli *cli, int fd, json_int_t id)
 {
-	json_t *args = json_pack("{s:I, s:I}", "id", id, "timeout_ms",
-				 (json_int_t)(cli->wait_s * 1000));
+	json_t *args =
+		json_pack("{s:I, s:I}", "id", id, "timeout_ms", (json_int_t)(cli->wait_s * 1000));
 	json_t *reply = NULL;
 	int r = client_send(fd, "task.wait", args);
 
@@ -59,8 +59,9 @@ static int wait_task(const struct cli *cli, int fd, json_int_t id)
 		int error = r ? -r : errno;
 
 		if (was_interrupted)
-			fprintf(stderr, "task %" JSON_INTEGER_FORMAT " goes on; see 'clusterctl "
-					"task show %" JSON_INTEGER_FORMAT "'\n",
+			fprintf(stderr,
+				"task %" JSON_INTEGER_FORMAT " goes on; see 'clusterctl "
+				"task show %" JSON_INTEGER_FORMAT "'\n",
 				id, id);
 		return lost(cli, error);
 	}
@@ -127,8 +128,9 @@ static int run(const struct cli *cli)
 	int fd = client_connect(cli->socket), r;
 
 	if (fd < 0) {
-		fprintf(stderr, "clusterctl: cannot reach clusterd at %s: %s; does it run on this "
-				"node?\n",
+		fprintf(stderr,
+			"clusterctl: cannot reach clusterd at %s: %s; does it run on this "
+			"node?\n",
 			cli->socket, strerror(-fd));
 		return CLI_UNREACHABLE;
 	}
@@ -145,7 +147,7 @@ static int run(const struct cli *cli)
 
 int main(int argc, char **argv)
 {
-	struct sigaction sa = { .sa_handler = on_interrupt };
+	struct sigaction sa = {.sa_handler = on_interrupt};
 	struct cli cli;
 	int r = cli_parse(argc, argv, &cli);
 

@@ -9,7 +9,7 @@
 
 const struct command commands[] = {
 #define COMMAND(noun, verb, api, positionals, options, columns, help)                              \
-	{ noun, verb, api, positionals, options, columns, help },
+	{noun, verb, api, positionals, options, columns, help},
 #include "clusterd/cli/commands.def"
 #undef COMMAND
 };
@@ -20,9 +20,9 @@ struct alias {
 };
 
 static const struct alias aliases[] = {
-	{ "status", "cluster", "status" },
-	{ "standby", "node", "drain" },
-	{ "unstandby", "node", "resume" },
+	{"status", "cluster", "status"},
+	{"standby", "node", "drain"},
+	{"unstandby", "node", "resume"},
 };
 
 #define GLOBAL_HELP                                                                                \
@@ -54,8 +54,7 @@ static const char *next_option(const char *text, struct option_text *ret)
 	text += ret->is_needed;
 	len = strcspn(text, " ");
 	name_len = strcspn(text, ":");
-	must(name_len < len && name_len < sizeof(ret->name) &&
-	     len - name_len < sizeof(ret->type));
+	must(name_len < len && name_len < sizeof(ret->name) && len - name_len < sizeof(ret->type));
 	memcpy(ret->name, text, name_len);
 	ret->name[name_len] = 0;
 	memcpy(ret->type, text + name_len + 1, len - name_len - 1);
@@ -121,8 +120,8 @@ static int unknown(const char *noun, const char *verb)
 	if (!has_noun)
 		fprintf(stderr, "clusterctl: no such noun: %s; see clusterctl --help\n", noun);
 	else
-		fprintf(stderr, "clusterctl: %s: no such verb: %s; see clusterctl %s --help\n", noun,
-			verb ? verb : "(none)", noun);
+		fprintf(stderr, "clusterctl: %s: no such verb: %s; see clusterctl %s --help\n",
+			noun, verb ? verb : "(none)", noun);
 	return CLI_USAGE;
 }
 
@@ -340,8 +339,8 @@ static int parse_rest(struct cli *cli, struct words *w)
 
 	while (w->at < w->argc) {
 		const char *word = w->argv[w->at++];
-		int r = strncmp(word, "--", 2) ? set_positional(cli, &names, word) :
-						 parse_option(cli, w, word + 2);
+		int r = strncmp(word, "--", 2) ? set_positional(cli, &names, word)
+					       : parse_option(cli, w, word + 2);
 
 		if (r)
 			return r;
@@ -360,10 +359,10 @@ static bool wants_help(int argc, char **argv)
 
 int cli_parse(int argc, char **argv, struct cli *cli)
 {
-	struct words w = { argc, argv, 1 };
+	struct words w = {argc, argv, 1};
 	const char *noun, *verb;
 
-	*cli = (struct cli){ .timeout_s = 15, .wait_s = 300 };
+	*cli = (struct cli){.timeout_s = 15, .wait_s = 300};
 	set_socket(cli, "");
 	if (wants_help(argc, argv)) {
 		cli_usage(argc > 1 && argv[1][0] != '-' ? argv[1] : NULL);

@@ -138,10 +138,10 @@ static void lock_name(struct lk_event *e, const char *prefix, const char *name)
 /* The lock session of a node's clusterd is its incarnation. */
 static void session_open(struct db *db, const struct db_node *n)
 {
-	struct lk_event e = { .type = LK_EV_OPEN,
-			      .session = n->incarnation,
-			      .node = n->slot,
-			      .incarnation = n->incarnation };
+	struct lk_event e = {.type = LK_EV_OPEN,
+			     .session = n->incarnation,
+			     .node = n->slot,
+			     .incarnation = n->incarnation};
 
 	lock_step(db, &e);
 }
@@ -149,10 +149,8 @@ static void session_open(struct db *db, const struct db_node *n)
 /* grp:<name> EX for that incarnation; false if somebody holds it. */
 static bool group_lock_take(struct db *db, struct db_group *g, uint64_t session)
 {
-	struct lk_event e = { .type = LK_EV_LOCK,
-			      .flags = LK_NOQUEUE,
-			      .session = session,
-			      .mode = LK_EX };
+	struct lk_event e = {
+		.type = LK_EV_LOCK, .flags = LK_NOQUEUE, .session = session, .mode = LK_EX};
 
 	lock_name(&e, "grp:", g->name);
 	if (lock_step(db, &e) || !db->lock_actions.count ||
@@ -164,7 +162,7 @@ static bool group_lock_take(struct db *db, struct db_group *g, uint64_t session)
 
 static void group_lock_drop(struct db *db, struct db_group *g)
 {
-	struct lk_event e = { .type = LK_EV_UNLOCK, .session = g->incarnation, .lock_id = g->lock };
+	struct lk_event e = {.type = LK_EV_UNLOCK, .session = g->incarnation, .lock_id = g->lock};
 
 	if (g->lock)
 		must(!lock_step(db, &e));
@@ -190,16 +188,15 @@ static void do_cluster_init(struct apply *a, const struct db_cmd_cluster_init *c
 /* What ran on an incarnation that can do nothing any more is offline, to be placed anew. */
 static void incarnation_gone(struct apply *a, uint8_t slot, uint64_t incarnation)
 {
-	struct lk_event e = { .type = LK_EV_RELEASE_MATCHING, .node = slot,
-			      .incarnation = incarnation };
+	struct lk_event e = {
+		.type = LK_EV_RELEASE_MATCHING, .node = slot, .incarnation = incarnation};
 
 	lock_name(&e, "", "grp:");
 	lock_step(a->db, &e);
 	for (uint32_t i = 0; i < db_count(a->db, DB_KIND_GROUP); i++) {
 		struct db_group *g = db_at(a->db, DB_KIND_GROUP, i);
 
-		if (g->node != slot || g->incarnation != incarnation ||
-		    g->work == DB_WORK_OFFLINE)
+		if (g->node != slot || g->incarnation != incarnation || g->work == DB_WORK_OFFLINE)
 			continue;
 		g->work = DB_WORK_OFFLINE;
 		g->node = CL_NODE_NONE;
@@ -272,8 +269,7 @@ static void do_node_lost(struct apply *a, const struct db_cmd_node_lost *c)
 	for (uint32_t i = 0; i < db_count(a->db, DB_KIND_GROUP); i++) {
 		struct db_group *g = db_at(a->db, DB_KIND_GROUP, i);
 
-		if (g->node != n->slot || g->work == DB_WORK_OFFLINE ||
-		    g->work == DB_WORK_FAILED)
+		if (g->node != n->slot || g->work == DB_WORK_OFFLINE || g->work == DB_WORK_FAILED)
 			continue;
 		g->work = DB_WORK_UNKNOWN;
 		g->since_ms = a->cmd->at_ms;
@@ -414,9 +410,9 @@ static void do_group_intent(struct apply *a, const struct db_cmd_group_intent *c
 					n->is_paused || !(g->possible & cl_bit(c->wish)))) {
 		answer(a, DB_REFUSED, "group %s cannot run on %s: %s", c->name,
 		       n ? n->name : "that node",
-		       !n || n->membership != DB_MEMBERSHIP_ADMITTED ? "the node is not up" :
-		       n->is_paused				     ? "the node is paused" :
-								       "not a possible owner");
+		       !n || n->membership != DB_MEMBERSHIP_ADMITTED ? "the node is not up"
+		       : n->is_paused				     ? "the node is paused"
+								     : "not a possible owner");
 		return;
 	}
 	task_end(a, g->task, DB_TASK_STATE_CANCELLED, "replaced by a later command");
@@ -590,9 +586,9 @@ static void do_group_report(struct apply *a, const struct db_cmd_group_report *c
 	g->since_ms = a->cmd->at_ms;
 	COPY(g->reason, c->reason);
 	event(a, "group-report", c->name, "%s on %s: %s",
-	      c->work == DB_WORK_ONLINE	  ? "online" :
-	      c->work == DB_WORK_OFFLINE ? "offline" :
-					   "failed",
+	      c->work == DB_WORK_ONLINE	   ? "online"
+	      : c->work == DB_WORK_OFFLINE ? "offline"
+					   : "failed",
 	      db_node_name(a->db, g->node), c->reason);
 	if (c->work == DB_WORK_ONLINE) {
 		g->work = DB_WORK_ONLINE;
@@ -699,10 +695,10 @@ static bool is_repeat(struct db *db, const struct db_entry *e)
 void db_apply(struct db *db, const struct db_entry *e, struct db_result *ret)
 {
 	struct db_command cmd;
-	struct apply a = { .db = db, .entry = e, .cmd = &cmd, .result = ret };
+	struct apply a = {.db = db, .entry = e, .cmd = &cmd, .result = ret};
 
 	must(e->index == db->index + 1);
-	*ret = (struct db_result){ .code = DB_OK };
+	*ret = (struct db_result){.code = DB_OK};
 	db->index = e->index;
 	db->epoch = e->epoch;
 	if (e->kind != CL_ENTRY_COMMAND)

@@ -11,17 +11,19 @@
 #define DB_MAGIC UINT32_C(0x42444c43) /* "CLDB" */
 
 const struct db_limits db_limits_full = {
-	.capacity = {
+	.capacity =
+		{
 #define CAPACITY(name, NAME, capacity) [DB_KIND_##NAME] = (capacity),
-		DB_KINDS(CAPACITY)
+			DB_KINDS(CAPACITY)
 #undef CAPACITY
-	},
-	.locks = {
-		.max_sessions = 256,
-		.max_resources = 8192,
-		.max_locks = 16384,
-		.max_queued = 64,
-	},
+		},
+	.locks =
+		{
+			.max_sessions = 256,
+			.max_resources = 8192,
+			.max_locks = 16384,
+			.max_queued = 64,
+		},
 };
 
 /* ---- memory */
@@ -71,7 +73,7 @@ int db_init(struct db *db, void *mem, size_t mem_size, const struct db_limits *l
 
 	if (mem_size < db_size(limits))
 		return -ENOBUFS;
-	*db = (struct db){ .next_event = 1, .next_task = 1, .limits = *limits };
+	*db = (struct db){.next_event = 1, .next_task = 1, .limits = *limits};
 	for (int k = 0; k < DB_KIND_MAX; k++) {
 		struct db_table *t = &db->table[k];
 

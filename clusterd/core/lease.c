@@ -9,7 +9,7 @@ void lease_view_begin(struct lease_state *l, uint8_t self, uint64_t now_ms)
 {
 	uint64_t deadline_ms = l->deadline_ms;
 
-	*l = (struct lease_state){ .self = self, .next_ms = now_ms, .deadline_ms = deadline_ms };
+	*l = (struct lease_state){.self = self, .next_ms = now_ms, .deadline_ms = deadline_ms};
 	for (uint8_t i = 0; i < CL_MAX_NODES; i++)
 		l->heard_ms[i] = now_ms;
 }

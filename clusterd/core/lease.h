@@ -21,13 +21,13 @@
 
 struct lease_state {
 	uint8_t self;
-	uint64_t beat;				/* number of the newest beat sent in this view */
-	uint64_t sent_ms[LEASE_BEATS_KEPT];	/* by beat number modulo the array's size */
-	uint64_t acked[CL_MAX_NODES];		/* newest own beat that each node has seen */
-	uint64_t seen[CL_MAX_NODES];		/* newest beat seen of each node */
-	uint64_t heard_ms[CL_MAX_NODES];	/* when; at first the start of the view */
-	uint64_t next_ms;			/* when the next beat is due */
-	uint64_t deadline_ms;			/* the lease; survives a change of view */
+	uint64_t beat;			    /* number of the newest beat sent in this view */
+	uint64_t sent_ms[LEASE_BEATS_KEPT]; /* by beat number modulo the array's size */
+	uint64_t acked[CL_MAX_NODES];	    /* newest own beat that each node has seen */
+	uint64_t seen[CL_MAX_NODES];	    /* newest beat seen of each node */
+	uint64_t heard_ms[CL_MAX_NODES];    /* when; at first the start of the view */
+	uint64_t next_ms;		    /* when the next beat is due */
+	uint64_t deadline_ms;		    /* the lease; survives a change of view */
 };
 
 /* A new view: counters start again, the deadline stays (it can only run out). */
@@ -40,7 +40,8 @@ void lease_beat_send(struct lease_state *l, uint64_t now_ms, uint64_t interval_m
 void lease_beat_heard(struct lease_state *l, uint8_t from, const struct cl_msg_beat *beat,
 		      uint64_t now_ms);
 /*
- * Extends the lease by what has been acknowledged. `countable`: nodes of the view whose vote counts.
+ * Extends the lease by what has been acknowledged. `countable`: nodes of the view whose vote
+ * counts.
  */
 void lease_extend(struct lease_state *l, const struct cl_table *table, uint16_t countable,
 		  uint64_t duration_ms);

@@ -138,7 +138,7 @@ static void get_blob(struct wire_reader *r, struct cl_blob *v)
 	v->data = wire_get_bytes(r, &v->len);
 	if (v->len > CL_MSG_PAYLOAD_MAX) {
 		wire_reader_fail(r);
-		*v = (struct cl_blob){ 0 };
+		*v = (struct cl_blob){0};
 	}
 }
 
@@ -182,10 +182,10 @@ void cl_table_get(struct wire_reader *r, struct cl_table *table)
 	uint8_t used;
 	int previous = -1;
 
-	*table = (struct cl_table){ .changed_at = wire_get_u64(r) };
+	*table = (struct cl_table){.changed_at = wire_get_u64(r)};
 	used = wire_get_enum(r, CL_MAX_NODES + 1);
 	for (uint8_t n = 0; n < used && !r->error; n++) {
-		struct cl_member row = { 0 };
+		struct cl_member row = {0};
 		uint8_t slot = get_row(r, &row);
 
 		if (r->error)
@@ -209,8 +209,7 @@ static void get_table(struct wire_reader *r, struct cl_table *v)
 	cl_table_get(r, v);
 }
 
-int cl_row_encode(uint8_t slot, const struct cl_member *row, void *buf, size_t cap,
-		  size_t *ret_len)
+int cl_row_encode(uint8_t slot, const struct cl_member *row, void *buf, size_t cap, size_t *ret_len)
 {
 	struct wire_writer w;
 
@@ -222,7 +221,7 @@ int cl_row_encode(uint8_t slot, const struct cl_member *row, void *buf, size_t c
 int cl_row_decode(struct cl_blob payload, uint8_t *ret_slot, struct cl_member *ret_row)
 {
 	struct wire_reader r;
-	struct cl_member row = { 0 };
+	struct cl_member row = {0};
 	uint8_t slot;
 	int e;
 
@@ -254,6 +253,14 @@ CL_MESSAGES(BODY)
 #undef PUT_FIELD
 #undef GET_FIELD
 
+/* Of the whole message but for the checksum itself, which ends the header. */
+static uint32_t checksum(const uint8_t *msg, size_t len)
+{
+	uint32_t crc = crc32c(0, msg, CL_MSG_HEADER_BYTES - 4);
+
+	return crc32c(crc, msg + CL_MSG_HEADER_BYTES, len - CL_MSG_HEADER_BYTES);
+}
+
 int cl_msg_encode(const struct cl_msg *msg, void *buf, size_t cap, size_t *ret_len)
 {
 	struct wire_writer w;
@@ -278,8 +285,7 @@ int cl_msg_encode(const struct cl_msg *msg, void *buf, size_t cap, size_t *ret_l
 	if (r)
 		return r;
 	wire_patch_u32(&w, 8, (uint32_t)(len - CL_MSG_HEADER_BYTES));
-	wire_patch_u32(&w, 12,
-		       crc32c(0, w.data + CL_MSG_HEADER_BYTES, len - CL_MSG_HEADER_BYTES));
+	wire_patch_u32(&w, 12, checksum(w.data, len));
 	*ret_len = len;
 	return 0;
 }
@@ -287,7 +293,7 @@ int cl_msg_encode(const struct cl_msg *msg, void *buf, size_t cap, size_t *ret_l
 int cl_msg_decode(const void *buf, size_t len, struct cl_msg *ret)
 {
 	struct wire_reader r;
-	struct cl_msg msg = { 0 };
+	struct cl_msg msg = {0};
 	uint32_t magic, body_len, sum;
 	uint16_t version, type;
 
@@ -301,7 +307,7 @@ int cl_msg_decode(const void *buf, size_t len, struct cl_msg *ret)
 		return -EBADMSG;
 	if (version < CL_PROTOCOL_MIN || version > CL_PROTOCOL_MAX)
 		return -EPROTO;
-	if (body_len != wire_reader_left(&r) || sum != crc32c(0, r.data + r.pos, body_len))
+	if (body_len != wire_reader_left(&r) || sum != checksum(buf, len))
 		return -EBADMSG;
 	switch (type) {
 #define GET_CASE(number, NAME, name)                                                               \

@@ -26,7 +26,7 @@ struct load {
 
 static void count_load(const struct db *db, struct load *l)
 {
-	*l = (struct load){ 0 };
+	*l = (struct load){0};
 	for (uint32_t i = 0; i < db_count(db, DB_KIND_GROUP); i++) {
 		const struct db_group *g = db_at(db, DB_KIND_GROUP, i);
 
@@ -57,10 +57,10 @@ static void order(const struct db *db, struct plan_orders *out, const struct db_
 	struct db_cmd_group_order *o = &out->item[out->count++];
 
 	must(n);
-	*o = (struct db_cmd_group_order){ .work = (uint8_t)work,
-					  .node = node,
-					  .incarnation = n->incarnation,
-					  .previous = g->order };
+	*o = (struct db_cmd_group_order){.work = (uint8_t)work,
+					 .node = node,
+					 .incarnation = n->incarnation,
+					 .previous = g->order};
 	memcpy(o->name, g->name, sizeof(o->name));
 	snprintf(o->reason, sizeof(o->reason), "%s", reason);
 }
@@ -134,14 +134,16 @@ void plan_explain(const struct db *db, const struct db_group *g, char *text, siz
 
 	if (g->work == DB_WORK_OFFLINE && g->intent == DB_INTENT_ONLINE && !candidates) {
 		snprintf(text, size,
-			 g->refused ? "cannot start: it failed on every node that could run it; "
-				      "repair, then 'group start' again" :
-				      "cannot start: no node is up, not paused and a possible owner");
+			 g->refused
+				 ? "cannot start: it failed on every node that could run it; "
+				   "repair, then 'group start' again"
+				 : "cannot start: no node is up, not paused and a possible owner");
 		return;
 	}
 	if (g->work == DB_WORK_UNKNOWN) {
-		snprintf(text, size, "blocked: waiting to fence %s; nothing of it is started "
-				     "elsewhere before",
+		snprintf(text, size,
+			 "blocked: waiting to fence %s; nothing of it is started "
+			 "elsewhere before",
 			 db_node_name(db, g->node));
 		return;
 	}

@@ -72,9 +72,15 @@ uint8_t quorum_find_name(const struct cl_table *table, const char *name)
 
 bool quorum_change_allowed(const struct cl_table *from, const struct cl_table *to)
 {
-	uint16_t changed = (uint16_t)(quorum_voters(from) ^ quorum_voters(to));
+	uint16_t before = quorum_voters(from), after = quorum_voters(to);
+	int changed = __builtin_popcount(before ^ after);
 
-	return __builtin_popcount(changed) <= 1 && quorum_voters(from) && quorum_voters(to);
+	/* A voter's slot given to another node takes one vote and gives another. */
+	for (uint8_t i = 0; i < CL_MAX_NODES; i++) {
+		if ((before & after & cl_bit(i)) && from->member[i].nodeid != to->member[i].nodeid)
+			changed += 2;
+	}
+	return changed <= 1 && before && after;
 }
 
 uint16_t quorum_may_lose(const struct cl_table *table, uint16_t present)

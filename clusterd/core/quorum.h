@@ -14,10 +14,10 @@
 #include "clusterd/core/types.h"
 
 enum quorum_reason {
-	QUORUM_MAJORITY,   /* quorate: more than half of the votes are present */
-	QUORUM_NO_VOTES,   /* not quorate: nobody in the table has a vote */
-	QUORUM_MINORITY,   /* not quorate: fewer than half of the votes */
-	QUORUM_TIE,	   /* not quorate: exactly half; a tie is never broken after the fact */
+	QUORUM_MAJORITY, /* quorate: more than half of the votes are present */
+	QUORUM_NO_VOTES, /* not quorate: nobody in the table has a vote */
+	QUORUM_MINORITY, /* not quorate: fewer than half of the votes */
+	QUORUM_TIE,	 /* not quorate: exactly half; a tie is never broken after the fact */
 	QUORUM_REASON_MAX,
 };
 

@@ -22,7 +22,7 @@ struct cl_msg *repl_send(struct repl_step *st, enum cl_msg_type type)
 {
 	struct repl_action *a = repl_act(st, REPL_DO_SEND);
 
-	a->msg = (struct cl_msg){ .type = type };
+	a->msg = (struct cl_msg){.type = type};
 	return &a->msg;
 }
 
@@ -41,7 +41,6 @@ void repl_init(struct repl_state *s, const struct repl_config *config,
 		.phase = REPL_DOWN,
 		.self_slot = CL_NODE_NONE,
 		.starter = CL_NODE_NONE,
-		.donor = CL_NODE_NONE,
 	};
 }
 
@@ -129,6 +128,8 @@ static int create(struct repl_step *st)
 
 	if (!s->is_blank)
 		return -EEXIST;
+	if (s->pull_active)
+		return -EBUSY;
 	if (slot == CL_NODE_NONE || quorum_voters(table) != cl_bit(slot) ||
 	    strcmp(table->member[slot].name, s->self.name.text) != 0)
 		return -EINVAL;
@@ -136,8 +137,8 @@ static int create(struct repl_step *st)
 	s->cluster = st->event->create.cluster;
 	s->table = *table;
 	s->table.changed_at = 1;
-	s->last = (struct cl_pos){ .epoch = { .generation = 1, .number = 1, .starter = slot },
-				   .index = 1 };
+	s->last = (struct cl_pos){.epoch = {.generation = 1, .number = 1, .starter = slot},
+				  .index = 1};
 	repl_act(st, REPL_DO_APPEND)->entry = (struct repl_entry){
 		.epoch = s->last.epoch,
 		.index = 1,
@@ -154,7 +155,7 @@ static int create(struct repl_step *st)
 
 int repl_step(struct repl_state *s, const struct repl_event *event, struct repl_actions *out)
 {
-	struct repl_step st = { .s = s, .event = event, .out = out };
+	struct repl_step st = {.s = s, .event = event, .out = out};
 	int r = 0;
 
 	out->count = 0;
@@ -261,6 +262,7 @@ const char *repl_refusal_name(enum repl_refusal refusal)
 		[REPL_REFUSED_NOT_MEMBER] = "not-a-member",
 		[REPL_REFUSED_FULL] = "cluster-full",
 		[REPL_REFUSED_NAME] = "name-or-nodeid-taken",
+		[REPL_REFUSED_SECOND] = "second-process-of-a-node",
 		[REPL_REFUSED_AMBIGUOUS] = "claimed-by-two-clusters",
 	};
 

@@ -59,6 +59,7 @@ enum repl_refusal {
 	REPL_REFUSED_NOT_MEMBER,    /* not in the member table */
 	REPL_REFUSED_FULL,	    /* not in the member table, which has no free slot */
 	REPL_REFUSED_NAME,	    /* the table has that nodeid or name for another node */
+	REPL_REFUSED_SECOND,	    /* another process of that node is in the group already */
 	REPL_REFUSED_AMBIGUOUS,	    /* blank node, and more than one cluster claims it */
 	REPL_REFUSAL_MAX,
 };
@@ -103,16 +104,16 @@ struct repl_peer {
  */
 enum repl_mutant {
 	REPL_MUTANT_NONE,
-	REPL_MUTANT_ACT_BEFORE_COMMIT,	 /* commit when sequenced */
-	REPL_MUTANT_OLD_RING_ACK,	 /* count beats acknowledged in another view */
-	REPL_MUTANT_COMPARE_PROMISED,	 /* compare histories by started (promised) epoch */
-	REPL_MUTANT_NO_PROMISE,		 /* do not count durable promises for the epoch number */
-	REPL_MUTANT_BLANK_VOTES,	 /* an empty disk counts as a voter */
+	REPL_MUTANT_ACT_BEFORE_COMMIT,	  /* commit when sequenced */
+	REPL_MUTANT_OLD_RING_ACK,	  /* count beats acknowledged in another view */
+	REPL_MUTANT_COMPARE_PROMISED,	  /* compare histories by started (promised) epoch */
+	REPL_MUTANT_NO_PROMISE,		  /* do not count durable promises for the epoch number */
+	REPL_MUTANT_BLANK_VOTES,	  /* an empty disk counts as a voter */
 	REPL_MUTANT_STATE_BEFORE_DURABLE, /* send a STATE that counts entries still in flight */
-	REPL_MUTANT_VOTES_IN_A_BUNCH,	 /* change votes while a change is not committed */
-	REPL_MUTANT_DROP_THEN_PULL,	 /* an inferior node drops its suffix before it pulls */
-	REPL_MUTANT_ACK_BEFORE_FSYNC,	 /* PERSISTED when appended */
-	REPL_MUTANT_ANYONE_SEQUENCES,	 /* every node numbers entries by delivery order */
+	REPL_MUTANT_VOTES_IN_A_BUNCH,	  /* change votes while a change is not committed */
+	REPL_MUTANT_DROP_THEN_PULL,	  /* an inferior node drops its suffix before it pulls */
+	REPL_MUTANT_ACK_BEFORE_FSYNC,	  /* PERSISTED when appended */
+	REPL_MUTANT_ANYONE_SEQUENCES,	  /* every node numbers entries by delivery order */
 	REPL_MUTANT_MAX,
 };
 
@@ -141,12 +142,13 @@ struct repl_state {
 	uint64_t members_hash;
 	uint8_t peer_count;
 	struct repl_peer peer[REPL_MAX_PEERS];
-	bool round_open;     /* states are being collected */
-	uint64_t round_ms;   /* since when, or when CLOSE was sent last */
-	bool state_wanted;   /* our STATE is to be sent as soon as the disk is quiet */
-	bool state_inflight; /* sent, not yet delivered to us */
+	bool round_open;      /* states are being collected */
+	uint64_t round_ms;    /* since when, or when CLOSE was sent last */
+	bool state_wanted;    /* our STATE is to be sent as soon as the disk is quiet */
+	bool state_inflight;  /* sent, not yet delivered to us */
 	uint64_t state_nonce; /* of the newest STATE that we sent */
-	bool pull_active;    /* a pull may still change the disk, wanted or not */
+	bool pull_active;     /* a pull may still change the disk, wanted or not */
+	bool pull_again;      /* the last one failed */
 
 	/* view */
 	enum repl_phase phase;
@@ -154,14 +156,13 @@ struct repl_state {
 	struct cl_view_id view;
 	bool view_complete;
 	uint8_t self_slot;
-	uint16_t present;	 /* admitted nodes */
-	uint16_t countable;	 /* of them, those that hold a history */
-	struct cl_table vtable;	 /* in force at the end of what the view has sequenced */
-	struct cl_table vprev;	 /* before the newest change, while that is uncommitted */
-	bool change_pending;	 /* vtable.changed_at is not committed */
+	uint16_t present;	/* admitted nodes */
+	uint16_t countable;	/* of them, those that hold a history */
+	struct cl_table vtable; /* in force at the end of what the view has sequenced */
+	struct cl_table vprev;	/* before the newest change, while that is uncommitted */
+	bool change_pending;	/* vtable.changed_at is not committed */
 	struct quorum_answer quorum;
 	struct cl_pos winner;
-	uint8_t donor;
 	uint8_t pulls_failed;
 	bool is_pulling;
 	uint64_t number; /* of the epoch of this view */
@@ -179,8 +180,8 @@ struct repl_state {
 };
 
 enum repl_event_type {
-	REPL_EV_CONFCHG,  /* the group or the ring changed */
-	REPL_EV_LEFT,	  /* the connection to corosync is gone */
+	REPL_EV_CONFCHG, /* the group or the ring changed */
+	REPL_EV_LEFT,	 /* the connection to corosync is gone */
 	REPL_EV_MESSAGE,
 	REPL_EV_DURABLE,  /* the log is durable up to `index` */
 	REPL_EV_PROMISED, /* the promise of `index` is durable */
@@ -219,7 +220,8 @@ struct repl_event {
 			struct cl_table table;
 		} pulled;
 		struct {
-			uint8_t kind; /* CL_ENTRY_COMMAND or, at the sequencer only, CL_ENTRY_TABLE */
+			uint8_t kind; /* CL_ENTRY_COMMAND or, at the sequencer only, CL_ENTRY_TABLE
+				       */
 			uint64_t request;
 			struct cl_blob payload; /* borrowed for the call */
 		} propose;
@@ -231,16 +233,16 @@ struct repl_event {
 };
 
 enum repl_action_type {
-	REPL_DO_SEND,	/* multicast `msg` */
-	REPL_DO_APPEND, /* write the entry, make it durable, answer DURABLE */
-	REPL_DO_HOLD,	/* keep the entry in memory until the running pull installs */
-	REPL_DO_PROMISE, /* make `index` durable as promise, answer PROMISED */
-	REPL_DO_PULL,	/* fetch the history of `pull.donor`, install it, answer PULLED */
+	REPL_DO_SEND,	     /* multicast `msg` */
+	REPL_DO_APPEND,	     /* write the entry, make it durable, answer DURABLE */
+	REPL_DO_HOLD,	     /* keep the entry in memory until the running pull installs */
+	REPL_DO_PROMISE,     /* make `index` durable as promise, answer PROMISED */
+	REPL_DO_PULL,	     /* fetch the history of `pull.donor`, install it, answer PULLED */
 	REPL_DO_CANCEL_PULL, /* end the pull, drop what is held; answer PULLED all the same */
-	REPL_DO_COMMIT,	/* all entries up to `index` are committed: apply them */
-	REPL_DO_OPENED,	/* send again every request that has not been applied */
-	REPL_DO_CLOSED,	/* the view is left: nothing may be acted upon */
-	REPL_DO_VIEW,	/* the view is complete: show it */
+	REPL_DO_COMMIT,	     /* all entries up to `index` are committed: apply them */
+	REPL_DO_OPENED,	     /* send again every request that has not been applied */
+	REPL_DO_CLOSED,	     /* the view is left: nothing may be acted upon */
+	REPL_DO_VIEW,	     /* the view is complete: show it */
 	REPL_DO_DROP_SUFFIX, /* only by a mutant: forget what is not applied */
 	REPL_DO_MAX,
 };
@@ -282,8 +284,10 @@ void repl_init(struct repl_state *s, const struct repl_config *config,
  *            -EBUSY  a change of the table is not committed yet (CL_ENTRY_TABLE)
  *            -EPERM  CL_ENTRY_TABLE from a node that is not the sequencer
  *            -EINVAL the change alters more than one vote, takes the last one, or gives one to
- *                    a node that does not hold all that is committed
+ *                    a node that does not hold all that is committed, or those present could not
+ *                    commit it
  *   CREATE   -EEXIST this node belongs to a cluster already
+ *            -EBUSY  a pull may still install another cluster's history
  *            -EINVAL this node is not in the table with the only vote
  */
 int repl_step(struct repl_state *s, const struct repl_event *event, struct repl_actions *out);

@@ -6,7 +6,7 @@
 #include "clusterd/core/repl.h"
 
 /* Entries that the sequencer numbers ahead of what is committed. */
-#define REPL_MAX_INFLIGHT 4096
+#define REPL_MAX_INFLIGHT 8192
 
 /* One step in progress: the event's time and randomness, and where actions go. */
 struct repl_step {

@@ -26,9 +26,9 @@ void repl_log_begin_epoch(struct repl_step *st)
 	struct repl_state *s = st->s;
 
 	s->next = s->winner.index + 1;
-	sequence(st, &(struct repl_entry){ .kind = CL_ENTRY_EPOCH,
-					   .origin = s->self_slot,
-					   .instance = s->self.instance });
+	sequence(st, &(struct repl_entry){.kind = CL_ENTRY_EPOCH,
+					  .origin = s->self_slot,
+					  .instance = s->self.instance});
 }
 
 static void table_set(struct cl_table *table, uint8_t slot, const struct cl_member *row,
@@ -36,6 +36,11 @@ static void table_set(struct cl_table *table, uint8_t slot, const struct cl_memb
 {
 	table->member[slot] = *row;
 	table->changed_at = index;
+}
+
+static bool is_taken(uint8_t found, uint8_t slot)
+{
+	return found != CL_NODE_NONE && found != slot;
 }
 
 /* The new table if the entry is an allowed change of `from`. */
@@ -49,6 +54,9 @@ static int table_after(const struct cl_table *from, struct cl_blob payload, uint
 	if (cl_row_decode(payload, &slot, &row))
 		return -EINVAL;
 	table_set(&to, slot, &row, index);
+	if (row.nodeid && (is_taken(quorum_find_nodeid(from, row.nodeid), slot) ||
+			   is_taken(quorum_find_name(from, row.name), slot)))
+		return -EINVAL;
 	if (!quorum_change_allowed(from, &to))
 		return -EINVAL;
 	*ret = to;
@@ -62,7 +70,7 @@ static void append(struct repl_step *st, const struct repl_entry *entry)
 	repl_act(st, s->is_pulling ? REPL_DO_HOLD : REPL_DO_APPEND)->entry = *entry;
 	if (s->is_pulling)
 		return;
-	s->last = (struct cl_pos){ .epoch = entry->epoch, .index = entry->index };
+	s->last = (struct cl_pos){.epoch = entry->epoch, .index = entry->index};
 	s->table = s->vtable;
 	if (REPL_MUTANT(s, ACK_BEFORE_FSYNC)) {
 		struct cl_msg_persisted *m = &repl_send(st, CL_MSG_PERSISTED)->persisted;
@@ -89,8 +97,7 @@ static void try_commit(struct repl_step *st);
 /* Mutant: no sequencer; everyone numbers what arrives. */
 static void number_by_delivery(const struct repl_state *s, struct cl_msg_entry *m)
 {
-	if (REPL_MUTANT(s, ANYONE_SEQUENCES) && s->epoch_index &&
-	    m->kind == CL_ENTRY_COMMAND) {
+	if (REPL_MUTANT(s, ANYONE_SEQUENCES) && s->epoch_index && m->kind == CL_ENTRY_COMMAND) {
 		m->index = s->view_last + 1;
 		m->epoch = s->epoch;
 	}
@@ -106,8 +113,7 @@ void repl_log_entry(struct repl_step *st, uint8_t slot, const struct cl_msg_entr
 	number_by_delivery(s, &copy);
 	if (s->is_broken)
 		return;
-	if (!is_next(s, slot, m) &&
-	    !(REPL_MUTANT(s, ANYONE_SEQUENCES) && s->epoch_index)) {
+	if (!is_next(s, slot, m) && !(REPL_MUTANT(s, ANYONE_SEQUENCES) && s->epoch_index)) {
 		s->is_broken = true; /* the next tick asks for a new exchange */
 		return;
 	}
@@ -121,6 +127,7 @@ void repl_log_entry(struct repl_step *st, uint8_t slot, const struct cl_msg_entr
 		s->vprev = s->vtable;
 		s->vtable = to;
 		s->change_pending = true;
+		s->quorum = quorum_evaluate(&s->vtable, s->countable);
 	}
 	if (m->kind == CL_ENTRY_EPOCH)
 		s->epoch_index = m->index;
@@ -238,6 +245,7 @@ void repl_log_persisted(struct repl_step *st, uint8_t slot, const struct cl_msg_
 	s->persisted[slot] = m->index;
 	/* A node that began the view blank holds the history now: its vote counts from here on. */
 	s->countable = (uint16_t)(s->countable | cl_bit(slot));
+	s->quorum = quorum_evaluate(&s->vtable, s->countable);
 	try_commit(st);
 }
 
@@ -248,8 +256,7 @@ void repl_log_caught_up(struct repl_step *st)
 	send_persisted(st);
 	if (!repl_epoch_begun(s) || s->commit < s->epoch_index)
 		return;
-	repl_act(st, REPL_DO_COMMIT)->index =
-		s->commit < s->last.index ? s->commit : s->last.index;
+	repl_act(st, REPL_DO_COMMIT)->index = s->commit < s->last.index ? s->commit : s->last.index;
 	open_if_ready(st);
 }
 
@@ -266,11 +273,11 @@ void repl_log_propose_msg(struct repl_step *st, uint8_t slot, const struct cl_ms
 
 	if (!repl_is_sequencer(s) || !has_room(s) || REPL_MUTANT(s, ANYONE_SEQUENCES))
 		return;
-	sequence(st, &(struct repl_entry){ .kind = CL_ENTRY_COMMAND,
-					   .origin = slot,
-					   .instance = m->instance,
-					   .request = m->request,
-					   .payload = m->payload });
+	sequence(st, &(struct repl_entry){.kind = CL_ENTRY_COMMAND,
+					  .origin = slot,
+					  .instance = m->instance,
+					  .request = m->request,
+					  .payload = m->payload});
 }
 
 static int propose_table(struct repl_step *st)
@@ -283,14 +290,15 @@ static int propose_table(struct repl_step *st)
 	if (!repl_is_sequencer(s))
 		return -EPERM;
 	/* Also while one is sequenced but not yet delivered to us: next is ahead of view_last. */
-	if ((s->change_pending || s->next != s->view_last + 1) &&
-	    !REPL_MUTANT(s, VOTES_IN_A_BUNCH))
+	if ((s->change_pending || s->next != s->view_last + 1) && !REPL_MUTANT(s, VOTES_IN_A_BUNCH))
 		return -EBUSY;
 	r = table_after(&s->vtable, st->event->propose.payload, s->next, &to);
 	if (r)
 		return r;
 	gains = (uint16_t)(quorum_voters(&to) & ~quorum_voters(&s->vtable));
 	if (gains & ~holders_of(s, s->commit))
+		return -EINVAL;
+	if (!quorum_is_majority(&to, s->countable))
 		return -EINVAL;
 	return 0;
 }
@@ -302,6 +310,9 @@ int repl_log_propose(struct repl_step *st)
 	struct cl_msg_propose *m;
 	int r;
 
+	if (e->propose.payload.len > CL_MSG_PAYLOAD_MAX ||
+	    (e->propose.kind != CL_ENTRY_COMMAND && e->propose.kind != CL_ENTRY_TABLE))
+		return -EINVAL;
 	if (s->phase != REPL_OPEN || s->is_broken)
 		return -EAGAIN;
 	if (e->propose.kind == CL_ENTRY_TABLE) {
@@ -312,11 +323,11 @@ int repl_log_propose(struct repl_step *st)
 	if (repl_is_sequencer(s) || REPL_MUTANT(s, ANYONE_SEQUENCES)) {
 		if (!has_room(s) && !REPL_MUTANT(s, ANYONE_SEQUENCES))
 			return -EAGAIN;
-		sequence(st, &(struct repl_entry){ .kind = e->propose.kind,
-						   .origin = s->self_slot,
-						   .instance = s->self.instance,
-						   .request = e->propose.request,
-						   .payload = e->propose.payload });
+		sequence(st, &(struct repl_entry){.kind = e->propose.kind,
+						  .origin = s->self_slot,
+						  .instance = s->self.instance,
+						  .request = e->propose.request,
+						  .payload = e->propose.payload});
 		return 0;
 	}
 	m = &repl_send(st, CL_MSG_PROPOSE)->propose;

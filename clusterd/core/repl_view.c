@@ -80,7 +80,6 @@ void repl_view_restart(struct repl_step *st)
 	want_state(st);
 }
 
-/* nodeid first, so that every node looks at the same REPL_MAX_PEERS of a larger group. */
 static void take_members(struct repl_state *s, const struct repl_event *e)
 {
 	s->peer_count = e->confchg.count;
@@ -152,7 +151,8 @@ static const struct repl_peer *find_self(const struct repl_state *s)
  */
 static bool choose_cluster(const struct repl_state *s, struct cl_uuid *ret, enum repl_refusal *why)
 {
-	bool found = false, asked = false;
+	bool found = false, is_one = true;
+	const struct cl_uuid *seen = NULL;
 
 	if (!s->is_blank) {
 		*ret = s->cluster;
@@ -166,7 +166,8 @@ static bool choose_cluster(const struct repl_state *s, struct cl_uuid *ret, enum
 		if (!has_history(p))
 			continue;
 		slot = quorum_find_nodeid(&p->state.table, s->self.nodeid);
-		asked = true;
+		is_one = is_one && (!seen || same_cluster(seen, &p->state.cluster));
+		seen = &p->state.cluster;
 		if (slot == CL_NODE_NONE ||
 		    strcmp(p->state.table.member[slot].name, s->self.name.text) != 0)
 			continue;
@@ -177,9 +178,14 @@ static bool choose_cluster(const struct repl_state *s, struct cl_uuid *ret, enum
 		found = true;
 		*ret = p->state.cluster;
 	}
-	if (!found && asked)
+	if (found || !seen)
+		return found;
+	if (!is_one) {
 		*why = REPL_REFUSED_NOT_MEMBER;
-	return found;
+		return false;
+	}
+	*ret = *seen; /* its table says why we are not in it: both sides give the same reason */
+	return true;
 }
 
 /* Mutant: the promise says what was begun, not what is held. */
@@ -239,8 +245,7 @@ static enum repl_refusal judge(const struct repl_peer *p, const struct cl_table 
 }
 
 /* Gives each peer its slot or the reason why it has none. */
-static void admit(struct repl_state *s, const struct cl_table *table,
-		  const struct cl_uuid *cluster)
+static void admit(struct repl_state *s, const struct cl_table *table, const struct cl_uuid *cluster)
 {
 	s->present = 0;
 	s->countable = 0;
@@ -252,6 +257,11 @@ static void admit(struct repl_state *s, const struct cl_table *table,
 		if (p->refusal != REPL_ADMITTED)
 			continue;
 		p->slot = quorum_find_nodeid(table, p->nodeid);
+		if (s->present & cl_bit(p->slot)) { /* a second process of that node */
+			p->slot = CL_NODE_NONE;
+			p->refusal = REPL_REFUSED_SECOND;
+			continue;
+		}
 		s->present = (uint16_t)(s->present | cl_bit(p->slot));
 		if (!p->state.is_blank || REPL_MUTANT(s, BLANK_VOTES))
 			s->countable = (uint16_t)(s->countable | cl_bit(p->slot));
@@ -294,8 +304,7 @@ static void pull(struct repl_step *st)
 	uint8_t holders = 0;
 
 	for (uint8_t i = 0; i < s->peer_count; i++) {
-		if (has_history(&s->peer[i]) &&
-		    !cl_pos_compare(&s->peer[i].state.last, &s->winner))
+		if (has_history(&s->peer[i]) && !cl_pos_compare(&s->peer[i].state.last, &s->winner))
 			holders++;
 	}
 	must(holders > 0 || REPL_MUTANT(s, COMPARE_PROMISED));
@@ -313,6 +322,7 @@ static void pull(struct repl_step *st)
 	if (REPL_MUTANT(s, DROP_THEN_PULL))
 		repl_act(st, REPL_DO_DROP_SUFFIX);
 	s->is_pulling = true;
+	s->pull_again = false;
 	s->pull_active = true;
 	s->phase = REPL_PULLING;
 	repl_act(st, REPL_DO_PULL)->pull = (__typeof__(((struct repl_action *)0)->pull)){
@@ -332,9 +342,9 @@ static void complete(struct repl_step *st, uint64_t nonce)
 
 	s->round_open = false;
 	s->view_complete = true;
-	s->view = (struct cl_view_id){ .ring = s->ring, .nonce = nonce };
+	s->view = (struct cl_view_id){.ring = s->ring, .nonce = nonce};
 	s->self_slot = CL_NODE_NONE;
-	s->quorum = (struct quorum_answer){ 0 };
+	s->quorum = (struct quorum_answer){0};
 	s->present = s->countable = 0;
 	/* Judged silent, or by a STATE that we have replaced: ours is on its way, we do not act. */
 	if (!self || !self->has_state || self->state.nonce != s->state_nonce) {
@@ -441,8 +451,7 @@ void repl_view_promised(struct repl_step *st)
 	if (st->event->index == s->promising)
 		s->promising = 0;
 	if (!s->promising && s->view_complete && s->phase != REPL_EXCHANGE && !s->is_pulling &&
-	    s->quorum.is_quorate && s->self_slot != CL_NODE_NONE &&
-	    s->promised == s->number) {
+	    s->quorum.is_quorate && s->self_slot != CL_NODE_NONE && s->promised == s->number) {
 		struct cl_msg_synced *m = &repl_send(st, CL_MSG_SYNCED)->synced;
 
 		m->view = s->view;
@@ -475,7 +484,7 @@ void repl_view_pulled(struct repl_step *st)
 	}
 	if (e->pulled.r < 0) {
 		s->pulls_failed++;
-		pull(st);
+		s->pull_again = true; /* at the next tick, from the next holder */
 		return;
 	}
 	s->is_pulling = false;
@@ -498,9 +507,8 @@ void repl_view_synced(struct repl_step *st, uint8_t slot, const struct cl_msg_sy
 	if (s->starter != CL_NODE_NONE || !quorum_is_majority(&s->vtable, s->synced))
 		return;
 	s->starter = (uint8_t)__builtin_ctz(s->synced);
-	s->epoch = (struct cl_epoch){ .generation = s->generation,
-				      .number = s->number,
-				      .starter = s->starter };
+	s->epoch = (struct cl_epoch){
+		.generation = s->generation, .number = s->number, .starter = s->starter};
 	if (s->starter == s->self_slot)
 		repl_log_begin_epoch(st);
 }
@@ -538,6 +546,8 @@ void repl_view_tick(struct repl_step *st)
 		m->view = s->view;
 		lease_beat_send(&s->lease, now, s->config.beat_ms, m);
 	}
+	if (s->is_pulling && s->pull_again)
+		pull(st);
 	if (s->is_broken || lease_silent(&s->lease, s->present, now, s->config.silence_ms))
 		repl_view_restart(st);
 }

@@ -9,8 +9,8 @@
 #include "lib/wire.h"
 
 /* ---- words of choices */
-#define WORD(NAME, word) word,
-#define WORDS(name, NAME, LIST) static const char *const words_##name[] = { LIST(WORD) };
+#define WORD(NAME, word)	word,
+#define WORDS(name, NAME, LIST) static const char *const words_##name[] = {LIST(WORD)};
 DB_CHOICES(WORDS)
 #undef WORDS
 #undef WORD
@@ -25,99 +25,99 @@ DB_CHOICES(WORDS)
 #define WORDS_choice(arg) words_##arg, MUST_ARRAY_SIZE(words_##arg)
 
 #define DESCRIBE(type, name, arg)                                                                  \
-	{ #name, DB_TYPE_##type, offsetof(STRUCT, name), sizeof(((STRUCT *)0)->name),              \
-	  WORDS_##type(arg) },
+	{#name, DB_TYPE_##type, offsetof(STRUCT, name), sizeof(((STRUCT *)0)->name),               \
+	 WORDS_##type(arg)},
 
 #define STRUCT struct db_cluster
-static const struct db_field fields_cluster[] = { DB_CLUSTER_FIELDS(DESCRIBE) };
+static const struct db_field fields_cluster[] = {DB_CLUSTER_FIELDS(DESCRIBE)};
 #undef STRUCT
 #define STRUCT struct db_node
-static const struct db_field fields_node[] = { DB_NODE_FIELDS(DESCRIBE) };
+static const struct db_field fields_node[] = {DB_NODE_FIELDS(DESCRIBE)};
 #undef STRUCT
 #define STRUCT struct db_group
-static const struct db_field fields_group[] = { DB_GROUP_FIELDS(DESCRIBE) };
+static const struct db_field fields_group[] = {DB_GROUP_FIELDS(DESCRIBE)};
 #undef STRUCT
 #define STRUCT struct db_resource
-static const struct db_field fields_resource[] = { DB_RESOURCE_FIELDS(DESCRIBE) };
+static const struct db_field fields_resource[] = {DB_RESOURCE_FIELDS(DESCRIBE)};
 #undef STRUCT
 #define STRUCT struct db_param
-static const struct db_field fields_param[] = { DB_PARAM_FIELDS(DESCRIBE) };
+static const struct db_field fields_param[] = {DB_PARAM_FIELDS(DESCRIBE)};
 #undef STRUCT
 #define STRUCT struct db_task
-static const struct db_field fields_task[] = { DB_TASK_FIELDS(DESCRIBE) };
+static const struct db_field fields_task[] = {DB_TASK_FIELDS(DESCRIBE)};
 #undef STRUCT
 #define STRUCT struct db_event
-static const struct db_field fields_event[] = { DB_EVENT_FIELDS(DESCRIBE) };
+static const struct db_field fields_event[] = {DB_EVENT_FIELDS(DESCRIBE)};
 #undef STRUCT
 #define STRUCT struct db_origin
-static const struct db_field fields_origin[] = { DB_ORIGIN_FIELDS(DESCRIBE) };
+static const struct db_field fields_origin[] = {DB_ORIGIN_FIELDS(DESCRIBE)};
 #undef STRUCT
 
 #define STRUCT struct db_cmd_cluster_init
-static const struct db_field fields_cmd_cluster_init[] = { DB_CMD_CLUSTER_INIT_FIELDS(DESCRIBE) };
+static const struct db_field fields_cmd_cluster_init[] = {DB_CMD_CLUSTER_INIT_FIELDS(DESCRIBE)};
 #undef STRUCT
 #define STRUCT struct db_cmd_node_admit
-static const struct db_field fields_cmd_node_admit[] = { DB_CMD_NODE_ADMIT_FIELDS(DESCRIBE) };
+static const struct db_field fields_cmd_node_admit[] = {DB_CMD_NODE_ADMIT_FIELDS(DESCRIBE)};
 #undef STRUCT
 #define STRUCT struct db_cmd_node_lost
-static const struct db_field fields_cmd_node_lost[] = { DB_CMD_NODE_LOST_FIELDS(DESCRIBE) };
+static const struct db_field fields_cmd_node_lost[] = {DB_CMD_NODE_LOST_FIELDS(DESCRIBE)};
 #undef STRUCT
 #define STRUCT struct db_cmd_node_fenced
-static const struct db_field fields_cmd_node_fenced[] = { DB_CMD_NODE_FENCED_FIELDS(DESCRIBE) };
+static const struct db_field fields_cmd_node_fenced[] = {DB_CMD_NODE_FENCED_FIELDS(DESCRIBE)};
 #undef STRUCT
 #define STRUCT struct db_cmd_node_pause
-static const struct db_field fields_cmd_node_pause[] = { DB_CMD_NODE_PAUSE_FIELDS(DESCRIBE) };
+static const struct db_field fields_cmd_node_pause[] = {DB_CMD_NODE_PAUSE_FIELDS(DESCRIBE)};
 #undef STRUCT
 #define STRUCT struct db_cmd_group_create
-static const struct db_field fields_cmd_group_create[] = { DB_CMD_GROUP_CREATE_FIELDS(DESCRIBE) };
+static const struct db_field fields_cmd_group_create[] = {DB_CMD_GROUP_CREATE_FIELDS(DESCRIBE)};
 #undef STRUCT
 #define STRUCT struct db_cmd_group_delete
-static const struct db_field fields_cmd_group_delete[] = { DB_CMD_GROUP_DELETE_FIELDS(DESCRIBE) };
+static const struct db_field fields_cmd_group_delete[] = {DB_CMD_GROUP_DELETE_FIELDS(DESCRIBE)};
 #undef STRUCT
 #define STRUCT struct db_cmd_group_intent
-static const struct db_field fields_cmd_group_intent[] = { DB_CMD_GROUP_INTENT_FIELDS(DESCRIBE) };
+static const struct db_field fields_cmd_group_intent[] = {DB_CMD_GROUP_INTENT_FIELDS(DESCRIBE)};
 #undef STRUCT
 #define STRUCT struct db_cmd_resource_create
-static const struct db_field fields_cmd_resource_create[] = { DB_CMD_RESOURCE_CREATE_FIELDS(
-	DESCRIBE) };
+static const struct db_field fields_cmd_resource_create[] = {
+	DB_CMD_RESOURCE_CREATE_FIELDS(DESCRIBE)};
 #undef STRUCT
 #define STRUCT struct db_cmd_resource_delete
-static const struct db_field fields_cmd_resource_delete[] = { DB_CMD_RESOURCE_DELETE_FIELDS(
-	DESCRIBE) };
+static const struct db_field fields_cmd_resource_delete[] = {
+	DB_CMD_RESOURCE_DELETE_FIELDS(DESCRIBE)};
 #undef STRUCT
 #define STRUCT struct db_cmd_param_set
-static const struct db_field fields_cmd_param_set[] = { DB_CMD_PARAM_SET_FIELDS(DESCRIBE) };
+static const struct db_field fields_cmd_param_set[] = {DB_CMD_PARAM_SET_FIELDS(DESCRIBE)};
 #undef STRUCT
 #define STRUCT struct db_cmd_group_order
-static const struct db_field fields_cmd_group_order[] = { DB_CMD_GROUP_ORDER_FIELDS(DESCRIBE) };
+static const struct db_field fields_cmd_group_order[] = {DB_CMD_GROUP_ORDER_FIELDS(DESCRIBE)};
 #undef STRUCT
 #define STRUCT struct db_cmd_group_report
-static const struct db_field fields_cmd_group_report[] = { DB_CMD_GROUP_REPORT_FIELDS(DESCRIBE) };
+static const struct db_field fields_cmd_group_report[] = {DB_CMD_GROUP_REPORT_FIELDS(DESCRIBE)};
 #undef STRUCT
 #define STRUCT struct db_cmd_resource_report
-static const struct db_field fields_cmd_resource_report[] = { DB_CMD_RESOURCE_REPORT_FIELDS(
-	DESCRIBE) };
+static const struct db_field fields_cmd_resource_report[] = {
+	DB_CMD_RESOURCE_REPORT_FIELDS(DESCRIBE)};
 #undef STRUCT
 #define STRUCT struct db_cmd_task_cancel
-static const struct db_field fields_cmd_task_cancel[] = { DB_CMD_TASK_CANCEL_FIELDS(DESCRIBE) };
+static const struct db_field fields_cmd_task_cancel[] = {DB_CMD_TASK_CANCEL_FIELDS(DESCRIBE)};
 #undef STRUCT
 
 #define STRUCT struct db_cmd_node_leave
-static const struct db_field fields_cmd_node_leave[] = { DB_CMD_NODE_LEAVE_FIELDS(DESCRIBE) };
+static const struct db_field fields_cmd_node_leave[] = {DB_CMD_NODE_LEAVE_FIELDS(DESCRIBE)};
 #undef STRUCT
 
 static const struct db_shape kind_shape[DB_KIND_MAX] = {
 #define KIND_SHAPE(name, NAME, capacity)                                                           \
-	[DB_KIND_##NAME] = { #name, fields_##name, MUST_ARRAY_SIZE(fields_##name),                 \
-			     sizeof(struct db_##name), capacity },
+	[DB_KIND_##NAME] = {#name, fields_##name, MUST_ARRAY_SIZE(fields_##name),                  \
+			    sizeof(struct db_##name), capacity},
 	DB_KINDS(KIND_SHAPE)
 #undef KIND_SHAPE
 };
 
 static const struct db_shape command_shape[DB_CMD_MAX] = {
 #define COMMAND_SHAPE(number, name, NAME)                                                          \
-	[number] = { #name, fields_cmd_##name, MUST_ARRAY_SIZE(fields_cmd_##name),                 \
-		     sizeof(struct db_cmd_##name), 0 },
+	[number] = {#name, fields_cmd_##name, MUST_ARRAY_SIZE(fields_cmd_##name),                  \
+		    sizeof(struct db_cmd_##name), 0},
 	DB_COMMANDS(COMMAND_SHAPE)
 #undef COMMAND_SHAPE
 };

@@ -28,11 +28,11 @@
 
 /* ---- choices: name in C, word shown */
 #define DB_MEMBERSHIPS(X)                                                                          \
-	X(NEVER, "never")       /* in the table, has not run here yet */                           \
+	X(NEVER, "never")	/* in the table, has not run here yet */                           \
 	X(ADMITTED, "admitted") /* its incarnation may hold locks and run work */                  \
-	X(LOST, "lost")	        /* left the quorate view without a word; not fenced yet */         \
-	X(FENCED, "fenced")     /* that incarnation can do nothing any more */                     \
-	X(LEFT, "left")	        /* stopped cleanly: it held nothing */
+	X(LOST, "lost")		/* left the quorate view without a word; not fenced yet */         \
+	X(FENCED, "fenced")	/* that incarnation can do nothing any more */                     \
+	X(LEFT, "left")		/* stopped cleanly: it held nothing */
 
 #define DB_INTENTS(X)                                                                              \
 	X(OFFLINE, "offline")                                                                      \
@@ -43,7 +43,7 @@
 	X(STARTING, "starting")                                                                    \
 	X(ONLINE, "online")                                                                        \
 	X(STOPPING, "stopping")                                                                    \
-	X(FAILED, "failed") /* could not be started anywhere, or could not be stopped */           \
+	X(FAILED, "failed")   /* could not be started anywhere, or could not be stopped */         \
 	X(UNKNOWN, "unknown") /* its node is lost; nobody may start it before the fence */
 
 #define DB_TASK_STATES(X)                                                                          \
@@ -62,7 +62,7 @@
 #define DB_CHOICE_INTENT(NAME, word)	 DB_INTENT_##NAME,
 #define DB_CHOICE_WORK(NAME, word)	 DB_WORK_##NAME,
 #define DB_CHOICE_TASK_STATE(NAME, word) DB_TASK_STATE_##NAME,
-#define DB_CHOICE_ENUM(name, NAME, LIST) enum db_##name { LIST(DB_CHOICE_##NAME) DB_##NAME##_MAX };
+#define DB_CHOICE_ENUM(name, NAME, LIST) enum db_##name{LIST(DB_CHOICE_##NAME) DB_##NAME##_MAX};
 DB_CHOICES(DB_CHOICE_ENUM)
 #undef DB_CHOICE_ENUM
 
@@ -89,12 +89,12 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(str, name, CL_NAME_MAX)                                                                  \
 	F(choice, intent, intent)                                                                  \
 	F(choice, work, work)                                                                      \
-	F(u8, node, 0) /* where it is, or is ordered to be; CL_NODE_NONE */                        \
+	F(u8, node, 0)	       /* where it is, or is ordered to be; CL_NODE_NONE */                \
 	F(u64, incarnation, 0) /* of that node, when it was ordered */                             \
-	F(u64, lock, 0)	   /* its grp: lock while it is somewhere, else 0 */                        \
-	F(u64, order, 0)   /* log index of the order in force */                                   \
-	F(u8, wish, 0)     /* where an administrator wants it; CL_NODE_NONE */                     \
-	F(u16, refused, 0) /* nodes on which its start failed since the last success */            \
+	F(u64, lock, 0)	       /* its grp: lock while it is somewhere, else 0 */                   \
+	F(u64, order, 0)       /* log index of the order in force */                               \
+	F(u8, wish, 0)	       /* where an administrator wants it; CL_NODE_NONE */                 \
+	F(u16, refused, 0)     /* nodes on which its start failed since the last success */        \
 	F(u16, possible, 0)                                                                        \
 	F(u8, priority, 0)                                                                         \
 	F(u32, failures, 0)                                                                        \
@@ -289,14 +289,14 @@ enum db_kind {
 #define DB_KIND_ENUM(name, NAME, capacity) DB_KIND_##NAME,
 	DB_KINDS(DB_KIND_ENUM)
 #undef DB_KIND_ENUM
-	DB_KIND_MAX,
+		DB_KIND_MAX,
 };
 
 enum db_cmd_type {
 #define DB_CMD_ENUM(number, name, NAME) DB_CMD_##NAME = (number),
 	DB_COMMANDS(DB_CMD_ENUM)
 #undef DB_CMD_ENUM
-	DB_CMD_MAX,
+		DB_CMD_MAX,
 };
 
 /* A command with who wants it and when; `at_ms` is wall-clock time of the proposer. */
@@ -312,8 +312,15 @@ struct db_command {
 };
 
 /* ---- descriptors, for generic code */
-enum db_type { DB_TYPE_str, DB_TYPE_u8, DB_TYPE_u16, DB_TYPE_u32, DB_TYPE_u64, DB_TYPE_flag,
-	       DB_TYPE_choice };
+enum db_type {
+	DB_TYPE_str,
+	DB_TYPE_u8,
+	DB_TYPE_u16,
+	DB_TYPE_u32,
+	DB_TYPE_u64,
+	DB_TYPE_flag,
+	DB_TYPE_choice
+};
 
 struct db_field {
 	const char *name;

@@ -11,10 +11,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define CL_MAX_NODES   16
-#define CL_NODE_NONE   0xff
-#define CL_NAME_MAX    64 /* with the NUL: a host name label (RFC 1035: 63 octets) */
-#define CL_UUID_BYTES  16
+#define CL_MAX_NODES	16
+#define CL_NODE_NONE	0xff
+#define CL_NAME_MAX	64 /* with the NUL: a host name label (RFC 1035: 63 octets) */
+#define CL_UUID_BYTES	16
 #define CL_PROTOCOL_MIN 1 /* oldest wire protocol that this build speaks */
 #define CL_PROTOCOL_MAX 1 /* newest */
 

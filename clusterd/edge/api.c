@@ -239,8 +239,8 @@ const char *api_actor(const struct api_client *c)
 static void run_line(struct api_client *c, const char *line, size_t len)
 {
 	json_error_t error;
-	_cleanup_(json_decrefp) json_t *request = json_loadb(line, len, JSON_REJECT_DUPLICATES,
-							     &error);
+	_cleanup_(json_decrefp) json_t *request =
+		json_loadb(line, len, JSON_REJECT_DUPLICATES, &error);
 	const char *name = json_string_value(json_object_get(request, "verb"));
 	const struct verb *verb = name ? verb_find(name) : NULL;
 	json_t *args = json_object_get(request, "args");
@@ -267,7 +267,7 @@ static void run_line(struct api_client *c, const char *line, size_t len)
 static void run_lines(struct api_client *c)
 {
 	while (!c->is_busy && !c->is_gone && !c->is_watching) {
-		char *end = memchr(c->in, '\n', c->in_len);
+		char *end = c->in_len ? memchr(c->in, '\n', c->in_len) : NULL;
 		size_t len;
 
 		if (!end) {
@@ -430,7 +430,7 @@ void api_watch_events(struct api_client *c, uint64_t after)
 
 int api_open(struct engine *e, const char *path, struct api **ret, char *text, size_t size)
 {
-	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	struct sockaddr_un sa = {.sun_family = AF_UNIX};
 	_cleanup_close_ int fd = -1;
 	const struct group *g = getgrnam(API_GROUP_ADMIN);
 	struct api *a;

@@ -15,23 +15,23 @@
 
 #include "clusterd/edge/engine.h"
 
-#define API_SCHEMA	 1
-#define API_LINE_MAX	 (1024 * 1024)
-#define API_CLIENTS_MAX	 128
-#define API_TEXT_MAX	 512
-#define API_TIMEOUT_MS	 10000
-#define API_WAIT_MAX_MS	 (24ull * 3600 * 1000)
+#define API_SCHEMA	1
+#define API_LINE_MAX	(1024 * 1024)
+#define API_CLIENTS_MAX 128
+#define API_TEXT_MAX	512
+#define API_TIMEOUT_MS	10000
+#define API_WAIT_MAX_MS (24ull * 3600 * 1000)
 
 enum api_code { /* clusterd-exit-codes(7) */
-	API_OK = 0,
-	API_FAILED = 1,
-	API_USAGE = 2,
-	API_NO_SUCH = 3,
-	API_CONFLICT = 4,
-	API_NOT_PERMITTED = 5,
-	API_NO_QUORUM = 6,
-	API_TIMED_OUT = 7,
-	API_REFUSED = 8,
+		API_OK = 0,
+		API_FAILED = 1,
+		API_USAGE = 2,
+		API_NO_SUCH = 3,
+		API_CONFLICT = 4,
+		API_NOT_PERMITTED = 5,
+		API_NO_QUORUM = 6,
+		API_TIMED_OUT = 7,
+		API_REFUSED = 8,
 };
 
 struct api;

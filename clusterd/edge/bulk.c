@@ -136,7 +136,7 @@ static int answer_encode(const struct bulk_result *a, uint8_t **ret, size_t *ret
 
 static void get_entry(struct wire_reader *r, struct store_log *log)
 {
-	struct repl_entry e = { 0 };
+	struct repl_entry e = {0};
 
 	e.index = wire_get_u64(r);
 	e.epoch.generation = wire_get_u32(r);
@@ -157,7 +157,7 @@ static void result_clear(struct bulk_result *a)
 {
 	free(a->snapshot.bytes);
 	store_log_clear(&a->log);
-	*a = (struct bulk_result){ 0 };
+	*a = (struct bulk_result){0};
 }
 
 static int answer_decode(const uint8_t *buf, size_t len, struct bulk_result *a)
@@ -214,15 +214,14 @@ static int send_answer(struct tls *t, int status, const uint8_t *body, size_t le
 static void serve(struct bulk *b, struct tls *t)
 {
 	uint8_t request[REQUEST_BYTES], *body = NULL;
-	struct bulk_result a = { 0 };
+	struct bulk_result a = {0};
 	struct cl_view_id view;
 	struct cl_epoch epoch;
 	uint64_t after;
 	size_t len = 0;
 	int r;
 
-	if (tls_read(t, request, sizeof(request)) ||
-	    request_decode(request, &view, &after, &epoch))
+	if (tls_read(t, request, sizeof(request)) || request_decode(request, &view, &after, &epoch))
 		return;
 	r = is_our_view(b, &view) ? 0 : -ESTALE;
 	if (!r)
@@ -262,7 +261,7 @@ static void serve_start(struct bulk *b, int fd)
 	pthread_t thread;
 
 	must(s);
-	*s = (struct served){ b, fd };
+	*s = (struct served){b, fd};
 	pthread_mutex_lock(&b->mutex);
 	while (b->served >= BULK_SERVED_MAX)
 		pthread_cond_wait(&b->served_less, &b->mutex);
@@ -277,8 +276,8 @@ static void serve_start(struct bulk *b, int fd)
 static void *server_thread(void *arg)
 {
 	struct bulk *b = arg;
-	struct pollfd p[2] = { { .fd = b->listen_fd, .events = POLLIN },
-			       { .fd = b->stop_fd, .events = POLLIN } };
+	struct pollfd p[2] = {{.fd = b->listen_fd, .events = POLLIN},
+			      {.fd = b->stop_fd, .events = POLLIN}};
 
 	for (;;) {
 		int fd;
@@ -368,7 +367,7 @@ static int pull(struct bulk *b, struct bulk_result *a)
 static void *pull_thread(void *arg)
 {
 	struct bulk *b = arg;
-	struct bulk_result a = { 0 };
+	struct bulk_result a = {0};
 	uint64_t one = 1;
 	int r = pull(b, &a);
 
@@ -422,7 +421,7 @@ static int on_event(int32_t fd, int32_t revents, void *arg)
 	pthread_join(b->puller, NULL);
 	b->pull_runs = false;
 	a = b->result;
-	b->result = (struct bulk_result){ 0 };
+	b->result = (struct bulk_result){0};
 	b->done(b->arg, &a);
 	result_clear(&a);
 	return 0;
@@ -438,13 +437,13 @@ int bulk_open(qb_loop_t *loop, const char *store_path, const char *address, uint
 		return listen_fd;
 	b = calloc(1, sizeof(*b));
 	must(b);
-	*b = (struct bulk){ .loop = loop,
-			    .store_path = strdup(store_path),
-			    .port = port,
-			    .key = *key,
-			    .done = done,
-			    .arg = arg,
-			    .listen_fd = listen_fd };
+	*b = (struct bulk){.loop = loop,
+			   .store_path = strdup(store_path),
+			   .port = port,
+			   .key = *key,
+			   .done = done,
+			   .arg = arg,
+			   .listen_fd = listen_fd};
 	b->stop_fd = eventfd(0, EFD_CLOEXEC);
 	b->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	must(b->store_path && b->stop_fd >= 0 && b->event_fd >= 0);

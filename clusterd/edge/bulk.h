@@ -24,7 +24,8 @@ struct bulk_result {
 	struct store_log log;
 };
 
-/* Comes on the loop, once for each bulk_pull(). The callee takes what it wants out of the result. */
+/* Comes on the loop, once for each bulk_pull(). The callee takes what it wants out of the result.
+ */
 typedef void (*bulk_done)(void *arg, struct bulk_result *result);
 
 /* Serves `store_path` on address:port and can pull. Starts one thread. */

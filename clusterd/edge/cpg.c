@@ -11,9 +11,9 @@
 
 #include "lib/must.h"
 
-#define CPG_QUEUE_MAX	8192
-#define CPG_RETRY_NS	(20 * 1000 * 1000ull)  /* after CS_ERR_TRY_AGAIN */
-#define CPG_CONNECT_NS	(500 * 1000 * 1000ull) /* between attempts to connect */
+#define CPG_QUEUE_MAX  8192
+#define CPG_RETRY_NS   (20 * 1000 * 1000ull)  /* after CS_ERR_TRY_AGAIN */
+#define CPG_CONNECT_NS (500 * 1000 * 1000ull) /* between attempts to connect */
 
 struct cpg_out {
 	struct cpg_out *next;
@@ -121,7 +121,7 @@ static void on_confchg(cpg_handle_t handle, const struct cpg_name *name,
 	c->member_count = 0;
 	for (size_t i = 0; i < count && i < REPL_MAX_PEERS; i++)
 		c->member[c->member_count++] =
-			(struct repl_address){ sorted[i].nodeid, sorted[i].pid };
+			(struct repl_address){sorted[i].nodeid, sorted[i].pid};
 	c->has_change = true;
 	tell_change(c);
 }
@@ -134,7 +134,7 @@ static void on_totem_confchg(cpg_handle_t handle, struct cpg_ring_id ring, uint3
 
 	(void)count;
 	(void)members;
-	c->ring = (struct cl_ring){ .rep = ring.nodeid, .seq = ring.seq };
+	c->ring = (struct cl_ring){.rep = ring.nodeid, .seq = ring.seq};
 	c->has_ring = true;
 	c->has_change = c->member_count > 0;
 	tell_change(c);
@@ -146,7 +146,7 @@ static void on_deliver(cpg_handle_t handle, const struct cpg_name *name, uint32_
 	struct cpg *c = context(handle);
 
 	(void)name;
-	c->calls.message(c->arg, &(struct repl_address){ nodeid, pid }, data, len);
+	c->calls.message(c->arg, &(struct repl_address){nodeid, pid}, data, len);
 }
 
 /* ---- connection and sending */
@@ -155,7 +155,7 @@ static void flush(struct cpg *c)
 {
 	while (c->out) {
 		struct cpg_out *o = c->out;
-		struct iovec iov = { o->data, o->len };
+		struct iovec iov = {o->data, o->len};
 		cs_error_t e = cpg_mcast_joined(c->handle, CPG_TYPE_AGREED, &iov, 1);
 
 		if (e == CS_ERR_TRY_AGAIN) {
@@ -198,8 +198,7 @@ static bool connect_group(struct cpg *c)
 
 	if (cpg_model_initialize(&c->handle, CPG_MODEL_V1, (cpg_model_data_t *)&model, c) != CS_OK)
 		return false;
-	if (cpg_local_get(c->handle, &nodeid) != CS_OK ||
-	    cpg_fd_get(c->handle, &c->fd) != CS_OK ||
+	if (cpg_local_get(c->handle, &nodeid) != CS_OK || cpg_fd_get(c->handle, &c->fd) != CS_OK ||
 	    cpg_join(c->handle, &c->name) != CS_OK) {
 		cpg_finalize(c->handle);
 		c->fd = -1;
@@ -340,23 +339,22 @@ static bool match_node(cmap_handle_t h, int position, void *arg)
 
 int cpg_node_name(uint32_t nodeid, char *name, size_t size)
 {
-	return each_node(match_node, &(struct node_query){ .nodeid = nodeid,
-							   .key = "name",
-							   .value = name,
-							   .size = size });
+	return each_node(
+		match_node,
+		&(struct node_query){.nodeid = nodeid, .key = "name", .value = name, .size = size});
 }
 
 int cpg_node_address(uint32_t nodeid, char *address, size_t size)
 {
-	return each_node(match_node, &(struct node_query){ .nodeid = nodeid,
-							   .key = "ring0_addr",
-							   .value = address,
-							   .size = size });
+	return each_node(match_node, &(struct node_query){.nodeid = nodeid,
+							  .key = "ring0_addr",
+							  .value = address,
+							  .size = size});
 }
 
 int cpg_node_find(const char *name, uint32_t *ret_nodeid)
 {
-	struct node_query q = { .name = name };
+	struct node_query q = {.name = name};
 	int r = each_node(match_node, &q);
 
 	if (!r)
@@ -367,7 +365,7 @@ int cpg_node_find(const char *name, uint32_t *ret_nodeid)
 uint32_t cpg_local_nodeid(void)
 {
 	cpg_handle_t h;
-	cpg_callbacks_t none = { 0 };
+	cpg_callbacks_t none = {0};
 	unsigned int nodeid = 0;
 
 	if (cpg_initialize(&h, &none) != CS_OK)

@@ -31,7 +31,7 @@ static bool is_caught_up(const struct engine *e, uint8_t slot)
 static void admit(struct engine *e, const struct repl_peer *p)
 {
 	const struct db_node *n = db_node_by_slot(&e->db, p->slot);
-	struct db_command cmd = { .type = DB_CMD_NODE_ADMIT };
+	struct db_command cmd = {.type = DB_CMD_NODE_ADMIT};
 	struct db_cmd_node_admit *c = &cmd.node_admit;
 
 	if (n && n->incarnation == p->state.incarnation &&
@@ -52,7 +52,7 @@ static void declare_lost(struct engine *e)
 {
 	for (uint32_t i = 0; i < db_count(&e->db, DB_KIND_NODE); i++) {
 		const struct db_node *n = db_at(&e->db, DB_KIND_NODE, i);
-		struct db_command cmd = { .type = DB_CMD_NODE_LOST };
+		struct db_command cmd = {.type = DB_CMD_NODE_LOST};
 
 		if (n->membership != DB_MEMBERSHIP_ADMITTED || (e->repl.present & cl_bit(n->slot)))
 			continue;
@@ -87,7 +87,7 @@ static void order(struct engine *e)
 
 	plan_run(&e->db, &orders);
 	for (size_t i = 0; i < orders.count; i++) {
-		struct db_command cmd = { .type = DB_CMD_GROUP_ORDER };
+		struct db_command cmd = {.type = DB_CMD_GROUP_ORDER};
 
 		cmd.group_order = orders.item[i];
 		submit(e, &cmd);

@@ -86,15 +86,15 @@ static void answer_request(struct engine *e, const struct store_entry *entry,
 
 static void apply_entry(struct engine *e, const struct store_entry *entry)
 {
-	struct db_entry de = { .index = entry->index,
-			       .epoch = entry->epoch,
-			       .kind = entry->kind,
-			       .origin = entry->origin,
-			       .instance = entry->instance,
-			       .request = entry->request,
-			       .payload = entry->payload,
-			       .payload_len = entry->payload_len };
-	struct store_log one = { .entry = (struct store_entry *)entry, .count = 1 };
+	struct db_entry de = {.index = entry->index,
+			      .epoch = entry->epoch,
+			      .kind = entry->kind,
+			      .origin = entry->origin,
+			      .instance = entry->instance,
+			      .request = entry->request,
+			      .payload = entry->payload,
+			      .payload_len = entry->payload_len};
+	struct store_log one = {.entry = (struct store_entry *)entry, .count = 1};
 	struct db_result result;
 
 	must(!store_log_table(&one, &e->applied_table));
@@ -148,7 +148,7 @@ static void apply_until(struct engine *e, uint64_t index)
 
 static void pull_failed(struct engine *e, int r)
 {
-	struct repl_event event = { .type = REPL_EV_PULLED };
+	struct repl_event event = {.type = REPL_EV_PULLED};
 
 	event.pulled.r = r;
 	event.pulled.view = e->pull_view;
@@ -179,14 +179,13 @@ static void take_held(struct engine *e, struct store_log *log, uint64_t end)
 
 		if (h->index != end + 1)
 			continue;
-		store_log_push(log, &(struct repl_entry){
-					    .epoch = h->epoch,
-					    .index = h->index,
-					    .kind = h->kind,
-					    .origin = h->origin,
-					    .instance = h->instance,
-					    .request = h->request,
-					    .payload = { h->payload, h->payload_len } });
+		store_log_push(log, &(struct repl_entry){.epoch = h->epoch,
+							 .index = h->index,
+							 .kind = h->kind,
+							 .origin = h->origin,
+							 .instance = h->instance,
+							 .request = h->request,
+							 .payload = {h->payload, h->payload_len}});
 		end = h->index;
 	}
 	store_log_clear(&e->held);
@@ -197,22 +196,21 @@ static void log_dup(struct store_log *to, const struct store_log *from)
 	for (size_t i = 0; i < from->count; i++) {
 		const struct store_entry *s = &from->entry[i];
 
-		store_log_push(to, &(struct repl_entry){ .epoch = s->epoch,
-							 .index = s->index,
-							 .kind = s->kind,
-							 .origin = s->origin,
-							 .instance = s->instance,
-							 .request = s->request,
-							 .payload = { s->payload,
-								      s->payload_len } });
+		store_log_push(to, &(struct repl_entry){.epoch = s->epoch,
+							.index = s->index,
+							.kind = s->kind,
+							.origin = s->origin,
+							.instance = s->instance,
+							.request = s->request,
+							.payload = {s->payload, s->payload_len}});
 	}
 }
 
 static void pulled(void *arg, struct bulk_result *result)
 {
 	struct engine *e = arg;
-	struct store_snapshot snapshot = { 0 };
-	struct store_log log = { 0 };
+	struct store_snapshot snapshot = {0};
+	struct store_log log = {0};
 	uint64_t end;
 
 	if (e->pull_cancelled)
@@ -223,7 +221,7 @@ static void pulled(void *arg, struct bulk_result *result)
 		return;
 	}
 	e->installed = *result;
-	*result = (struct bulk_result){ 0 };
+	*result = (struct bulk_result){0};
 	end = e->installed.snapshot.bytes ? e->installed.snapshot.index : e->db.index;
 	if (e->installed.log.count)
 		end = e->installed.log.entry[e->installed.log.count - 1].index;
@@ -255,25 +253,25 @@ static void take_installed(struct engine *e)
 	}
 	store_log_clear(&e->tail);
 	e->tail = in->log;
-	in->log = (struct store_log){ 0 };
+	in->log = (struct store_log){0};
 	free(in->snapshot.bytes);
-	in->snapshot = (struct store_snapshot){ 0 };
+	in->snapshot = (struct store_snapshot){0};
 }
 
 static void installed(void *arg, uint64_t end)
 {
 	struct engine *e = arg;
-	struct repl_event event = { .type = REPL_EV_PULLED };
+	struct repl_event event = {.type = REPL_EV_PULLED};
 	struct cl_table table;
 
 	(void)end;
 	take_installed(e);
 	/* What came while the disk wrote is appended behind, and waited for as well. */
 	if (e->held.count && !e->pull_cancelled) {
-		struct store_log more = { 0 };
-		struct store_snapshot none = { 0 };
-		uint64_t keep = e->tail.count ? e->tail.entry[e->tail.count - 1].index :
-						e->db.index;
+		struct store_log more = {0};
+		struct store_snapshot none = {0};
+		uint64_t keep =
+			e->tail.count ? e->tail.entry[e->tail.count - 1].index : e->db.index;
 
 		take_held(e, &more, keep);
 		if (more.count) {
@@ -290,7 +288,7 @@ static void installed(void *arg, uint64_t end)
 	event.pulled.view = e->pull_view;
 	event.pulled.cluster = e->installed.cluster;
 	event.pulled.table = table;
-	event.pulled.last = (struct cl_pos){ .epoch = e->db.epoch, .index = e->db.index };
+	event.pulled.last = (struct cl_pos){.epoch = e->db.epoch, .index = e->db.index};
 	if (e->tail.count) {
 		event.pulled.last.epoch = e->tail.entry[e->tail.count - 1].epoch;
 		event.pulled.last.index = e->tail.entry[e->tail.count - 1].index;
@@ -365,8 +363,8 @@ static void do_action(struct engine *e, const struct repl_action *a)
 		apply_until(e, a->index);
 		break;
 	case REPL_DO_OPENED:
-		log_notice("epoch %llu open, sequencer slot %u", (unsigned long long)
-			   e->repl.epoch.number, e->repl.starter);
+		log_notice("epoch %llu open, sequencer slot %u",
+			   (unsigned long long)e->repl.epoch.number, e->repl.starter);
 		e->resend_wanted = e->duty_wanted = true;
 		e->view_changed = true;
 		break;
@@ -409,11 +407,11 @@ static int run(struct engine *e, struct repl_event *event)
 
 static void propose(struct engine *e, struct engine_request *q)
 {
-	struct repl_event event = { .type = REPL_EV_PROPOSE };
+	struct repl_event event = {.type = REPL_EV_PROPOSE};
 
 	event.propose.kind = q->kind;
 	event.propose.request = q->request;
-	event.propose.payload = (struct cl_blob){ q->payload, q->len };
+	event.propose.payload = (struct cl_blob){q->payload, q->len};
 	if (!run(e, &event))
 		q->was_sent = true;
 }
@@ -438,7 +436,7 @@ static void settle(struct engine *e)
 {
 	while (e->resend_wanted || e->duty_wanted || e->left_wanted) {
 		if (e->left_wanted) {
-			struct repl_event event = { .type = REPL_EV_LEFT };
+			struct repl_event event = {.type = REPL_EV_LEFT};
 
 			e->left_wanted = false;
 			run(e, &event);
@@ -455,9 +453,9 @@ static void settle(struct engine *e)
 	if (!e->view_changed)
 		return;
 	e->view_changed = false;
-	bulk_set_view(e->bulk, e->repl.view_complete && e->repl.phase != REPL_EXCHANGE ?
-				       &e->repl.view :
-				       NULL);
+	bulk_set_view(e->bulk, e->repl.view_complete && e->repl.phase != REPL_EXCHANGE
+				       ? &e->repl.view
+				       : NULL);
 	if (e->changed)
 		e->changed(e->changed_arg);
 }
@@ -472,12 +470,12 @@ static void step(struct engine *e, struct repl_event *event)
 
 static void on_durable(void *arg, uint64_t index)
 {
-	step(arg, &(struct repl_event){ .type = REPL_EV_DURABLE, .index = index });
+	step(arg, &(struct repl_event){.type = REPL_EV_DURABLE, .index = index});
 }
 
 static void on_promised(void *arg, uint64_t number)
 {
-	step(arg, &(struct repl_event){ .type = REPL_EV_PROMISED, .index = number });
+	step(arg, &(struct repl_event){.type = REPL_EV_PROMISED, .index = number});
 }
 
 static void on_store_failed(void *arg, const char *what)
@@ -512,7 +510,7 @@ static void on_left(void *arg, const char *why)
 static void on_confchg(void *arg, const struct cl_ring *ring, const struct repl_address *member,
 		       uint8_t count)
 {
-	struct repl_event event = { .type = REPL_EV_CONFCHG };
+	struct repl_event event = {.type = REPL_EV_CONFCHG};
 
 	event.confchg.ring = *ring;
 	event.confchg.count = count;
@@ -524,7 +522,7 @@ static void on_message(void *arg, const struct repl_address *from, const void *d
 {
 	struct engine *e = arg;
 	struct cl_msg msg;
-	struct repl_event event = { .type = REPL_EV_MESSAGE };
+	struct repl_event event = {.type = REPL_EV_MESSAGE};
 	int r = cl_msg_decode(data, len, &msg);
 
 	if (r) {
@@ -557,7 +555,7 @@ static void on_tick(void *arg)
 	qb_loop_timer_add(e->loop, QB_LOOP_HIGH, TICK_NS, e, on_tick, &e->timer);
 	expire_requests(e);
 	e->duty_wanted = true;
-	step(e, &(struct repl_event){ .type = REPL_EV_TICK });
+	step(e, &(struct repl_event){.type = REPL_EV_TICK});
 }
 
 /* ---- requests */
@@ -599,7 +597,7 @@ int engine_request(struct engine *e, const struct db_command *cmd, uint64_t time
 
 int engine_create(struct engine *e, const struct cl_uuid *cluster, const struct cl_table *table)
 {
-	struct repl_event event = { .type = REPL_EV_CREATE };
+	struct repl_event event = {.type = REPL_EV_CREATE};
 	int r;
 
 	event.create.cluster = *cluster;
@@ -620,7 +618,7 @@ static int read_boot_id(struct cl_uuid *ret, uint64_t *ret_incarnation)
 
 	if (n < 36)
 		return -EIO;
-	*ret = (struct cl_uuid){ 0 };
+	*ret = (struct cl_uuid){0};
 	for (ssize_t i = 0; i < 36 && nibble < 2 * CL_UUID_BYTES; i++) {
 		int c = text[i], v;
 
@@ -647,7 +645,7 @@ static int load(struct engine *e, struct store_content *c, struct repl_history *
 	e->applied_table = c->snapshot_table;
 	e->checkpoint_index = e->db.index;
 	e->tail = c->log;
-	c->log = (struct store_log){ 0 };
+	c->log = (struct store_log){0};
 	*history = (struct repl_history){
 		.is_blank = c->is_blank,
 		.cluster = c->cluster,
@@ -656,7 +654,7 @@ static int load(struct engine *e, struct store_content *c, struct repl_history *
 		.table = c->table,
 	};
 	if (!c->last.index)
-		history->last = (struct cl_pos){ .epoch = e->db.epoch, .index = e->db.index };
+		history->last = (struct cl_pos){.epoch = e->db.epoch, .index = e->db.index};
 	free(c->snapshot.bytes);
 	return 0;
 }
@@ -669,8 +667,8 @@ static int open_bulk(struct engine *e, char *text, size_t size)
 
 	if (nodeid && cpg_node_address(nodeid, address, sizeof(address)))
 		snprintf(address, sizeof(address), "0.0.0.0");
-	r = bulk_open(e->loop, e->options.db_path, address, e->options.bulk_port, &e->key, pulled, e,
-		      &e->bulk);
+	r = bulk_open(e->loop, e->options.db_path, address, e->options.bulk_port, &e->key, pulled,
+		      e, &e->bulk);
 	if (r)
 		snprintf(text, size, "cannot listen on %s port %u: %s", address,
 			 e->options.bulk_port, strerror(-r));
@@ -680,15 +678,15 @@ static int open_bulk(struct engine *e, char *text, size_t size)
 int engine_open(struct engine *e, qb_loop_t *loop, const struct engine_options *options, char *text,
 		size_t size)
 {
-	static const struct store_calls store_calls = { on_durable, on_promised, installed,
-							on_store_failed };
-	static const struct cpg_calls cpg_calls = { on_joined, on_confchg, on_message, on_left };
+	static const struct store_calls store_calls = {on_durable, on_promised, installed,
+						       on_store_failed};
+	static const struct cpg_calls cpg_calls = {on_joined, on_confchg, on_message, on_left};
 	struct store_content content;
-	struct repl_identity self = { .instance = random_u64() };
+	struct repl_identity self = {.instance = random_u64()};
 	struct repl_history history;
 	int r;
 
-	*e = (struct engine){ .loop = loop, .options = *options, .next_request = 1 };
+	*e = (struct engine){.loop = loop, .options = *options, .next_request = 1};
 	e->requests_end = &e->requests;
 	r = read_boot_id(&self.boot, &self.incarnation);
 	if (r) {
@@ -697,8 +695,9 @@ int engine_open(struct engine *e, qb_loop_t *loop, const struct engine_options *
 	}
 	r = tls_key_load(options->key_path, "clusterd bulk 1", &e->key);
 	if (r) {
-		snprintf(text, size, "%s: %s; the cluster runs with corosync's crypto only: make "
-				     "the key with corosync-keygen, mode 0400, same on every node",
+		snprintf(text, size,
+			 "%s: %s; the cluster runs with corosync's crypto only: make "
+			 "the key with corosync-keygen, mode 0400, same on every node",
 			 options->key_path, strerror(-r));
 		return r;
 	}
@@ -710,8 +709,9 @@ int engine_open(struct engine *e, qb_loop_t *loop, const struct engine_options *
 		return r;
 	r = load(e, &content, &history);
 	if (r) {
-		snprintf(text, size, "%s: the snapshot does not decode; move the file away, and "
-				     "this node fetches the database from the others",
+		snprintf(text, size,
+			 "%s: the snapshot does not decode; move the file away, and "
+			 "this node fetches the database from the others",
 			 options->db_path);
 		return r;
 	}

@@ -10,12 +10,12 @@
 #include "clusterd/edge/ocf.h"
 #include "lib/must.h"
 
-#define EXEC_TIMER_NS	    (200 * 1000 * 1000ull)
-#define EXEC_GRACE_MS	    5000
-#define EXEC_REPORT_MS	    10000
-#define EXEC_LEAVE_MS	    120000 /* a node that stops moves everything off, for so long at most */
-#define EXEC_PARAMS_MAX	    64
-#define EXEC_RESOURCES_MAX  256 /* of one group */
+#define EXEC_TIMER_NS	   (200 * 1000 * 1000ull)
+#define EXEC_GRACE_MS	   5000
+#define EXEC_REPORT_MS	   10000
+#define EXEC_LEAVE_MS	   120000 /* a node that stops moves everything off, for so long at most */
+#define EXEC_PARAMS_MAX	   64
+#define EXEC_RESOURCES_MAX 256 /* of one group */
 
 /* What a group's agents are at, on this node. */
 enum local_phase {
@@ -26,10 +26,10 @@ enum local_phase {
 };
 
 enum stop_cause {
-	STOP_ORDERED,  /* the planner wants it */
-	STOP_LEASE,    /* no quorum any more: it starts again here, or elsewhere after a fence */
-	STOP_FAILED,   /* a start or a monitor failed beyond repair */
-	STOP_RESTART,  /* a monitor failed: from the failed resource on, then start again */
+	STOP_ORDERED,	/* the planner wants it */
+	STOP_LEASE,	/* no quorum any more: it starts again here, or elsewhere after a fence */
+	STOP_FAILED,	/* a start or a monitor failed beyond repair */
+	STOP_RESTART,	/* a monitor failed: from the failed resource on, then start again */
 	STOP_FORGOTTEN, /* the group is not ours any more */
 };
 
@@ -116,7 +116,7 @@ static void take_resources(struct local_group *l)
 	qsort(found, n, sizeof(found[0]), by_position);
 	l->count = n;
 	for (size_t i = 0; i < n; i++) {
-		l->resource[i] = (struct local_resource){ 0 };
+		l->resource[i] = (struct local_resource){0};
 		memcpy(l->resource[i].name, found[i]->name, sizeof(found[i]->name));
 	}
 }
@@ -132,7 +132,7 @@ static size_t take_params(const struct db *db, const char *resource, struct ocf_
 		const struct db_param *p = db_at(db, DB_KIND_PARAM, i);
 
 		if (!strncmp(p->key, resource, len) && p->key[len] == '/')
-			params[n++] = (struct ocf_value){ p->key + len + 1, p->value };
+			params[n++] = (struct ocf_value){p->key + len + 1, p->value};
 	}
 	return n;
 }
@@ -145,11 +145,11 @@ static int call_agent(struct local_group *l, const char *resource, const char *a
 	const struct db_resource *r = db_find(&e->db, DB_KIND_RESOURCE, resource);
 	struct ocf_value params[EXEC_PARAMS_MAX];
 	struct ocf_error error;
-	struct ocf_call call = { .instance = resource,
-				 .action = action,
-				 .params = params,
-				 .grace_ms = EXEC_GRACE_MS,
-				 .node = e->repl.self.name.text };
+	struct ocf_call call = {.instance = resource,
+				.action = action,
+				.params = params,
+				.grace_ms = EXEC_GRACE_MS,
+				.node = e->repl.self.name.text};
 	bool is_monitor = !strcmp(action, "monitor");
 	int rc;
 
@@ -239,11 +239,11 @@ static void begin_stop(struct local_group *l, enum stop_cause cause)
 		return;
 	}
 	log_notice("group %s: stop (%s)", l->name,
-		   cause == STOP_ORDERED   ? "ordered" :
-		   cause == STOP_LEASE	   ? "the quorum lease has run out" :
-		   cause == STOP_FAILED	   ? l->reason :
-		   cause == STOP_RESTART   ? "restart" :
-					     "not ours any more");
+		   cause == STOP_ORDERED   ? "ordered"
+		   : cause == STOP_LEASE   ? "the quorum lease has run out"
+		   : cause == STOP_FAILED  ? l->reason
+		   : cause == STOP_RESTART ? "restart"
+					   : "not ours any more");
 	if (l->phase == LOCAL_ONLINE && cause != STOP_RESTART)
 		l->at = l->count;
 	else if (l->phase == LOCAL_STARTING)
@@ -308,8 +308,7 @@ static void monitor_done(void *data, const struct ocf_result *result)
 {
 	struct local_group *l = data;
 	struct local_resource *r = &l->resource[l->at];
-	const struct db_resource *row =
-		db_find(&l->exec->engine->db, DB_KIND_RESOURCE, r->name);
+	const struct db_resource *row = db_find(&l->exec->engine->db, DB_KIND_RESOURCE, r->name);
 
 	l->run = NULL;
 	l->is_monitoring = false;
@@ -502,8 +501,8 @@ static void reap(struct exec *x)
 		struct local_group *l = *link;
 		const struct db_group *g = row_of(l);
 
-		if (l->phase == LOCAL_STOPPED && !l->report_wanted && !l->report_runs &&
-		    !l->run && !is_ours(x, g)) {
+		if (l->phase == LOCAL_STOPPED && !l->report_wanted && !l->report_runs && !l->run &&
+		    !is_ours(x, g)) {
 			*link = l->next;
 			free(l);
 		} else {
@@ -565,8 +564,8 @@ static bool has_work(struct exec *x)
  */
 static void leave(struct exec *x)
 {
-	bool is_out = x->engine->repl.phase != REPL_OPEN || !db_count(&x->engine->db,
-								       DB_KIND_CLUSTER);
+	bool is_out =
+		x->engine->repl.phase != REPL_OPEN || !db_count(&x->engine->db, DB_KIND_CLUSTER);
 
 	if (engine_now_ms() >= x->leave_until_ms) {
 		log_error("could not empty this node within %d s -> stopping anyway",

@@ -51,8 +51,7 @@ static void usage(FILE *f)
 		DEFAULT_LEASE_MS, DEFAULT_BULK_PORT);
 }
 
-static bool parse_number(const char *text, unsigned long min, unsigned long max,
-			 unsigned long *ret)
+static bool parse_number(const char *text, unsigned long min, unsigned long max, unsigned long *ret)
 {
 	char *end;
 	unsigned long v;
@@ -69,17 +68,16 @@ static bool parse_number(const char *text, unsigned long min, unsigned long max,
 static int parse(int argc, char **argv, struct options *o)
 {
 	static const struct option longs[] = {
-		{ "foreground", no_argument, NULL, 'f' }, { "debug", no_argument, NULL, 'd' },
-		{ "root", required_argument, NULL, 'r' }, { "lease", required_argument, NULL, 'l' },
-		{ "port", required_argument, NULL, 'p' }, { "help", no_argument, NULL, 'h' },
-		{ "version", no_argument, NULL, 'V' },	  { NULL, 0, NULL, 0 },
+		{"foreground", no_argument, NULL, 'f'}, {"debug", no_argument, NULL, 'd'},
+		{"root", required_argument, NULL, 'r'}, {"lease", required_argument, NULL, 'l'},
+		{"port", required_argument, NULL, 'p'}, {"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, 'V'},	{NULL, 0, NULL, 0},
 	};
 	unsigned long v = 0;
 	int c;
 
-	*o = (struct options){ .level = LOG_INFO,
-			       .lease_ms = DEFAULT_LEASE_MS,
-			       .port = DEFAULT_BULK_PORT };
+	*o = (struct options){
+		.level = LOG_INFO, .lease_ms = DEFAULT_LEASE_MS, .port = DEFAULT_BULK_PORT};
 	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
 		if (c == 'f') {
 			o->foreground = true;
@@ -157,10 +155,10 @@ static int start(struct daemon *d, const struct options *o)
 		.group = "clusterd",
 		.bulk_port = o->port,
 		.checkpoint_entries = CHECKPOINT_EVERY,
-		.repl = { .exchange_timeout_ms = o->lease_ms * 2 / 5,
-			  .silence_ms = o->lease_ms * 3 / 5,
-			  .beat_ms = o->lease_ms / 5,
-			  .lease_ms = o->lease_ms },
+		.repl = {.exchange_timeout_ms = o->lease_ms * 2 / 5,
+			 .silence_ms = o->lease_ms * 3 / 5,
+			 .beat_ms = o->lease_ms / 5,
+			 .lease_ms = o->lease_ms},
 	};
 	int r = make_dir(o->root, "/run/clusterd", run, sizeof(run));
 

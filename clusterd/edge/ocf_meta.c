@@ -718,8 +718,9 @@ static xmlParserCtxt *ocf_parser_new(bool *has_declaration)
 }
 
 /*
- * No XML_PARSE_NOENT, DTDLOAD, DTDATTR, DTDVALID, XINCLUDE or HUGE. The declared encoding is not
- * believed, so that no converter is loaded for it: UTF-8, or refused.
+ * No XML_PARSE_NOENT, DTDLOAD, DTDATTR, DTDVALID, XINCLUDE or HUGE. Neither a declared encoding nor
+ * the caller (who made sure of '<') lets libxml2 load a converter: UTF-8, or refused. libxml2 2.9
+ * may crash when memory runs out within a conversion.
  */
 static int ocf_tree_parse(const char *xml, size_t len, xmlDoc **ret, struct ocf_error *error)
 {
@@ -730,20 +731,21 @@ static int ocf_tree_parse(const char *xml, size_t len, xmlDoc **ret, struct ocf_
 
 	if (!ctxt)
 		return -ENOMEM;
-	doc = xmlCtxtReadMemory(ctxt, xml, (int)len, NULL, "UTF-8",
+	doc = xmlCtxtReadMemory(ctxt, xml, (int)len, NULL, NULL,
 				XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING |
 					XML_PARSE_IGNORE_ENC);
 	if (has_declaration) {
 		ocf_error_set(error, "meta-data declares entities or attributes; that is refused");
-	} else if (ctxt->lastError.code == XML_ERR_NO_MEMORY) {
-		r = -ENOMEM;
+	} else if (!doc && (ctxt->lastError.code == XML_ERR_NO_MEMORY ||
+			    ctxt->lastError.code == XML_ERR_OK)) {
+		r = -ENOMEM; /* no document and no error: not even the error had room */
 	} else if (!doc) {
 		const char *message = ctxt->lastError.message;
 		char quoted[200];
 
 		ocf_error_set(error, "meta-data is not well-formed XML, line %d: %s",
 			      ctxt->lastError.line,
-			      ocf_quote(message ? message : "no element", quoted, sizeof(quoted)));
+			      ocf_quote(message ? message : "?", quoted, sizeof(quoted)));
 	} else {
 		*ret = doc;
 		doc = NULL;
@@ -766,12 +768,21 @@ int ocf_meta_parse(const void *xml, size_t len, struct ocf_meta **ret, struct oc
 			      OCF_META_BYTES_MAX);
 		return -EMSGSIZE;
 	}
+	if (len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) {
+		text += 3;
+		len -= 3;
+	}
 	while (len > 0 && memchr(" \t\r\n", *text, 4)) {
 		text++;
 		len--;
 	}
 	if (len == 0) {
 		ocf_error_set(error, "there is no meta-data: the agent printed nothing");
+		return -EBADMSG;
+	}
+	if (*text != '<' || memchr(text, '\0', len)) {
+		ocf_error_set(error, "meta-data is not XML in UTF-8: it %s",
+			      *text != '<' ? "does not begin with '<'" : "holds a NUL");
 		return -EBADMSG;
 	}
 	ocf_error_set(error, "out of memory");

@@ -49,13 +49,13 @@ void store_log_push(struct store_log *log, const struct repl_entry *e)
 		must(log->entry);
 	}
 	to = &log->entry[log->count++];
-	*to = (struct store_entry){ .epoch = e->epoch,
-				    .index = e->index,
-				    .kind = e->kind,
-				    .origin = e->origin,
-				    .instance = e->instance,
-				    .request = e->request,
-				    .payload_len = e->payload.len };
+	*to = (struct store_entry){.epoch = e->epoch,
+				   .index = e->index,
+				   .kind = e->kind,
+				   .origin = e->origin,
+				   .instance = e->instance,
+				   .request = e->request,
+				   .payload_len = e->payload.len};
 	if (!e->payload.len)
 		return;
 	to->payload = malloc(e->payload.len);
@@ -68,7 +68,7 @@ void store_log_clear(struct store_log *log)
 	for (size_t i = 0; i < log->count; i++)
 		free(log->entry[i].payload);
 	free(log->entry);
-	*log = (struct store_log){ 0 };
+	*log = (struct store_log){0};
 }
 
 int store_genesis_encode(const struct cl_uuid *cluster, const struct cl_table *table, void *buf,
@@ -114,7 +114,7 @@ int store_log_table(const struct store_log *log, struct cl_table *table)
 		}
 		if (e->kind != CL_ENTRY_TABLE)
 			continue;
-		if (cl_row_decode((struct cl_blob){ e->payload, e->payload_len }, &slot, &row))
+		if (cl_row_decode((struct cl_blob){e->payload, e->payload_len}, &slot, &row))
 			return -EBADMSG;
 		table->member[slot] = row;
 		table->changed_at = e->index;
@@ -266,10 +266,9 @@ static void answer(struct store *s, const struct store_write *w)
 		s->calls.promised(s->arg, w->number);
 		break;
 	case STORE_INSTALL:
-		s->calls.installed(s->arg, w->log.count ?
-						   w->log.entry[w->log.count - 1].index :
-						   (w->snapshot.bytes ? w->snapshot.index :
-									w->number));
+		s->calls.installed(
+			s->arg, w->log.count ? w->log.entry[w->log.count - 1].index
+					     : (w->snapshot.bytes ? w->snapshot.index : w->number));
 		break;
 	case STORE_CHECKPOINT:
 		break;
@@ -294,8 +293,8 @@ static int on_event(int32_t fd, int32_t revents, void *arg)
 	pthread_mutex_unlock(&s->mutex);
 	for (struct store_write *w = list, *next; w; w = next) {
 		/* Of appends in a row the last one says it all. */
-		bool is_covered = w->type == STORE_APPEND && w->next &&
-				  w->next->type == STORE_APPEND;
+		bool is_covered =
+			w->type == STORE_APPEND && w->next && w->next->type == STORE_APPEND;
 
 		next = w->next;
 		if (!is_covered)
@@ -333,7 +332,7 @@ static void submit(struct store *s, struct store_write *w)
 void store_append(struct store *s, const struct repl_entry *e)
 {
 	struct store_write *w = write_new(STORE_APPEND);
-	struct store_log one = { 0 };
+	struct store_log one = {0};
 
 	store_log_push(&one, e);
 	w->entry = one.entry[0];
@@ -365,7 +364,7 @@ void store_checkpoint(struct store *s, uint64_t index, uint8_t *bytes, size_t le
 {
 	struct store_write *w = write_new(STORE_CHECKPOINT);
 
-	w->snapshot = (struct store_snapshot){ .index = index, .bytes = bytes, .len = len };
+	w->snapshot = (struct store_snapshot){.index = index, .bytes = bytes, .len = len};
 	w->table = *table;
 	submit(s, w);
 }
@@ -381,8 +380,8 @@ void store_install(struct store *s, const struct cl_uuid *cluster, uint64_t keep
 	w->snapshot = *snapshot;
 	w->log = *log;
 	w->table = *table;
-	*snapshot = (struct store_snapshot){ 0 };
-	*log = (struct store_log){ 0 };
+	*snapshot = (struct store_snapshot){0};
+	*log = (struct store_log){0};
 	submit(s, w);
 }
 
@@ -410,7 +409,7 @@ static int load(sqlite3 *db, struct store_content *c)
 	if (c->log.count) {
 		const struct store_entry *e = &c->log.entry[c->log.count - 1];
 
-		c->last = (struct cl_pos){ .epoch = e->epoch, .index = e->index };
+		c->last = (struct cl_pos){.epoch = e->epoch, .index = e->index};
 	}
 	if (!c->is_blank && !c->last.index && !c->snapshot.bytes)
 		return SQLITE_CORRUPT;
@@ -425,8 +424,9 @@ static int check_version(sqlite3 *db, char *text, size_t size, const char *path)
 	if (!r && !version)
 		return store_sql_set_u64(db, "schema", STORE_SCHEMA_VERSION);
 	if (!r && version != STORE_SCHEMA_VERSION) {
-		snprintf(text, size, "%s has schema version %llu, this program knows %d: install "
-				     "the version of clusterd that wrote it",
+		snprintf(text, size,
+			 "%s has schema version %llu, this program knows %d: install "
+			 "the version of clusterd that wrote it",
 			 path, (unsigned long long)version, STORE_SCHEMA_VERSION);
 		return -EPROTO;
 	}
@@ -450,8 +450,9 @@ static int open_file(const char *path, sqlite3 **ret, struct store_content *cont
 		r = load(*ret, content);
 	if (!r)
 		return 0;
-	snprintf(text, size, "%s: %s; move the file away, and this node fetches the database from "
-			     "the others",
+	snprintf(text, size,
+		 "%s: %s; move the file away, and this node fetches the database from "
+		 "the others",
 		 path, sqlite3_errmsg(*ret));
 	return r == SQLITE_CORRUPT || r == SQLITE_NOTADB ? -EBADMSG : -EIO;
 }
@@ -460,7 +461,7 @@ int store_open(const char *path, qb_loop_t *loop, const struct store_calls *call
 	       struct store **ret, struct store_content *ret_content, char *text, size_t text_size)
 {
 	struct store *s = calloc(1, sizeof(*s));
-	struct store_content content = { 0 };
+	struct store_content content = {0};
 	int r;
 
 	must(s);
@@ -527,8 +528,8 @@ static int read_from(sqlite3 *db, uint64_t after, const struct cl_epoch *epoch,
 		     struct cl_table *table, struct store_snapshot *snapshot, struct store_log *log)
 {
 	struct cl_epoch there;
-	bool reaches = after && !store_sql_epoch_at(db, after, &there) &&
-		       !cl_epoch_compare(&there, epoch);
+	bool reaches =
+		after && !store_sql_epoch_at(db, after, &there) && !cl_epoch_compare(&there, epoch);
 
 	if (reaches)
 		return store_sql_read_log(db, after, log) ? -EIO : 0;
@@ -545,9 +546,9 @@ int store_read(const char *path, uint64_t after, const struct cl_epoch *epoch,
 	size_t len;
 	int r;
 
-	*ret_snapshot = (struct store_snapshot){ 0 };
-	*ret_log = (struct store_log){ 0 };
-	*ret_table = (struct cl_table){ 0 };
+	*ret_snapshot = (struct store_snapshot){0};
+	*ret_log = (struct store_log){0};
+	*ret_table = (struct cl_table){0};
 	if (store_sql_open(path, false, &db) || store_sql_exec(db, "BEGIN", 0))
 		return -EIO;
 	if (store_sql_get(db, "cluster", ret_cluster->byte, sizeof(ret_cluster->byte), &len) ||
@@ -557,7 +558,7 @@ int store_read(const char *path, uint64_t after, const struct cl_epoch *epoch,
 	if (r) {
 		store_log_clear(ret_log);
 		free(ret_snapshot->bytes);
-		*ret_snapshot = (struct store_snapshot){ 0 };
+		*ret_snapshot = (struct store_snapshot){0};
 	}
 	return r;
 }

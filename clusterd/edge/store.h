@@ -51,7 +51,7 @@ struct store_content {
 	uint64_t promised;
 	uint64_t commit; /* entries up to it are known to be committed */
 	struct store_snapshot snapshot;
-	struct store_log log; /* entries after the snapshot's index */
+	struct store_log log;		/* entries after the snapshot's index */
 	struct cl_table snapshot_table; /* in force at the snapshot */
 	struct cl_table table;		/* in force at the end */
 	struct cl_pos last;

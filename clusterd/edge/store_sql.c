@@ -48,9 +48,11 @@ int store_sql_init(sqlite3 *db)
 	return sqlite3_exec(
 		db,
 		"CREATE TABLE IF NOT EXISTS meta(key TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID;"
-		"CREATE TABLE IF NOT EXISTS log(idx INTEGER PRIMARY KEY, generation INT, number INT,"
+		"CREATE TABLE IF NOT EXISTS log(idx INTEGER PRIMARY KEY, generation INT, number "
+		"INT,"
 		" starter INT, kind INT, origin INT, instance INT, request INT, payload BLOB);"
-		"CREATE TABLE IF NOT EXISTS snapshot(idx INTEGER PRIMARY KEY, crc INT, members BLOB,"
+		"CREATE TABLE IF NOT EXISTS snapshot(idx INTEGER PRIMARY KEY, crc INT, members "
+		"BLOB,"
 		" bytes BLOB);",
 		NULL, NULL, NULL);
 }
@@ -149,14 +151,14 @@ static void read_entry(sqlite3_stmt *s, struct store_log *log)
 {
 	struct repl_entry e = {
 		.index = (uint64_t)sqlite3_column_int64(s, 0),
-		.epoch = { .generation = (uint32_t)sqlite3_column_int64(s, 1),
-			   .number = (uint64_t)sqlite3_column_int64(s, 2),
-			   .starter = (uint8_t)sqlite3_column_int(s, 3) },
+		.epoch = {.generation = (uint32_t)sqlite3_column_int64(s, 1),
+			  .number = (uint64_t)sqlite3_column_int64(s, 2),
+			  .starter = (uint8_t)sqlite3_column_int(s, 3)},
 		.kind = (uint8_t)sqlite3_column_int(s, 4),
 		.origin = (uint8_t)sqlite3_column_int(s, 5),
 		.instance = (uint64_t)sqlite3_column_int64(s, 6),
 		.request = (uint64_t)sqlite3_column_int64(s, 7),
-		.payload = { sqlite3_column_blob(s, 8), (size_t)sqlite3_column_bytes(s, 8) },
+		.payload = {sqlite3_column_blob(s, 8), (size_t)sqlite3_column_bytes(s, 8)},
 	};
 
 	store_log_push(log, &e);
@@ -230,7 +232,7 @@ int store_sql_read_snapshot(sqlite3 *db, struct store_snapshot *ret, struct cl_t
 	_cleanup_stmt_ sqlite3_stmt *s = NULL;
 	int r = prepare(db, "SELECT * FROM snapshot ORDER BY idx DESC", &s);
 
-	*ret = (struct store_snapshot){ 0 };
+	*ret = (struct store_snapshot){0};
 	if (r)
 		return r;
 	while ((r = sqlite3_step(s)) == SQLITE_ROW) {
@@ -250,8 +252,8 @@ int store_sql_epoch_at(sqlite3 *db, uint64_t index, struct cl_epoch *ret)
 	sqlite3_bind_int64(s, 1, (sqlite3_int64)index);
 	if (sqlite3_step(s) != SQLITE_ROW)
 		return -ENOENT;
-	*ret = (struct cl_epoch){ .generation = (uint32_t)sqlite3_column_int64(s, 0),
-				  .number = (uint64_t)sqlite3_column_int64(s, 1),
-				  .starter = (uint8_t)sqlite3_column_int(s, 2) };
+	*ret = (struct cl_epoch){.generation = (uint32_t)sqlite3_column_int64(s, 0),
+				 .number = (uint64_t)sqlite3_column_int64(s, 1),
+				 .starter = (uint8_t)sqlite3_column_int(s, 2)};
 	return 0;
 }

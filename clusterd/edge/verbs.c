@@ -29,8 +29,7 @@ static json_t *field_json(const struct db *db, const struct db_field *f, const v
 	case DB_TYPE_u8:
 		/* A node in a row is its slot; people know names. */
 		if (!strcmp(f->name, "node") || !strcmp(f->name, "wish"))
-			return v8 == CL_NODE_NONE ? json_null() :
-						    json_string(db_node_name(db, v8));
+			return v8 == CL_NODE_NONE ? json_null() : json_string(db_node_name(db, v8));
 		return json_integer(v8);
 	case DB_TYPE_u16:
 		return json_integer(*(const uint16_t *)p);
@@ -249,7 +248,7 @@ static bool make_table(struct api_client *c, const json_t *nodes, struct cl_tabl
 static void cluster_create(struct api_client *c, const json_t *args)
 {
 	struct db_command cmd = command(c, DB_CMD_CLUSTER_INIT);
-	struct cl_table table = { .changed_at = 1 };
+	struct cl_table table = {.changed_at = 1};
 	struct cl_uuid uuid;
 	int r;
 
@@ -487,7 +486,8 @@ static json_t *nodes_json(const struct engine *e)
 			json_array_append_new(
 				a, json_pack("{s:s, s:i, s:I, s:s, s:i}", "name", m->name, "slot",
 					     slot, "nodeid", (json_int_t)m->nodeid, "state",
-					     (e->repl.present & cl_bit(slot)) ? "joining" : "never seen",
+					     (e->repl.present & cl_bit(slot)) ? "joining"
+									      : "never seen",
 					     "vote", m->vote));
 	}
 	return a;
@@ -539,30 +539,30 @@ static json_t *quorum_json(const struct engine *e)
 {
 	const struct repl_state *s = &e->repl;
 	const struct cl_table *t = s->phase == REPL_OPEN ? &s->vtable : &s->table;
-	struct quorum_answer q = s->self_slot == CL_NODE_NONE ? (struct quorum_answer){ 0 } :
-								quorum_evaluate(t, s->countable);
+	struct quorum_answer q = s->self_slot == CL_NODE_NONE ? (struct quorum_answer){0}
+							      : quorum_evaluate(t, s->countable);
 	uint64_t now = engine_now_ms();
 	json_t *o = json_object();
 
 	json_object_set_new(o, "mode", json_string("node-majority"));
 	json_object_set_new(o, "phase", json_string(repl_phase_name(s->phase)));
 	json_object_set_new(o, "is_quorate", json_boolean(repl_may_act(s, now)));
-	json_object_set_new(o, "reason", json_string(s->phase == REPL_REFUSED ?
-							     repl_refusal_name(s->refusal) :
-							     quorum_reason_name(q.reason)));
+	json_object_set_new(o, "reason",
+			    json_string(s->phase == REPL_REFUSED ? repl_refusal_name(s->refusal)
+								 : quorum_reason_name(q.reason)));
 	json_object_set_new(o, "votes_total", json_integer(q.votes_total));
 	json_object_set_new(o, "votes_present", json_integer(q.votes_present));
 	json_object_set_new(o, "votes_needed", json_integer(q.votes_needed));
 	json_object_set_new(o, "lease_left_ms",
-			    json_integer(s->lease.deadline_ms > now ?
-						 (json_int_t)(s->lease.deadline_ms - now) :
-						 0));
+			    json_integer(s->lease.deadline_ms > now
+						 ? (json_int_t)(s->lease.deadline_ms - now)
+						 : 0));
 	json_object_set_new(o, "epoch", json_integer((json_int_t)s->number));
 	json_object_set_new(o, "ring", json_integer((json_int_t)s->ring.seq));
 	json_object_set_new(o, "sequencer",
-			    json_string(s->phase == REPL_OPEN && s->starter < CL_MAX_NODES ?
-						t->member[s->starter].name :
-						"-"));
+			    json_string(s->phase == REPL_OPEN && s->starter < CL_MAX_NODES
+						? t->member[s->starter].name
+						: "-"));
 	json_object_set_new(o, "present", names_json(t, s->present));
 	json_object_set_new(o, "would_help", names_json(t, q.missing));
 	json_object_set_new(o, "may_lose_next", names_json(t, quorum_may_lose(t, s->countable)));
@@ -584,11 +584,11 @@ static void cluster_status(struct api_client *c, const json_t *args)
 
 	(void)args;
 	snprintf(hash, sizeof(hash), "%016" PRIx64, db_hash(&e->db));
-	json_object_set_new(o, "cluster",
-			    db_count(&e->db, DB_KIND_CLUSTER) ?
-				    verb_row_json(&e->db, DB_KIND_CLUSTER,
-						  db_at(&e->db, DB_KIND_CLUSTER, 0)) :
-				    json_null());
+	json_object_set_new(
+		o, "cluster",
+		db_count(&e->db, DB_KIND_CLUSTER)
+			? verb_row_json(&e->db, DB_KIND_CLUSTER, db_at(&e->db, DB_KIND_CLUSTER, 0))
+			: json_null());
 	json_object_set_new(o, "node", json_string(e->repl.self.name.text));
 	json_object_set_new(o, "quorum", quorum_json(e));
 	json_object_set_new(o, "nodes", nodes_json(e));
@@ -687,8 +687,8 @@ static int add_lock(void *arg, const struct lk_lock_info *l)
 	memcpy(name, l->name, l->name_len);
 	name[l->name_len] = 0;
 	json_array_append_new(arg, json_pack("{s:s, s:s, s:i, s:I}", "name", name, "mode",
-					     lk_mode_name(l->granted), "slot",
-					     l->session.node, "lock", (json_int_t)l->id));
+					     lk_mode_name(l->granted), "slot", l->session.node,
+					     "lock", (json_int_t)l->id));
 	return 0;
 }
 
@@ -711,31 +711,31 @@ static void lock_list(struct api_client *c, const json_t *args)
 }
 
 static const struct verb verbs[] = {
-	{ "cluster.create", true, cluster_create },
-	{ "cluster.status", false, cluster_status },
-	{ "event.list", false, event_list },
-	{ "event.watch", false, event_watch },
-	{ "group.create", true, group_create },
-	{ "group.delete", true, group_delete },
-	{ "group.list", false, group_list },
-	{ "group.move", true, group_move },
-	{ "group.show", false, group_show },
-	{ "group.start", true, group_start },
-	{ "group.stop", true, group_stop },
-	{ "lock.list", false, lock_list },
-	{ "node.drain", true, node_drain },
-	{ "node.list", false, node_list },
-	{ "node.resume", true, node_resume },
-	{ "node.show", false, node_show },
-	{ "quorum.show", false, quorum_show },
-	{ "resource.create", true, resource_create },
-	{ "resource.delete", true, resource_delete },
-	{ "resource.list", false, resource_list },
-	{ "resource.show", false, resource_show },
-	{ "task.cancel", true, task_cancel },
-	{ "task.list", false, task_list },
-	{ "task.show", false, task_show },
-	{ "task.wait", false, task_wait },
+	{"cluster.create", true, cluster_create},
+	{"cluster.status", false, cluster_status},
+	{"event.list", false, event_list},
+	{"event.watch", false, event_watch},
+	{"group.create", true, group_create},
+	{"group.delete", true, group_delete},
+	{"group.list", false, group_list},
+	{"group.move", true, group_move},
+	{"group.show", false, group_show},
+	{"group.start", true, group_start},
+	{"group.stop", true, group_stop},
+	{"lock.list", false, lock_list},
+	{"node.drain", true, node_drain},
+	{"node.list", false, node_list},
+	{"node.resume", true, node_resume},
+	{"node.show", false, node_show},
+	{"quorum.show", false, quorum_show},
+	{"resource.create", true, resource_create},
+	{"resource.delete", true, resource_delete},
+	{"resource.list", false, resource_list},
+	{"resource.show", false, resource_show},
+	{"task.cancel", true, task_cancel},
+	{"task.list", false, task_list},
+	{"task.show", false, task_show},
+	{"task.wait", false, task_wait},
 };
 
 const struct verb *verb_find(const char *name)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Version 2 control groups: what makes "all processes of a node" a name.
 
 Only cgroup.freeze, cgroup.kill and cgroup.procs are used, which need no

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What every part of the lab shares: the error, the deadline, the poll, the names."""
 import os
 import subprocess

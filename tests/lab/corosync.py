@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """corosync in a node: its configuration, its key, and its view of the ring."""
 import os
 import re

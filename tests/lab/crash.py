@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """A node's sudden death, and the proof of it.
 
 The order matters. SIGKILL alone would let the kernel unmount the node's file

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The shared LUN: one file, and for every node a loop device of its own on it.
 
 How a node loses its disk. The loop's offset is moved to SHUT_OFFSET, far past

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Running a program in a node: in its namespaces and in its control group.
 
 The parent stays outside, so that it survives a crash of the node and can say

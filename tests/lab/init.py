@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
 """pid 1 of a node: builds the node's root, starts the services in order, reaps.
 
 Started by labd with one descriptor, a socket of JSON lines. labd -> init: the

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The lab's daemon: holds what a lab is made of, one process per lab.
 
 It lives in a network namespace of its own, which is the switch, and in a mount

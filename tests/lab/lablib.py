@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The lab for programs: `with Lab(3) as lab: lab.kill("n1")`.
 
 Every method returns when the thing is done, or raises LabError; none sleeps.

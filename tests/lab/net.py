@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The networks: two bridges in the switch's namespace, a veth pair per node and network.
 
 The switch is the network namespace of labd itself: nothing has a name on the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """One node as labd holds it: boot, crash, freeze, disk, services, and the proof of off.
 
 State: off -> booting -> on -> off, or failed when a crash could not be proven

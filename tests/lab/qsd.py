@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """A faulty disk: qemu-storage-daemon exports the LUN file to one node's loop through FUSE.
 
 Stands between loop and LUN only with `up --disk-faults`, because it costs a

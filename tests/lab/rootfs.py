@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The mount namespace of a node: the host's programs, everything else its own.
 
 A fresh root on tmpfs with the host's top directories bound into it, so that a

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """One JSON object a line over a Unix socket: request, any number of progress lines, reply.
 
 A reply is {"ok": true, ...} or {"ok": false, "what": ..., "hint": ...}. A path

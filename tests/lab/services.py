@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What runs in a node, in order of start. Add a line here to add a service.
 
 argv     the program, in the foreground; {bin} is the directory of --bin

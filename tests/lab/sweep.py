@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What a lab leaves on the machine, seen from outside, and its removal without labd.
 
 Needs no memory of the lab: the control group has a name made from the

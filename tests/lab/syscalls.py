@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The few system calls that Python 3.11 does not have, by ctypes.
 
 Nothing here knows what a lab is. Every call raises OSError with the errno and

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Fixtures for the live tests: labs that leave nothing, and their logs when a test fails.
 
 make_lab(nodes=3, **options) gives a lab that is up; lab1, lab3 are shorthands.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The lab itself: what every other live test stands on."""
 import fcntl
 import hashlib

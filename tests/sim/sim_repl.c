@@ -31,12 +31,18 @@ struct totals {
 static void draw_rates(struct prng *p, struct rates *r)
 {
 	*r = (struct rates){
-		.partition = prng_range(p, 300, 3000), .heal = prng_range(p, 300, 2000),
-		.crash = prng_range(p, 500, 5000),     .start = prng_range(p, 200, 2000),
-		.kill = prng_range(p, 500, 6000),      .restart = prng_range(p, 50, 1000),
-		.freeze = prng_range(p, 1000, 8000),   .thaw = prng_range(p, 200, 1500),
-		.wipe = prng_range(p, 1500, 9000),     .propose = prng_range(p, 5, 60),
-		.vote = prng_range(p, 50, 800),	       .slow_disk = prng_range(p, 1, 12),
+		.partition = prng_range(p, 300, 3000),
+		.heal = prng_range(p, 300, 2000),
+		.crash = prng_range(p, 500, 5000),
+		.start = prng_range(p, 200, 2000),
+		.kill = prng_range(p, 500, 6000),
+		.restart = prng_range(p, 50, 1000),
+		.freeze = prng_range(p, 1000, 8000),
+		.thaw = prng_range(p, 200, 1500),
+		.wipe = prng_range(p, 1500, 9000),
+		.propose = prng_range(p, 5, 60),
+		.vote = prng_range(p, 50, 800),
+		.slow_disk = prng_range(p, 1, 12),
 	};
 }
 
@@ -88,7 +94,8 @@ static void partition(struct sim_world *w)
 	uint64_t sides = prng_chance(&w->prng, 1, 5) ? 3 : 2;
 
 	for (uint8_t i = 0; i < w->nodes; i++)
-		w->component[i] = (uint8_t)prng_below(&w->prng, sides < w->nodes ? sides : w->nodes);
+		w->component[i] =
+			(uint8_t)prng_below(&w->prng, sides < w->nodes ? sides : w->nodes);
 	sim_rings_form(w);
 }
 
@@ -123,8 +130,8 @@ static void lose_newest_disk(struct sim_world *w)
 			newest = i;
 	}
 	for (uint8_t i = 0; i < w->nodes; i++) {
-		if (i != newest && (other == newest || w->node[i].disk.log.count >
-							       w->node[other].disk.log.count))
+		if (i != newest &&
+		    (other == newest || w->node[i].disk.log.count > w->node[other].disk.log.count))
 			other = i;
 	}
 	sim_machine_crash(w, newest);
@@ -177,12 +184,12 @@ static void change_vote(struct sim_world *w)
 		if (!n->process_up || n->is_frozen || !repl_is_sequencer(&n->repl))
 			continue;
 		row = n->repl.vtable.member[slot];
-		if (row.vote && __builtin_popcount(quorum_voters(&n->repl.vtable)) <=
-					(w->nodes < 4 ? 1 : 3))
+		if (row.vote &&
+		    __builtin_popcount(quorum_voters(&n->repl.vtable)) <= (w->nodes < 4 ? 1 : 3))
 			continue;
 		row.vote = !row.vote;
 		must(!cl_row_encode(slot, &row, payload, sizeof(payload), &len));
-		r = sim_propose(w, i, CL_ENTRY_TABLE, 0, (struct cl_blob){ payload, len });
+		r = sim_propose(w, i, CL_ENTRY_TABLE, 0, (struct cl_blob){payload, len});
 		if (r && r != -EBUSY && r != -EINVAL && r != -EAGAIN)
 			sim_fail(w, i, "a vote change was refused for a wrong reason");
 	}
@@ -203,7 +210,7 @@ static void give_votes(struct sim_world *w)
 				continue;
 			row.vote = 1;
 			must(!cl_row_encode(slot, &row, payload, sizeof(payload), &len));
-			sim_propose(w, i, CL_ENTRY_TABLE, 0, (struct cl_blob){ payload, len });
+			sim_propose(w, i, CL_ENTRY_TABLE, 0, (struct cl_blob){payload, len});
 		}
 	}
 }
@@ -219,7 +226,7 @@ static void request(struct sim_world *w, uint8_t node)
 	n->next_request++;
 	len = snprintf(text, sizeof(text), "req %" PRIu64, n->next_request);
 	sim_propose(w, node, CL_ENTRY_COMMAND, n->next_request,
-		    (struct cl_blob){ (const uint8_t *)text, (size_t)len });
+		    (struct cl_blob){(const uint8_t *)text, (size_t)len});
 }
 
 static void progress(struct sim_world *w, const struct rates *r)
@@ -243,7 +250,7 @@ static void progress(struct sim_world *w, const struct rates *r)
 
 static void create(struct sim_world *w)
 {
-	struct cl_table table = { .changed_at = 1 };
+	struct cl_table table = {.changed_at = 1};
 
 	for (uint8_t i = 0; i < w->nodes; i++) {
 		table.member[i].nodeid = i + 1u;
@@ -314,9 +321,9 @@ static void demand_progress(struct sim_world *w)
 		turn(w);
 		all_open = true;
 		for (uint8_t i = 0; i < w->nodes; i++)
-			all_open &= repl_may_act(&w->node[i].repl,
-						 w->now_ms + w->node[i].skew_ms) &&
-				    t > 60; /* longer than a lease: it has been renewed */
+			all_open &=
+				repl_may_act(&w->node[i].repl, w->now_ms + w->node[i].skew_ms) &&
+				t > 60; /* longer than a lease: it has been renewed */
 	}
 	if (!all_open) {
 		sim_fail(w, 0, "healed, but not every node may act after 4 s");
@@ -346,9 +353,10 @@ static bool run_seed(uint64_t seed, uint64_t steps, enum repl_mutant mutant, boo
 	must(w);
 	prng_init(&p, seed ^ UINT64_C(0x5151));
 	draw_rates(&p, &rates);
-	sim_world_init(w, seed, (uint8_t)(prng_chance(&p, 1, 20) ? prng_range(&p, 8, 16) :
-								   prng_range(&p, 2, 7)),
-		       mutant, trace);
+	sim_world_init(
+		w, seed,
+		(uint8_t)(prng_chance(&p, 1, 20) ? prng_range(&p, 8, 16) : prng_range(&p, 2, 7)),
+		mutant, trace);
 	run_all_queues(w);
 	create(w);
 	while (sim_disk_complete(w, 0)) /* creating has answered when the first entry is durable */
@@ -402,13 +410,13 @@ static int usage(void)
 static bool parse(int argc, char **argv, struct options *o)
 {
 	static const struct option longs[] = {
-		{ "seeds", required_argument, NULL, 's' }, { "first", required_argument, NULL, 'f' },
-		{ "steps", required_argument, NULL, 'n' }, { "mutant", required_argument, NULL, 'm' },
-		{ "trace", no_argument, NULL, 't' },	   { NULL, 0, NULL, 0 },
+		{"seeds", required_argument, NULL, 's'}, {"first", required_argument, NULL, 'f'},
+		{"steps", required_argument, NULL, 'n'}, {"mutant", required_argument, NULL, 'm'},
+		{"trace", no_argument, NULL, 't'},	 {NULL, 0, NULL, 0},
 	};
 	int c;
 
-	*o = (struct options){ .seeds = 200, .first = 1, .steps = 6000 };
+	*o = (struct options){.seeds = 200, .first = 1, .steps = 6000};
 	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
 		if (c == 's')
 			o->seeds = strtoull(optarg, NULL, 10);
@@ -428,7 +436,7 @@ static bool parse(int argc, char **argv, struct options *o)
 
 static void run_mutant(const struct options *o, enum repl_mutant mutant, int *passed, int *failed)
 {
-	struct totals t = { 0 };
+	struct totals t = {0};
 
 	for (uint64_t i = 0; i < o->seeds; i++) {
 		if (!run_seed(o->first + i, o->steps, mutant, o->trace, &t)) {
@@ -443,7 +451,7 @@ static void run_mutant(const struct options *o, enum repl_mutant mutant, int *pa
 int main(int argc, char **argv)
 {
 	struct options o;
-	struct totals t = { 0 };
+	struct totals t = {0};
 	int passed = 0, failed = 0;
 	bool known = false;
 
@@ -465,8 +473,9 @@ int main(int argc, char **argv)
 			failed++;
 	}
 	if (!o.mutant)
-		printf("steps %" PRIu64 " views %" PRIu64 " epochs opened %" PRIu64 " commits %" PRIu64
-		       " pulls %" PRIu64 " gaps in delivery %" PRIu64 " crashes %" PRIu64 "\n",
+		printf("steps %" PRIu64 " views %" PRIu64 " epochs opened %" PRIu64
+		       " commits %" PRIu64 " pulls %" PRIu64 " gaps in delivery %" PRIu64
+		       " crashes %" PRIu64 "\n",
 		       t.steps, t.views, t.opens, t.commits, t.pulls, t.holes, t.crashes);
 	printf("%d passed, %d failed\n", passed, failed);
 	return failed ? 1 : 0;

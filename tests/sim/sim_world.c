@@ -33,7 +33,7 @@ static void bytes_unref(struct sim_bytes *b)
 static struct sim_item *queue_push(struct sim_queue *q)
 {
 	q->item = grow(q->item, q->count, &q->cap, sizeof(*q->item));
-	q->item[q->count] = (struct sim_item){ 0 };
+	q->item[q->count] = (struct sim_item){0};
 	return &q->item[q->count++];
 }
 
@@ -49,7 +49,7 @@ static void queue_clear(struct sim_queue *q)
 	for (size_t i = q->head; i < q->count; i++)
 		bytes_unref(q->item[i].bytes);
 	free(q->item);
-	*q = (struct sim_queue){ 0 };
+	*q = (struct sim_queue){0};
 }
 
 static struct sim_entry *log_push(struct sim_log *log)
@@ -68,15 +68,15 @@ static void log_copy(struct sim_log *to, const struct sim_log *from, size_t coun
 static void log_clear(struct sim_log *log)
 {
 	free(log->entry);
-	*log = (struct sim_log){ 0 };
+	*log = (struct sim_log){0};
 }
 
 void sim_fail(struct sim_world *w, uint8_t node, const char *what)
 {
 	if (w->failure)
 		return;
-	snprintf(w->failure_text, sizeof(w->failure_text), "n%u at step %" PRIu64 " (%" PRIu64
-		 " ms): %s", node, w->steps, w->now_ms, what);
+	snprintf(w->failure_text, sizeof(w->failure_text),
+		 "n%u at step %" PRIu64 " (%" PRIu64 " ms): %s", node, w->steps, w->now_ms, what);
 	w->failure = w->failure_text;
 }
 
@@ -103,12 +103,10 @@ static uint8_t node_of(uint32_t nodeid)
 void sim_world_init(struct sim_world *w, uint64_t seed, uint8_t nodes, enum repl_mutant mutant,
 		    bool trace)
 {
-	*w = (struct sim_world){ .nodes = nodes, .mutant = mutant, .trace = trace, .now_ms = 1000 };
+	*w = (struct sim_world){.nodes = nodes, .mutant = mutant, .trace = trace, .now_ms = 1000};
 	prng_init(&w->prng, seed);
-	w->config = (struct repl_config){ .exchange_timeout_ms = 300,
-					  .silence_ms = 400,
-					  .beat_ms = 100,
-					  .lease_ms = 500 };
+	w->config = (struct repl_config){
+		.exchange_timeout_ms = 300, .silence_ms = 400, .beat_ms = 100, .lease_ms = 500};
 	for (uint8_t i = 0; i < nodes; i++) {
 		w->node[i].disk.is_blank = true;
 		w->node[i].ring = i;
@@ -186,8 +184,7 @@ static void deliver_rest(struct sim_world *w, const struct sim_ring *old, uint16
 			continue;
 		}
 		for (uint8_t i = 0; i < w->nodes; i++) {
-			if ((group & cl_bit(i)) && w->node[i].process_up &&
-			    k >= w->node[i].cursor)
+			if ((group & cl_bit(i)) && w->node[i].process_up && k >= w->node[i].cursor)
 				queue_push_copy(&w->node[i].inbox, item);
 		}
 	}
@@ -228,7 +225,7 @@ void sim_rings_form(struct sim_world *w)
 		if (!machines)
 			continue;
 		ring->machines = machines;
-		ring->id = (struct cl_ring){ .rep = rep, .seq = w->ring_seq += 4 };
+		ring->id = (struct cl_ring){.rep = rep, .seq = w->ring_seq += 4};
 		for (uint8_t r = 0; r < w->nodes; r++) {
 			uint16_t group = 0;
 
@@ -315,13 +312,13 @@ void sim_process_kill(struct sim_world *w, uint8_t node)
 	ring->proc_count = kept;
 	push_group_change(&ring->order, ring);
 	item = &ring->order.item[ring->order.count - 1];
-	item->from = (struct repl_address){ .nodeid = nodeid_of(node) };
+	item->from = (struct repl_address){.nodeid = nodeid_of(node)};
 }
 
 static void table_at_end(const struct sim_disk *d, const struct sim_log *log, struct cl_table *ret)
 {
 	(void)d;
-	*ret = (struct cl_table){ 0 };
+	*ret = (struct cl_table){0};
 	for (size_t i = 0; i < log->count; i++) {
 		const struct sim_entry *e = &log->entry[i];
 
@@ -368,19 +365,19 @@ void sim_process_start(struct sim_world *w, uint8_t node)
 		return;
 	n->process_up = true;
 	n->pid = (uint32_t)random_pid(w);
-	h = (struct repl_history){ .is_blank = n->disk.is_blank,
-				   .cluster = n->disk.cluster,
-				   .promised = n->disk.promised };
+	h = (struct repl_history){.is_blank = n->disk.is_blank,
+				  .cluster = n->disk.cluster,
+				  .promised = n->disk.promised};
 	if (n->disk.log.count) {
 		const struct sim_entry *e = &n->disk.log.entry[n->disk.log.count - 1];
 
-		h.last = (struct cl_pos){ .epoch = e->epoch, .index = e->index };
+		h.last = (struct cl_pos){.epoch = e->epoch, .index = e->index};
 	}
 	table_at_end(&n->disk, &n->disk.log, &h.table);
-	id = (struct repl_identity){ .nodeid = nodeid_of(node),
-				     .pid = n->pid,
-				     .incarnation = n->incarnation,
-				     .instance = prng_next(&w->prng) };
+	id = (struct repl_identity){.nodeid = nodeid_of(node),
+				    .pid = n->pid,
+				    .incarnation = n->incarnation,
+				    .instance = prng_next(&w->prng)};
 	snprintf(id.name.text, sizeof(id.name.text), "n%u", node + 1u);
 	repl_init(&n->repl, &w->config, &id, &h);
 	n->repl.mutant = w->mutant;
@@ -388,9 +385,9 @@ void sim_process_start(struct sim_world *w, uint8_t node)
 	n->applied = n->disk.applied;
 	n->next_request = n->acked_request = 0;
 	n->cursor = ring->order.count;
-	ring->proc[ring->proc_count++] = (struct repl_address){ nodeid_of(node), n->pid };
+	ring->proc[ring->proc_count++] = (struct repl_address){nodeid_of(node), n->pid};
 	push_group_change(&ring->order, ring);
-	ring->order.item[ring->order.count - 1].from = (struct repl_address){ nodeid_of(node), 0 };
+	ring->order.item[ring->order.count - 1].from = (struct repl_address){nodeid_of(node), 0};
 	TRACE(w, "n%u process started, log %zu promised %" PRIu64 "%s\n", node, n->disk.log.count,
 	      n->disk.promised, n->disk.is_blank ? " blank" : "");
 }
@@ -441,7 +438,7 @@ void sim_disk_wipe(struct sim_world *w, uint8_t node)
 
 	TRACE(w, "n%u disk wiped\n", node);
 	log_clear(&d->log);
-	*d = (struct sim_disk){ .is_blank = true };
+	*d = (struct sim_disk){.is_blank = true};
 }
 
 /* ---- oracle of committed entries */
@@ -497,7 +494,7 @@ static void send_message(struct sim_world *w, uint8_t node, const struct cl_msg 
 
 	must(!cl_msg_encode(msg, buf, sizeof(buf), &len));
 	item = queue_push(&n->outbox);
-	item->from = (struct repl_address){ nodeid_of(node), n->pid };
+	item->from = (struct repl_address){nodeid_of(node), n->pid};
 	item->bytes = malloc(sizeof(*item->bytes) + len);
 	must(item->bytes);
 	item->bytes->refs = 1;
@@ -508,18 +505,18 @@ static void send_message(struct sim_world *w, uint8_t node, const struct cl_msg 
 static struct sim_write *push_write(struct sim_node *n, enum sim_write_type type)
 {
 	n->write = grow(n->write, n->write_count, &n->write_cap, sizeof(*n->write));
-	n->write[n->write_count] = (struct sim_write){ .type = type };
+	n->write[n->write_count] = (struct sim_write){.type = type};
 	return &n->write[n->write_count++];
 }
 
 static struct sim_entry make_entry(const struct repl_entry *e)
 {
-	struct sim_entry entry = { .epoch = e->epoch,
-				   .index = e->index,
-				   .kind = e->kind,
-				   .origin = e->origin,
-				   .instance = e->instance,
-				   .request = e->request };
+	struct sim_entry entry = {.epoch = e->epoch,
+				  .index = e->index,
+				  .kind = e->kind,
+				  .origin = e->origin,
+				  .instance = e->instance,
+				  .request = e->request};
 
 	entry.content = hash_bytes(HASH_INIT, e->payload.data, e->payload.len);
 	if (e->kind == CL_ENTRY_TABLE)
@@ -559,7 +556,8 @@ static void note_view(struct sim_world *w, uint8_t node)
 	const struct repl_state *s = &w->node[node].repl;
 
 	w->views++;
-	TRACE(w, "n%u view %u/%" PRIu64 " present %04x countable %04x votes %u/%u%s epoch %" PRIu64
+	TRACE(w,
+	      "n%u view %u/%" PRIu64 " present %04x countable %04x votes %u/%u%s epoch %" PRIu64
 	      " winner %" PRIu64 "/%" PRIu64 " own %" PRIu64 "/%" PRIu64 "\n",
 	      node, s->view.ring.rep, s->view.ring.seq, s->present, s->countable,
 	      s->quorum.votes_present, s->quorum.votes_total,
@@ -616,7 +614,7 @@ static void do_action(struct sim_world *w, uint8_t node, const struct repl_actio
 		      n->repl.epoch.number, n->repl.starter, n->repl.commit);
 		for (uint64_t q = n->acked_request + 1; q <= n->next_request; q++)
 			sim_propose(w, node, CL_ENTRY_COMMAND, q,
-				    (struct cl_blob){ (const uint8_t *)"again", 5 });
+				    (struct cl_blob){(const uint8_t *)"again", 5});
 		break;
 	case REPL_DO_VIEW:
 		note_view(w, node);
@@ -663,7 +661,7 @@ static void step(struct sim_world *w, uint8_t node, struct repl_event *event)
 
 static void deliver_item(struct sim_world *w, uint8_t node, const struct sim_item *item)
 {
-	struct repl_event e = { 0 };
+	struct repl_event e = {0};
 	struct cl_msg msg;
 
 	if (item->bytes) {
@@ -717,9 +715,9 @@ bool sim_sequence(struct sim_world *w, uint8_t node)
 	struct sim_node *n = &w->node[node];
 	struct sim_ring *ring = ring_of(w, node);
 
-	/* While a ring forms, corosync takes no message: the sender has to see the new ring first. */
-	if (!n->process_up || n->outbox.head == n->outbox.count ||
-	    n->inbox.head < n->inbox.count)
+	/* While a ring forms, corosync takes no message: the sender has to see the new ring first.
+	 */
+	if (!n->process_up || n->outbox.head == n->outbox.count || n->inbox.head < n->inbox.count)
 		return false;
 	*queue_push(&ring->order) = n->outbox.item[n->outbox.head++];
 	if (n->outbox.head == n->outbox.count)
@@ -730,7 +728,7 @@ bool sim_sequence(struct sim_world *w, uint8_t node)
 static void install_done(struct sim_world *w, uint8_t node, struct sim_write *write)
 {
 	struct sim_node *n = &w->node[node];
-	struct repl_event e = { .type = REPL_EV_PULLED };
+	struct repl_event e = {.type = REPL_EV_PULLED};
 
 	e.pulled.view = write->view;
 	if (write->is_cancelled) {
@@ -768,7 +766,7 @@ bool sim_disk_complete(struct sim_world *w, uint8_t node)
 {
 	struct sim_node *n = &w->node[node];
 	struct sim_write write;
-	struct repl_event e = { 0 };
+	struct repl_event e = {0};
 
 	if (!n->process_up || !n->write_count)
 		return false;
@@ -783,8 +781,8 @@ bool sim_disk_complete(struct sim_world *w, uint8_t node)
 		e.type = REPL_EV_DURABLE;
 		e.index = write.entry.index;
 		if (n->disk.applied < n->applied)
-			n->disk.applied = n->applied < n->disk.log.count ? n->applied :
-									   n->disk.log.count;
+			n->disk.applied =
+				n->applied < n->disk.log.count ? n->applied : n->disk.log.count;
 		step(w, node, &e);
 		break;
 	case SIM_WRITE_PROMISE:
@@ -804,7 +802,7 @@ bool sim_disk_complete(struct sim_world *w, uint8_t node)
 
 static void pull_failed(struct sim_world *w, uint8_t node)
 {
-	struct repl_event e = { .type = REPL_EV_PULLED };
+	struct repl_event e = {.type = REPL_EV_PULLED};
 
 	e.pulled.r = -EIO;
 	e.pulled.view = w->node[node].pull_view;
@@ -838,7 +836,7 @@ bool sim_pull_run(struct sim_world *w, uint8_t node)
 
 void sim_tick(struct sim_world *w, uint8_t node)
 {
-	struct repl_event e = { .type = REPL_EV_TICK };
+	struct repl_event e = {.type = REPL_EV_TICK};
 
 	if (w->node[node].process_up && !w->node[node].is_frozen)
 		step(w, node, &e);
@@ -847,7 +845,7 @@ void sim_tick(struct sim_world *w, uint8_t node)
 int sim_propose(struct sim_world *w, uint8_t node, uint8_t kind, uint64_t request,
 		struct cl_blob payload)
 {
-	struct repl_event e = { .type = REPL_EV_PROPOSE };
+	struct repl_event e = {.type = REPL_EV_PROPOSE};
 
 	e.propose.kind = kind;
 	e.propose.request = request;
@@ -857,7 +855,7 @@ int sim_propose(struct sim_world *w, uint8_t node, uint8_t kind, uint64_t reques
 
 int sim_create(struct sim_world *w, uint8_t node, const struct cl_table *table)
 {
-	struct repl_event e = { .type = REPL_EV_CREATE };
+	struct repl_event e = {.type = REPL_EV_CREATE};
 
 	e.create.table = *table;
 	e.create.cluster.byte[0] = 1;
@@ -875,7 +873,8 @@ void sim_check(struct sim_world *w)
 		if (!n->process_up || !n->excluded_ms)
 			continue;
 		if (deadline > n->excluded_ms + n->skew_ms + w->config.lease_ms)
-			sim_fail(w, i, "lease outlives a quorate view without the node by more "
-				       "than L");
+			sim_fail(w, i,
+				 "lease outlives a quorate view without the node by more "
+				 "than L");
 	}
 }

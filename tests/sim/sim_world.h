@@ -89,7 +89,8 @@ struct sim_node {
 	bool machine_up, process_up, is_frozen;
 	uint8_t ring; /* index in world.ring */
 	size_t cursor;
-	struct sim_queue inbox; /* rest of broken rings and ring changes, before ring.order[cursor] */
+	struct sim_queue
+		inbox; /* rest of broken rings and ring changes, before ring.order[cursor] */
 	struct sim_queue outbox;
 	uint32_t pid;
 	uint64_t incarnation;
@@ -105,7 +106,7 @@ struct sim_node {
 	struct sim_log memory; /* what the process believes its log is */
 	uint64_t applied;
 	uint64_t next_request, acked_request;
-	uint64_t excluded_ms; /* when a quorate view without it was complete; 0: it is in */
+	uint64_t excluded_ms;  /* when a quorate view without it was complete; 0: it is in */
 	uint64_t included_seq; /* newest ring with a quorate view that it is in */
 };
 
