@@ -109,15 +109,17 @@ def test_no_acknowledged_change_is_lost_when_nodes_are_killed(cluster3):
     writers = [threading.Thread(target=write, args=(n,)) for n in ("n2", "n3")]
     for w in writers:
         w.start()
-    for victim in ("n1", "n1"):
-        before = len(acknowledged)
-        c.lab.kill(victim)
-        wait_until(lambda b=before: len(acknowledged) > b + 10, 30, "writes go on without n1")
-        c.lab.start(victim)
-        c.wait(victim, lambda v=victim: c.is_whole(v), "back")
-    stop.set()
-    for w in writers:
-        w.join()
+    try:
+        for victim in ("n1", "n1"):
+            before = len(acknowledged)
+            c.lab.kill(victim)
+            wait_until(lambda b=before: len(acknowledged) > b + 10, 30, "writes go on without n1")
+            c.lab.start(victim)
+            c.wait(victim, lambda v=victim: c.is_whole(v), "back")
+    finally:
+        stop.set()
+        for w in writers:
+            w.join()
     c.wait_same()
     for node in c.lab.nodes:
         there = {g["name"] for g in c.ctl(node, "group", "list")}
