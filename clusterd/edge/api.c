@@ -264,10 +264,12 @@ static void run_line(struct api_client *c, const char *line, size_t len)
 	}
 }
 
+/* Takes one line at a time out of the buffer before it runs: a verb may look at the buffer again. */
 static void run_lines(struct api_client *c)
 {
 	while (!c->is_busy && !c->is_gone && !c->is_watching) {
 		char *end = c->in_len ? memchr(c->in, '\n', c->in_len) : NULL;
+		_cleanup_free_ char *line = NULL;
 		size_t len;
 
 		if (!end) {
@@ -279,9 +281,12 @@ static void run_lines(struct api_client *c)
 			return;
 		}
 		len = (size_t)(end - c->in);
-		run_line(c, c->in, len);
+		line = malloc(len + 1);
+		must(line);
+		memcpy(line, c->in, len);
 		memmove(c->in, end + 1, c->in_len - len - 1);
 		c->in_len -= len + 1;
+		run_line(c, line, len);
 	}
 }
 
@@ -367,9 +372,6 @@ static void look_at_wait(struct api_client *c)
 	else if (engine_now_ms() >= c->wait_until_ms)
 		api_reply(c, API_TIMED_OUT, verb_row_json(db, DB_KIND_TASK, t),
 			  "task %llu still runs (%s)", (unsigned long long)t->id, t->phase);
-	else
-		return;
-	run_lines(c);
 }
 
 static void send_events(struct api_client *c)

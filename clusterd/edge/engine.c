@@ -598,13 +598,10 @@ int engine_request(struct engine *e, const struct db_command *cmd, uint64_t time
 int engine_create(struct engine *e, const struct cl_uuid *cluster, const struct cl_table *table)
 {
 	struct repl_event event = {.type = REPL_EV_CREATE};
-	int r;
 
 	event.create.cluster = *cluster;
 	event.create.table = *table;
-	r = run(e, &event);
-	settle(e);
-	return r;
+	return run(e, &event); /* what it makes necessary is done at the next tick */
 }
 
 /* ---- start and end */

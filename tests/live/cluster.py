@@ -72,11 +72,11 @@ class Cluster:
                 return False
         wait_until(ask, timeout, f"{node}: {what}")
 
-    def wait_group(self, node, name, timeout=30, **wanted):
+    def wait_group(self, via, name, timeout=30, **wanted):
         """Waits until the group shows these fields, e.g. work="online", node="n2"."""
-        self.wait(node, lambda: all(self.group(node, name)[k] == v for k, v in wanted.items()),
+        self.wait(via, lambda: all(self.group(via, name)[k] == v for k, v in wanted.items()),
                   f"group {name}: {wanted}", timeout)
-        return self.group(node, name)
+        return self.group(via, name)
 
     def wait_same(self, nodes=None):
         """Waits until these nodes have applied the same database; returns its hash."""
@@ -100,5 +100,5 @@ class Cluster:
         return self.lab.run(node, f"test -e /run/{name}.state", check=False).code == 0
 
     def where(self, name):
-        return [n for n in self.lab.nodes if self.lab.node(n)["state"] == "up"
+        return [n for n in self.lab.nodes if self.lab.node(n)["state"] == "on"
                 and self.has_state(n, name)]
