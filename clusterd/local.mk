@@ -38,12 +38,14 @@ clusterd_clusterd_SOURCES = \
 	clusterd/edge/duty.c clusterd/edge/duty.h \
 	clusterd/edge/engine.c clusterd/edge/engine.h \
 	clusterd/edge/exec.c clusterd/edge/exec.h \
+	clusterd/edge/fencer.c clusterd/edge/fencer.h \
 	clusterd/edge/log.c clusterd/edge/log.h \
 	clusterd/edge/main.c \
 	clusterd/edge/verbs.c clusterd/edge/verbs.h
 clusterd_clusterd_CPPFLAGS = $(AM_CPPFLAGS) $(QB_CFLAGS) $(COROSYNC_CFLAGS) $(JANSSON_CFLAGS) \
 	$(GNUTLS_CFLAGS)
-clusterd_clusterd_LDADD = clusterd/libedge.a clusterd/libcore.a lib/libedgebase.a \
+clusterd_clusterd_LDADD = clusterd/libedge.a clusterd/libcore.a fence/libfence.a \
+	fence/libfenceedge.a lib/libedgebase.a \
 	lib/liblock.a lib/libbase.a $(QB_LIBS) $(COROSYNC_LIBS) $(SQLITE_LIBS) $(JANSSON_LIBS) \
 	$(GNUTLS_LIBS) $(XML_LIBS) -lpthread
 

@@ -169,6 +169,51 @@ static void group_lock_drop(struct db *db, struct db_group *g)
 	g->lock = 0;
 }
 
+/* ---- parameters */
+
+static bool param_set(struct db *db, const char *key, const char *value)
+{
+	struct db_param *p = db_find(db, DB_KIND_PARAM, key);
+
+	if (!p)
+		p = db_insert(db, DB_KIND_PARAM, key);
+	if (p)
+		COPY(p->value, value);
+	return p != NULL;
+}
+
+/* Stores the lines NAME=VALUE as parameters of the object; false when the table is full. */
+static bool params_set(struct db *db, const char *object, const char *lines)
+{
+	while (*lines) {
+		size_t len = strcspn(lines, "\n"), name_len = strcspn(lines, "=");
+		char key[DB_KEY_MAX], value[DB_VALUE_MAX];
+
+		if (name_len >= len || name_len >= CL_NAME_MAX || len - name_len > DB_VALUE_MAX)
+			return false;
+		snprintf(key, sizeof(key), "%.63s/%.*s", object,
+			 (int)(name_len & (CL_NAME_MAX - 1)), lines);
+		memcpy(value, lines + name_len + 1, len - name_len - 1);
+		value[len - name_len - 1] = 0;
+		if (!param_set(db, key, value))
+			return false;
+		lines += len + (lines[len] == '\n');
+	}
+	return true;
+}
+
+static void params_remove(struct db *db, const char *object)
+{
+	size_t n = strlen(object);
+
+	for (uint32_t i = db_count(db, DB_KIND_PARAM); i-- > 0;) {
+		struct db_param *p = db_at(db, DB_KIND_PARAM, i);
+
+		if (!strncmp(p->key, object, n) && p->key[n] == '/')
+			db_remove(db, DB_KIND_PARAM, p);
+	}
+}
+
 /* ---- cluster and nodes */
 
 static void do_cluster_init(struct apply *a, const struct db_cmd_cluster_init *c)
@@ -210,8 +255,9 @@ static void do_node_admit(struct apply *a, const struct db_cmd_node_admit *c)
 {
 	struct db_node *n = db_find(a->db, DB_KIND_NODE, c->name);
 
-	if (n && n->incarnation == c->incarnation && n->membership == DB_MEMBERSHIP_FENCED) {
-		answer(a, DB_REFUSED, "node %s: this incarnation was fenced", c->name);
+	if (n && n->incarnation == c->incarnation &&
+	    (n->membership == DB_MEMBERSHIP_FENCED || n->membership == DB_MEMBERSHIP_FENCING)) {
+		answer(a, DB_REFUSED, "node %s: this incarnation is fenced", c->name);
 		return;
 	}
 	if (n && n->incarnation == c->incarnation && n->membership == DB_MEMBERSHIP_ADMITTED)
@@ -257,27 +303,97 @@ static struct db_node *incarnation_find(struct apply *a, const char *name, uint6
 	return NULL;
 }
 
-static void do_node_lost(struct apply *a, const struct db_cmd_node_lost *c)
+/* Nobody may touch what ran there until the incarnation is fenced. */
+static uint32_t groups_unknown(struct apply *a, const struct db_node *n)
 {
-	struct db_node *n = incarnation_find(a, c->name, c->incarnation);
 	uint32_t groups = 0;
 
-	if (!n || n->membership != DB_MEMBERSHIP_ADMITTED)
-		return;
-	n->membership = DB_MEMBERSHIP_LOST;
-	n->since_ms = a->cmd->at_ms;
 	for (uint32_t i = 0; i < db_count(a->db, DB_KIND_GROUP); i++) {
 		struct db_group *g = db_at(a->db, DB_KIND_GROUP, i);
 
-		if (g->node != n->slot || g->work == DB_WORK_OFFLINE || g->work == DB_WORK_FAILED)
+		if (!g->lock || g->incarnation != n->incarnation || g->work == DB_WORK_FAILED)
 			continue;
 		g->work = DB_WORK_UNKNOWN;
 		g->since_ms = a->cmd->at_ms;
 		snprintf(g->reason, sizeof(g->reason), "waiting until %s is fenced", n->name);
 		groups++;
 	}
+	return groups;
+}
+
+static void do_node_lost(struct apply *a, const struct db_cmd_node_lost *c)
+{
+	struct db_node *n = incarnation_find(a, c->name, c->incarnation);
+
+	if (!n || n->membership != DB_MEMBERSHIP_ADMITTED)
+		return;
+	n->membership = DB_MEMBERSHIP_LOST;
+	n->since_ms = a->cmd->at_ms;
 	event(a, "node-lost", c->name, "left the quorate view; %u groups wait for its fencing",
-	      groups);
+	      groups_unknown(a, n));
+}
+
+static void do_node_fencing(struct apply *a, const struct db_cmd_node_fencing *c)
+{
+	struct db_node *n = incarnation_find(a, c->name, c->incarnation);
+
+	if (!n || n->membership == DB_MEMBERSHIP_FENCING)
+		return;
+	if (n->membership != DB_MEMBERSHIP_LOST &&
+	    !(c->by_admin && n->membership == DB_MEMBERSHIP_ADMITTED)) {
+		answer(a, DB_CONFLICT, "node %s is not lost", c->name);
+		return;
+	}
+	n->membership = DB_MEMBERSHIP_FENCING;
+	n->since_ms = a->cmd->at_ms;
+	event(a, "fence-begin", c->name, "%s%s; %u groups wait for it",
+	      c->by_admin ? "asked by " : "lost from the quorate view",
+	      c->by_admin ? a->cmd->actor : "", groups_unknown(a, n));
+}
+
+static void do_fence_create(struct apply *a, const struct db_cmd_fence_create *c)
+{
+	struct db_fence *f;
+	char object[CL_NAME_MAX + 8];
+
+	if (db_find(a->db, DB_KIND_FENCE, c->name)) {
+		answer(a, DB_CONFLICT, "fence device %s exists", c->name);
+		return;
+	}
+	snprintf(object, sizeof(object), "fence.%.50s", c->name);
+	f = db_insert(a->db, DB_KIND_FENCE, c->name);
+	if (!f || !params_set(a->db, object, c->params)) {
+		if (f)
+			db_remove(a->db, DB_KIND_FENCE, f);
+		params_remove(a->db, object);
+		answer(a, DB_REFUSED, "no room for another fence device with its parameters");
+		return;
+	}
+	COPY(f->agent, c->agent);
+	f->level = c->level;
+	f->nodes = c->nodes;
+	f->timeout_ms = c->timeout_ms;
+	event(a, "fence-created", c->name, "%s, by %s", c->agent, a->cmd->actor);
+}
+
+static void do_fence_delete(struct apply *a, const struct db_cmd_fence_delete *c)
+{
+	struct db_fence *f = db_find(a->db, DB_KIND_FENCE, c->name);
+	char object[CL_NAME_MAX + 8];
+
+	if (!f) {
+		answer(a, DB_NO_SUCH, "no fence device %s", c->name);
+		return;
+	}
+	snprintf(object, sizeof(object), "fence.%.50s", c->name);
+	params_remove(a->db, object);
+	db_remove(a->db, DB_KIND_FENCE, f);
+	event(a, "fence-deleted", c->name, "by %s", a->cmd->actor);
+}
+
+static void do_fence_note(struct apply *a, const struct db_cmd_fence_note *c)
+{
+	event(a, c->kind, c->name, "%s", c->text);
 }
 
 static void do_node_fenced(struct apply *a, const struct db_cmd_node_fenced *c)
@@ -286,7 +402,7 @@ static void do_node_fenced(struct apply *a, const struct db_cmd_node_fenced *c)
 
 	if (!n)
 		return;
-	if (n->membership != DB_MEMBERSHIP_LOST) {
+	if (n->membership != DB_MEMBERSHIP_LOST && n->membership != DB_MEMBERSHIP_FENCING) {
 		answer(a, DB_CONFLICT, "node %s is not lost", c->name);
 		return;
 	}
@@ -424,49 +540,6 @@ static void do_group_intent(struct apply *a, const struct db_cmd_group_intent *c
 	if (group_is_settled(g, c)) {
 		task_end(a, g->task, DB_TASK_STATE_DONE, "already so");
 		g->task = 0;
-	}
-}
-
-static bool param_set(struct db *db, const char *key, const char *value)
-{
-	struct db_param *p = db_find(db, DB_KIND_PARAM, key);
-
-	if (!p)
-		p = db_insert(db, DB_KIND_PARAM, key);
-	if (p)
-		COPY(p->value, value);
-	return p != NULL;
-}
-
-/* Stores the lines NAME=VALUE as parameters of the object; false when the table is full. */
-static bool params_set(struct db *db, const char *object, const char *lines)
-{
-	while (*lines) {
-		size_t len = strcspn(lines, "\n"), name_len = strcspn(lines, "=");
-		char key[DB_KEY_MAX], value[DB_VALUE_MAX];
-
-		if (name_len >= len || name_len >= CL_NAME_MAX || len - name_len > DB_VALUE_MAX)
-			return false;
-		snprintf(key, sizeof(key), "%.63s/%.*s", object,
-			 (int)(name_len & (CL_NAME_MAX - 1)), lines);
-		memcpy(value, lines + name_len + 1, len - name_len - 1);
-		value[len - name_len - 1] = 0;
-		if (!param_set(db, key, value))
-			return false;
-		lines += len + (lines[len] == '\n');
-	}
-	return true;
-}
-
-static void params_remove(struct db *db, const char *object)
-{
-	size_t n = strlen(object);
-
-	for (uint32_t i = db_count(db, DB_KIND_PARAM); i-- > 0;) {
-		struct db_param *p = db_at(db, DB_KIND_PARAM, i);
-
-		if (!strncmp(p->key, object, n) && p->key[n] == '/')
-			db_remove(db, DB_KIND_PARAM, p);
 	}
 }
 

@@ -106,6 +106,22 @@ static const struct db_field fields_cmd_task_cancel[] = {DB_CMD_TASK_CANCEL_FIEL
 static const struct db_field fields_cmd_node_leave[] = {DB_CMD_NODE_LEAVE_FIELDS(DESCRIBE)};
 #undef STRUCT
 
+#define STRUCT struct db_fence
+static const struct db_field fields_fence[] = {DB_FENCE_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_cmd_fence_create
+static const struct db_field fields_cmd_fence_create[] = {DB_CMD_FENCE_CREATE_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_cmd_fence_delete
+static const struct db_field fields_cmd_fence_delete[] = {DB_CMD_FENCE_DELETE_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_cmd_node_fencing
+static const struct db_field fields_cmd_node_fencing[] = {DB_CMD_NODE_FENCING_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_cmd_fence_note
+static const struct db_field fields_cmd_fence_note[] = {DB_CMD_FENCE_NOTE_FIELDS(DESCRIBE)};
+#undef STRUCT
+
 static const struct db_shape kind_shape[DB_KIND_MAX] = {
 #define KIND_SHAPE(name, NAME, capacity)                                                           \
 	[DB_KIND_##NAME] = {#name, fields_##name, MUST_ARRAY_SIZE(fields_##name),                  \

@@ -32,7 +32,8 @@
 	X(ADMITTED, "admitted") /* its incarnation may hold locks and run work */                  \
 	X(LOST, "lost")		/* left the quorate view without a word; not fenced yet */         \
 	X(FENCED, "fenced")	/* that incarnation can do nothing any more */                     \
-	X(LEFT, "left")		/* stopped cleanly: it held nothing */
+	X(LEFT, "left")		/* stopped cleanly: it held nothing */                             \
+	X(FENCING, "fencing")	/* its fence has begun: there is no way back for the incarnation */
 
 #define DB_INTENTS(X)                                                                              \
 	X(OFFLINE, "offline")                                                                      \
@@ -145,6 +146,14 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(u64, instance, 0)                                                                        \
 	F(u64, request, 0)
 
+/* A fence device; its parameters are `param` rows, `plug` is the victim's name unless given. */
+#define DB_FENCE_FIELDS(F)                                                                         \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(str, agent, DB_AGENT_MAX) /* absolute path of a fence-agents program */                  \
+	F(u8, level, 0)		    /* 1 is tried first; all devices of a level must succeed */    \
+	F(u16, nodes, 0)	    /* whom it can fence */                                        \
+	F(u32, timeout_ms, 0)
+
 /* KIND(name, NAME, capacity) */
 #define DB_KINDS(X)                                                                                \
 	X(cluster, CLUSTER, 1)                                                                     \
@@ -154,7 +163,8 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	X(param, PARAM, 32768)                                                                     \
 	X(task, TASK, 1024)                                                                        \
 	X(event, EVENT, 4096)                                                                      \
-	X(origin, ORIGIN, CL_MAX_NODES)
+	X(origin, ORIGIN, CL_MAX_NODES)                                                            \
+	X(fence, FENCE, 32)
 
 /* ---- commands */
 #define DB_CMD_CLUSTER_INIT_FIELDS(F)                                                              \
@@ -243,6 +253,28 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(u64, incarnation, 0)                                                                     \
 	F(flag, is_done, 0)
 
+#define DB_CMD_FENCE_CREATE_FIELDS(F)                                                              \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(str, agent, DB_AGENT_MAX)                                                                \
+	F(u8, level, 0)                                                                            \
+	F(u16, nodes, 0)                                                                           \
+	F(u32, timeout_ms, 0)                                                                      \
+	F(str, params, DB_PARAMS_MAX)
+
+#define DB_CMD_FENCE_DELETE_FIELDS(F) F(str, name, CL_NAME_MAX)
+
+/* The fence of that incarnation begins; committed before anything is sent. */
+#define DB_CMD_NODE_FENCING_FIELDS(F)                                                              \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(u64, incarnation, 0)                                                                     \
+	F(flag, by_admin, 0)
+
+/* A line of the history: an attempt, or why it does not get on. */
+#define DB_CMD_FENCE_NOTE_FIELDS(F)                                                                \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(str, kind, DB_VERB_MAX)                                                                  \
+	F(str, text, DB_REASON_MAX)
+
 #define DB_COMMANDS(X)                                                                             \
 	X(1, cluster_init, CLUSTER_INIT)                                                           \
 	X(2, node_admit, NODE_ADMIT)                                                               \
@@ -259,7 +291,11 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	X(13, group_report, GROUP_REPORT)                                                          \
 	X(14, resource_report, RESOURCE_REPORT)                                                    \
 	X(15, task_cancel, TASK_CANCEL)                                                            \
-	X(16, node_leave, NODE_LEAVE)
+	X(16, node_leave, NODE_LEAVE)                                                              \
+	X(17, fence_create, FENCE_CREATE)                                                          \
+	X(18, fence_delete, FENCE_DELETE)                                                          \
+	X(19, node_fencing, NODE_FENCING)                                                          \
+	X(20, fence_note, FENCE_NOTE)
 
 /* ---- structs */
 #define DB_CTYPE_str(name, arg)	   char name[arg];

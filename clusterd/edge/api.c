@@ -264,7 +264,8 @@ static void run_line(struct api_client *c, const char *line, size_t len)
 	}
 }
 
-/* Takes one line at a time out of the buffer before it runs: a verb may look at the buffer again. */
+/* Takes one line at a time out of the buffer before it runs: a verb may look at the buffer again.
+ */
 static void run_lines(struct api_client *c)
 {
 	while (!c->is_busy && !c->is_gone && !c->is_watching) {

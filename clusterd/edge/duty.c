@@ -35,7 +35,8 @@ static void admit(struct engine *e, const struct repl_peer *p)
 	struct db_cmd_node_admit *c = &cmd.node_admit;
 
 	if (n && n->incarnation == p->state.incarnation &&
-	    (n->membership == DB_MEMBERSHIP_ADMITTED || n->membership == DB_MEMBERSHIP_FENCED))
+	    (n->membership == DB_MEMBERSHIP_ADMITTED || n->membership == DB_MEMBERSHIP_FENCED ||
+	     n->membership == DB_MEMBERSHIP_FENCING))
 		return;
 	if (!is_caught_up(e, p->slot))
 		return;

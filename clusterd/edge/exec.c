@@ -487,7 +487,9 @@ static void look_at_order(struct exec *x, const struct db_group *g)
 		return;
 	if (!l)
 		l = new_local(x, g);
-	if (l->phase == LOCAL_STOPPED && (l->order != g->order || l->cause == STOP_LEASE))
+	/* Online there and stopped here: a report got lost while the node was away. */
+	if (l->phase == LOCAL_STOPPED &&
+	    (l->order != g->order || l->cause == STOP_LEASE || g->work == DB_WORK_ONLINE))
 		start_group(l, g);
 	else if (l->phase == LOCAL_STARTING && !l->run)
 		go_on(l);

@@ -14,6 +14,7 @@
 #include "clusterd/edge/api.h"
 #include "clusterd/edge/engine.h"
 #include "clusterd/edge/exec.h"
+#include "clusterd/edge/fencer.h"
 #include "clusterd/edge/log.h"
 
 #define DEFAULT_BULK_PORT 5410
@@ -34,6 +35,7 @@ struct daemon {
 	struct engine engine;
 	struct api *api;
 	struct exec *exec;
+	struct fencer *fencer;
 };
 
 static void usage(FILE *f)
@@ -131,6 +133,8 @@ static void on_changed(void *arg)
 
 	if (d->exec)
 		exec_changed(d->exec);
+	if (d->fencer)
+		fencer_changed(d->fencer);
 	if (d->api)
 		api_changed(d->api);
 }
@@ -173,6 +177,8 @@ static int start(struct daemon *d, const struct options *o)
 	if (!r)
 		r = exec_open(&d->engine, on_stopped, d, &d->exec);
 	if (!r)
+		r = fencer_open(&d->engine, &d->fencer);
+	if (!r)
 		r = api_open(&d->engine, socket, &d->api, text, sizeof(text));
 	if (r) {
 		log_error("%s", text[0] ? text : strerror(-r));
@@ -208,6 +214,7 @@ int main(int argc, char **argv)
 	qb_loop_run(d.loop);
 	api_close(d.api);
 	engine_close(&d.engine); /* ends the requests of the executor as well */
+	fencer_close(d.fencer);
 	exec_close(d.exec);
 	qb_loop_destroy(d.loop);
 	log_notice("stopped");

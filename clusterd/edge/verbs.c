@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <unistd.h>
 
 #include "clusterd/edge/text.h"
 #include "lib/must.h"
@@ -400,6 +401,97 @@ static void resource_delete(struct api_client *c, const json_t *args)
 		submit(c, &cmd);
 }
 
+/* Slots of the nodes named, or of all members. */
+static bool arg_nodes(struct api_client *c, const json_t *nodes, uint16_t *ret)
+{
+	const struct cl_table *t = &api_engine(c)->applied_table;
+	size_t i;
+	json_t *v;
+
+	*ret = nodes ? 0 : quorum_members(t);
+	json_array_foreach((json_t *)nodes, i, v)
+	{
+		const char *name = json_string_value(v);
+		uint8_t slot = name ? quorum_find_name(t, name) : CL_NODE_NONE;
+
+		if (slot == CL_NODE_NONE) {
+			api_reply(c, API_NO_SUCH, NULL, "nodes: no node %.64s", name ? name : "?");
+			return false;
+		}
+		*ret = (uint16_t)(*ret | cl_bit(slot));
+	}
+	return true;
+}
+
+static void fence_create(struct api_client *c, const json_t *args)
+{
+	struct db_command cmd = command(c, DB_CMD_FENCE_CREATE);
+	struct db_cmd_fence_create *f = &cmd.fence_create;
+	const char *agent = arg_text(args, "agent");
+	uint32_t level, timeout_ms;
+
+	if (!arg_name(c, args, "name", f->name, 48) || !arg_u32(c, args, "level", 1, 8, &level) ||
+	    !arg_u32(c, args, "timeout_ms", 30000, 600000, &timeout_ms) ||
+	    !arg_nodes(c, json_object_get(args, "nodes"), &f->nodes) ||
+	    !arg_params(c, json_object_get(args, "params"), f->params, sizeof(f->params)))
+		return;
+	if (agent[0] != '/' || strlen(agent) >= sizeof(f->agent) || access(agent, X_OK)) {
+		api_reply(c, API_USAGE, NULL,
+			  "agent: '%s': the absolute path of a fence-agents program on this node, "
+			  "for example /usr/sbin/fence_ipmilan",
+			  agent);
+		return;
+	}
+	memcpy(f->agent, agent, strlen(agent) + 1);
+	f->level = (uint8_t)level;
+	f->timeout_ms = timeout_ms;
+	submit(c, &cmd);
+}
+
+static void fence_delete(struct api_client *c, const json_t *args)
+{
+	struct db_command cmd = command(c, DB_CMD_FENCE_DELETE);
+
+	if (arg_name(c, args, "name", cmd.fence_delete.name, sizeof(cmd.fence_delete.name)))
+		submit(c, &cmd);
+}
+
+static bool has_device(const struct db *db, uint8_t slot)
+{
+	for (uint32_t i = 0; i < db_count(db, DB_KIND_FENCE); i++) {
+		const struct db_fence *f = db_at(db, DB_KIND_FENCE, i);
+
+		if (f->nodes & cl_bit(slot))
+			return true;
+	}
+	return false;
+}
+
+static void fence_run(struct api_client *c, const json_t *args)
+{
+	struct db_command cmd = command(c, DB_CMD_NODE_FENCING);
+	const struct db_node *n = arg_node(c, args, "name");
+
+	if (!n)
+		return;
+	if (!has_device(&api_engine(c)->db, n->slot)) {
+		api_reply(c, API_REFUSED, NULL,
+			  "no fence device covers %s: add one with 'clusterctl fence create'",
+			  n->name);
+		return;
+	}
+	if (strcmp(arg_text(args, "confirm"), n->name) != 0) {
+		api_reply(c, API_REFUSED, NULL,
+			  "this powers %s off with everything on it: repeat with --confirm %s",
+			  n->name, n->name);
+		return;
+	}
+	memcpy(cmd.node_fencing.name, n->name, sizeof(n->name));
+	cmd.node_fencing.incarnation = n->incarnation;
+	cmd.node_fencing.by_admin = true;
+	submit(c, &cmd);
+}
+
 static bool arg_id(struct api_client *c, const json_t *args, uint64_t *ret)
 {
 	const json_t *v = json_object_get(args, "id");
@@ -451,6 +543,8 @@ static const char *node_state(const struct engine *e, const struct db_node *n)
 		return n->slot == e->repl.self_slot ? "isolated" : "?";
 	if (n->membership == DB_MEMBERSHIP_FENCED)
 		return "fenced";
+	if (n->membership == DB_MEMBERSHIP_FENCING)
+		return "fencing";
 	if (n->membership == DB_MEMBERSHIP_LOST)
 		return "lost";
 	if (n->membership == DB_MEMBERSHIP_LEFT)
@@ -666,6 +760,29 @@ static void task_wait(struct api_client *c, const json_t *args)
 		api_wait_task(c, id, timeout_ms);
 }
 
+static void fence_list(struct api_client *c, const json_t *args)
+{
+	(void)args;
+	list(c, DB_KIND_FENCE);
+}
+
+/* Every event of a fence: what began it, each attempt, how it ended. */
+static void fence_history(struct api_client *c, const json_t *args)
+{
+	const struct db *db = &api_engine(c)->db;
+	json_t *a = json_array();
+
+	(void)args;
+	for (uint32_t i = 0; i < db_count(db, DB_KIND_EVENT); i++) {
+		const struct db_event *e = db_at(db, DB_KIND_EVENT, i);
+
+		if (!strncmp(e->kind, "fence-", 6) || !strcmp(e->kind, "node-fenced") ||
+		    !strcmp(e->kind, "node-lost"))
+			json_array_append_new(a, verb_row_json(db, DB_KIND_EVENT, e));
+	}
+	api_reply(c, API_OK, a, "%s", "");
+}
+
 static void event_list(struct api_client *c, const json_t *args)
 {
 	(void)args;
@@ -715,6 +832,11 @@ static const struct verb verbs[] = {
 	{"cluster.status", false, cluster_status},
 	{"event.list", false, event_list},
 	{"event.watch", false, event_watch},
+	{"fence.create", true, fence_create},
+	{"fence.delete", true, fence_delete},
+	{"fence.history", false, fence_history},
+	{"fence.list", false, fence_list},
+	{"fence.run", true, fence_run},
 	{"group.create", true, group_create},
 	{"group.delete", true, group_delete},
 	{"group.list", false, group_list},

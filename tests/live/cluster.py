@@ -68,7 +68,7 @@ class Cluster:
         def ask():
             try:
                 return predicate()
-            except (Ctl, LabError, KeyError, TypeError):
+            except (Ctl, LabError, KeyError, IndexError, TypeError):
                 return False
         wait_until(ask, timeout, f"{node}: {what}")
 
