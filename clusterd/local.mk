@@ -45,7 +45,7 @@ clusterd_clusterd_SOURCES = \
 clusterd_clusterd_CPPFLAGS = $(AM_CPPFLAGS) $(QB_CFLAGS) $(COROSYNC_CFLAGS) $(JANSSON_CFLAGS) \
 	$(GNUTLS_CFLAGS)
 clusterd_clusterd_LDADD = clusterd/libedge.a clusterd/libcore.a fence/libfence.a \
-	fence/libfenceedge.a lib/libedgebase.a \
+	lib/libedgebase.a \
 	lib/liblock.a lib/libbase.a $(QB_LIBS) $(COROSYNC_LIBS) $(SQLITE_LIBS) $(JANSSON_LIBS) \
 	$(GNUTLS_LIBS) $(XML_LIBS) -lpthread
 

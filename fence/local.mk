@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-# fence/: the ladder (pure) and the running of fence-agents programs.
+# fence/: the ladder, pure. The running of fence-agents programs is lib/fence_agent.
 fence_sources = \
 	fence/core/fence_cap.c fence/core/fence_cap.h \
 	fence/core/ladder.c fence/core/ladder.h fence/core/ladder_impl.h \
@@ -11,7 +11,3 @@ fence_libfence_a_SOURCES = $(fence_sources)
 check_LIBRARIES += fence/libfence_mutants.a
 fence_libfence_mutants_a_SOURCES = $(fence_sources)
 fence_libfence_mutants_a_CPPFLAGS = $(AM_CPPFLAGS) -DCLUSTERD_MUTANTS
-
-noinst_LIBRARIES += fence/libfenceedge.a
-fence_libfenceedge_a_SOURCES = fence/edge/agent.c fence/edge/agent.h fence/edge/agent_meta.c
-fence_libfenceedge_a_CPPFLAGS = $(AM_CPPFLAGS) $(QB_CFLAGS) $(XML_CFLAGS)

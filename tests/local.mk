@@ -33,8 +33,8 @@ check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
 UNIT_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS) $(QB_CFLAGS) $(XML_CFLAGS)
 UNIT_LDADD = clusterd/libcore.a lib/liblock.a lib/libbase.a $(CMOCKA_LIBS)
-EDGE_LDADD = clusterd/libedge.a fence/libfenceedge.a lib/libedgebase.a lib/libbase.a \
-	$(CMOCKA_LIBS) $(QB_LIBS) $(XML_LIBS)
+EDGE_LDADD = clusterd/libedge.a lib/libedgebase.a lib/libbase.a \
+	$(CMOCKA_LIBS) $(QB_LIBS) $(XML_LIBS) $(SQLITE_LIBS) -lpthread
 
 tests_unit_test_crc32c_SOURCES = tests/unit/test_crc32c.c
 tests_unit_test_crc32c_CPPFLAGS = $(UNIT_CPPFLAGS)
@@ -81,7 +81,11 @@ tests_fuzz_fuzz_lock_snapshot_SOURCES = \
 tests_fuzz_fuzz_lock_snapshot_LDADD = lib/liblock.a lib/libbase.a
 
 EXTRA_DIST += tests/golden tests/fuzz/corpus tests/agents tests/fence-agents tests/lint tests/lab \
-	tests/live
+	tests/live tests/docs doc check
+
+# ---- what the user reads says what the code does
+check-docs: all
+	$(srcdir)/tests/docs/check-docs $(srcdir) .
 
 # ---- on a lab of real nodes; root only. CLUSTERD_LIVE=expression selects tests
 check-live: all

@@ -99,9 +99,19 @@ static int watch(const struct cli *cli, int fd)
 	}
 }
 
+static double task_wait_s(const struct cli *cli)
+{
+	const json_t *ms = json_object_get(cli->args, "timeout_ms");
+
+	return ms ? (double)json_integer_value(ms) / 1000 : 60;
+}
+
 static int answer(const struct cli *cli, int fd)
 {
-	json_t *reply = client_receive(fd, cli->timeout_s), *task;
+	/* task wait: the daemon keeps the request for as long as it was asked to (60 s by default).
+	 */
+	double waits_s = !strcmp(cli->command->api, "task.wait") ? task_wait_s(cli) : 0;
+	json_t *reply = client_receive(fd, cli->timeout_s + waits_s), *task;
 	int r;
 
 	if (!reply)

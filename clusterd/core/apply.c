@@ -260,7 +260,8 @@ static void do_node_admit(struct apply *a, const struct db_cmd_node_admit *c)
 		answer(a, DB_REFUSED, "node %s: this incarnation is fenced", c->name);
 		return;
 	}
-	if (n && n->incarnation == c->incarnation && n->membership == DB_MEMBERSHIP_ADMITTED)
+	if (n && n->incarnation == c->incarnation && n->instance == c->instance &&
+	    n->membership == DB_MEMBERSHIP_ADMITTED)
 		return;
 	if (!n)
 		n = db_insert(a->db, DB_KIND_NODE, c->name);
@@ -276,6 +277,7 @@ static void do_node_admit(struct apply *a, const struct db_cmd_node_admit *c)
 	n->slot = c->slot;
 	n->nodeid = c->nodeid;
 	n->incarnation = c->incarnation;
+	n->instance = c->instance;
 	COPY(n->boot, c->boot);
 	COPY(n->version, c->version);
 	n->membership = DB_MEMBERSHIP_ADMITTED;

@@ -84,7 +84,8 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(flag, is_paused, 0)                                                                      \
 	F(flag, is_draining, 0)                                                                    \
 	F(str, version, CL_NAME_MAX)                                                               \
-	F(flag, is_leaving, 0)
+	F(flag, is_leaving, 0)                                                                     \
+	F(u64, instance, 0) /* of its clusterd process */
 
 #define DB_GROUP_FIELDS(F)                                                                         \
 	F(str, name, CL_NAME_MAX)                                                                  \
@@ -177,7 +178,8 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(u32, nodeid, 0)                                                                          \
 	F(u64, incarnation, 0)                                                                     \
 	F(str, boot, DB_UUID_TEXT)                                                                 \
-	F(str, version, CL_NAME_MAX)
+	F(str, version, CL_NAME_MAX)                                                               \
+	F(u64, instance, 0)
 
 #define DB_CMD_NODE_LOST_FIELDS(F)                                                                 \
 	F(str, name, CL_NAME_MAX)                                                                  \

@@ -435,7 +435,7 @@ int api_open(struct engine *e, const char *path, struct api **ret, char *text, s
 {
 	struct sockaddr_un sa = {.sun_family = AF_UNIX};
 	_cleanup_close_ int fd = -1;
-	const struct group *g = getgrnam(API_GROUP_ADMIN);
+	bool has_groups = getgrnam(API_GROUP_ADMIN) || getgrnam(API_GROUP_VIEW);
 	struct api *a;
 
 	if (strlen(path) >= sizeof(sa.sun_path)) {
@@ -450,7 +450,7 @@ int api_open(struct engine *e, const char *path, struct api **ret, char *text, s
 	if (fd < 0 || bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 || listen(fd, 32) < 0)
 		goto fail;
 	/* Who may do what is decided at accept; the mode only keeps strangers out early. */
-	if (chmod(path, g ? 0666 : 0600) < 0)
+	if (chmod(path, has_groups ? 0666 : 0600) < 0)
 		goto fail;
 	a = calloc(1, sizeof(*a));
 	must(a);

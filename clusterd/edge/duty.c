@@ -35,8 +35,11 @@ static void admit(struct engine *e, const struct repl_peer *p)
 	struct db_cmd_node_admit *c = &cmd.node_admit;
 
 	if (n && n->incarnation == p->state.incarnation &&
-	    (n->membership == DB_MEMBERSHIP_ADMITTED || n->membership == DB_MEMBERSHIP_FENCED ||
-	     n->membership == DB_MEMBERSHIP_FENCING))
+	    (n->membership == DB_MEMBERSHIP_FENCED || n->membership == DB_MEMBERSHIP_FENCING))
+		return;
+	/* A process that said that it leaves is on its way out; a new one of that boot may come. */
+	if (n && n->incarnation == p->state.incarnation && n->instance == p->state.instance &&
+	    (n->membership == DB_MEMBERSHIP_ADMITTED || n->membership == DB_MEMBERSHIP_LEFT))
 		return;
 	if (!is_caught_up(e, p->slot))
 		return;
@@ -44,6 +47,7 @@ static void admit(struct engine *e, const struct repl_peer *p)
 	c->slot = p->slot;
 	c->nodeid = p->nodeid;
 	c->incarnation = p->state.incarnation;
+	c->instance = p->state.instance;
 	text_uuid(p->state.boot.byte, c->boot);
 	snprintf(c->version, sizeof(c->version), "%s", CLUSTERD_VERSION);
 	submit(e, &cmd);

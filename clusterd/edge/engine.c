@@ -483,6 +483,7 @@ static void on_store_failed(void *arg, const char *what)
 	struct engine *e = arg;
 
 	log_error("database %s cannot be written: %s -> this node stops", e->options.db_path, what);
+	e->has_failed = true;
 	qb_loop_stop(e->loop);
 }
 

@@ -58,6 +58,7 @@ struct engine {
 	struct repl_state repl;
 	struct repl_actions *actions;
 	bool is_stepping;
+	bool has_failed; /* the database cannot be written: the process must end with an error */
 
 	struct db db;
 	void *db_mem;

@@ -11,7 +11,7 @@
 #include "clusterd/edge/log.h"
 #include "fence/core/fence_cap.h"
 #include "fence/core/ladder.h"
-#include "fence/edge/agent.h"
+#include "lib/fence_agent.h"
 #include "lib/must.h"
 
 #define FENCER_TIMER_NS	   (100 * 1000 * 1000ull)

@@ -139,10 +139,10 @@ static void on_changed(void *arg)
 		api_changed(d->api);
 }
 
-static int make_dir(const char *root, const char *path, char *ret, size_t size)
+static int make_dir(const char *root, const char *path, mode_t mode, char *ret, size_t size)
 {
 	snprintf(ret, size, "%s%s", root, path);
-	if (mkdir(ret, 0750) < 0 && errno != EEXIST) {
+	if (mkdir(ret, mode) < 0 && errno != EEXIST) {
 		fprintf(stderr, "clusterd: cannot make %s: %s\n", ret, strerror(errno));
 		return -errno;
 	}
@@ -164,10 +164,10 @@ static int start(struct daemon *d, const struct options *o)
 			 .beat_ms = o->lease_ms / 5,
 			 .lease_ms = o->lease_ms},
 	};
-	int r = make_dir(o->root, "/run/clusterd", run, sizeof(run));
+	int r = make_dir(o->root, "/run/clusterd", 0755, run, sizeof(run));
 
 	if (!r)
-		r = make_dir(o->root, "/var/lib/clusterd", lib, sizeof(lib));
+		r = make_dir(o->root, "/var/lib/clusterd", 0700, lib, sizeof(lib));
 	if (r)
 		return r;
 	snprintf(db, sizeof(db), "%s/cluster.db", lib);
@@ -193,11 +193,12 @@ int main(int argc, char **argv)
 {
 	struct options o;
 	static struct daemon d;
+	bool has_failed;
 	int r = parse(argc, argv, &o);
 
 	if (r >= 0)
 		return r;
-	umask(027);
+	umask(022);
 	if (!o.foreground && daemon(0, 0) < 0) {
 		perror("clusterd: daemon");
 		return 1;
@@ -212,6 +213,7 @@ int main(int argc, char **argv)
 	qb_loop_signal_add(d.loop, QB_LOOP_HIGH, SIGINT, &d, on_signal, NULL);
 	log_notice("clusterd %s started", CLUSTERD_VERSION);
 	qb_loop_run(d.loop);
+	has_failed = d.engine.has_failed;
 	api_close(d.api);
 	engine_close(&d.engine); /* ends the requests of the executor as well */
 	fencer_close(d.fencer);
@@ -219,5 +221,5 @@ int main(int argc, char **argv)
 	qb_loop_destroy(d.loop);
 	log_notice("stopped");
 	log_close();
-	return 0;
+	return has_failed ? 1 : 0;
 }

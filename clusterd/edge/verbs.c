@@ -39,7 +39,7 @@ static json_t *field_json(const struct db *db, const struct db_field *f, const v
 	case DB_TYPE_u64:
 		break;
 	}
-	if (!strcmp(f->name, "incarnation")) {
+	if (!strcmp(f->name, "incarnation") || !strcmp(f->name, "instance")) {
 		snprintf(text, sizeof(text), "%016" PRIx64, *(const uint64_t *)p);
 		return json_string(text);
 	}

@@ -13,7 +13,7 @@
 #include "lib/must.h"
 #include "lib/wire.h"
 
-#define MAGIC	0x4444414cU /* "LADD" */
+#define MAGIC			0x4444414cU /* "LADD" */
 #define LADDER_SNAPSHOT_VERSION 1
 
 /* ---- validation ---- */

@@ -337,3 +337,76 @@ def test_interrupting_a_wait_leaves_the_task_running(cluster3):
     _, err = process.communicate(timeout=20)
     assert process.returncode == 130, err
     c.wait_group("n2", "g", work="online")
+
+
+# --- fencing
+
+FENCE = os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "lab", "fence_lab")
+
+
+@pytest.fixture
+def fenced3(cluster3):
+    """Three nodes whose power the cluster can cut."""
+    cluster3.ctl("n1", "fence", "create", "bmc", "--agent", os.path.realpath(FENCE), "--param",
+                 "bmc_socket=/run/lab/bmc.sock")
+    return cluster3
+
+
+@pytest.mark.parametrize("victim", ["n1", "n2", "n3"])
+def test_a_crashed_node_is_fenced_and_its_group_runs_elsewhere(fenced3, victim):
+    c = fenced3
+    other = "n2" if victim == "n1" else "n1"
+    c.dummy("g", via=other)
+    c.ctl(other, "group", "start", "g", "--to", victim, "--wait")
+    c.lab.kill(victim)
+    c.wait(other, lambda: c.group(other, "g")["work"] == "online" and
+           c.group(other, "g")["node"] != victim, "failed over")
+    kinds = [e["kind"] for e in c.ctl(other, "fence", "history") if e["object"] == victim]
+    assert kinds.index("node-lost") < kinds.index("fence-begin") < kinds.index("node-fenced")
+    history = [e["text"] for e in c.events(other, "fence-attempt")]
+    assert any("off: ok" in t for t in history) and any("reads off" in t for t in history)
+    c.wait(other, lambda: c.is_whole(other), "the node is switched on again and comes back")
+    assert c.where("g-d") == [c.group(other, "g")["node"]]
+    c.wait_same()
+
+
+def test_a_cut_off_node_is_powered_off_before_its_group_starts_elsewhere(fenced3):
+    c = fenced3
+    c.dummy("g")
+    c.ctl("n1", "group", "start", "g", "--to", "n1", "--wait")
+    boot = c.ctl("n1", "node", "show", "n1")["boot"]
+    c.lab.cut("n1")
+    c.wait("n2", lambda: c.group("n2", "g")["work"] == "online" and
+           c.group("n2", "g")["node"] != "n1", "failed over")
+    c.lab.heal()
+    c.wait("n2", lambda: c.is_whole("n2"), "n1 is back")
+    assert c.ctl("n2", "node", "show", "n1")["boot"] != boot
+    assert c.where("g-d") == [c.group("n2", "g")["node"]]
+
+
+def test_a_fence_that_cannot_be_proven_starts_nothing(cluster3):
+    c = cluster3
+    c.ctl("n1", "fence", "create", "bmc", "--agent", os.path.realpath(FENCE), "--param",
+          "bmc_socket=/run/lab/nothing-here.sock", "--timeout-ms", "2000")
+    c.dummy("g")
+    c.ctl("n1", "group", "start", "g", "--to", "n3", "--wait")
+    c.lab.kill("n3")
+    c.wait("n1", lambda: c.events("n1", "fence-blocked"), "blocked and says so")
+    assert c.group("n1", "g")["work"] == "unknown"
+    assert "waiting to fence n3" in c.group("n1", "g")["explain"]
+    assert c.where("g-d") == []
+    c.lab.start("n3")
+    c.wait_group("n1", "g", work="online")
+    assert c.events("n1", "node-rebooted"), "a later boot proves the earlier one ended"
+
+
+def test_an_administrators_fence_needs_the_name_twice(fenced3):
+    c = fenced3
+    boot = c.ctl("n1", "node", "show", "n3")["boot"]
+    code, text = c.fails("n1", "fence", "run", "n3")
+    assert code == 8 and "--confirm n3" in text
+    c.ctl("n1", "fence", "run", "n3", "--confirm", "n3")
+    c.wait("n1", lambda: c.is_whole("n1") and c.ctl("n1", "node", "show", "n3")["boot"] != boot,
+           "n3 was powered off and on")
+    code, text = c.fails("n1", "fence", "run", "n9", "--confirm", "n9")
+    assert code == 3

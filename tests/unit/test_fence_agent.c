@@ -20,8 +20,8 @@
 #include <glob.h>
 #include <qb/qbloop.h>
 
-#include "fence/edge/agent.h"
 #include "lib/cleanup.h"
+#include "lib/fence_agent.h"
 
 #define DEBIAN_DUMMY "/usr/sbin/fence_dummy"
 

@@ -8,8 +8,8 @@
 #include <string.h>
 #include <strings.h>
 
-#include "fence/edge/agent.h"
 #include "lib/cleanup.h"
+#include "lib/fence_agent.h"
 #include "lib/must.h"
 
 #define PARSE_OPTIONS                                                                              \

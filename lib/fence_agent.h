@@ -15,8 +15,8 @@
  * Off is believed only when exit status and text agree: 2 is also what argparse gives for wrong
  * usage, so a status of 2 without a line that says off is unknown, as is 0 with one.
  */
-#ifndef FENCE_EDGE_AGENT_H
-#define FENCE_EDGE_AGENT_H
+#ifndef LIB_FENCE_AGENT_H
+#define LIB_FENCE_AGENT_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "fence/edge/agent.h"
+#include "lib/fence_agent.h"
 
 #include <errno.h>
 #include <stdlib.h>
