@@ -329,7 +329,7 @@ def test_interrupting_a_wait_leaves_the_task_running(cluster3):
     c = cluster3
     c.ctl("n1", "group", "create", "g")
     c.ctl("n1", "resource", "create", "slow", "--group", "g", "--agent", "ocf:heartbeat:Delay",
-          "--param", "startdelay=4")
+          "--param", "startdelay=4", "--param", "mondelay=0")
     process = c.lab.popen("n1", [CTL, "group", "start", "g", "--wait"],
                           stderr=subprocess.PIPE, text=True)
     c.wait("n2", lambda: c.ctl("n2", "task", "list")[0]["phase"] == "starting", "starting")
