@@ -132,8 +132,7 @@ static void on_totem_confchg(cpg_handle_t handle, struct cpg_ring_id ring, uint3
 {
 	struct cpg *c = context(handle);
 
-	(void)count;
-	(void)members;
+	c->calls.ring(c->arg, members, count);
 	c->ring = (struct cl_ring){.rep = ring.nodeid, .seq = ring.seq};
 	c->has_ring = true;
 	c->has_change = c->member_count > 0;

@@ -21,6 +21,8 @@ struct cpg_calls {
 	void (*joined)(void *arg, uint32_t nodeid);
 	void (*confchg)(void *arg, const struct cl_ring *ring, const struct repl_address *member,
 			uint8_t count);
+	/* The machines of the ring, whether or not a process of the group runs there. */
+	void (*ring)(void *arg, const uint32_t *nodeid, size_t count);
 	void (*message)(void *arg, const struct repl_address *from, const void *data, size_t len);
 	void (*left)(void *arg, const char *why);
 };

@@ -53,13 +53,39 @@ static void admit(struct engine *e, const struct repl_peer *p)
 	submit(e, &cmd);
 }
 
+static bool is_in_ring(const struct engine *e, uint32_t nodeid)
+{
+	for (size_t i = 0; i < e->ring_count; i++) {
+		if (e->ring[i] == nodeid)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * A machine that left the ring is lost at once. One that is in it has lost its clusterd only, which
+ * may be back before the lease ends (an upgrade, a restart): it gets that long.
+ */
+static bool is_lost(struct engine *e, const struct db_node *n)
+{
+	uint64_t now = engine_now_ms();
+
+	if (e->repl.present & cl_bit(n->slot)) {
+		e->absent_ms[n->slot] = 0;
+		return false;
+	}
+	if (!e->absent_ms[n->slot])
+		e->absent_ms[n->slot] = now;
+	return !is_in_ring(e, n->nodeid) || now - e->absent_ms[n->slot] >= e->options.repl.lease_ms;
+}
+
 static void declare_lost(struct engine *e)
 {
 	for (uint32_t i = 0; i < db_count(&e->db, DB_KIND_NODE); i++) {
 		const struct db_node *n = db_at(&e->db, DB_KIND_NODE, i);
 		struct db_command cmd = {.type = DB_CMD_NODE_LOST};
 
-		if (n->membership != DB_MEMBERSHIP_ADMITTED || (e->repl.present & cl_bit(n->slot)))
+		if (n->membership != DB_MEMBERSHIP_ADMITTED || !is_lost(e, n))
 			continue;
 		memcpy(cmd.node_lost.name, n->name, sizeof(n->name));
 		cmd.node_lost.incarnation = n->incarnation;

@@ -508,6 +508,15 @@ static void on_left(void *arg, const char *why)
 		settle(e);
 }
 
+static void on_ring(void *arg, const uint32_t *nodeid, size_t count)
+{
+	struct engine *e = arg;
+
+	e->ring_count = count < MUST_ARRAY_SIZE(e->ring) ? count : MUST_ARRAY_SIZE(e->ring);
+	if (e->ring_count)
+		memcpy(e->ring, nodeid, e->ring_count * sizeof(*nodeid));
+}
+
 static void on_confchg(void *arg, const struct cl_ring *ring, const struct repl_address *member,
 		       uint8_t count)
 {
@@ -678,7 +687,8 @@ int engine_open(struct engine *e, qb_loop_t *loop, const struct engine_options *
 {
 	static const struct store_calls store_calls = {on_durable, on_promised, installed,
 						       on_store_failed};
-	static const struct cpg_calls cpg_calls = {on_joined, on_confchg, on_message, on_left};
+	static const struct cpg_calls cpg_calls = {on_joined, on_confchg, on_ring, on_message,
+						   on_left};
 	struct store_content content;
 	struct repl_identity self = {.instance = random_u64()};
 	struct repl_history history;

@@ -63,7 +63,10 @@ struct engine {
 	struct db db;
 	void *db_mem;
 	struct cl_table applied_table;
-	struct store_log tail; /* entries after db.index, committed or not */
+	uint32_t ring[CL_MAX_NODES * 4]; /* nodeids of the machines in corosync's ring */
+	size_t ring_count;
+	uint64_t absent_ms[CL_MAX_NODES]; /* since when a member's clusterd is not in our view; 0 */
+	struct store_log tail;		  /* entries after db.index, committed or not */
 	uint64_t checkpoint_index;
 	uint64_t known_commit;
 

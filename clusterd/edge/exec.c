@@ -47,6 +47,7 @@ struct local_group {
 	enum local_phase phase;
 	enum stop_cause cause;
 	size_t count, at; /* resources in order of start; the one in work */
+	size_t watched;	  /* the one whose monitor runs */
 	size_t stop_to;	  /* STOP_RESTART: stops down to this one */
 	struct local_resource resource[EXEC_RESOURCES_MAX];
 	struct ocf_run *run;
@@ -307,7 +308,7 @@ static void restart_from(struct local_group *l, size_t i)
 static void monitor_done(void *data, const struct ocf_result *result)
 {
 	struct local_group *l = data;
-	struct local_resource *r = &l->resource[l->at];
+	struct local_resource *r = &l->resource[l->watched];
 	const struct db_resource *row = db_find(&l->exec->engine->db, DB_KIND_RESOURCE, r->name);
 
 	l->run = NULL;
@@ -323,7 +324,7 @@ static void monitor_done(void *data, const struct ocf_result *result)
 	}
 	describe(l, r->name, "monitor", result);
 	log_warning("group %s: %s -> restart or fail over", l->name, l->reason);
-	restart_from(l, l->at);
+	restart_from(l, l->watched);
 }
 
 static void is_up(struct local_group *l)
@@ -417,7 +418,7 @@ static void monitor_next(struct local_group *l)
 
 		if (!r || !r->monitor_ms || now < l->resource[i].monitor_due_ms)
 			continue;
-		l->at = i;
+		l->watched = i;
 		l->resource[i].monitor_due_ms = now + r->monitor_ms;
 		if (!call_agent(l, r->name, "monitor", monitor_done))
 			l->is_monitoring = true;

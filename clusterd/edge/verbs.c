@@ -550,7 +550,7 @@ static const char *node_state(const struct engine *e, const struct db_node *n)
 	if (n->membership == DB_MEMBERSHIP_LEFT)
 		return "left";
 	if (!is_here)
-		return "lost";
+		return "daemon-lost";
 	if (n->is_draining)
 		return "draining";
 	return n->is_paused ? "paused" : "up";

@@ -16,6 +16,17 @@ def cluster3(make_lab):
     return Cluster(make_lab(3, bin=BUILD)).create()
 
 
+FENCE = os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "lab", "fence_lab")
+
+
+@pytest.fixture
+def fenced3(cluster3):
+    """Three nodes whose power the cluster can cut."""
+    cluster3.ctl("n1", "fence", "create", "bmc", "--agent", os.path.realpath(FENCE), "--param",
+                 "bmc_socket=/run/lab/bmc.sock")
+    return cluster3
+
+
 # --- forming
 
 def test_three_blank_nodes_become_one_cluster(cluster3):
@@ -215,24 +226,34 @@ def test_drain_moves_groups_away_and_keeps_them_away(cluster3):
     c.ctl("n1", "group", "move", "g0", "--to", "n2", "--wait")
 
 
-def test_killing_clusterd_touches_nothing_that_runs(cluster3):
-    c = cluster3
+def test_killing_clusterd_touches_nothing_that_runs_and_fences_nobody(fenced3):
+    c = fenced3
     for node in c.lab.nodes:
-        c.dummy(f"g-{node}")
+        c.dummy(f"g-{node}", monitor_ms=500)
         c.ctl("n1", "group", "start", f"g-{node}", "--to", node, "--wait")
-    stamps = {n: c.lab.run(n, f"stat -c %i,%Z /run/g-{n}-d.state").stdout for n in c.lab.nodes}
+    boots = {n: c.ctl("n1", "node", "show", n)["boot"] for n in c.lab.nodes}
     for node in c.lab.nodes:
         c.lab.service(node, "kill", "clusterd")
         other = "n1" if node != "n1" else "n2"
         c.wait(other, lambda o=other: c.quorum(o)["votes_present"] == 2, "view without it")
+        assert c.has_state(node, f"g-{node}-d"), "what runs does not need the daemon"
         c.lab.service(node, "start", "clusterd")
         c.wait(node, lambda n=node: c.is_whole(n), "back")
         c.wait_group(node, f"g-{node}", work="online", node=node)
+        assert c.where(f"g-{node}-d") == [node]
     c.wait_same()
-    assert not [e for e in c.events("n1", "node-fenced")]
-    for node in c.lab.nodes:
-        assert c.has_state(node, f"g-{node}-d")
-    assert set(stamps) == set(c.lab.nodes)
+    assert not c.events("n1", "fence-begin") and not c.events("n1", "node-lost")
+    assert boots == {n: c.ctl("n1", "node", "show", n)["boot"] for n in c.lab.nodes}
+
+
+def test_a_node_whose_clusterd_stays_away_is_fenced(fenced3):
+    c = fenced3
+    c.dummy("g")
+    c.ctl("n1", "group", "start", "g", "--to", "n3", "--wait")
+    c.lab.service("n3", "kill", "clusterd")
+    c.wait("n1", lambda: c.group("n1", "g")["work"] == "online" and
+           c.group("n1", "g")["node"] != "n3", "failed over")
+    assert c.events("n1", "node-fenced")
 
 
 def test_a_clean_stop_empties_the_node_and_is_no_loss(cluster3):
@@ -340,17 +361,6 @@ def test_interrupting_a_wait_leaves_the_task_running(cluster3):
 
 
 # --- fencing
-
-FENCE = os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "lab", "fence_lab")
-
-
-@pytest.fixture
-def fenced3(cluster3):
-    """Three nodes whose power the cluster can cut."""
-    cluster3.ctl("n1", "fence", "create", "bmc", "--agent", os.path.realpath(FENCE), "--param",
-                 "bmc_socket=/run/lab/bmc.sock")
-    return cluster3
-
 
 @pytest.mark.parametrize("victim", ["n1", "n2", "n3"])
 def test_a_crashed_node_is_fenced_and_its_group_runs_elsewhere(fenced3, victim):
