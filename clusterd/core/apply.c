@@ -129,10 +129,12 @@ static int lock_step(struct db *db, const struct lk_event *e)
 
 static void lock_name(struct lk_event *e, const char *prefix, const char *name)
 {
-	int n = snprintf((char *)e->name, sizeof(e->name), "%s%s", prefix, name);
+	size_t p = strlen(prefix), n = strlen(name);
 
-	must(n > 0);
-	e->name_len = (uint8_t)((size_t)n < sizeof(e->name) ? (size_t)n : sizeof(e->name));
+	must(p + n <= sizeof(e->name)); /* GROUP_NAME_MAX */
+	memcpy(e->name, prefix, p);
+	memcpy(e->name + p, name, n);
+	e->name_len = (uint8_t)(p + n);
 }
 
 /* The lock session of a node's clusterd is its incarnation. */
@@ -182,24 +184,42 @@ static bool param_set(struct db *db, const char *key, const char *value)
 	return p != NULL;
 }
 
-/* Stores the lines NAME=VALUE as parameters of the object; false when the table is full. */
-static bool params_set(struct db *db, const char *object, const char *lines)
+/* Takes one line NAME=VALUE apart; returns what follows it, NULL for a bad line. */
+static const char *param_line(const char *line, const char *object, char *key, char *value)
 {
-	while (*lines) {
-		size_t len = strcspn(lines, "\n"), name_len = strcspn(lines, "=");
-		char key[DB_KEY_MAX], value[DB_VALUE_MAX];
+	size_t len = strcspn(line, "\n"), name_len = strcspn(line, "=");
 
-		if (name_len >= len || name_len >= CL_NAME_MAX || len - name_len > DB_VALUE_MAX)
-			return false;
-		snprintf(key, sizeof(key), "%.63s/%.*s", object,
-			 (int)(name_len & (CL_NAME_MAX - 1)), lines);
-		memcpy(value, lines + name_len + 1, len - name_len - 1);
-		value[len - name_len - 1] = 0;
-		if (!param_set(db, key, value))
-			return false;
-		lines += len + (lines[len] == '\n');
+	if (!name_len || name_len >= len || name_len >= CL_NAME_MAX ||
+	    len - name_len > DB_VALUE_MAX)
+		return NULL;
+	snprintf(key, DB_KEY_MAX, "%.63s/%.*s", object, (int)(name_len & (CL_NAME_MAX - 1)), line);
+	memcpy(value, line + name_len + 1, len - name_len - 1);
+	value[len - name_len - 1] = 0;
+	return line + len + (line[len] == '\n');
+}
+
+/* True if every line can be taken apart and there is room for all of them. */
+static bool params_fit(const struct db *db, const char *lines)
+{
+	char key[DB_KEY_MAX], value[DB_VALUE_MAX];
+	uint32_t count = 0;
+
+	while (lines && *lines) {
+		lines = param_line(lines, "", key, value);
+		count++;
 	}
-	return true;
+	return lines && count <= db->limits.capacity[DB_KIND_PARAM] - db_count(db, DB_KIND_PARAM);
+}
+
+/* Stores lines that params_fit() has seen as parameters of the object. */
+static void params_set(struct db *db, const char *object, const char *lines)
+{
+	char key[DB_KEY_MAX], value[DB_VALUE_MAX];
+
+	while (*lines) {
+		lines = param_line(lines, object, key, value);
+		must(lines && param_set(db, key, value));
+	}
 }
 
 static void params_remove(struct db *db, const char *object)
@@ -230,6 +250,18 @@ static void do_cluster_init(struct apply *a, const struct db_cmd_cluster_init *c
 	event(a, "cluster-created", c->name, "by %s", a->cmd->actor);
 }
 
+static void resources_set(struct db *db, const char *group, enum db_work work)
+{
+	for (uint32_t i = 0; i < db_count(db, DB_KIND_RESOURCE); i++) {
+		struct db_resource *r = db_at(db, DB_KIND_RESOURCE, i);
+
+		if (!strcmp(r->group, group)) {
+			r->work = (uint8_t)work;
+			r->restarts = work == DB_WORK_ONLINE ? r->restarts : 0;
+		}
+	}
+}
+
 /* What ran on an incarnation that can do nothing any more is offline, to be placed anew. */
 static void incarnation_gone(struct apply *a, uint8_t slot, uint64_t incarnation)
 {
@@ -243,6 +275,7 @@ static void incarnation_gone(struct apply *a, uint8_t slot, uint64_t incarnation
 
 		if (g->node != slot || g->incarnation != incarnation || g->work == DB_WORK_OFFLINE)
 			continue;
+		resources_set(a->db, g->name, DB_WORK_OFFLINE);
 		g->work = DB_WORK_OFFLINE;
 		g->node = CL_NODE_NONE;
 		g->lock = 0;
@@ -254,7 +287,12 @@ static void incarnation_gone(struct apply *a, uint8_t slot, uint64_t incarnation
 static void do_node_admit(struct apply *a, const struct db_cmd_node_admit *c)
 {
 	struct db_node *n = db_find(a->db, DB_KIND_NODE, c->name);
+	const struct db_node *there = db_node_by_slot(a->db, c->slot);
 
+	if (c->slot >= CL_MAX_NODES || (there && there != n)) {
+		answer(a, DB_INVALID, "node %s: slot %u is not to be had", c->name, c->slot);
+		return;
+	}
 	if (n && n->incarnation == c->incarnation &&
 	    (n->membership == DB_MEMBERSHIP_FENCED || n->membership == DB_MEMBERSHIP_FENCING)) {
 		answer(a, DB_REFUSED, "node %s: this incarnation is fenced", c->name);
@@ -363,14 +401,12 @@ static void do_fence_create(struct apply *a, const struct db_cmd_fence_create *c
 		return;
 	}
 	snprintf(object, sizeof(object), "fence.%.50s", c->name);
-	f = db_insert(a->db, DB_KIND_FENCE, c->name);
-	if (!f || !params_set(a->db, object, c->params)) {
-		if (f)
-			db_remove(a->db, DB_KIND_FENCE, f);
-		params_remove(a->db, object);
-		answer(a, DB_REFUSED, "no room for another fence device with its parameters");
+	f = params_fit(a->db, c->params) ? db_insert(a->db, DB_KIND_FENCE, c->name) : NULL;
+	if (!f) {
+		answer(a, DB_REFUSED, "bad parameters, or no room for another fence device");
 		return;
 	}
+	params_set(a->db, object, c->params);
 	COPY(f->agent, c->agent);
 	f->level = c->level;
 	f->nodes = c->nodes;
@@ -506,6 +542,7 @@ static void do_group_delete(struct apply *a, const struct db_cmd_group_delete *c
 			return;
 		}
 	}
+	task_end(a, g->task, DB_TASK_STATE_CANCELLED, "the group was deleted");
 	db_remove(a->db, DB_KIND_GROUP, g);
 	event(a, "group-deleted", c->name, "by %s", a->cmd->actor);
 }
@@ -550,7 +587,11 @@ static void do_resource_create(struct apply *a, const struct db_cmd_resource_cre
 	struct db_resource *r;
 	uint32_t position = 0;
 
-	if (!c->name[0] || !group_find(a, c->group))
+	if (!c->name[0]) {
+		answer(a, DB_INVALID, "a resource needs a name");
+		return;
+	}
+	if (!group_find(a, c->group))
 		return;
 	if (db_find(a->db, DB_KIND_RESOURCE, c->name)) {
 		answer(a, DB_CONFLICT, "resource %s exists", c->name);
@@ -562,14 +603,16 @@ static void do_resource_create(struct apply *a, const struct db_cmd_resource_cre
 		if (!strcmp(other->group, c->group) && other->position >= position)
 			position = other->position + 1;
 	}
-	r = db_insert(a->db, DB_KIND_RESOURCE, c->name);
-	if (!r || !params_set(a->db, c->name, c->params)) {
-		if (r)
-			db_remove(a->db, DB_KIND_RESOURCE, r);
-		params_remove(a->db, c->name);
-		answer(a, DB_REFUSED, "no room for another resource with its parameters");
+	if (!params_fit(a->db, c->params)) {
+		answer(a, DB_REFUSED, "bad parameters, or no room for them");
 		return;
 	}
+	r = db_insert(a->db, DB_KIND_RESOURCE, c->name);
+	if (!r) {
+		answer(a, DB_REFUSED, "no room for another resource");
+		return;
+	}
+	params_set(a->db, c->name, c->params);
 	COPY(r->group, c->group);
 	COPY(r->agent, c->agent);
 	r->position = position;
@@ -612,9 +655,19 @@ static void do_group_order(struct apply *a, const struct db_cmd_group_order *c)
 
 	if (!g)
 		return;
+	if (c->work != DB_WORK_STARTING && c->work != DB_WORK_STOPPING) {
+		answer(a, DB_INVALID, "only a start or a stop can be ordered");
+		return;
+	}
 	if (g->order != c->previous || !n || n->incarnation != c->incarnation ||
 	    n->membership != DB_MEMBERSHIP_ADMITTED) {
 		answer(a, DB_CONFLICT, "the order is out of date");
+		return;
+	}
+	if (c->work == DB_WORK_STOPPING &&
+	    (g->node != c->node || g->incarnation != c->incarnation ||
+	     (g->work != DB_WORK_ONLINE && g->work != DB_WORK_STARTING))) {
+		answer(a, DB_CONFLICT, "group %s does not run there", c->name);
 		return;
 	}
 	if (c->work == DB_WORK_STARTING &&
@@ -633,18 +686,6 @@ static void do_group_order(struct apply *a, const struct db_cmd_group_order *c)
 	      n->name, c->reason);
 }
 
-static void resources_set(struct db *db, const char *group, enum db_work work)
-{
-	for (uint32_t i = 0; i < db_count(db, DB_KIND_RESOURCE); i++) {
-		struct db_resource *r = db_at(db, DB_KIND_RESOURCE, i);
-
-		if (!strcmp(r->group, group)) {
-			r->work = (uint8_t)work;
-			r->restarts = work == DB_WORK_ONLINE ? r->restarts : 0;
-		}
-	}
-}
-
 /* OFFLINE: all is stopped. FAILED while starting: stopped too, but it could not run there. */
 static void do_group_report(struct apply *a, const struct db_cmd_group_report *c)
 {
@@ -655,6 +696,10 @@ static void do_group_report(struct apply *a, const struct db_cmd_group_report *c
 		return;
 	if (g->order != c->order || g->work == DB_WORK_OFFLINE || g->work == DB_WORK_UNKNOWN) {
 		answer(a, DB_CONFLICT, "the report is about an order that is not in force");
+		return;
+	}
+	if (c->work != DB_WORK_ONLINE && c->work != DB_WORK_OFFLINE && c->work != DB_WORK_FAILED) {
+		answer(a, DB_INVALID, "only online, offline and failed can be reported");
 		return;
 	}
 	was_starting = g->work == DB_WORK_STARTING || g->work == DB_WORK_ONLINE;

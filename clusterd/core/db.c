@@ -340,6 +340,7 @@ int db_decode(struct db *db, const void *buf, size_t len)
 	must(!lk_state_init(&db->locks, db->locks_mem, lk_state_size(&db->limits.locks),
 			    &db->limits.locks));
 	db->index = 0;
+	db->epoch = (struct cl_epoch){0};
 	db->next_event = db->next_task = 1;
 	return -EBADMSG;
 }
@@ -351,7 +352,9 @@ uint64_t db_hash(const struct db *db)
 	uint64_t h = hash_u64(HASH_INIT, db->index);
 	uint8_t buf[ROW_ENCODED_MAX];
 
+	h = hash_u64(h, db->epoch.generation);
 	h = hash_u64(h, db->epoch.number);
+	h = hash_u64(h, db->epoch.starter);
 	h = hash_u64(h, db->next_event);
 	h = hash_u64(h, db->next_task);
 	for (int k = 0; k < DB_KIND_MAX; k++) {
@@ -371,14 +374,45 @@ uint64_t db_hash(const struct db *db)
 	return hash_u64(h, lk_hash(&db->locks));
 }
 
+static const char *check_group(const struct db *db, const struct db_group *g)
+{
+	bool is_somewhere = g->work != DB_WORK_OFFLINE && g->work != DB_WORK_FAILED;
+	struct lk_lock_info lock;
+
+	if (is_somewhere && g->node >= CL_MAX_NODES)
+		return "a group is active on no node";
+	if (is_somewhere && !g->lock)
+		return "a group is active without its lock";
+	if (g->lock &&
+	    (lk_lock_get(&db->locks, g->lock, &lock) || lock.session.incarnation != g->incarnation))
+		return "a group names a lock that its node does not hold";
+	return NULL;
+}
+
 const char *db_check(const struct db *db)
 {
 	for (uint32_t i = 0; i < db_count(db, DB_KIND_GROUP); i++) {
-		const struct db_group *g = db_at(db, DB_KIND_GROUP, i);
-		bool is_somewhere = g->work != DB_WORK_OFFLINE && g->work != DB_WORK_FAILED;
+		const char *broken = check_group(db, db_at(db, DB_KIND_GROUP, i));
 
-		if (is_somewhere && g->node >= CL_MAX_NODES)
-			return "a group is active on no node";
+		if (broken)
+			return broken;
+	}
+	for (uint32_t i = 0; i < db_count(db, DB_KIND_NODE); i++) {
+		if (((const struct db_node *)db_at(db, DB_KIND_NODE, i))->slot >= CL_MAX_NODES)
+			return "a node in a slot that does not exist";
+	}
+	if (db_count(db, DB_KIND_EVENT)) {
+		const struct db_event *e =
+			db_at(db, DB_KIND_EVENT, db_count(db, DB_KIND_EVENT) - 1);
+
+		if (e->id >= db->next_event)
+			return "an event with a number that is still to come";
+	}
+	if (db_count(db, DB_KIND_TASK)) {
+		const struct db_task *t = db_at(db, DB_KIND_TASK, db_count(db, DB_KIND_TASK) - 1);
+
+		if (t->id >= db->next_task)
+			return "a task with a number that is still to come";
 	}
 	for (uint32_t i = 0; i < db_count(db, DB_KIND_RESOURCE); i++) {
 		const struct db_resource *r = db_at(db, DB_KIND_RESOURCE, i);

@@ -132,6 +132,14 @@ static void write_free(struct store_write *w)
 	free(w);
 }
 
+static void list_free(struct store_write *list)
+{
+	for (struct store_write *w = list, *next; w; w = next) {
+		next = w->next;
+		write_free(w);
+	}
+}
+
 static int do_install(sqlite3 *db, const struct store_write *w)
 {
 	int r = store_sql_set(db, "cluster", w->cluster.byte, sizeof(w->cluster.byte));
@@ -239,10 +247,7 @@ static void *store_thread(void *arg)
 		if (r) {
 			s->has_failed = true;
 			snprintf(s->failure, sizeof(s->failure), "%s", sqlite3_errmsg(s->db));
-			for (struct store_write *w = list, *next; w; w = next) {
-				next = w->next;
-				write_free(w);
-			}
+			list_free(list);
 			wake(s);
 			break;
 		}
@@ -453,7 +458,7 @@ static int open_file(const char *path, sqlite3 **ret, struct store_content *cont
 	snprintf(text, size,
 		 "%s: %s; move the file away, and this node fetches the database from "
 		 "the others",
-		 path, sqlite3_errmsg(*ret));
+		 path, sqlite3_errstr(r));
 	return r == SQLITE_CORRUPT || r == SQLITE_NOTADB ? -EBADMSG : -EIO;
 }
 
@@ -507,10 +512,8 @@ void store_close(struct store *s)
 	pthread_mutex_unlock(&s->mutex);
 	pthread_join(s->thread, NULL);
 	qb_loop_poll_del(s->loop, s->event_fd);
-	for (struct store_write *w = s->done, *next; w; w = next) {
-		next = w->next;
-		write_free(w);
-	}
+	list_free(s->done);
+	list_free(s->queue); /* behind a write that failed */
 	sqlite3_close(s->db);
 	close(s->event_fd);
 	pthread_mutex_destroy(&s->mutex);
