@@ -554,10 +554,18 @@ static bool group_is_settled(const struct db_group *g, const struct db_cmd_group
 	return g->work == DB_WORK_ONLINE && (c->wish == CL_NODE_NONE || c->wish == g->node);
 }
 
+static bool incarnation_is_admitted(const struct db *db, const struct db_group *g)
+{
+	const struct db_node *n = db_node_by_slot(db, g->node);
+
+	return n && n->incarnation == g->incarnation && n->membership == DB_MEMBERSHIP_ADMITTED;
+}
+
 static void do_group_intent(struct apply *a, const struct db_cmd_group_intent *c)
 {
 	struct db_group *g = group_find(a, c->name);
 	const struct db_node *n = db_node_by_slot(a->db, c->wish);
+	bool is_settled;
 
 	if (!g)
 		return;
@@ -570,13 +578,17 @@ static void do_group_intent(struct apply *a, const struct db_cmd_group_intent *c
 								     : "not a possible owner");
 		return;
 	}
+	is_settled = group_is_settled(g, c);
+	/* A stop failed and somebody has seen to it: it is tried again from there. */
+	if (g->work == DB_WORK_FAILED && incarnation_is_admitted(a->db, g))
+		g->work = DB_WORK_ONLINE;
 	task_end(a, g->task, DB_TASK_STATE_CANCELLED, "replaced by a later command");
 	g->intent = c->intent;
 	g->wish = c->wish;
 	g->refused = 0;
 	g->task = task_new(a, c->verb, c->name);
 	event(a, c->verb, c->name, "asked by %s", a->cmd->actor);
-	if (group_is_settled(g, c)) {
+	if (is_settled) {
 		task_end(a, g->task, DB_TASK_STATE_DONE, "already so");
 		g->task = 0;
 	}

@@ -340,7 +340,7 @@ static void is_up(struct local_group *l)
 		l->resource[i].monitor_due_ms = now + (r ? r->monitor_ms : 0);
 	}
 	log_notice("group %s: online", l->name);
-	if (l->restart_wanted || (g && g->work == DB_WORK_STARTING)) {
+	if (l->restart_wanted || g) {
 		if (!l->restart_wanted)
 			snprintf(l->reason, sizeof(l->reason), "%zu resources started", l->count);
 		report(l, DB_WORK_ONLINE);

@@ -938,6 +938,23 @@ static void a_failed_stop_keeps_the_lock_where_it_is(void **state)
 	assert_int_equal(holder(f, "g"), 0);
 }
 
+static void a_failed_group_is_tried_again_when_somebody_asks(void **state)
+{
+	struct fixture *f = *state;
+
+	make_online(f);
+	assert_int_equal(stop(f, "g"), DB_OK);
+	assert_int_equal(report(f, "g", DB_WORK_FAILED), DB_OK);
+	DONE(f, GROUP_INTENT, group_intent, .name = "g", .intent = DB_INTENT_OFFLINE,
+	     .wish = CL_NODE_NONE, .verb = "group-stop");
+	assert_int_equal(group(f, "g")->work, DB_WORK_ONLINE); /* the planner orders the stop */
+	assert_int_equal(task(f, group(f, "g")->task)->state, DB_TASK_STATE_RUNNING);
+	assert_int_equal(stop(f, "g"), DB_OK);
+	assert_int_equal(report(f, "g", DB_WORK_OFFLINE), DB_OK);
+	assert_int_equal(group(f, "g")->work, DB_WORK_OFFLINE);
+	assert_int_equal(holder(f, "g"), 0);
+}
+
 static void a_report_about_an_old_order_is_refused(void **state)
 {
 	struct fixture *f = *state;
@@ -1634,6 +1651,7 @@ int main(void)
 		TEST(a_started_group_holds_its_lock_until_it_is_offline),
 		TEST(a_failed_start_refuses_the_node_and_frees_the_lock),
 		TEST(a_failed_stop_keeps_the_lock_where_it_is),
+		TEST(a_failed_group_is_tried_again_when_somebody_asks),
 		TEST(a_report_about_an_old_order_is_refused),
 		TEST(a_report_about_an_offline_or_unknown_group_is_refused),
 		TEST(only_online_offline_and_failed_can_be_reported),
