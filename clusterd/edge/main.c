@@ -151,7 +151,8 @@ static int make_dir(const char *root, const char *path, mode_t mode, char *ret, 
 
 static int start(struct daemon *d, const struct options *o)
 {
-	char run[PATH_BYTES], lib[PATH_BYTES], db[PATH_BYTES + 32], key[PATH_BYTES + 32];
+	char run[PATH_BYTES], lib[PATH_BYTES], agents[PATH_BYTES], db[PATH_BYTES + 32],
+		key[PATH_BYTES + 32];
 	char socket[PATH_BYTES + 32], text[512] = "";
 	struct engine_options eo = {
 		.db_path = db,
@@ -168,6 +169,9 @@ static int start(struct daemon *d, const struct options *o)
 
 	if (!r)
 		r = make_dir(o->root, "/var/lib/clusterd", 0700, lib, sizeof(lib));
+	/* Agents keep state there and do not make it; a fresh /run may lack it (HA_RSCTMP). */
+	if (!r)
+		r = make_dir("", "/run/resource-agents", 01755, agents, sizeof(agents));
 	if (r)
 		return r;
 	snprintf(db, sizeof(db), "%s/cluster.db", lib);
