@@ -92,7 +92,7 @@ tests_fuzz_fuzz_lock_snapshot_SOURCES = \
 tests_fuzz_fuzz_lock_snapshot_LDADD = lib/liblock.a lib/libbase.a
 
 EXTRA_DIST += tests/golden tests/fuzz/corpus tests/agents tests/fence-agents tests/lint tests/lab \
-	tests/live tests/docs doc check
+	tests/live tests/docs doc
 
 # ---- what the user reads says what the code does
 check-docs: all
