@@ -11,13 +11,11 @@
 /* A duty that got lost on its way is decided anew after that. */
 #define DUTY_TIMEOUT_MS 10000
 
-static void submit(struct engine *e, struct db_command *cmd)
+static void submit(struct engine *e, const struct db_command *cmd)
 {
 	uint8_t buf[DB_COMMAND_MAX];
 	size_t len;
 
-	cmd->at_ms = engine_wall_ms();
-	snprintf(cmd->actor, sizeof(cmd->actor), "clusterd@%.48s", e->repl.self.name.text);
 	must(!db_command_encode(cmd, buf, sizeof(buf), &len));
 	engine_submit(e, CL_ENTRY_COMMAND, buf, len, DUTY_TIMEOUT_MS, true, NULL, NULL);
 }
@@ -31,7 +29,7 @@ static bool is_caught_up(const struct engine *e, uint8_t slot)
 static void admit(struct engine *e, const struct repl_peer *p)
 {
 	const struct db_node *n = db_node_by_slot(&e->db, p->slot);
-	struct db_command cmd = {.type = DB_CMD_NODE_ADMIT};
+	struct db_command cmd = engine_command(e, DB_CMD_NODE_ADMIT);
 	struct db_cmd_node_admit *c = &cmd.node_admit;
 
 	if (n && n->incarnation == p->state.incarnation &&
@@ -83,7 +81,7 @@ static void declare_lost(struct engine *e)
 {
 	for (uint32_t i = 0; i < db_count(&e->db, DB_KIND_NODE); i++) {
 		const struct db_node *n = db_at(&e->db, DB_KIND_NODE, i);
-		struct db_command cmd = {.type = DB_CMD_NODE_LOST};
+		struct db_command cmd = engine_command(e, DB_CMD_NODE_LOST);
 
 		if (n->membership != DB_MEMBERSHIP_ADMITTED || !is_lost(e, n))
 			continue;
@@ -118,7 +116,7 @@ static void order(struct engine *e)
 
 	plan_run(&e->db, &orders);
 	for (size_t i = 0; i < orders.count; i++) {
-		struct db_command cmd = {.type = DB_CMD_GROUP_ORDER};
+		struct db_command cmd = engine_command(e, DB_CMD_GROUP_ORDER);
 
 		cmd.group_order = orders.item[i];
 		submit(e, &cmd);

@@ -171,39 +171,33 @@ static void pull_start(struct engine *e, const struct repl_action *a)
 	bulk_pull(e->bulk, address, &a->pull.view, e->db.index, &e->db.epoch);
 }
 
+static void log_push_copy(struct store_log *to, const struct store_entry *s)
+{
+	store_log_push(to, &(struct repl_entry){.epoch = s->epoch,
+						.index = s->index,
+						.kind = s->kind,
+						.origin = s->origin,
+						.instance = s->instance,
+						.request = s->request,
+						.payload = {s->payload, s->payload_len}});
+}
+
 /* Moves what was held while the pull ran behind what it brought. */
 static void take_held(struct engine *e, struct store_log *log, uint64_t end)
 {
 	for (size_t i = 0; i < e->held.count; i++) {
-		struct store_entry *h = &e->held.entry[i];
-
-		if (h->index != end + 1)
+		if (e->held.entry[i].index != end + 1)
 			continue;
-		store_log_push(log, &(struct repl_entry){.epoch = h->epoch,
-							 .index = h->index,
-							 .kind = h->kind,
-							 .origin = h->origin,
-							 .instance = h->instance,
-							 .request = h->request,
-							 .payload = {h->payload, h->payload_len}});
-		end = h->index;
+		log_push_copy(log, &e->held.entry[i]);
+		end++;
 	}
 	store_log_clear(&e->held);
 }
 
 static void log_dup(struct store_log *to, const struct store_log *from)
 {
-	for (size_t i = 0; i < from->count; i++) {
-		const struct store_entry *s = &from->entry[i];
-
-		store_log_push(to, &(struct repl_entry){.epoch = s->epoch,
-							.index = s->index,
-							.kind = s->kind,
-							.origin = s->origin,
-							.instance = s->instance,
-							.request = s->request,
-							.payload = {s->payload, s->payload_len}});
-	}
+	for (size_t i = 0; i < from->count; i++)
+		log_push_copy(to, &from->entry[i]);
 }
 
 static void pulled(void *arg, struct bulk_result *result)
@@ -359,7 +353,6 @@ static void do_action(struct engine *e, const struct repl_action *a)
 			bulk_cancel(e->bulk);
 		break;
 	case REPL_DO_COMMIT:
-		e->known_commit = a->index;
 		apply_until(e, a->index);
 		break;
 	case REPL_DO_OPENED:
@@ -593,6 +586,17 @@ int engine_submit(struct engine *e, uint8_t kind, const void *payload, size_t le
 	e->duties += is_duty;
 	propose(e, q);
 	return 0;
+}
+
+struct db_command engine_command(const struct engine *e, enum db_cmd_type type)
+{
+	struct db_command cmd;
+
+	memset(&cmd, 0, sizeof(cmd));
+	cmd.type = type;
+	cmd.at_ms = engine_wall_ms();
+	snprintf(cmd.actor, sizeof(cmd.actor), "clusterd@%.48s", e->repl.self.name.text);
+	return cmd;
 }
 
 int engine_request(struct engine *e, const struct db_command *cmd, uint64_t timeout_ms,

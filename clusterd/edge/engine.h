@@ -68,7 +68,6 @@ struct engine {
 	uint64_t absent_ms[CL_MAX_NODES]; /* since when a member's clusterd is not in our view; 0 */
 	struct store_log tail;		  /* entries after db.index, committed or not */
 	uint64_t checkpoint_index;
-	uint64_t known_commit;
 
 	/* pull */
 	struct store_log held;
@@ -97,6 +96,8 @@ int engine_open(struct engine *e, qb_loop_t *loop, const struct engine_options *
 		size_t text_size);
 void engine_close(struct engine *e);
 
+/* An empty command of that type, from this clusterd, at this moment. */
+struct db_command engine_command(const struct engine *e, enum db_cmd_type type);
 /* Gives a command to the cluster; done comes once, from the loop. -EBUSY: too many under way. */
 int engine_request(struct engine *e, const struct db_command *cmd, uint64_t timeout_ms,
 		   engine_done done, void *arg);

@@ -195,11 +195,8 @@ static void send_reports(struct local_group *l)
 
 	if (!l->report_wanted || l->report_runs || e->repl.phase != REPL_OPEN)
 		return;
-	memset(&cmd, 0, sizeof(cmd));
-	cmd.at_ms = engine_wall_ms();
-	snprintf(cmd.actor, sizeof(cmd.actor), "clusterd@%.48s", e->repl.self.name.text);
+	cmd = engine_command(e, l->restart_wanted ? DB_CMD_RESOURCE_REPORT : DB_CMD_GROUP_REPORT);
 	if (l->restart_wanted) {
-		cmd.type = DB_CMD_RESOURCE_REPORT;
 		memcpy(cmd.resource_report.name, l->restarted, sizeof(l->restarted));
 		cmd.resource_report.order = l->order;
 		cmd.resource_report.work = DB_WORK_ONLINE;
@@ -207,7 +204,6 @@ static void send_reports(struct local_group *l)
 		memcpy(cmd.resource_report.reason, l->reason, sizeof(l->reason));
 		l->restart_wanted = false;
 	} else {
-		cmd.type = DB_CMD_GROUP_REPORT;
 		memcpy(cmd.group_report.name, l->name, sizeof(l->name));
 		cmd.group_report.order = l->order;
 		cmd.group_report.work = (uint8_t)l->report_work;
@@ -534,10 +530,7 @@ static void say_leave(struct exec *x)
 
 	if (x->leave_runs || e->repl.phase != REPL_OPEN)
 		return;
-	memset(&cmd, 0, sizeof(cmd));
-	cmd.type = DB_CMD_NODE_LEAVE;
-	cmd.at_ms = engine_wall_ms();
-	snprintf(cmd.actor, sizeof(cmd.actor), "clusterd@%.48s", e->repl.self.name.text);
+	cmd = engine_command(e, DB_CMD_NODE_LEAVE);
 	memcpy(cmd.node_leave.name, e->repl.self.name.text, sizeof(cmd.node_leave.name));
 	cmd.node_leave.incarnation = e->repl.self.incarnation;
 	cmd.node_leave.is_done = x->has_said_leaving;

@@ -56,20 +56,9 @@ static void ladder_event(struct fence_victim *v, struct ladder_event *ev);
 
 /* ---- commands */
 
-static struct db_command command(const struct fencer *f, enum db_cmd_type type)
-{
-	struct db_command cmd;
-
-	memset(&cmd, 0, sizeof(cmd));
-	cmd.type = type;
-	cmd.at_ms = engine_wall_ms();
-	snprintf(cmd.actor, sizeof(cmd.actor), "clusterd@%.48s", f->engine->repl.self.name.text);
-	return cmd;
-}
-
 static void note(struct fencer *f, uint8_t slot, const char *kind, const char *text)
 {
-	struct db_command cmd = command(f, DB_CMD_FENCE_NOTE);
+	struct db_command cmd = engine_command(f->engine, DB_CMD_FENCE_NOTE);
 
 	snprintf(cmd.fence_note.name, sizeof(cmd.fence_note.name), "%s",
 		 db_node_name(&f->engine->db, slot));
@@ -104,7 +93,7 @@ static uint8_t slot_of(const struct fence_victim *v)
 
 static void say_fencing(struct fence_victim *v, const struct db_node *n)
 {
-	struct db_command cmd = command(v->fencer, DB_CMD_NODE_FENCING);
+	struct db_command cmd = engine_command(v->fencer->engine, DB_CMD_NODE_FENCING);
 
 	if (v->begin_runs)
 		return;
@@ -115,7 +104,7 @@ static void say_fencing(struct fence_victim *v, const struct db_node *n)
 
 static void say_fenced(struct fence_victim *v, const struct db_node *n)
 {
-	struct db_command cmd = command(v->fencer, DB_CMD_NODE_FENCED);
+	struct db_command cmd = engine_command(v->fencer->engine, DB_CMD_NODE_FENCED);
 
 	if (v->confirm_runs)
 		return;

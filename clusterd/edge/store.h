@@ -77,7 +77,6 @@ void store_close(struct store *s);
 
 /* Appends a copy of the entry; answers durable(index). The cluster's uuid goes with the first. */
 void store_append(struct store *s, const struct repl_entry *e);
-void store_set_cluster(struct store *s, const struct cl_uuid *cluster);
 void store_promise(struct store *s, uint64_t number);
 /* Remembers lazily, with the next write, that entries up to index are committed. */
 void store_commit(struct store *s, uint64_t index);
