@@ -1,0 +1,438 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What a mount and the coordinator of its volume say to each other, over TLS. One list per frame
+ * and per operation gives the struct, the encoder, the decoder and the round-trip test
+ * (doc/format-csv.md has the bytes).
+ *
+ * On the wire: u32 length of what follows, u16 type, body; lib/wire.h. A decoder yields a valid
+ * object or nothing, and what it yields encodes to the same bytes again. Numbers are never used
+ * again. Pure; any thread on objects of its own.
+ */
+#ifndef CSVFS_CORE_PROTO_H
+#define CSVFS_CORE_PROTO_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define CSV_PROTOCOL	 1
+#define CSV_UUID_BYTES	 16
+#define CSV_NAME_MAX	 256		/* with the NUL; XFS: 255 bytes */
+#define CSV_PATH_MAX	 4096		/* target of a symbolic link, with the NUL */
+#define CSV_XATTR_MAX	 65536		/* value of an extended attribute, attr(5) */
+#define CSV_IO_MAX	 (1024u * 1024) /* data of one READ or WRITE */
+#define CSV_FRAME_MAX	 (CSV_IO_MAX + 8192)
+#define CSV_FRAME_PREFIX 4  /* the length in front of a frame */
+#define CSV_GROUPS_MAX	 64 /* supplementary groups sent along with a creation */
+#define CSV_SLOTS	 64 /* requests of one mount that may be under way */
+
+/* An XFS file handle: inode number and generation. ino 0: none. */
+struct csv_handle {
+	uint64_t ino;
+	uint32_t gen;
+};
+
+struct csv_time {
+	int64_t sec;
+	uint32_t nsec;
+};
+
+struct csv_attr {
+	uint64_t ino;
+	uint32_t mode; /* with the type: S_IFMT */
+	uint32_t nlink;
+	uint32_t uid;
+	uint32_t gid;
+	uint64_t rdev; /* makedev() */
+	uint64_t size;
+	uint64_t blocks; /* of 512 bytes */
+	uint32_t blksize;
+	struct csv_time atime;
+	struct csv_time mtime;
+	struct csv_time ctime;
+};
+
+/* One component of a path: 1 to 255 bytes, neither "." nor "..", no '/'. */
+struct csv_name {
+	char text[CSV_NAME_MAX];
+};
+
+/* Any text of up to 255 bytes: the name of an extended attribute. */
+struct csv_text {
+	char text[CSV_NAME_MAX];
+};
+
+/* Borrowed from whoever made it, or from the buffer it was decoded from. At most CSV_IO_MAX. */
+struct csv_bytes {
+	const uint8_t *data;
+	size_t len;
+};
+
+struct csv_uuid {
+	uint8_t byte[CSV_UUID_BYTES];
+};
+
+/* Who asks. The asking node's kernel has decided that it may; this is for ownership of new ones. */
+struct csv_caller {
+	uint32_t uid;
+	uint32_t gid;
+	uint32_t umask;
+	uint16_t group_count;
+	uint32_t groups[CSV_GROUPS_MAX];
+};
+
+struct csv_usage {
+	uint64_t blocks, bfree, bavail, files, ffree, favail;
+	uint32_t bsize, frsize, namemax;
+};
+
+/* SETATTR: which fields count. */
+#define CSV_SET_MODE	  0x001u
+#define CSV_SET_UID	  0x002u
+#define CSV_SET_GID	  0x004u
+#define CSV_SET_SIZE	  0x008u
+#define CSV_SET_ATIME	  0x010u
+#define CSV_SET_MTIME	  0x020u
+#define CSV_SET_ATIME_NOW 0x040u
+#define CSV_SET_MTIME_NOW 0x080u
+#define CSV_SET_KILL_SUID 0x100u /* size change by one who may not keep suid and sgid */
+#define CSV_SET_ALL	  0x1ffu
+
+/* WRITE: flags. */
+#define CSV_WRITE_APPEND    0x1u /* at the end of the file, whatever the offset says */
+#define CSV_WRITE_KILL_SUID 0x2u /* clear suid, sgid and security.capability */
+#define CSV_WRITE_ALL	    0x3u
+
+/*
+ * Operations: X(number, NAME, name, kind, kind of reply). QUERY changes nothing and may be done
+ * again; CHANGE is done exactly once (intent, operation, done mark); STATE changes only what the
+ * coordinator holds in memory (who has what open) and is idempotent per request.
+ */
+#define CSV_OPS(X)                                                                                 \
+	X(1, LOOKUP, lookup, QUERY, ENTRY)                                                         \
+	X(2, GETATTR, getattr, QUERY, ATTR)                                                        \
+	X(3, SETATTR, setattr, CHANGE, ATTR)                                                       \
+	X(4, READLINK, readlink, QUERY, BYTES)                                                     \
+	X(5, MKNOD, mknod, CHANGE, ENTRY)                                                          \
+	X(6, MKDIR, mkdir, CHANGE, ENTRY)                                                          \
+	X(7, UNLINK, unlink, CHANGE, NONE)                                                         \
+	X(8, RMDIR, rmdir, CHANGE, NONE)                                                           \
+	X(9, SYMLINK, symlink, CHANGE, ENTRY)                                                      \
+	X(10, RENAME, rename, CHANGE, NONE)                                                        \
+	X(11, LINK, link, CHANGE, ENTRY)                                                           \
+	X(12, OPEN, open, STATE, NONE)                                                             \
+	X(13, CREATE, create, CHANGE, ENTRY)                                                       \
+	X(14, RELEASE, release, STATE, NONE)                                                       \
+	X(15, READ, read, QUERY, BYTES)                                                            \
+	X(16, WRITE, write, CHANGE, COUNT)                                                         \
+	X(17, FSYNC, fsync, QUERY, NONE)                                                           \
+	X(18, READDIR, readdir, QUERY, BYTES)                                                      \
+	X(19, STATFS, statfs, QUERY, USAGE)                                                        \
+	X(20, SETXATTR, setxattr, CHANGE, NONE)                                                    \
+	X(21, GETXATTR, getxattr, QUERY, XATTR)                                                    \
+	X(22, LISTXATTR, listxattr, QUERY, XATTR)                                                  \
+	X(23, REMOVEXATTR, removexattr, CHANGE, NONE)                                              \
+	X(24, FALLOCATE, fallocate, CHANGE, NONE)                                                  \
+	X(25, LSEEK, lseek, QUERY, COUNT)                                                          \
+	X(26, COPY_RANGE, copy_range, CHANGE, COUNT)
+
+enum csv_op {
+#define CSV_OP_ENUM(number, NAME, name, kind, reply) CSV_OP_##NAME = (number),
+	CSV_OPS(CSV_OP_ENUM)
+#undef CSV_OP_ENUM
+		CSV_OP_END
+};
+
+enum csv_op_kind { CSV_QUERY, CSV_CHANGE, CSV_STATE };
+
+/* ---- fields of each request: F(codec, C type, name) */
+#define CSV_LOOKUP_FIELDS(F)                                                                       \
+	F(handle, struct csv_handle, parent)                                                       \
+	F(name, struct csv_name, name)
+#define CSV_GETATTR_FIELDS(F) F(handle, struct csv_handle, handle)
+#define CSV_SETATTR_FIELDS(F)                                                                      \
+	F(handle, struct csv_handle, handle)                                                       \
+	F(set_mask, uint32_t, valid)                                                               \
+	F(u32, uint32_t, mode)                                                                     \
+	F(u32, uint32_t, uid)                                                                      \
+	F(u32, uint32_t, gid)                                                                      \
+	F(u64, uint64_t, size)                                                                     \
+	F(time, struct csv_time, atime)                                                            \
+	F(time, struct csv_time, mtime)
+#define CSV_READLINK_FIELDS(F) F(handle, struct csv_handle, handle)
+#define CSV_MKNOD_FIELDS(F)                                                                        \
+	F(handle, struct csv_handle, parent)                                                       \
+	F(name, struct csv_name, name)                                                             \
+	F(u32, uint32_t, mode)                                                                     \
+	F(u64, uint64_t, rdev)
+#define CSV_MKDIR_FIELDS(F)                                                                        \
+	F(handle, struct csv_handle, parent)                                                       \
+	F(name, struct csv_name, name)                                                             \
+	F(u32, uint32_t, mode)
+#define CSV_UNLINK_FIELDS(F)                                                                       \
+	F(handle, struct csv_handle, parent)                                                       \
+	F(name, struct csv_name, name)
+#define CSV_RMDIR_FIELDS(F) CSV_UNLINK_FIELDS(F)
+#define CSV_SYMLINK_FIELDS(F)                                                                      \
+	F(handle, struct csv_handle, parent)                                                       \
+	F(name, struct csv_name, name)                                                             \
+	F(bytes, struct csv_bytes, target)
+#define CSV_RENAME_FIELDS(F)                                                                       \
+	F(handle, struct csv_handle, parent)                                                       \
+	F(name, struct csv_name, name)                                                             \
+	F(handle, struct csv_handle, new_parent)                                                   \
+	F(name, struct csv_name, new_name)                                                         \
+	F(u32, uint32_t, flags) /* RENAME_NOREPLACE, RENAME_EXCHANGE: rename(2) */
+#define CSV_LINK_FIELDS(F)                                                                         \
+	F(handle, struct csv_handle, handle)                                                       \
+	F(handle, struct csv_handle, new_parent)                                                   \
+	F(name, struct csv_name, new_name)
+/* OPEN and RELEASE, of files and directories: one more and one less open of that inode. */
+#define CSV_OPEN_FIELDS(F)                                                                         \
+	F(handle, struct csv_handle, handle)                                                       \
+	F(u32, uint32_t, flags) /* O_TRUNC comes as SETATTR */
+#define CSV_CREATE_FIELDS(F)                                                                       \
+	F(handle, struct csv_handle, parent)                                                       \
+	F(name, struct csv_name, name)                                                             \
+	F(u32, uint32_t, mode)                                                                     \
+	F(flag, bool, is_exclusive) /* O_EXCL; else an existing file is opened */
+#define CSV_RELEASE_FIELDS(F) F(handle, struct csv_handle, handle)
+#define CSV_READ_FIELDS(F)                                                                         \
+	F(handle, struct csv_handle, handle)                                                       \
+	F(u64, uint64_t, offset)                                                                   \
+	F(io_size, uint32_t, size)
+#define CSV_WRITE_FIELDS(F)                                                                        \
+	F(handle, struct csv_handle, handle)                                                       \
+	F(u64, uint64_t, offset)                                                                   \
+	F(write_flags, uint32_t, flags)                                                            \
+	F(bytes, struct csv_bytes, data)
+#define CSV_FSYNC_FIELDS(F)                                                                        \
+	F(handle, struct csv_handle, handle)                                                       \
+	F(flag, bool, is_datasync)
+/* The reply is a sequence of csv_dirent_put(), as many whole ones as fit in `size`. */
+#define CSV_READDIR_FIELDS(F)                                                                      \
+	F(handle, struct csv_handle, handle)                                                       \
+	F(u64, uint64_t, offset) /* 0, or `next` of an earlier entry */                            \
+	F(io_size, uint32_t, size)                                                                 \
+	F(flag, bool, wants_attr)
+#define CSV_STATFS_FIELDS(F) F(handle, struct csv_handle, handle)
+#define CSV_SETXATTR_FIELDS(F)                                                                     \
+	F(handle, struct csv_handle, handle)                                                       \
+	F(text, struct csv_text, name)                                                             \
+	F(u32, uint32_t, flags) /* XATTR_CREATE, XATTR_REPLACE: setxattr(2) */                     \
+	F(bytes, struct csv_bytes, value)
+/* size 0 asks for the length only: the reply has `length` and no bytes. */
+#define CSV_GETXATTR_FIELDS(F)                                                                     \
+	F(handle, struct csv_handle, handle)                                                       \
+	F(text, struct csv_text, name)                                                             \
+	F(io_size, uint32_t, size)
+#define CSV_LISTXATTR_FIELDS(F)                                                                    \
+	F(handle, struct csv_handle, handle)                                                       \
+	F(io_size, uint32_t, size)
+#define CSV_REMOVEXATTR_FIELDS(F)                                                                  \
+	F(handle, struct csv_handle, handle)                                                       \
+	F(text, struct csv_text, name)
+#define CSV_FALLOCATE_FIELDS(F)                                                                    \
+	F(handle, struct csv_handle, handle)                                                       \
+	F(u32, uint32_t, mode) /* FALLOC_FL_*: fallocate(2) */                                     \
+	F(u64, uint64_t, offset)                                                                   \
+	F(u64, uint64_t, length)
+#define CSV_LSEEK_FIELDS(F)                                                                        \
+	F(handle, struct csv_handle, handle)                                                       \
+	F(u64, uint64_t, offset)                                                                   \
+	F(u32, uint32_t, whence) /* SEEK_DATA, SEEK_HOLE */
+#define CSV_COPY_RANGE_FIELDS(F)                                                                   \
+	F(handle, struct csv_handle, from)                                                         \
+	F(u64, uint64_t, from_offset)                                                              \
+	F(handle, struct csv_handle, to)                                                           \
+	F(u64, uint64_t, to_offset)                                                                \
+	F(u64, uint64_t, length)
+
+/* ---- what a reply carries when it tells of success; of an error there is nothing */
+#define CSV_REPLY_NONE_FIELDS(F)
+#define CSV_REPLY_ENTRY_FIELDS(F)                                                                  \
+	F(handle, struct csv_handle, handle)                                                       \
+	F(attr, struct csv_attr, attr)
+#define CSV_REPLY_ATTR_FIELDS(F)  F(attr, struct csv_attr, attr)
+#define CSV_REPLY_BYTES_FIELDS(F) F(bytes, struct csv_bytes, data)
+#define CSV_REPLY_COUNT_FIELDS(F) F(u64, uint64_t, count)
+#define CSV_REPLY_XATTR_FIELDS(F)                                                                  \
+	F(u32, uint32_t, length)                                                                   \
+	F(bytes, struct csv_bytes, data)
+#define CSV_REPLY_USAGE_FIELDS(F) F(usage, struct csv_usage, usage)
+
+#define CSV_REPLIES(X)                                                                             \
+	X(NONE, none)                                                                              \
+	X(ENTRY, entry)                                                                            \
+	X(ATTR, attr)                                                                              \
+	X(BYTES, bytes)                                                                            \
+	X(COUNT, count)                                                                            \
+	X(XATTR, xattr)                                                                            \
+	X(USAGE, usage)
+
+enum csv_reply_kind {
+#define CSV_REPLY_ENUM(NAME, name) CSV_REPLY_##NAME,
+	CSV_REPLIES(CSV_REPLY_ENUM)
+#undef CSV_REPLY_ENUM
+};
+
+/* ---- frames: X(number, NAME, name) */
+
+/* First on a connection, from the mount. */
+#define CSV_HELLO_FIELDS(F)                                                                        \
+	F(u16, uint16_t, protocol)                                                                 \
+	F(uuid, struct csv_uuid, volume)                                                           \
+	F(u64, uint64_t, term)	/* of the coordinator that it means to speak to */                 \
+	F(u64, uint64_t, mount) /* mount incarnation: never used again */
+
+/* The answer: speak, or why not. */
+#define CSV_WELCOME_FIELDS(F)                                                                      \
+	F(u64, uint64_t, term)                                                                     \
+	F(flag, bool, is_known) /* this coordinator has its opens already: no RECLAIM */           \
+	F(handle, struct csv_handle, root)
+#define CSV_REFUSED_FIELDS(F) F(refusal, uint8_t, reason)
+
+/*
+ * An inode that the mount has open, `opens` times, by what has been answered: an OPEN or CREATE
+ * that is under way is not in it, a RELEASE that is under way has not left it.
+ */
+#define CSV_RECLAIM_FIELDS(F)                                                                      \
+	F(handle, struct csv_handle, handle)                                                       \
+	F(u32, uint32_t, opens)
+#define CSV_RECLAIM_DONE_FIELDS(F)
+/* Every request that was under way has been sent again. */
+#define CSV_RESEND_DONE_FIELDS(F)
+/* The mount has ended its work: nothing of it is open or under way. */
+#define CSV_GOODBYE_FIELDS(F)
+
+#define CSV_FRAMES(X)                                                                              \
+	X(1, HELLO, hello)                                                                         \
+	X(2, WELCOME, welcome)                                                                     \
+	X(3, REFUSED, refused)                                                                     \
+	X(4, RECLAIM, reclaim)                                                                     \
+	X(5, RECLAIM_DONE, reclaim_done)                                                           \
+	X(6, RESEND_DONE, resend_done)                                                             \
+	X(7, GOODBYE, goodbye)
+
+/* Frames with a body of their own kind. */
+#define CSV_FRAME_REQUEST 16
+#define CSV_FRAME_REPLY	  17
+
+enum csv_frame_type {
+#define CSV_FRAME_ENUM(number, NAME, name) CSV_FRAME_##NAME = (number),
+	CSV_FRAMES(CSV_FRAME_ENUM)
+#undef CSV_FRAME_ENUM
+};
+
+/* Why a coordinator does not take a connection: name, sentence. */
+#define CSV_REFUSALS(X)                                                                            \
+	X(PROTOCOL, "it speaks another version of the protocol")                                   \
+	X(VOLUME, "it coordinates another volume")                                                 \
+	X(TERM, "it coordinates under another term")                                               \
+	X(MOUNT, "it does not know this mount yet, or no more")                                    \
+	X(BUSY, "requests of the mount's earlier connection are still under way")
+
+enum csv_refusal {
+#define CSV_REFUSAL_ENUM(NAME, sentence) CSV_REFUSAL_##NAME,
+	CSV_REFUSALS(CSV_REFUSAL_ENUM)
+#undef CSV_REFUSAL_ENUM
+		CSV_REFUSAL_MAX
+};
+
+#define CSV_FIELD(codec, ctype, name) ctype name;
+#define CSV_OP_STRUCT(number, NAME, name, kind, reply)                                             \
+	struct csv_op_##name {                                                                     \
+		CSV_##NAME##_FIELDS(CSV_FIELD)                                                     \
+	};
+CSV_OPS(CSV_OP_STRUCT)
+#undef CSV_OP_STRUCT
+#define CSV_REPLY_STRUCT(NAME, name)                                                               \
+	struct csv_reply_##name {                                                                  \
+		CSV_REPLY_##NAME##_FIELDS(CSV_FIELD)                                               \
+	};
+CSV_REPLIES(CSV_REPLY_STRUCT)
+#undef CSV_REPLY_STRUCT
+#define CSV_FRAME_STRUCT(number, NAME, name)                                                       \
+	struct csv_frame_##name {                                                                  \
+		CSV_##NAME##_FIELDS(CSV_FIELD)                                                     \
+	};
+CSV_FRAMES(CSV_FRAME_STRUCT)
+#undef CSV_FRAME_STRUCT
+#undef CSV_FIELD
+
+struct csv_request {
+	uint16_t slot; /* below CSV_SLOTS */
+	uint64_t seq;  /* of that slot: grows by 1 with each request, from 1 */
+	bool is_resend;
+	struct csv_caller caller;
+	enum csv_op op;
+	union {
+#define CSV_OP_MEMBER(number, NAME, name, kind, reply) struct csv_op_##name name;
+		CSV_OPS(CSV_OP_MEMBER)
+#undef CSV_OP_MEMBER
+	};
+};
+
+struct csv_reply {
+	uint16_t slot;
+	uint64_t seq;
+	uint16_t error;		  /* 0, or an errno as a positive number */
+	enum csv_reply_kind kind; /* CSV_REPLY_NONE with an error */
+	union {
+#define CSV_REPLY_MEMBER(NAME, name) struct csv_reply_##name name;
+		CSV_REPLIES(CSV_REPLY_MEMBER)
+#undef CSV_REPLY_MEMBER
+	};
+};
+
+struct csv_frame {
+	enum csv_frame_type type;
+	union {
+#define CSV_FRAME_MEMBER(number, NAME, name) struct csv_frame_##name name;
+		CSV_FRAMES(CSV_FRAME_MEMBER)
+#undef CSV_FRAME_MEMBER
+	};
+};
+
+/* An entry of a directory. has_attr: handle and attr count. */
+struct csv_dirent {
+	uint64_t next; /* where to go on after it */
+	uint64_t ino;
+	uint8_t type;	      /* DT_*: readdir(3) */
+	struct csv_name name; /* here "." and ".." may be */
+	bool has_attr;
+	struct csv_handle handle;
+	struct csv_attr attr;
+};
+
+struct wire_reader;
+struct wire_writer;
+
+/*
+ * Encoders write the prefix too and return 0 and the whole length, or -ENOBUFS. Decoders take what
+ * follows the prefix and return 0, or -EBADMSG with *ret untouched; bytes borrow from buf.
+ */
+int csv_frame_encode(const struct csv_frame *f, void *buf, size_t cap, size_t *ret_len);
+int csv_frame_decode(const void *buf, size_t len, struct csv_frame *ret);
+int csv_request_encode(const struct csv_request *q, void *buf, size_t cap, size_t *ret_len);
+int csv_request_decode(const void *buf, size_t len, struct csv_request *ret);
+int csv_reply_encode(const struct csv_reply *p, void *buf, size_t cap, size_t *ret_len);
+int csv_reply_decode(const void *buf, size_t len, struct csv_reply *ret);
+/* The type in the first two bytes of what follows the prefix; 0 if there are none. */
+uint16_t csv_frame_type_of(const void *buf, size_t len);
+
+/* For data of READDIR. The getter fails the reader on anything bad. */
+void csv_dirent_put(struct wire_writer *w, const struct csv_dirent *d);
+void csv_dirent_get(struct wire_reader *r, struct csv_dirent *ret);
+
+enum csv_op_kind csv_op_kind(enum csv_op op);
+enum csv_reply_kind csv_op_reply(enum csv_op op);
+const char *csv_op_name(enum csv_op op);
+const char *csv_refusal_text(enum csv_refusal reason);
+
+static inline bool csv_handle_equal(const struct csv_handle *a, const struct csv_handle *b)
+{
+	return a->ino == b->ino && a->gen == b->gen;
+}
+
+#endif
