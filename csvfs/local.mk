@@ -4,3 +4,8 @@ csvfs_core_sources = csvfs/core/proto.c csvfs/core/proto.h
 
 noinst_LIBRARIES += csvfs/libcsvcore.a
 csvfs_libcsvcore_a_SOURCES = $(csvfs_core_sources)
+
+# csvfs/edge: I/O, threads.
+noinst_LIBRARIES += csvfs/libcsvedge.a
+csvfs_libcsvedge_a_SOURCES = csvfs/edge/link.c csvfs/edge/link.h
+csvfs_libcsvedge_a_CPPFLAGS = $(AM_CPPFLAGS) $(GNUTLS_CFLAGS)
