@@ -6,6 +6,8 @@
 #include <fcntl.h>
 #include <gnutls/crypto.h>
 #include <gnutls/gnutls.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -247,6 +249,34 @@ int tls_write(struct tls *t, const void *buf, size_t n)
 		at += (size_t)put;
 	}
 	return 0;
+}
+
+static int set_timeout(int fd, int option, unsigned int ms)
+{
+	struct timeval tv = {.tv_sec = (time_t)(ms / 1000),
+			     .tv_usec = (suseconds_t)(ms % 1000) * 1000};
+
+	return setsockopt(fd, SOL_SOCKET, option, &tv, sizeof(tv)) < 0 ? -errno : 0;
+}
+
+static int set_int(int fd, int level, int option, int value)
+{
+	return setsockopt(fd, level, option, &value, sizeof(value)) < 0 ? -errno : 0;
+}
+
+int tls_set_deadlines(struct tls *t, unsigned int read_ms, unsigned int write_ms,
+		      unsigned int peer_ms)
+{
+	int seconds = (int)(peer_ms / 3000) + 1;
+	int r = set_timeout(t->fd, SO_RCVTIMEO, read_ms);
+
+	r = r ? r : set_timeout(t->fd, SO_SNDTIMEO, write_ms);
+	r = r ? r : set_int(t->fd, IPPROTO_TCP, TCP_NODELAY, 1);
+	r = r ? r : set_int(t->fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+	r = r ? r : set_int(t->fd, IPPROTO_TCP, TCP_KEEPIDLE, seconds);
+	r = r ? r : set_int(t->fd, IPPROTO_TCP, TCP_KEEPINTVL, seconds);
+	r = r ? r : set_int(t->fd, IPPROTO_TCP, TCP_KEEPCNT, 2);
+	return r ? r : set_int(t->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, (int)peer_ms);
 }
 
 int tls_fd(const struct tls *t)

@@ -36,6 +36,14 @@ int tls_accept(int fd, const struct tls_key *key, int timeout_ms, struct tls **r
 /* All n bytes or an error: -EPIPE at the end of the stream, -ETIMEDOUT, -EIO. */
 int tls_read(struct tls *t, void *buf, size_t n);
 int tls_write(struct tls *t, const void *buf, size_t n);
+/*
+ * For a channel that stays open. read_ms and write_ms: deadlines of each later call, 0: none; a
+ * peer that does not answer at all for peer_ms breaks the channel all the same (keepalive(7),
+ * TCP_USER_TIMEOUT: tcp(7)). After a read that timed out the channel is of no more use. One thread
+ * may read while another writes. 0 or -errno.
+ */
+int tls_set_deadlines(struct tls *t, unsigned int read_ms, unsigned int write_ms,
+		      unsigned int peer_ms);
 /* Says goodbye and closes. Takes NULL. */
 void tls_close(struct tls *t);
 /* The descriptor, for shutdown(2) from another thread. */
