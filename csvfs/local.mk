@@ -1,11 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # csvfs/core: pure decisions and the codec. Compiled twice, like clusterd/core.
-csvfs_core_sources = csvfs/core/proto.c csvfs/core/proto.h
+csvfs_core_sources = \
+	csvfs/core/change.c csvfs/core/change.h \
+	csvfs/core/proto.c csvfs/core/proto.h \
+	csvfs/core/session.c csvfs/core/session.h
 
 noinst_LIBRARIES += csvfs/libcsvcore.a
 csvfs_libcsvcore_a_SOURCES = $(csvfs_core_sources)
 
+check_LIBRARIES += csvfs/libcsvcore_mutants.a
+csvfs_libcsvcore_mutants_a_SOURCES = $(csvfs_core_sources)
+csvfs_libcsvcore_mutants_a_CPPFLAGS = $(AM_CPPFLAGS) -DCSVFS_MUTANTS
+
 # csvfs/edge: I/O, threads.
 noinst_LIBRARIES += csvfs/libcsvedge.a
-csvfs_libcsvedge_a_SOURCES = csvfs/edge/link.c csvfs/edge/link.h
+csvfs_libcsvedge_a_SOURCES = csvfs/edge/link.c csvfs/edge/link.h csvfs/edge/backing.h
 csvfs_libcsvedge_a_CPPFLAGS = $(AM_CPPFLAGS) $(GNUTLS_CFLAGS)
