@@ -41,9 +41,11 @@ clusterd_clusterd_SOURCES = \
 	clusterd/edge/fencer.c clusterd/edge/fencer.h \
 	clusterd/edge/log.c clusterd/edge/log.h \
 	clusterd/edge/main.c \
-	clusterd/edge/verbs.c clusterd/edge/verbs.h
+	clusterd/edge/verbs.c clusterd/edge/verbs.h \
+	clusterd/edge/volumes.c clusterd/edge/volumes.h clusterd/edge/volumes_impl.h \
+	clusterd/edge/volumes_link.c clusterd/edge/volumes_process.c
 clusterd_clusterd_CPPFLAGS = $(AM_CPPFLAGS) $(QB_CFLAGS) $(COROSYNC_CFLAGS) $(JANSSON_CFLAGS) \
-	$(GNUTLS_CFLAGS)
+	$(GNUTLS_CFLAGS) -DSBINDIR='"$(sbindir)"'
 clusterd_clusterd_LDADD = clusterd/libedge.a clusterd/libcore.a fence/libfence.a \
 	lib/libedgebase.a \
 	lib/liblock.a lib/libbase.a $(QB_LIBS) $(COROSYNC_LIBS) $(SQLITE_LIBS) $(JANSSON_LIBS) \

@@ -6,6 +6,7 @@ lib_libbase_a_SOURCES = \
 	lib/crc32c.c lib/crc32c.h \
 	lib/csv_link.c lib/csv_link.h \
 	lib/must.c lib/must.h \
+	lib/uuid.c lib/uuid.h \
 	lib/wire.c lib/wire.h
 
 # The DLM model: pure, used by clusterd (cluster locks) and csvfsd (file locks).
