@@ -2,7 +2,8 @@
 # clusterd/core: pure decisions. Compiled twice: as it is, and with the planted bugs that the
 # simulator has to find.
 core_sources = \
-	clusterd/core/apply.c \
+	clusterd/core/apply.c clusterd/core/apply_impl.c clusterd/core/apply_impl.h \
+	clusterd/core/apply_volume.c \
 	clusterd/core/db.c clusterd/core/db.h \
 	clusterd/core/lease.c clusterd/core/lease.h \
 	clusterd/core/msg.c clusterd/core/msg.h \
@@ -11,7 +12,8 @@ core_sources = \
 	clusterd/core/repl.c clusterd/core/repl.h clusterd/core/repl_internal.h \
 	clusterd/core/repl_log.c clusterd/core/repl_view.c \
 	clusterd/core/schema.c clusterd/core/schema.h \
-	clusterd/core/types.h
+	clusterd/core/types.h \
+	clusterd/core/volume.c clusterd/core/volume.h
 
 noinst_LIBRARIES += clusterd/libcore.a
 clusterd_libcore_a_SOURCES = $(core_sources)
