@@ -7,7 +7,8 @@ core_sources = \
 	clusterd/core/db.c clusterd/core/db.h \
 	clusterd/core/lease.c clusterd/core/lease.h \
 	clusterd/core/msg.c clusterd/core/msg.h \
-	clusterd/core/plan.c clusterd/core/plan.h \
+	clusterd/core/plan.c clusterd/core/plan.h clusterd/core/plan_impl.h \
+	clusterd/core/plan_volume.c \
 	clusterd/core/quorum.c clusterd/core/quorum.h \
 	clusterd/core/repl.c clusterd/core/repl.h clusterd/core/repl_internal.h \
 	clusterd/core/repl_log.c clusterd/core/repl_view.c \
