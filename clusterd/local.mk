@@ -44,7 +44,8 @@ clusterd_clusterd_SOURCES = \
 	clusterd/edge/fencer.c clusterd/edge/fencer.h \
 	clusterd/edge/log.c clusterd/edge/log.h \
 	clusterd/edge/main.c \
-	clusterd/edge/verbs.c clusterd/edge/verbs.h
+	clusterd/edge/verbs.c clusterd/edge/verbs.h clusterd/edge/verbs_impl.h \
+	clusterd/edge/verbs_volume.c
 clusterd_clusterd_CPPFLAGS = $(AM_CPPFLAGS) $(QB_CFLAGS) $(COROSYNC_CFLAGS) $(JANSSON_CFLAGS) \
 	$(GNUTLS_CFLAGS)
 clusterd_clusterd_LDADD = clusterd/libedge.a clusterd/libcore.a fence/libfence.a \

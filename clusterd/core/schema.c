@@ -179,6 +179,19 @@ const struct db_shape *db_kind_shape(enum db_kind kind)
 	return &kind_shape[kind];
 }
 
+const char *db_choice_word(enum db_kind kind, const char *field, uint8_t value)
+{
+	const struct db_shape *shape = db_kind_shape(kind);
+
+	for (uint8_t i = 0; i < shape->field_count; i++) {
+		const struct db_field *f = &shape->field[i];
+
+		if (f->type == DB_TYPE_choice && !strcmp(f->name, field))
+			return value < f->word_count ? f->words[value] : "?";
+	}
+	return "?";
+}
+
 const struct db_shape *db_command_shape(uint16_t type)
 {
 	if (type >= DB_CMD_MAX || !command_shape[type].name)

@@ -498,6 +498,8 @@ struct db_shape {
 };
 
 const struct db_shape *db_kind_shape(enum db_kind kind);
+/* The word of a choice in a row; "?" for what is none. */
+const char *db_choice_word(enum db_kind kind, const char *field, uint8_t value);
 /* NULL for a number that is no command. */
 const struct db_shape *db_command_shape(uint16_t type);
 
