@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "clusterd/core/volume.h"
 #include "clusterd/edge/log.h"
 #include "clusterd/edge/volumes_impl.h"
 #include "lib/must.h"
@@ -49,7 +50,7 @@ static bool has_users(const struct engine *e, const char *volume)
 		const struct db_group *g = db_at(&e->db, DB_KIND_GROUP, i);
 
 		if (g->lock && is_self(e, g->node, g->incarnation) &&
-		    db_name_is_listed(g->volumes, volume))
+		    volume_is_named(g->volumes, volume))
 			return true;
 	}
 	return false;
