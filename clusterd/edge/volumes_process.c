@@ -117,13 +117,15 @@ int volumes_spawn_coordinator(struct volumes_local *l, const struct db_volume *r
 	struct volumes *v = l->volumes;
 	const struct volumes_options *o = &v->options;
 	const struct repl_state *s = &v->engine->repl;
+	const struct db_cluster *cluster = db_at(&v->engine->db, DB_KIND_CLUSTER, 0);
+	const struct db_cluster *cluster = db_at(&v->engine->db, DB_KIND_CLUSTER, 0);
 	char term[24], node[8], incarnation[24];
 	const char *argv[ARGS_MAX] = {
-		o->csvfsd, "coordinate", "--volume", l->name, "--uuid", l->uuid_text, "--device",
-		row->device, "--term", term, "--node", node, "--node-name", s->self.name.text,
-		"--incarnation", incarnation, "--listen", volumes_address(v, s->self_slot),
-		"--socket", v->socket, "--key", o->key_path, "--log",
-		o->to_syslog ? "syslog" : "stderr",
+		o->csvfsd, "coordinate", "--volume", l->name, "--uuid", l->uuid_text, "--cluster",
+		cluster->uuid, "--device", row->device, "--term", term, "--node", node,
+		"--node-name", s->self.name.text, "--incarnation", incarnation, "--listen",
+		volumes_address(v, s->self_slot), "--socket", v->socket, "--key", o->key_path,
+		"--log", o->to_syslog ? "syslog" : "stderr",
 		/* the last pair may be missing */
 		o->xfs_options ? "--xfs-options" : NULL, o->xfs_options, NULL};
 	int r;
@@ -217,7 +219,13 @@ static void proved(void *data, const struct run_result *result)
 
 void volumes_prove(struct volumes_local *l, const char *device)
 {
-	const char *const argv[] = {l->volumes->options.csvfsd, "free", "--device", device, NULL};
+	const char *const argv[] = {l->volumes->options.csvfsd,
+				    "free",
+				    "--cluster",
+				    cluster->uuid,
+				    "--device",
+				    device,
+				    NULL};
 	struct run_options o = RUN_OPTIONS_INIT;
 
 	if (l->prove || engine_now_ms() < l->prove_next_ms)

@@ -34,7 +34,7 @@
 struct coordinator {
 	/* command line */
 	const char *volume, *device, *address, *socket, *key_path, *node_name, *xfs_options;
-	struct csv_uuid uuid;
+	struct csv_uuid uuid, cluster;
 	uint64_t term, incarnation;
 	uint8_t node;
 	bool to_syslog;
@@ -56,6 +56,7 @@ struct coordinator {
 static const struct option long_options[] = {
 	{"volume", required_argument, NULL, 'v'},
 	{"uuid", required_argument, NULL, 'u'},
+	{"cluster", required_argument, NULL, 'c'},
 	{"device", required_argument, NULL, 'd'},
 	{"term", required_argument, NULL, 't'},
 	{"node", required_argument, NULL, 'n'},
@@ -103,6 +104,9 @@ static bool take_option(struct coordinator *c, int option, const char *value)
 		break;
 	case 'u':
 		is_good = uuid_parse(value, c->uuid.byte);
+		break;
+	case 'c':
+		is_good = uuid_parse(value, c->cluster.byte);
 		break;
 	case 'd':
 		c->device = value;
@@ -322,21 +326,28 @@ static int unmount_xfs(struct coordinator *c)
 
 static int write_term(struct coordinator *c)
 {
-	struct csv_term t = {.term = c->term, .node = c->node, .incarnation = c->incarnation};
+	struct csv_term t = {0};
 
-	snprintf(t.node_name, sizeof(t.node_name), "%s", c->node_name);
+	t.term = c->term;
+	t.slot = c->node;
+	t.incarnation = c->incarnation;
+	snprintf(t.node.text, sizeof(t.node.text), "%s", c->node_name);
 	return csv_lun_term_write(c->lun, &t, c->text, sizeof(c->text));
 }
 
-static int check_uuid(struct coordinator *c)
+static int check_identity(struct coordinator *c)
 {
-	const struct csv_uuid *there = csv_lun_volume(c->lun);
-
-	if (!memcmp(there->byte, c->uuid.byte, sizeof(there->byte)))
-		return 0;
-	snprintf(c->text, sizeof(c->text), "%s is not volume %s: it carries volume %s", c->device,
-		 c->volume, csv_lun_name(c->lun));
-	return -EINVAL;
+	if (!csv_uuid_equal(csv_lun_volume(c->lun), &c->uuid)) {
+		snprintf(c->text, sizeof(c->text), "%s is not volume %s: it carries volume %s",
+			 c->device, c->volume, csv_lun_name(c->lun));
+		return -EINVAL;
+	}
+	if (!csv_uuid_equal(csv_lun_cluster(c->lun), &c->cluster)) {
+		snprintf(c->text, sizeof(c->text),
+			 "%s belongs to another cluster: see `csvadm info`", c->device);
+		return -EINVAL;
+	}
+	return 0;
 }
 
 /* ---- life */
@@ -368,7 +379,7 @@ static int start(struct coordinator *c)
 		return -ECANCELED;
 	}
 	r = csv_lun_open(c->device, true, &c->lun, c->text, sizeof(c->text));
-	r = r ? r : check_uuid(c);
+	r = r ? r : check_identity(c);
 	r = r ? r : write_term(c);
 	r = r ? r : mount_xfs(c);
 	o.backing = c->backing;
