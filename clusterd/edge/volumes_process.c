@@ -118,7 +118,6 @@ int volumes_spawn_coordinator(struct volumes_local *l, const struct db_volume *r
 	const struct volumes_options *o = &v->options;
 	const struct repl_state *s = &v->engine->repl;
 	const struct db_cluster *cluster = db_at(&v->engine->db, DB_KIND_CLUSTER, 0);
-	const struct db_cluster *cluster = db_at(&v->engine->db, DB_KIND_CLUSTER, 0);
 	char term[24], node[8], incarnation[24];
 	const char *argv[ARGS_MAX] = {
 		o->csvfsd, "coordinate", "--volume", l->name, "--uuid", l->uuid_text, "--cluster",
@@ -221,8 +220,6 @@ void volumes_prove(struct volumes_local *l, const char *device)
 {
 	const char *const argv[] = {l->volumes->options.csvfsd,
 				    "free",
-				    "--cluster",
-				    cluster->uuid,
 				    "--device",
 				    device,
 				    NULL};
