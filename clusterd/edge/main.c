@@ -234,6 +234,7 @@ static int start(struct daemon *d, const struct options *o)
 		log_error("%s", text[0] ? text : strerror(-r));
 		return r;
 	}
+	d->engine.volumes = d->volumes;
 	d->engine.changed = on_changed;
 	d->engine.changed_arg = d;
 	return 0;

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "clusterd/core/plan.h"
 #include "clusterd/core/volume.h"
 #include "clusterd/edge/text.h"
 #include "clusterd/edge/verbs_impl.h"
+#include "clusterd/edge/volumes.h"
 #include "lib/must.h"
 
 static bool arg_device(struct api_client *c, const json_t *args, char *to, size_t size)
@@ -25,34 +27,70 @@ static bool arg_device(struct api_client *c, const json_t *args, char *to, size_
 	return true;
 }
 
-/* Any case is taken; the database has it in lower case. */
-static bool arg_uuid(struct api_client *c, const json_t *args, char to[DB_UUID_TEXT])
-{
-	static const char form[] = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
-	const char *s = verb_arg_text(args, "uuid");
-	bool ok = strlen(s) == sizeof(form) - 1;
+/* A creation that waits for the LUN to be looked at. */
+struct creation {
+	struct api_ticket *ticket;
+	struct db_command cmd;
+	char cluster[DB_UUID_TEXT];
+};
 
-	for (size_t i = 0; ok && i < sizeof(form); i++) {
-		to[i] = s[i] >= 'A' && s[i] <= 'F' ? (char)(s[i] - 'A' + 'a') : s[i];
-		if (form[i] == 'x')
-			ok = strchr("0123456789abcdef", to[i]) != NULL;
-		else
-			ok = to[i] == form[i];
+static void create_identified(void *arg, const struct volumes_identity *id)
+{
+	struct creation *w = arg;
+	struct db_cmd_volume_create *v = &w->cmd.volume_create;
+	struct api_client *c = api_ticket_take(w->ticket);
+
+	if (!c) {
+		free(w);
+		return;
 	}
-	if (!ok)
-		api_reply(c, API_USAGE, NULL,
-			  "uuid: '%.64s': that of the volume on the LUN, in the form %s", s, form);
-	return ok;
+	if (!id->uuid[0]) {
+		api_reply(c, API_REFUSED, NULL, "%s cannot be volume %s: %s", v->device, v->name,
+			  id->text);
+	} else if (strcmp(id->cluster, w->cluster) != 0) {
+		api_reply(c, API_REFUSED, NULL,
+			  "%s carries volume %s of another cluster (%s); if that is gone for good, "
+			  "'csvadm format --overwrite=csv:%s' makes it ours and empty",
+			  v->device, id->name, id->cluster, id->name);
+	} else if (strcmp(id->name, v->name) != 0) {
+		api_reply(c, API_REFUSED, NULL, "%s carries volume %s: create it under that name",
+			  v->device, id->name);
+	} else {
+		memcpy(v->uuid, id->uuid, sizeof(v->uuid));
+		verb_submit(c, &w->cmd);
+	}
+	free(w);
 }
 
 void verb_volume_create(struct api_client *c, const json_t *args)
 {
+	struct engine *e = api_engine(c);
+	const struct db_cluster *cluster = db_at(&e->db, DB_KIND_CLUSTER, 0);
 	struct db_command cmd = verb_command(c, DB_CMD_VOLUME_CREATE);
 	struct db_cmd_volume_create *v = &cmd.volume_create;
+	struct creation *w;
 
-	if (verb_arg_name(c, args, "name", v->name, sizeof(v->name)) &&
-	    arg_device(c, args, v->device, sizeof(v->device)) && arg_uuid(c, args, v->uuid))
-		verb_submit(c, &cmd);
+	if (!verb_arg_name(c, args, "name", v->name, sizeof(v->name)) ||
+	    !arg_device(c, args, v->device, sizeof(v->device)))
+		return;
+	if (!db_count(&e->db, DB_KIND_CLUSTER)) {
+		api_reply(c, API_REFUSED, NULL, "this node belongs to no cluster yet");
+		return;
+	}
+	if (db_find(&e->db, DB_KIND_VOLUME, v->name)) {
+		api_reply(c, API_CONFLICT, NULL, "volume %s exists", v->name);
+		return;
+	}
+	w = calloc(1, sizeof(*w));
+	must(w);
+	w->cmd = cmd;
+	memcpy(w->cluster, cluster->uuid, sizeof(w->cluster));
+	w->ticket = api_ticket_new(c);
+	if (volumes_identify(e->volumes, v->device, create_identified, w)) {
+		api_ticket_take(w->ticket);
+		free(w);
+		api_reply(c, API_FAILED, NULL, "the LUN cannot be looked at now: try again");
+	}
 }
 
 void verb_volume_delete(struct api_client *c, const json_t *args)

@@ -38,6 +38,17 @@ void volumes_changed(struct volumes *v);
 void volumes_leave(struct volumes *v);
 /* Something of a volume is still mounted here, or held in the database. */
 bool volumes_has_work(const struct volumes *v);
+/* What a LUN says of itself, by the process that looked; all "" if `text` says why not. */
+struct volumes_identity {
+	char name[CL_NAME_MAX];
+	char uuid[DB_UUID_TEXT];
+	char cluster[DB_UUID_TEXT];
+	char text[DB_REASON_MAX];
+};
+typedef void (*volumes_identified)(void *arg, const struct volumes_identity *identity);
+/* Looks, in a process of its own, with a deadline; `done` comes once, from the loop. 0 or -errno.
+ */
+int volumes_identify(struct volumes *v, const char *device, volumes_identified done, void *arg);
 /* What the csvfsd of that volume says of itself; NULL if it is not attached. */
 struct csv_link_status;
 const struct csv_link_status *volumes_mount_status(const struct volumes *v, const char *name);

@@ -8,12 +8,13 @@
 #include "clusterd/edge/volumes.h"
 #include "lib/csv_link.h"
 
-#define VOLUMES_TIMER_NS   (200 * 1000 * 1000ull)
-#define VOLUMES_REQUEST_MS 10000
-#define VOLUMES_ATTACH_MS  30000 /* a started csvfsd says who it is by then, or is killed */
-#define VOLUMES_END_MS	   60000 /* one that was told to end has ended by then, or is killed */
-#define VOLUMES_PROVE_MS   20000
-#define VOLUMES_CLIENTS	   256
+#define VOLUMES_TIMER_NS    (200 * 1000 * 1000ull)
+#define VOLUMES_REQUEST_MS  10000
+#define VOLUMES_ATTACH_MS   30000 /* a started csvfsd says who it is by then, or is killed */
+#define VOLUMES_END_MS	    60000 /* one that was told to end has ended by then, or is killed */
+#define VOLUMES_PROVE_MS    20000
+#define VOLUMES_IDENTIFY_MS 8000 /* below what a client of the API waits */
+#define VOLUMES_CLIENTS	    256
 
 struct run;
 

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <jansson.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -218,11 +219,7 @@ static void proved(void *data, const struct run_result *result)
 
 void volumes_prove(struct volumes_local *l, const char *device)
 {
-	const char *const argv[] = {l->volumes->options.csvfsd,
-				    "free",
-				    "--device",
-				    device,
-				    NULL};
+	const char *const argv[] = {l->volumes->options.csvfsd, "free", "--device", device, NULL};
 	struct run_options o = RUN_OPTIONS_INIT;
 
 	if (l->prove || engine_now_ms() < l->prove_next_ms)
@@ -233,4 +230,63 @@ void volumes_prove(struct volumes_local *l, const char *device)
 	o.grace_ms = 0;
 	if (run_start(l->volumes->engine->loop, &o, proved, l, &l->prove))
 		l->prove = NULL;
+}
+
+/* ---- what is on the LUN */
+
+struct identify {
+	volumes_identified done;
+	void *arg;
+};
+
+static bool take_text(const json_t *o, const char *name, char *to, size_t size)
+{
+	const char *s = json_string_value(json_object_get(o, name));
+
+	if (!s || strlen(s) >= size)
+		return false;
+	memcpy(to, s, strlen(s) + 1);
+	return true;
+}
+
+static void identified(void *data, const struct run_result *result)
+{
+	struct identify *i = data;
+	struct volumes_identity id = {.text = ""};
+	json_t *o = NULL;
+
+	if (result->kind == RUN_EXITED && result->code == 0)
+		o = json_loadb(result->out.data, result->out.len, 0, NULL);
+	if (!o || !take_text(o, "name", id.name, sizeof(id.name)) ||
+	    !take_text(o, "uuid", id.uuid, sizeof(id.uuid)) ||
+	    !take_text(o, "cluster", id.cluster, sizeof(id.cluster))) {
+		id = (struct volumes_identity){.text = ""};
+		run_output_text(&result->err, 1, id.text, sizeof(id.text));
+		if (!id.text[0])
+			snprintf(id.text, sizeof(id.text), "it does not answer: %s",
+				 run_kind_name(result->kind));
+	}
+	json_decref(o);
+	i->done(i->arg, &id);
+	free(i);
+}
+
+int volumes_identify(struct volumes *v, const char *device, volumes_identified done, void *arg)
+{
+	const char *const argv[] = {v->options.csvfsd, "identify", "--device", device, NULL};
+	struct run_options o = RUN_OPTIONS_INIT;
+	struct identify *i = calloc(1, sizeof(*i));
+	int r;
+
+	must(i);
+	i->done = done;
+	i->arg = arg;
+	o.path = argv[0];
+	o.argv = argv;
+	o.timeout_ms = VOLUMES_IDENTIFY_MS;
+	o.grace_ms = 0;
+	r = run_start(v->engine->loop, &o, identified, i, NULL);
+	if (r)
+		free(i);
+	return r;
 }
