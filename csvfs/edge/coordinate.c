@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <syslog.h>
@@ -445,25 +444,6 @@ static int stop(struct coordinator *c)
 	return r;
 }
 
-static int hold_lock(const struct coordinator *c)
-{
-	char path[256], uuid[UUID_TEXT];
-	const char *slash = strrchr(c->socket, '/');
-	int fd;
-
-	uuid_text(c->uuid.byte, uuid);
-	snprintf(path, sizeof(path), "%.*s/csv-%s-coordinator.lock",
-		 slash ? (int)(slash - c->socket) : 1, slash ? c->socket : ".", uuid);
-	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB)) {
-		fprintf(stderr, "csvfsd coordinate: %s: %s\n", path,
-			errno == EWOULDBLOCK ? "another coordinator of this volume runs here"
-					     : strerror(errno));
-		return -1;
-	}
-	return fd; /* kept until the process ends */
-}
-
 static void be_calm(struct coordinator *c)
 {
 	pthread_condattr_t attr;
@@ -496,9 +476,9 @@ int csv_coordinate_main(int argc, char **argv)
 	if (r)
 		return r - 1;
 	csv_log_open("csvfsd", c.to_syslog, LOG_INFO);
-	if (hold_lock(&c) < 0)
-		return 1;
 	uuid_text(c.uuid.byte, uuid);
+	if (process_lock(c.socket, uuid, "coordinator") < 0)
+		return 1; /* kept until the process ends */
 	snprintf(c.mount_point, sizeof(c.mount_point), "%.*s/csv-%s",
 		 (int)(strrchr(c.socket, '/') - c.socket), c.socket, uuid);
 	r = make_private(c.text, sizeof(c.text));
@@ -506,7 +486,7 @@ int csv_coordinate_main(int argc, char **argv)
 		fprintf(stderr, "csvfsd coordinate: %s\n", c.text);
 		return 1;
 	}
-	csv_process_harden();
+	process_harden();
 	be_calm(&c);
 	l.socket = c.socket;
 	l.attach = (struct csv_link_attach){.role = CSV_LINK_COORDINATOR, .id = c.term};

@@ -4,11 +4,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <syslog.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -16,12 +21,107 @@
 #include "lib/cleanup.h"
 #include "lib/must.h"
 
-#ifndef PR_SET_IO_FLUSHER /* <linux/prctl.h>, Linux 5.6 */
-#define PR_SET_IO_FLUSHER 57
-#endif
+#define STACK_BYTES (256 * 1024) /* locked in memory, for each of some hundred threads */
 
-#define OOM_SCORE	   "-1000"
-#define THREAD_STACK_BYTES (1024 * 1024)
+bool process_fork(int *ret_ready, int *ret_status)
+{
+	int pipe_fd[2];
+	pid_t pid;
+	char byte;
+
+	*ret_status = EXIT_FAILURE;
+	if (pipe2(pipe_fd, O_CLOEXEC) < 0) {
+		process_complain(-errno, "pipe");
+		return true;
+	}
+	pid = fork();
+	if (pid < 0) {
+		process_complain(-errno, "fork");
+		return true;
+	}
+	if (!pid) {
+		close(pipe_fd[0]);
+		*ret_ready = pipe_fd[1];
+		setsid();
+		return false;
+	}
+	close(pipe_fd[1]);
+	if (read(pipe_fd[0], &byte, 1) == 1)
+		*ret_status = EXIT_SUCCESS;
+	return true;
+}
+
+void process_ready(int ready, bool to_syslog)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	if (chdir("/") < 0)
+		log_warning("chdir /: %s -> going on", strerror(errno));
+	for (int fd = 0; null >= 0 && fd < (to_syslog ? 3 : 2); fd++)
+		dup2(null, fd);
+	if (null > 2)
+		close(null);
+	if (write(ready, "", 1) != 1)
+		log_warning("nobody waits for the daemon -> going on");
+	close(ready);
+}
+
+int process_lock(const char *socket, const char *uuid, const char *role)
+{
+	const char *slash = strrchr(socket, '/');
+	_cleanup_close_ int fd = -1;
+	char path[512];
+
+	if (!slash || (size_t)(slash - socket) > sizeof(path) / 2)
+		return process_complain(-ENAMETOOLONG, "%s", socket);
+	snprintf(path, sizeof(path), "%.*s/csv-%s-%s.lock", (int)(slash - socket), socket, uuid,
+		 role);
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return process_complain(-errno, "%s", path);
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		if (errno == EWOULDBLOCK)
+			return process_complain(0, "another csvfsd %s of this volume runs (%s)",
+						role, path);
+		return process_complain(-errno, "%s", path);
+	}
+	return steal_fd(&fd);
+}
+
+static void spare_from_oom_killer(void)
+{
+	_cleanup_close_ int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0 || write(fd, "-1000", 5) != 5)
+		log_warning("oom_score_adj: %s -> going on", strerror(errno));
+}
+
+void process_harden(void)
+{
+	pthread_attr_t attr;
+
+	pthread_attr_init(&attr);
+	if (pthread_attr_setstacksize(&attr, STACK_BYTES) || pthread_setattr_default_np(&attr))
+		log_warning("cannot set the size of stacks -> going on");
+	pthread_attr_destroy(&attr);
+	if (mlockall(MCL_CURRENT | MCL_FUTURE) < 0)
+		log_warning("mlockall: %s -> going on", strerror(errno));
+	if (prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0) < 0)
+		log_warning("PR_SET_IO_FLUSHER: %s -> going on", strerror(errno));
+	spare_from_oom_killer();
+}
+
+int process_complain(int error, const char *format, ...)
+{
+	char text[512];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	fprintf(stderr, "csvfsd: %s%s%s\n", text, error ? ": " : "", error ? strerror(-error) : "");
+	return -1;
+}
 
 uint64_t csv_now_ms(void)
 {
@@ -29,23 +129,4 @@ uint64_t csv_now_ms(void)
 
 	must(!clock_gettime(CLOCK_BOOTTIME, &t));
 	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
-
-void csv_process_harden(void)
-{
-	_cleanup_close_ int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
-
-	pthread_attr_t attr;
-
-	/* Locked memory counts: a thread needs far less than the 8 MiB that it would get. */
-	pthread_attr_init(&attr);
-	pthread_attr_setstacksize(&attr, THREAD_STACK_BYTES);
-	pthread_setattr_default_np(&attr);
-	pthread_attr_destroy(&attr);
-	if (mlockall(MCL_CURRENT | MCL_FUTURE))
-		csv_log(LOG_WARNING, "memory cannot be locked: %s", strerror(errno));
-	if (prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0))
-		csv_log(LOG_WARNING, "PR_SET_IO_FLUSHER: %s", strerror(errno));
-	if (fd < 0 || write(fd, OOM_SCORE, strlen(OOM_SCORE)) < 0)
-		csv_log(LOG_WARNING, "oom_score_adj: %s", strerror(errno));
 }

@@ -1,0 +1,599 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "csvfs/edge/client.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#include "csvfs/edge/client_impl.h"
+#include "csvfs/edge/log.h"
+#include "lib/must.h"
+
+/* Where is_resend stands in an encoded request: after type, slot and sequence. */
+#define RESEND_AT (CSV_FRAME_PREFIX + 2 + 2 + 8)
+
+uint64_t client_now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+static bool is_over(const struct client_interrupt *i)
+{
+	return i && i->until_ms && client_now_ms() >= i->until_ms;
+}
+
+static bool is_interrupted(const struct client_interrupt *i)
+{
+	return i && (i->is_set || is_over(i));
+}
+
+void client_wait(struct client *c, pthread_cond_t *at, struct client_interrupt *i)
+{
+	struct timespec until;
+
+	if (!i) {
+		pthread_cond_wait(at, &c->lock);
+		return;
+	}
+	i->at = at;
+	if (i->until_ms) {
+		until.tv_sec = (time_t)(i->until_ms / 1000);
+		until.tv_nsec = (long)(i->until_ms % 1000) * 1000000;
+		pthread_cond_timedwait(at, &c->lock, &until);
+	} else {
+		pthread_cond_wait(at, &c->lock);
+	}
+	i->at = NULL;
+}
+
+void client_interrupt(struct client *c, struct client_interrupt *i)
+{
+	pthread_mutex_lock(&c->lock);
+	i->is_set = true;
+	if (i->at)
+		pthread_cond_broadcast(i->at);
+	pthread_mutex_unlock(&c->lock);
+}
+
+/* ---- slots */
+
+struct slot *client_oldest(struct client *c, enum slot_state state)
+{
+	struct slot *oldest = NULL;
+
+	for (size_t n = 0; n < CSV_SLOTS; n++) {
+		struct slot *s = &c->slot[n];
+
+		if (s->state != state || (state == SLOT_SENT && s->sent_on == c->connection))
+			continue;
+		if (!oldest || s->order < oldest->order)
+			oldest = s;
+	}
+	return oldest;
+}
+
+static void free_slot(struct client *c, struct slot *s)
+{
+	s->state = SLOT_FREE;
+	s->has_owner = false;
+	pthread_cond_signal(&c->slot_freed);
+}
+
+static void begin_slot(struct client *c, struct slot *s, enum csv_op op)
+{
+	s->state = SLOT_ENCODING;
+	s->seq++;
+	s->order = ++c->order;
+	s->since_ms = client_now_ms();
+	s->sent_on = 0;
+	s->op = op;
+	s->is_answered = s->must_release = false;
+}
+
+/* The slot's answer is one that nobody waits for. What was opened for nobody is released. */
+static void settle(struct client *c, struct slot *s)
+{
+	struct csv_request q = {.op = CSV_OP_RELEASE};
+
+	if (!s->must_release) {
+		free_slot(c, s);
+		return;
+	}
+	begin_slot(c, s, CSV_OP_RELEASE);
+	q.slot = (uint16_t)(s - c->slot);
+	q.seq = s->seq;
+	q.release.handle = s->handle;
+	must(!csv_request_encode(&q, s->frame, CSV_FRAME_MAX, &s->len));
+	s->state = SLOT_NEW;
+	client_kick(c);
+}
+
+static void end_writing(struct client *c, struct slot *s)
+{
+	s->is_writing = false;
+	if (!s->is_answered)
+		return;
+	if (s->has_owner)
+		pthread_cond_signal(&s->wake);
+	else
+		settle(c, s);
+}
+
+int client_write(struct client *c, const void *buf, size_t len)
+{
+	struct tls *t = c->tls;
+	int r;
+
+	if (c->phase == CLIENT_DOWN)
+		return -ENOTCONN;
+	pthread_mutex_unlock(&c->lock);
+	r = tls_write(t, buf, len);
+	pthread_mutex_lock(&c->lock);
+	return r;
+}
+
+int client_write_slot(struct client *c, struct slot *s)
+{
+	int r;
+
+	if (c->phase == CLIENT_DOWN)
+		return -ENOTCONN;
+	s->frame[RESEND_AT] = s->state == SLOT_SENT;
+	s->state = SLOT_SENT;
+	s->sent_on = c->connection;
+	s->is_writing = true;
+	r = client_write(c, s->frame, s->len);
+	end_writing(c, s);
+	return r;
+}
+
+void client_token_take(struct client *c)
+{
+	must(!c->is_writing);
+	c->is_writing = true;
+}
+
+void client_token_return(struct client *c, int error)
+{
+	c->is_writing = false;
+	if (error)
+		client_drop(c);
+	pthread_cond_signal(&c->reader_wake);
+	client_kick(c);
+}
+
+void client_kick(struct client *c)
+{
+	struct slot *s;
+
+	if (c->is_writing || c->phase < CLIENT_WELCOMED)
+		return;
+	s = client_oldest(c, SLOT_NEW);
+	if (c->phase == CLIENT_WELCOMED || (s && !s->has_owner))
+		pthread_cond_signal(&c->writer_wake);
+	else if (s)
+		pthread_cond_signal(&s->wake);
+}
+
+/* Those who were interrupted may give up now. */
+static void wake_all(struct client *c)
+{
+	for (size_t n = 0; n < CSV_SLOTS; n++)
+		pthread_cond_broadcast(&c->slot[n].wake);
+	pthread_cond_broadcast(&c->slot_freed);
+	pthread_cond_broadcast(&c->root_found);
+}
+
+void client_drop(struct client *c)
+{
+	if (c->phase == CLIENT_DOWN)
+		return;
+	c->phase = CLIENT_DOWN;
+	shutdown(tls_fd(c->tls), SHUT_RDWR);
+	wake_all(c);
+	c->options.on_change(c->options.arg);
+}
+
+/* ---- a reply */
+
+static const struct csv_bytes *bytes_of(const struct csv_reply *p)
+{
+	switch (p->kind) {
+	case CSV_REPLY_BYTES:
+		return &p->bytes.data;
+	case CSV_REPLY_XATTR:
+		return &p->xattr.data;
+	default:
+		return NULL;
+	}
+}
+
+static bool answers(const struct client *c, const struct slot *s, const struct csv_reply *p)
+{
+	return s->state == SLOT_SENT && !s->is_answered && s->sent_on == c->connection &&
+	       s->seq == p->seq && p->kind == (p->error ? CSV_REPLY_NONE : csv_op_reply(s->op));
+}
+
+/* Keeps the book of what is open: it counts what is answered. */
+static void count_opens(struct client *c, struct slot *s, const struct csv_reply *p)
+{
+	if (s->op == CSV_OP_RELEASE) {
+		if (!opens_add(&c->opens, &s->handle, -1))
+			log_warning("released inode %llx, which was not open -> going on",
+				    (unsigned long long)s->handle.ino);
+		return;
+	}
+	if (p->error || (s->op != CSV_OP_OPEN && s->op != CSV_OP_CREATE))
+		return;
+	if (s->op == CSV_OP_CREATE)
+		s->handle = p->entry.handle;
+	opens_add(&c->opens, &s->handle, 1);
+	s->must_release = !s->has_owner;
+}
+
+bool client_answer(struct client *c, const struct csv_reply *p)
+{
+	struct slot *s = &c->slot[p->slot];
+	const struct csv_bytes *bytes = bytes_of(p);
+
+	if (!answers(c, s, p) || (bytes && s->has_owner && bytes->len > s->cap))
+		return false;
+	count_opens(c, s, p);
+	s->is_answered = true;
+	if (!s->has_owner) {
+		if (!s->is_writing)
+			settle(c, s);
+		return true;
+	}
+	*s->reply = *p;
+	if (bytes && bytes->len) {
+		memcpy(s->buf, bytes->data, bytes->len);
+		/* bytes_of() yields a member of what it is given. */
+		((struct csv_bytes *)bytes_of(s->reply))->data = s->buf;
+	}
+	pthread_cond_signal(&s->wake);
+	return true;
+}
+
+/* ---- calls */
+
+static struct slot *find_free(struct client *c)
+{
+	for (size_t n = 0; n < CSV_SLOTS; n++) {
+		if (c->slot[n].state == SLOT_FREE)
+			return &c->slot[n];
+	}
+	return NULL;
+}
+
+static int take_slot(struct client *c, struct client_interrupt *i, struct slot **ret)
+{
+	struct slot *s;
+	int r = 0;
+
+	c->waiting++;
+	while (!(s = find_free(c)) || c->is_aborted || is_interrupted(i)) {
+		r = c->is_aborted ? -EIO : is_interrupted(i) ? -EINTR : 0;
+		if (r)
+			break;
+		client_wait(c, &c->slot_freed, i);
+	}
+	c->waiting--;
+	if (r) {
+		/* The signal of a slot that became free may have come to this thread. */
+		pthread_cond_signal(&c->slot_freed);
+		return r;
+	}
+	*ret = s;
+	return 0;
+}
+
+/* See client_call(). */
+static bool may_give_up(const struct client *c, const struct slot *s,
+			const struct client_interrupt *i)
+{
+	if (is_over(i))
+		return true;
+	return is_interrupted(i) && (s->state == SLOT_NEW || csv_op_kind(s->op) == CSV_QUERY ||
+				     c->phase != CLIENT_READY);
+}
+
+static void give_up(struct client *c, struct slot *s)
+{
+	s->has_owner = false;
+	s->reply = NULL;
+	if (s->state == SLOT_NEW) {
+		s->seq--; /* nobody has seen it */
+		free_slot(c, s);
+		client_kick(c);
+	}
+}
+
+static int await(struct client *c, struct slot *s, struct client_interrupt *i)
+{
+	while (!s->is_answered || s->is_writing) {
+		int r = c->is_aborted ? -EIO : may_give_up(c, s, i) ? -EINTR : 0;
+
+		if (r && !s->is_answered) {
+			give_up(c, s);
+			return r;
+		}
+		if (c->phase == CLIENT_READY && !c->is_writing && client_oldest(c, SLOT_NEW) == s) {
+			client_token_take(c);
+			client_token_return(c, client_write_slot(c, s));
+		} else {
+			client_wait(c, &s->wake, s->is_answered ? NULL : i);
+		}
+	}
+	free_slot(c, s);
+	return 0;
+}
+
+static const struct csv_handle *handle_of(const struct csv_request *q)
+{
+	return q->op == CSV_OP_OPEN	 ? &q->open.handle
+	       : q->op == CSV_OP_RELEASE ? &q->release.handle
+					 : NULL;
+}
+
+int client_call(struct client *c, struct csv_request *q, struct csv_reply *ret, void *buf,
+		size_t cap, struct client_interrupt *i)
+{
+	const struct csv_handle *handle = handle_of(q);
+	struct slot *s;
+	int r;
+
+	pthread_mutex_lock(&c->lock);
+	r = take_slot(c, i, &s);
+	if (r) {
+		pthread_mutex_unlock(&c->lock);
+		return r;
+	}
+	begin_slot(c, s, q->op);
+	s->has_owner = true;
+	s->handle = handle ? *handle : (struct csv_handle){0};
+	s->reply = ret;
+	s->buf = buf;
+	s->cap = cap;
+	q->slot = (uint16_t)(s - c->slot);
+	q->seq = s->seq;
+	q->is_resend = false;
+	pthread_mutex_unlock(&c->lock);
+	must(!csv_request_encode(q, s->frame, CSV_FRAME_MAX, &s->len));
+	pthread_mutex_lock(&c->lock);
+	s->state = SLOT_NEW;
+	r = await(c, s, i);
+	pthread_mutex_unlock(&c->lock);
+	return r;
+}
+
+int client_root(struct client *c, struct client_interrupt *i, struct csv_handle *ret)
+{
+	int r = 0;
+
+	pthread_mutex_lock(&c->lock);
+	while (!c->root.ino && !r) {
+		r = c->is_aborted ? -EIO : is_interrupted(i) ? -EINTR : 0;
+		if (!r)
+			client_wait(c, &c->root_found, i);
+	}
+	if (!r)
+		*ret = c->root;
+	pthread_mutex_unlock(&c->lock);
+	return r;
+}
+
+void client_abort(struct client *c)
+{
+	pthread_mutex_lock(&c->lock);
+	c->is_aborted = true;
+	wake_all(c);
+	pthread_mutex_unlock(&c->lock);
+}
+
+/* ---- the end of the mount */
+
+static bool is_idle(const struct client *c)
+{
+	for (size_t n = 0; n < CSV_SLOTS; n++) {
+		if (c->slot[n].state != SLOT_FREE)
+			return false;
+	}
+	return !c->is_writing;
+}
+
+static int wait_idle(struct client *c, struct client_interrupt *end)
+{
+	while (!is_idle(c)) {
+		if (c->phase != CLIENT_READY)
+			return -ENOTCONN;
+		if (is_over(end))
+			return -ETIMEDOUT;
+		client_wait(c, &c->slot_freed, end);
+	}
+	return c->phase == CLIENT_READY ? 0 : -ENOTCONN;
+}
+
+static int release_left(struct client *c, struct client_interrupt *end)
+{
+	struct csv_request q = {.op = CSV_OP_RELEASE};
+	struct csv_reply p;
+	int r = 0;
+
+	while (c->opens.count && !r) {
+		struct opens_cursor cursor = {0};
+
+		q.release.handle = opens_next(&c->opens, &cursor)->handle;
+		pthread_mutex_unlock(&c->lock);
+		r = client_call(c, &q, &p, NULL, 0, end);
+		pthread_mutex_lock(&c->lock);
+	}
+	return r == -EINTR ? -ETIMEDOUT : r;
+}
+
+int client_goodbye(struct client *c, unsigned int timeout_ms)
+{
+	struct client_interrupt end = {.until_ms = client_now_ms() + timeout_ms};
+	const struct csv_frame f = {.type = CSV_FRAME_GOODBYE};
+	uint8_t buf[64];
+	size_t len;
+	int r;
+
+	must(!csv_frame_encode(&f, buf, sizeof(buf), &len));
+	pthread_mutex_lock(&c->lock);
+	r = wait_idle(c, &end);
+	r = r ? r : release_left(c, &end);
+	r = r ? r : wait_idle(c, &end);
+	if (!r) {
+		client_token_take(c);
+		r = client_write(c, buf, len);
+		client_token_return(c, r);
+	}
+	pthread_mutex_unlock(&c->lock);
+	return r;
+}
+
+/* ---- life */
+
+void client_status(struct client *c, struct client_status *ret)
+{
+	struct client_status s = {0};
+	uint64_t now = client_now_ms();
+
+	pthread_mutex_lock(&c->lock);
+	s.is_serving = c->phase == CLIENT_READY;
+	s.pending = c->waiting;
+	for (size_t n = 0; n < CSV_SLOTS; n++) {
+		uint64_t age = now - c->slot[n].since_ms;
+
+		if (c->slot[n].state == SLOT_FREE)
+			continue;
+		s.pending++;
+		if (age > s.oldest_ms)
+			s.oldest_ms = age < UINT32_MAX ? (uint32_t)age : UINT32_MAX;
+	}
+	memcpy(s.text, c->why, sizeof(s.text));
+	pthread_mutex_unlock(&c->lock);
+	*ret = s;
+}
+
+void client_target(struct client *c, const struct csv_link_state *state)
+{
+	struct client_target t = {0};
+
+	pthread_mutex_lock(&c->lock);
+	if (state->is_online && state->term) {
+		t.term = state->term;
+		t.port = state->port;
+		memcpy(t.address, state->address, sizeof(t.address));
+	} else if (state->term && state->term == c->target.term) {
+		t = c->target;
+	}
+	if (t.term != c->target.term || t.port != c->target.port ||
+	    strcmp(t.address, c->target.address) != 0) {
+		c->target = t;
+		c->target_version++;
+		client_drop(c);
+		pthread_cond_signal(&c->reader_wake);
+		if (t.term)
+			client_waits_for(c, "connecting to the coordinator of term %llx at %s",
+					 (unsigned long long)t.term, t.address);
+	}
+	if (!t.term)
+		client_waits_for(c, "there is no coordinator%s%s", state->why[0] ? ": " : "",
+				 state->why);
+	pthread_mutex_unlock(&c->lock);
+}
+
+static void free_client(struct client *c)
+{
+	for (size_t n = 0; n < CSV_SLOTS; n++)
+		pthread_cond_destroy(&c->slot[n].wake);
+	pthread_cond_destroy(&c->root_found);
+	pthread_cond_destroy(&c->slot_freed);
+	pthread_cond_destroy(&c->writer_wake);
+	pthread_cond_destroy(&c->reader_wake);
+	pthread_mutex_destroy(&c->lock);
+	opens_done(&c->opens);
+	free(c->frames);
+	free(c->in);
+	free(c);
+}
+
+static struct client *new_client(const struct client_options *options)
+{
+	struct client *c = calloc(1, sizeof(*c));
+	pthread_condattr_t attr;
+
+	if (!c)
+		return NULL;
+	c->options = *options;
+	pthread_mutex_init(&c->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&c->reader_wake, &attr);
+	pthread_cond_init(&c->writer_wake, &attr);
+	pthread_cond_init(&c->slot_freed, &attr);
+	pthread_cond_init(&c->root_found, &attr);
+	for (size_t n = 0; n < CSV_SLOTS; n++)
+		pthread_cond_init(&c->slot[n].wake, &attr);
+	pthread_condattr_destroy(&attr);
+	c->in = malloc(CSV_FRAME_MAX);
+	c->frames = malloc((size_t)CSV_SLOTS * CSV_FRAME_MAX);
+	if (!c->in || !c->frames) {
+		free_client(c);
+		return NULL;
+	}
+	for (size_t n = 0; n < CSV_SLOTS; n++)
+		c->slot[n].frame = c->frames + n * CSV_FRAME_MAX;
+	client_waits_for(c, "clusterd has not said yet where the coordinator is");
+	return c;
+}
+
+static void end_threads(struct client *c, bool has_writer)
+{
+	pthread_mutex_lock(&c->lock);
+	c->is_ending = true;
+	client_drop(c);
+	pthread_cond_signal(&c->reader_wake);
+	pthread_cond_signal(&c->writer_wake);
+	pthread_mutex_unlock(&c->lock);
+	pthread_join(c->reader, NULL);
+	if (has_writer)
+		pthread_join(c->writer, NULL);
+}
+
+int client_open(const struct client_options *options, struct client **ret)
+{
+	struct client *c = new_client(options);
+	int r;
+
+	if (!c)
+		return -ENOMEM;
+	r = -pthread_create(&c->reader, NULL, client_read_loop, c);
+	if (r) {
+		free_client(c);
+		return r;
+	}
+	r = -pthread_create(&c->writer, NULL, client_write_loop, c);
+	if (r) {
+		end_threads(c, false);
+		free_client(c);
+		return r;
+	}
+	*ret = c;
+	return 0;
+}
+
+void client_close(struct client *c)
+{
+	if (!c)
+		return;
+	end_threads(c, true);
+	free_client(c);
+}

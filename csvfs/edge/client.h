@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A mount's requests to the coordinator of its volume: one TLS connection at a time, CSV_SLOTS
+ * requests under way, each repeated on the next connection until it is answered. Who waits is
+ * never told an error because time has passed: only when it is interrupted, or after
+ * client_abort().
+ *
+ * On each connection, in this order (csvfs/core/proto.h): HELLO; if the coordinator does not know
+ * this mount yet, RECLAIM of what is open and RECLAIM_DONE; the requests under way, oldest first;
+ * RESEND_DONE; new requests.
+ *
+ * Two threads of its own: one connects and reads, one writes what has no waiting thread. The
+ * process ignores SIGPIPE.
+ */
+#ifndef CSVFS_EDGE_CLIENT_H
+#define CSVFS_EDGE_CLIENT_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "csvfs/core/proto.h"
+#include "lib/csv_link.h"
+#include "lib/tls.h"
+
+/* For tls_key_load(): mounts and coordinators derive their key with it. */
+#define CLIENT_KEY_PURPOSE "clusterd csvfs 1"
+
+struct client;
+
+struct client_options {
+	struct csv_uuid volume;
+	uint64_t mount; /* incarnation */
+	struct tls_key key;
+	/* What client_status() says has changed. From any thread; calls nothing of the client. */
+	void (*on_change)(void *arg);
+	void *arg;
+};
+
+struct client_status {
+	bool is_serving; /* connected, and all is sent again: new requests are taken */
+	uint32_t pending;
+	uint32_t oldest_ms;
+	char text[CSV_LINK_TEXT]; /* what it waits for; empty if for nothing */
+};
+
+/*
+ * Ends the waiting of one call: zeroed, given to the call, set from another thread. Belongs to the
+ * caller; must outlive the call.
+ */
+struct client_interrupt {
+	bool is_set;
+	uint64_t until_ms;  /* CLOCK_MONOTONIC: sets itself, and gives up whatever it is; 0: not */
+	pthread_cond_t *at; /* the client's: where the call waits */
+};
+
+/* Starts the threads; without a target nothing is connected. Returns 0 and owned, or -errno. */
+int client_open(const struct client_options *options, struct client **ret);
+/* Ends the threads. No call may be under way. Takes NULL. */
+void client_close(struct client *c);
+
+/*
+ * Where the coordinator is. Another term, address or port: the connection is dropped at once.
+ * "Not online" under the same term leaves a connection alone: it shows by itself whether it lives.
+ * Any thread; never blocks.
+ */
+void client_target(struct client *c, const struct csv_link_state *state);
+
+/*
+ * Sends the request (slot, seq and is_resend are filled in here) and waits for its reply. 0: *ret
+ * is the reply, which may tell of an error; its bytes are in buf, borrowed from the caller, and a
+ * reply with more than `cap` of them counts as garbage. `i` may be NULL.
+ *
+ * -EINTR: interrupted. A request that was not sent yet is gone. One that was sent stays under way
+ * and is repeated until it is answered, but nobody hears of it: after EINTR the caller cannot know
+ * whether a change was made. So a change, once sent, gives up only while there is no connection
+ * that serves; a query gives up at once. An OPEN or CREATE given up is followed by its RELEASE.
+ * -EIO: client_abort().
+ */
+int client_call(struct client *c, struct csv_request *q, struct csv_reply *ret, void *buf,
+		size_t cap, struct client_interrupt *i);
+/* Any thread, any number of times. */
+void client_interrupt(struct client *c, struct client_interrupt *i);
+
+/* The root directory: known from the first WELCOME on, waits for it. 0, -EINTR, -EIO. */
+int client_root(struct client *c, struct client_interrupt *i, struct csv_handle *ret);
+
+/* Each call, also each later one, ends with -EIO. */
+void client_abort(struct client *c);
+/*
+ * The mount is over: waits for what is still under way, releases what is still open, says GOODBYE.
+ * 0, or -ENOTCONN, -ETIMEDOUT: not said, and the coordinator learns it from clusterd.
+ */
+int client_goodbye(struct client *c, unsigned int timeout_ms);
+
+void client_status(struct client *c, struct client_status *ret);
+
+#endif

@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The connection of csvfs/edge/client.h: making it, greeting, reclaim and resends, reading. */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "csvfs/edge/client_impl.h"
+#include "csvfs/edge/log.h"
+#include "lib/must.h"
+#include "lib/wire.h"
+
+#define CONNECT_MS	3000  /* each of TCP and TLS */
+#define WRITE_MS	20000 /* a coordinator that takes nothing for so long is of no use */
+#define PEER_MS		10000 /* one that does not even acknowledge */
+#define RETRY_MIN_MS	100
+#define RETRY_MAX_MS	1000
+#define RECLAIM_BYTES	16384 /* written at once */
+#define RECLAIM_ONE_MAX 64
+
+void client_waits_for(struct client *c, const char *format, ...)
+{
+	char text[sizeof(c->why)];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	if (!strcmp(text, c->why))
+		return;
+	memcpy(c->why, text, sizeof(text));
+	if (text[0])
+		log_notice("%s -> requests wait", text);
+	c->options.on_change(c->options.arg);
+}
+
+/* ---- the writer: what no waiting thread writes itself */
+
+static int write_frame(struct client *c, const struct csv_frame *f)
+{
+	uint8_t buf[256];
+	size_t len;
+
+	must(!csv_frame_encode(f, buf, sizeof(buf), &len));
+	return client_write(c, buf, len);
+}
+
+/* Nothing is answered before RECLAIM_DONE is written, so the book stands still. */
+static int reclaim(struct client *c)
+{
+	struct csv_frame f = {.type = CSV_FRAME_RECLAIM};
+	struct opens_cursor cursor = {0};
+	const struct open_entry *e;
+	uint8_t buf[RECLAIM_BYTES];
+	size_t at = 0, len;
+	int r = 0;
+
+	while (!r && (e = opens_next(&c->opens, &cursor))) {
+		f.reclaim.handle = e->handle;
+		f.reclaim.opens = e->opens;
+		must(!csv_frame_encode(&f, buf + at, sizeof(buf) - at, &len));
+		at += len;
+		if (at > sizeof(buf) - RECLAIM_ONE_MAX) {
+			r = client_write(c, buf, at);
+			at = 0;
+		}
+	}
+	if (!r && at)
+		r = client_write(c, buf, at);
+	return r ? r : write_frame(c, &(struct csv_frame){.type = CSV_FRAME_RECLAIM_DONE});
+}
+
+/*
+ * Replies are read meanwhile by the other thread: a coordinator may answer before it has read all.
+ */
+static void recover(struct client *c)
+{
+	const char *known = c->is_known ? "" : ", what is open is told again";
+	unsigned int resent = 0;
+	struct slot *s;
+	int r;
+
+	client_token_take(c);
+	r = c->is_known ? 0 : reclaim(c);
+	while (!r && (s = client_oldest(c, SLOT_SENT))) {
+		r = client_write_slot(c, s);
+		resent++;
+	}
+	if (!r)
+		r = write_frame(c, &(struct csv_frame){.type = CSV_FRAME_RESEND_DONE});
+	if (!r && c->phase == CLIENT_WELCOMED) {
+		c->phase = CLIENT_READY;
+		log_notice("connected to the coordinator of term %llx at %s port %u%s -> %u "
+			   "requests sent again, going on",
+			   (unsigned long long)c->target.term, c->target.address,
+			   (unsigned int)c->target.port, known, resent);
+		client_waits_for(c, "%s", "");
+	}
+	client_token_return(c, r);
+}
+
+void *client_write_loop(void *arg)
+{
+	struct client *c = arg;
+
+	pthread_mutex_lock(&c->lock);
+	while (!c->is_ending) {
+		struct slot *s = client_oldest(c, SLOT_NEW);
+
+		if (!c->is_writing && c->phase == CLIENT_WELCOMED) {
+			recover(c);
+		} else if (!c->is_writing && c->phase == CLIENT_READY && s && !s->has_owner) {
+			client_token_take(c);
+			client_token_return(c, client_write_slot(c, s));
+		} else {
+			client_wait(c, &c->writer_wake, NULL);
+		}
+	}
+	pthread_mutex_unlock(&c->lock);
+	return NULL;
+}
+
+/* ---- the reader */
+
+/* What follows the prefix, into c->in. */
+static int read_frame(struct client *c, struct tls *t, size_t *ret_len)
+{
+	uint8_t prefix[CSV_FRAME_PREFIX];
+	struct wire_reader w;
+	uint32_t len;
+	int r = tls_read(t, prefix, sizeof(prefix));
+
+	if (r)
+		return r;
+	wire_reader_init(&w, prefix, sizeof(prefix));
+	len = wire_get_u32(&w);
+	if (len > CSV_FRAME_MAX - CSV_FRAME_PREFIX)
+		return -EBADMSG;
+	r = tls_read(t, c->in, len);
+	if (!r)
+		*ret_len = len;
+	return r;
+}
+
+static int take_reply(struct client *c, struct tls *t)
+{
+	struct csv_reply p;
+	size_t len = 0;
+	int r = read_frame(c, t, &len);
+
+	if (!r)
+		r = csv_reply_decode(c->in, len, &p);
+	if (r)
+		return r;
+	pthread_mutex_lock(&c->lock);
+	r = client_answer(c, &p) ? 0 : -EPROTO;
+	pthread_mutex_unlock(&c->lock);
+	if (r)
+		log_error("a reply for slot %u, sequence %llu, that answers nothing -> connection "
+			  "is dropped",
+			  (unsigned int)p.slot, (unsigned long long)p.seq);
+	return r;
+}
+
+/* With the lock held. */
+static int take_welcome(struct client *c, const struct client_target *t,
+			const struct csv_frame_welcome *w)
+{
+	if (c->phase != CLIENT_HELLO)
+		return -ECANCELED;
+	if (w->term != t->term || !w->root.ino)
+		return -EPROTO;
+	if (c->root.ino && !csv_handle_equal(&c->root, &w->root)) {
+		log_error("the coordinator shows another file system (root %llx, before %llx) -> "
+			  "connection is dropped",
+			  (unsigned long long)w->root.ino, (unsigned long long)c->root.ino);
+		return -EPROTO;
+	}
+	c->root = w->root;
+	c->is_known = w->is_known;
+	c->phase = CLIENT_WELCOMED;
+	pthread_cond_broadcast(&c->root_found);
+	client_kick(c);
+	return 0;
+}
+
+static int greet(struct client *c, struct tls *t, const struct client_target *to)
+{
+	struct csv_frame f = {.type = CSV_FRAME_HELLO,
+			      .hello = {.protocol = CSV_PROTOCOL,
+					.volume = c->options.volume,
+					.term = to->term,
+					.mount = c->options.mount}};
+	uint8_t buf[256];
+	size_t len = 0;
+	int r;
+
+	must(!csv_frame_encode(&f, buf, sizeof(buf), &len));
+	r = tls_write(t, buf, len);
+	r = r ? r : read_frame(c, t, &len);
+	r = r ? r : csv_frame_decode(c->in, len, &f);
+	if (r)
+		return r;
+	pthread_mutex_lock(&c->lock);
+	if (f.type == CSV_FRAME_WELCOME) {
+		r = take_welcome(c, to, &f.welcome);
+	} else if (f.type == CSV_FRAME_REFUSED) {
+		client_waits_for(c, "the coordinator at %s refuses: %s", to->address,
+				 csv_refusal_text(f.refused.reason));
+		r = -ECONNREFUSED;
+	} else {
+		r = -EPROTO;
+	}
+	pthread_mutex_unlock(&c->lock);
+	return r;
+}
+
+/* With the lock held. Afterwards nobody uses the connection any more, and it is closed. */
+static void hang_up(struct client *c)
+{
+	struct tls *t = c->tls;
+
+	client_drop(c);
+	while (c->is_writing)
+		client_wait(c, &c->reader_wake, NULL);
+	c->tls = NULL;
+	pthread_mutex_unlock(&c->lock);
+	tls_close(t);
+	pthread_mutex_lock(&c->lock);
+}
+
+/* One connection, from its making to its end. With the lock held. */
+static void converse(struct client *c)
+{
+	const struct client_target to = c->target;
+	const uint64_t version = c->target_version;
+	struct tls *t = NULL;
+	int r;
+
+	pthread_mutex_unlock(&c->lock);
+	r = tls_connect(to.address, to.port, &c->options.key, CONNECT_MS, &t);
+	r = r ? r : tls_set_deadlines(t, 0, WRITE_MS, PEER_MS);
+	pthread_mutex_lock(&c->lock);
+	if (r || c->target_version != version || c->is_ending) {
+		if (c->target_version == version)
+			client_waits_for(c, "cannot connect to the coordinator at %s port %u: %s",
+					 to.address, (unsigned int)to.port, strerror(-r));
+		pthread_mutex_unlock(&c->lock);
+		tls_close(t);
+		pthread_mutex_lock(&c->lock);
+		return;
+	}
+	c->tls = t;
+	c->connection++;
+	c->phase = CLIENT_HELLO;
+	pthread_mutex_unlock(&c->lock);
+	r = greet(c, t, &to);
+	while (!r)
+		r = take_reply(c, t);
+	pthread_mutex_lock(&c->lock);
+	hang_up(c);
+	if (r != -ECONNREFUSED && c->target_version == version && !c->is_ending)
+		client_waits_for(c, "lost the connection to the coordinator at %s port %u: %s",
+				 to.address, (unsigned int)to.port, strerror(-r));
+}
+
+/* With the lock held: until it is time to try again, or there is another target. */
+static void pause_until(struct client *c, uint64_t version, uint64_t until_ms)
+{
+	struct client_interrupt end = {.until_ms = until_ms};
+
+	while (!c->is_ending && c->target_version == version && client_now_ms() < until_ms)
+		client_wait(c, &c->reader_wake, &end);
+}
+
+void *client_read_loop(void *arg)
+{
+	struct client *c = arg;
+	uint64_t retry_ms = RETRY_MIN_MS;
+
+	pthread_mutex_lock(&c->lock);
+	while (!c->is_ending) {
+		const uint64_t version = c->target_version, number = c->connection;
+		uint64_t began_ms;
+
+		if (!c->target.term) {
+			client_wait(c, &c->reader_wake, NULL);
+			continue;
+		}
+		began_ms = client_now_ms();
+		converse(c);
+		if (c->target_version != version ||
+		    (c->connection != number && client_now_ms() - began_ms > RETRY_MAX_MS))
+			retry_ms = RETRY_MIN_MS;
+		pause_until(c, version, client_now_ms() + retry_ms);
+		retry_ms = retry_ms * 2 < RETRY_MAX_MS ? retry_ms * 2 : RETRY_MAX_MS;
+	}
+	pthread_mutex_unlock(&c->lock);
+	return NULL;
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The file system that a node's kernel sees: each operation is a request to the coordinator
+ * (csvfs/edge/client.h). Nothing is kept: the kernel's timeouts of names and attributes are 0,
+ * and regular files are opened FOPEN_DIRECT_IO, so that what one node has done the others see.
+ *
+ * libfuse's low-level API; no type of it leaves csvfs/edge/fuse*.
+ */
+#ifndef CSVFS_EDGE_FUSE_H
+#define CSVFS_EDGE_FUSE_H
+
+#include "csvfs/edge/client.h"
+
+struct csv_fs;
+
+struct csv_fs_options {
+	const char *volume; /* its name, for /proc/mounts: letters, digits, '.', '_', '-' */
+	const char *mount_point;
+	struct client *client; /* outlives it */
+};
+
+/*
+ * Mounts. From now on the kernel's requests wait for csv_fs_serve(). Returns 0 and owned, or
+ * -errno.
+ */
+int csv_fs_open(const struct csv_fs_options *options, struct csv_fs **ret);
+/*
+ * Serves the kernel's requests with threads of its own until nothing is mounted any more. Returns
+ * 0, or -errno when it cannot go on.
+ */
+int csv_fs_serve(struct csv_fs *fs);
+/* After csv_fs_serve() has returned, or instead of it. Unmounts if it is still mounted. */
+void csv_fs_close(struct csv_fs *fs);
+
+#endif

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Inside of csvfs/edge/fuse*.c. A handler fills one struct call, runs it and replies:
+ *
+ *   call_begin, call_handle and call_name for each field, call_run, call_reply_*
+ *
+ * Those return 0 or a positive errno, as the kernel wants it; after the first one that is not 0
+ * the rest is left out. call_reply_* takes it and ends the call.
+ */
+#ifndef CSVFS_EDGE_FUSE_IMPL_H
+#define CSVFS_EDGE_FUSE_IMPL_H
+
+#define FUSE_USE_VERSION 314
+#include <fuse3/fuse_lowlevel.h>
+#include <pthread.h>
+#include <stdbool.h>
+
+#include "csvfs/core/proto.h"
+#include "csvfs/edge/client.h"
+#include "csvfs/edge/fuse.h"
+#include "csvfs/edge/fuse_inode.h"
+
+/*
+ * A handler waits in its thread. Threads that all wait leave nobody to read an interrupt, so there
+ * are more of them than requests can be under way; each costs libfuse's buffer of 1 MiB once it
+ * has been needed.
+ */
+#define FS_THREADS (4 * CSV_SLOTS)
+#define FS_BUFFERS CSV_SLOTS /* for replies with bytes; CSV_IO_MAX each */
+
+struct buffer {
+	struct buffer *next;
+	uint8_t *data;
+};
+
+struct call;
+
+struct csv_fs {
+	struct csv_fs_options options;
+	struct fuse_session *session;
+	bool is_mounted;
+	struct inodes *inodes;
+
+	pthread_mutex_t buffer_lock;
+	pthread_cond_t buffer_freed;
+	struct buffer buffer[FS_BUFFERS];
+	struct buffer *buffer_free;
+	uint8_t *buffer_data;
+
+	/* Calls whose caller got a signal that did not end it. */
+	pthread_mutex_t watch_lock;
+	pthread_cond_t watch_wake;
+	struct call *watched;
+	bool watch_ends;
+	pthread_t watcher;
+};
+
+struct call {
+	struct csv_fs *fs;
+	fuse_req_t req;
+	pid_t pid; /* thread that asks */
+	struct client_interrupt interrupt;
+	bool is_given_up; /* under buffer_lock */
+	bool is_watched;  /* under watch_lock */
+	struct call *watch_next, **watch_at;
+	struct buffer *buffer;
+	struct csv_request q;
+	struct csv_reply p;
+};
+
+/* ---- fuse_call.c */
+void call_begin(struct call *c, fuse_req_t req, enum csv_op op);
+int call_handle(struct call *c, fuse_ino_t number, struct csv_handle *ret);
+int call_name(struct csv_name *ret, const char *name);
+/* Takes a buffer for the bytes of the reply. */
+int call_buffer(struct call *c);
+/* At most `cap` bytes of reply; not 0 only after call_buffer(). */
+int call_run(struct call *c, size_t cap);
+/* The groups of who asks, for the owner of something new. */
+void call_groups(struct call *c);
+/* Nothing of the call is used any more by others; its reply can be sent. */
+void call_end(struct call *c);
+void call_reply_error(struct call *c, int error);
+void call_reply_entry(struct call *c, int error);
+void call_reply_attr(struct call *c, int error);
+/* The bytes stand in the buffer that the call has. */
+void call_reply_bytes(struct call *c, int error, const void *data, size_t len);
+/* Counts a lookup. */
+void fs_entry(struct csv_fs *fs, const struct csv_handle *handle, const struct csv_attr *attr,
+	      struct fuse_entry_param *ret);
+void fs_forget(struct csv_fs *fs, fuse_ino_t number, uint64_t count);
+int fs_call_init(struct csv_fs *fs);
+void fs_call_done(struct csv_fs *fs);
+
+/* ---- fuse_signal.c */
+/* Will this thread end as soon as it returns to user space? True also if that cannot be told. */
+bool signal_ends(pid_t thread);
+/* The same from the text of /proc/<thread>/status. */
+bool signal_ends_text(const char *status);
+
+/* ---- handlers */
+void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name);
+void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t count);
+void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets);
+void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
+		struct fuse_file_info *fi);
+void op_readlink(fuse_req_t req, fuse_ino_t ino);
+void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev);
+void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode);
+void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name);
+void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name);
+void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name);
+void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,
+	       const char *new_name, unsigned int flags);
+void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t new_parent, const char *new_name);
+
+void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
+	       struct fuse_file_info *fi);
+void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);
+void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t off,
+	      struct fuse_file_info *fi);
+void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi);
+void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len,
+		  struct fuse_file_info *fi);
+void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fuse_file_info *fi);
+void op_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in,
+			struct fuse_file_info *fi_in, fuse_ino_t ino_out, off_t off_out,
+			struct fuse_file_info *fi_out, size_t len, int flags);
+void op_getlk(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, struct flock *lock);
+void op_setlk(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, struct flock *lock,
+	      int sleep);
+void op_flock(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, int op);
+
+void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);
+void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
+		    struct fuse_file_info *fi);
+void op_statfs(fuse_req_t req, fuse_ino_t ino);
+void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size,
+		 int flags);
+void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size);
+void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size);
+void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name);
+
+#endif

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Which inodes the kernel knows: node number <-> handle, with the kernel's count of lookups. A
+ * number is never given again, so that a stale one cannot mean another file. The root has number 1
+ * for ever and is not in the table. Any thread.
+ */
+#ifndef CSVFS_EDGE_FUSE_INODE_H
+#define CSVFS_EDGE_FUSE_INODE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "csvfs/core/proto.h"
+
+struct inodes;
+
+/* NULL: no memory. */
+struct inodes *inodes_new(void);
+void inodes_free(struct inodes *t);
+/* The number of this handle, looked up once more. */
+uint64_t inodes_ref(struct inodes *t, const struct csv_handle *handle);
+/* `count` lookups less; at none the number is forgotten. */
+void inodes_forget(struct inodes *t, uint64_t number, uint64_t count);
+/* False: the kernel does not know this number. */
+bool inodes_find(struct inodes *t, uint64_t number, struct csv_handle *ret);
+uint64_t inodes_count(struct inodes *t);
+
+#endif

@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Open files. */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/file.h>
+
+#include "csvfs/edge/fuse_impl.h"
+
+/* One COPY_RANGE: struct fuse_write_out has 32 bits for what was copied (linux/fuse.h). */
+#define COPY_MAX (UINT32_MAX & ~UINT32_C(0xfffff))
+
+/* The kernel has not taken the reply to an open: there will be no release. */
+static void release_untaken(struct csv_fs *fs, const struct csv_handle *handle)
+{
+	struct csv_request q = {.op = CSV_OP_RELEASE, .release.handle = *handle};
+	struct csv_reply p;
+
+	client_call(fs->options.client, &q, &p, NULL, 0, NULL);
+}
+
+static void set_open_flags(struct fuse_file_info *fi)
+{
+	fi->direct_io = 1; /* nothing of a file is cached by the kernel */
+	fi->keep_cache = 0;
+	fi->noflush = 1; /* a write is durable when it is answered */
+}
+
+void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct call c;
+	int e;
+
+	call_begin(&c, req, CSV_OP_OPEN);
+	e = call_handle(&c, ino, &c.q.open.handle);
+	c.q.open.flags = (uint32_t)fi->flags;
+	e = e ? e : call_run(&c, 0);
+	if (e) {
+		call_reply_error(&c, e);
+		return;
+	}
+	call_end(&c);
+	set_open_flags(fi);
+	if (fuse_reply_open(req, fi) == -ENOENT)
+		release_untaken(c.fs, &c.q.open.handle);
+}
+
+/*
+ * The kernel sends CREATE when it has just seen that there is no such name, and then takes the
+ * file for new: it checks no permission and does not truncate. So a file that another node has
+ * made meanwhile is not opened here: ESTALE makes the kernel look again and open it by the rules
+ * (do_filp_open() in fs/namei.c).
+ */
+void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
+	       struct fuse_file_info *fi)
+{
+	struct fuse_entry_param entry;
+	struct call c;
+	int e;
+
+	call_begin(&c, req, CSV_OP_CREATE);
+	e = call_handle(&c, parent, &c.q.create.parent);
+	e = e ? e : call_name(&c.q.create.name, name);
+	c.q.create.mode = mode;
+	c.q.create.is_exclusive = true;
+	call_groups(&c);
+	e = e ? e : call_run(&c, 0);
+	if (e) {
+		call_reply_error(&c, e == EEXIST && !(fi->flags & O_EXCL) ? ESTALE : e);
+		return;
+	}
+	call_end(&c);
+	set_open_flags(fi);
+	fs_entry(c.fs, &c.p.entry.handle, &c.p.entry.attr, &entry);
+	if (fuse_reply_create(req, &entry, fi) == -ENOENT) {
+		fs_forget(c.fs, entry.ino, 1);
+		release_untaken(c.fs, &c.p.entry.handle);
+	}
+}
+
+/* Of files and directories. The kernel waits for no reply, and nothing interrupts it. */
+void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct call c;
+	int e;
+
+	(void)fi;
+	call_begin(&c, req, CSV_OP_RELEASE);
+	e = call_handle(&c, ino, &c.q.release.handle);
+	e = e ? e : call_run(&c, 0);
+	call_reply_error(&c, e);
+}
+
+void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	(void)ino;
+	(void)fi;
+	fuse_reply_err(req, 0);
+}
+
+void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
+{
+	struct call c;
+	int e;
+
+	(void)fi;
+	if (size > CSV_IO_MAX)
+		size = CSV_IO_MAX;
+	call_begin(&c, req, CSV_OP_READ);
+	e = call_handle(&c, ino, &c.q.read.handle);
+	c.q.read.offset = (uint64_t)off;
+	c.q.read.size = (uint32_t)size;
+	e = e ? e : call_buffer(&c);
+	e = e ? e : call_run(&c, size);
+	call_reply_bytes(&c, e, c.p.bytes.data.data, c.p.bytes.data.len);
+}
+
+void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t off,
+	      struct fuse_file_info *fi)
+{
+	struct call c;
+	int e;
+
+	if (size > CSV_IO_MAX)
+		size = CSV_IO_MAX;
+	call_begin(&c, req, CSV_OP_WRITE);
+	e = call_handle(&c, ino, &c.q.write.handle);
+	c.q.write.offset = (uint64_t)off;
+	c.q.write.flags = (fi->flags & O_APPEND ? CSV_WRITE_APPEND : 0) |
+			  (c.q.caller.uid ? CSV_WRITE_KILL_SUID : 0);
+	c.q.write.data = (struct csv_bytes){(const uint8_t *)data, size};
+	e = e ? e : call_run(&c, 0);
+	if (!e && c.p.count.count > size)
+		e = EIO;
+	if (e) {
+		call_reply_error(&c, e);
+		return;
+	}
+	call_end(&c);
+	fuse_reply_write(req, c.p.count.count);
+}
+
+void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
+{
+	struct call c;
+	int e;
+
+	(void)fi;
+	call_begin(&c, req, CSV_OP_FSYNC);
+	e = call_handle(&c, ino, &c.q.fsync.handle);
+	c.q.fsync.is_datasync = datasync != 0;
+	e = e ? e : call_run(&c, 0);
+	call_reply_error(&c, e);
+}
+
+void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len,
+		  struct fuse_file_info *fi)
+{
+	struct call c;
+	int e;
+
+	(void)fi;
+	call_begin(&c, req, CSV_OP_FALLOCATE);
+	e = call_handle(&c, ino, &c.q.fallocate.handle);
+	c.q.fallocate.mode = (uint32_t)mode;
+	c.q.fallocate.offset = (uint64_t)off;
+	c.q.fallocate.length = (uint64_t)len;
+	e = e ? e : call_run(&c, 0);
+	call_reply_error(&c, e);
+}
+
+/* SEEK_DATA and SEEK_HOLE; the kernel does the others. */
+void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fuse_file_info *fi)
+{
+	struct call c;
+	int e;
+
+	(void)fi;
+	call_begin(&c, req, CSV_OP_LSEEK);
+	e = call_handle(&c, ino, &c.q.lseek.handle);
+	c.q.lseek.offset = (uint64_t)off;
+	c.q.lseek.whence = (uint32_t)whence;
+	e = e ? e : call_run(&c, 0);
+	if (e) {
+		call_reply_error(&c, e);
+		return;
+	}
+	call_end(&c);
+	fuse_reply_lseek(req, (off_t)c.p.count.count);
+}
+
+void op_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in,
+			struct fuse_file_info *fi_in, fuse_ino_t ino_out, off_t off_out,
+			struct fuse_file_info *fi_out, size_t len, int flags)
+{
+	struct call c;
+	int e;
+
+	(void)fi_in;
+	(void)fi_out;
+	call_begin(&c, req, CSV_OP_COPY_RANGE);
+	e = flags ? EINVAL : call_handle(&c, ino_in, &c.q.copy_range.from);
+	e = e ? e : call_handle(&c, ino_out, &c.q.copy_range.to);
+	c.q.copy_range.from_offset = (uint64_t)off_in;
+	c.q.copy_range.to_offset = (uint64_t)off_out;
+	c.q.copy_range.length = len < COPY_MAX ? len : COPY_MAX;
+	e = e ? e : call_run(&c, 0);
+	if (!e && c.p.count.count > c.q.copy_range.length)
+		e = EIO;
+	if (e) {
+		call_reply_error(&c, e);
+		return;
+	}
+	call_end(&c);
+	fuse_reply_write(req, c.p.count.count);
+}
+
+/*
+ * File locks. That these handlers exist keeps the kernel from granting locks that the other nodes
+ * would not see. There is nothing that could be unlocked.
+ */
+void op_getlk(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, struct flock *lock)
+{
+	(void)ino;
+	(void)fi;
+	(void)lock;
+	fuse_reply_err(req, ENOLCK);
+}
+
+void op_setlk(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, struct flock *lock,
+	      int sleep)
+{
+	(void)ino;
+	(void)fi;
+	(void)sleep;
+	fuse_reply_err(req, lock->l_type == F_UNLCK ? 0 : ENOLCK);
+}
+
+void op_flock(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, int op)
+{
+	(void)ino;
+	(void)fi;
+	fuse_reply_err(req, op & LOCK_UN ? 0 : ENOLCK);
+}

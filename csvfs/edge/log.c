@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "csvfs/edge/log.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#define LOG_LINE_MAX 1024
+
+static struct {
+	const char *name;
+	bool to_syslog;
+	int level;
+} sink = {.name = "csvfsd", .level = LOG_NOTICE};
+
+void csv_log_open(const char *name, bool to_syslog, int level)
+{
+	sink.name = name;
+	sink.to_syslog = to_syslog;
+	sink.level = level;
+	if (to_syslog)
+		openlog(name, LOG_PID | LOG_NDELAY, LOG_DAEMON);
+}
+
+void csv_log(int level, const char *format, ...)
+{
+	char line[LOG_LINE_MAX], text[LOG_LINE_MAX];
+	va_list args;
+	int n;
+
+	if (level > sink.level)
+		return;
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	for (char *p = text; *p; p++) {
+		if ((unsigned char)*p < ' ' || *p == 0x7f)
+			*p = ' ';
+	}
+	if (sink.to_syslog) {
+		syslog(level, "%s", text);
+		return;
+	}
+	n = snprintf(line, sizeof(line), "%s: %s\n", sink.name, text);
+	if (n >= (int)sizeof(line)) {
+		n = sizeof(line) - 1;
+		line[n - 1] = '\n';
+	}
+	/* One write(2), so that lines of threads do not mix. Where to, if that fails? */
+	if (write(STDERR_FILENO, line, (size_t)n) < 0)
+		return;
+}

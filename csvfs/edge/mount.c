@@ -1,0 +1,397 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "csvfs/edge/mount.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "csvfs/edge/client.h"
+#include "csvfs/edge/fuse.h"
+#include "csvfs/edge/link.h"
+#include "csvfs/edge/log.h"
+#include "csvfs/edge/mount_options.h"
+#include "csvfs/edge/mount_point.h"
+#include "csvfs/edge/process.h"
+#include "lib/cleanup.h"
+#include "lib/must.h"
+
+#define TICK_MS	      1000 /* how old the oldest request is, is told so often */
+#define BUSY_RETRY_MS 500  /* the kernel tells nobody that a mount is not busy any more */
+#define DRAIN_MS      5000 /* unmounted: for the releases that are under way */
+#define GOODBYE_MS    5000
+#define LAST_WORD_MS  2000
+
+struct mount {
+	struct mount_options options;
+	char path[MOUNT_POINT_MAX];
+	int signals, wake;
+	struct client *client;
+	struct csv_fs *fs;
+	struct link *link;
+	pthread_t server;
+	struct csv_link_status told;
+	bool has_told;
+
+	pthread_mutex_t lock; /* of what follows */
+	bool is_stop;
+	bool is_deaf; /* the client is going: clusterd's word is of no more use to it */
+	bool has_ended;
+	int end_error;
+};
+
+static uint64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+static void on_change(void *arg)
+{
+	struct mount *m = arg;
+	uint64_t one = 1;
+
+	while (write(m->wake, &one, sizeof(one)) < 0 && errno == EINTR)
+		;
+}
+
+static void on_state(void *arg, const struct csv_link_state *state)
+{
+	struct mount *m = arg;
+
+	pthread_mutex_lock(&m->lock);
+	if (!m->is_deaf)
+		client_target(m->client, state);
+	if (state->is_stop)
+		m->is_stop = true;
+	pthread_mutex_unlock(&m->lock);
+	on_change(m);
+}
+
+static void *serve(void *arg)
+{
+	struct mount *m = arg;
+	int r = csv_fs_serve(m->fs);
+
+	pthread_mutex_lock(&m->lock);
+	m->has_ended = true;
+	m->end_error = r;
+	pthread_mutex_unlock(&m->lock);
+	on_change(m);
+	return NULL;
+}
+
+static bool has_ended(struct mount *m)
+{
+	bool r;
+
+	pthread_mutex_lock(&m->lock);
+	r = m->has_ended;
+	pthread_mutex_unlock(&m->lock);
+	return r;
+}
+
+static bool must_stop(struct mount *m)
+{
+	bool r;
+
+	pthread_mutex_lock(&m->lock);
+	r = m->is_stop;
+	pthread_mutex_unlock(&m->lock);
+	return r;
+}
+
+/* ---- status */
+
+/* Worth a packet? The age of the oldest request only if it is old. */
+static bool is_news(const struct csv_link_status *a, const struct csv_link_status *b)
+{
+	return a->phase != b->phase || a->is_serving != b->is_serving ||
+	       strcmp(a->text, b->text) != 0 || a->oldest_ms >= TICK_MS || b->oldest_ms >= TICK_MS;
+}
+
+/* text NULL: what the client waits for. */
+static void tell(struct mount *m, enum csv_link_phase phase, const char *text)
+{
+	struct csv_link_status s = {.phase = phase};
+	struct client_status c = {0};
+
+	if (m->client)
+		client_status(m->client, &c);
+	s.is_serving = c.is_serving;
+	s.is_quiet = true; /* all its I/O is the coordinator's */
+	s.pending = c.pending;
+	s.oldest_ms = c.oldest_ms;
+	snprintf(s.text, sizeof(s.text), "%s", text ? text : c.text);
+	if (m->has_told && !is_news(&s, &m->told))
+		return;
+	m->told = s;
+	m->has_told = true;
+	link_tell(m->link, &s);
+}
+
+/* ---- the loop of the main thread */
+
+/* Until something has happened, or `timeout_ms` have passed. */
+static void wait_event(struct mount *m, int timeout_ms)
+{
+	struct pollfd p[] = {{.fd = m->signals, .events = POLLIN},
+			     {.fd = m->wake, .events = POLLIN}};
+	struct signalfd_siginfo info;
+	uint64_t n;
+
+	if (poll(p, 2, timeout_ms) <= 0)
+		return;
+	if (p[1].revents && read(m->wake, &n, sizeof(n)) < 0)
+		must(errno == EAGAIN || errno == EINTR);
+	if (!p[0].revents || read(m->signals, &info, sizeof(info)) != sizeof(info))
+		return;
+	log_notice("signal %u -> unmounting", info.ssi_signo);
+	pthread_mutex_lock(&m->lock);
+	m->is_stop = true;
+	pthread_mutex_unlock(&m->lock);
+}
+
+static void say_busy(struct mount *m, int error, char *last, size_t cap)
+{
+	char text[CSV_LINK_TEXT], users[CSV_LINK_TEXT - 32] = "";
+
+	if (error == -EBUSY)
+		mount_point_users(m->path, users, sizeof(users));
+	if (users[0])
+		snprintf(text, sizeof(text), "cannot unmount: in use by %s", users);
+	else
+		snprintf(text, sizeof(text), "cannot unmount: %s", strerror(-error));
+	if (strcmp(text, last) != 0)
+		log_notice("%s -> trying again", text);
+	snprintf(last, cap, "%s", text);
+	tell(m, CSV_LINK_STOPPING, text);
+}
+
+/* 0: it is out of the tree; -EBUSY: it had to be torn out, and why is in `text`. */
+static int unmount(struct mount *m, uint64_t until_ms, char *text, size_t cap)
+{
+	int r = -EBUSY;
+
+	while (!has_ended(m)) {
+		r = mount_point_unmount(m->path);
+		if (!r || r == -EINVAL)
+			return 0;
+		say_busy(m, r, text, cap);
+		if (until_ms && now_ms() >= until_ms) {
+			log_error("%s, for %u s -> its users are cut off", text,
+				  m->options.busy_timeout_s);
+			mount_point_detach(m->path);
+			return -EBUSY;
+		}
+		wait_event(m, BUSY_RETRY_MS);
+	}
+	return 0;
+}
+
+/* Until the kernel has ended the connection. A mount namespace may have a copy of the mount. */
+static int drain(struct mount *m, uint64_t until_ms, char *text, size_t cap)
+{
+	struct client_status c;
+	uint64_t short_ms = now_ms() + DRAIN_MS;
+
+	while (!has_ended(m)) {
+		client_status(m->client, &c);
+		if (now_ms() >= (c.is_serving && until_ms > short_ms ? until_ms : short_ms) &&
+		    (until_ms || !c.is_serving))
+			return -EBUSY;
+		snprintf(text, cap, "unmounted, but %s",
+			 c.pending ? "requests are under way"
+				   : "another mount namespace still has it");
+		tell(m, CSV_LINK_STOPPING, text);
+		wait_event(m, BUSY_RETRY_MS);
+	}
+	return 0;
+}
+
+/* The client goes before STOPPED is told: after it nothing of this mount is heard any more. */
+static void end_client(struct mount *m, bool is_clean)
+{
+	pthread_mutex_lock(&m->lock);
+	m->is_deaf = true;
+	pthread_mutex_unlock(&m->lock);
+	if (is_clean) {
+		int r = client_goodbye(m->client, GOODBYE_MS);
+
+		if (r)
+			log_info("no goodbye to the coordinator: %s", strerror(-r));
+		client_close(m->client);
+		m->client = NULL;
+		return;
+	}
+	/* Threads that the kernel's requests hold may still be in it. */
+	client_abort(m->client);
+	client_target(m->client, &(struct csv_link_state){.term = 0});
+}
+
+static int stop(struct mount *m)
+{
+	uint64_t limit_ms = (uint64_t)m->options.busy_timeout_s * 1000;
+	uint64_t until_ms = limit_ms ? now_ms() + limit_ms : 0;
+	char text[CSV_LINK_TEXT] = "";
+	int r;
+
+	tell(m, CSV_LINK_STOPPING, text);
+	r = unmount(m, until_ms, text, sizeof(text));
+	r = r ? r : drain(m, until_ms, text, sizeof(text));
+	end_client(m, !r);
+	if (!r) {
+		pthread_join(m->server, NULL);
+		csv_fs_close(m->fs);
+		text[0] = '\0';
+		log_notice("unmounted %s -> ending", m->path);
+	}
+	tell(m, CSV_LINK_STOPPED, text);
+	link_close(m->link, LAST_WORD_MS);
+	return r ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+/* The kernel has closed the connection, and nobody of ours asked for it. */
+static int fail(struct mount *m)
+{
+	const char *text = m->end_error ? strerror(-m->end_error) : "unmounted by someone else";
+
+	log_error("%s: %s -> ending", m->path, text);
+	pthread_join(m->server, NULL);
+	end_client(m, true);
+	tell(m, CSV_LINK_FAILED, text);
+	link_close(m->link, LAST_WORD_MS);
+	csv_fs_close(m->fs);
+	return EXIT_FAILURE;
+}
+
+static int run(struct mount *m)
+{
+	while (!must_stop(m)) {
+		if (has_ended(m))
+			return fail(m);
+		tell(m, CSV_LINK_READY, NULL);
+		wait_event(m, TICK_MS);
+	}
+	return stop(m);
+}
+
+/* ---- start */
+
+static int open_client(struct mount *m)
+{
+	struct client_options o = {.volume = m->options.uuid,
+				   .mount = m->options.id,
+				   .on_change = on_change,
+				   .arg = m};
+	int r = tls_key_load(m->options.key, CLIENT_KEY_PURPOSE, &o.key);
+
+	if (r)
+		return process_complain(r, "key %s", m->options.key);
+	r = client_open(&o, &m->client);
+	return r ? process_complain(r, "client") : 0;
+}
+
+static int open_fs(struct mount *m)
+{
+	struct csv_fs_options o = {
+		.volume = m->options.volume, .mount_point = m->path, .client = m->client};
+	char why[256] = "";
+	int r = mount_point_resolve(m->options.mount_point, m->path, sizeof(m->path), why,
+				    sizeof(why));
+
+	if (r == -EBUSY)
+		return process_complain(0, "%s: %s is mounted there", m->options.mount_point, why);
+	if (r)
+		return process_complain(r, "%s", m->options.mount_point);
+	r = csv_fs_open(&o, &m->fs);
+	if (r)
+		return process_complain(r, "cannot mount at %s", m->path);
+	r = -pthread_create(&m->server, NULL, serve, m);
+	if (r) {
+		csv_fs_close(m->fs);
+		return process_complain(r, "thread");
+	}
+	return 0;
+}
+
+static int open_events(struct mount *m)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	pthread_mutex_init(&m->lock, NULL);
+	m->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	m->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (m->wake < 0 || m->signals < 0 || pthread_sigmask(SIG_BLOCK, &set, NULL))
+		return process_complain(-errno, "events");
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	return 0;
+}
+
+/* With the mount there: only a broken link could still end it, and that one connects by itself. */
+static int open_link(struct mount *m)
+{
+	struct link_options o = {.socket = m->options.socket,
+				 .attach = {.role = CSV_LINK_MOUNT, .id = m->options.id},
+				 .on_state = on_state,
+				 .arg = m};
+	int r;
+
+	memcpy(o.attach.volume, m->options.uuid.byte, sizeof(o.attach.volume));
+	r = link_open(&o, &m->link);
+	return r ? process_complain(r, "%s", m->options.socket) : 0;
+}
+
+static int start(struct mount *m)
+{
+	if (open_events(m))
+		return -1;
+	process_harden();
+	if (open_client(m))
+		return -1;
+	if (open_fs(m)) {
+		client_close(m->client);
+		return -1;
+	}
+	if (open_link(m)) {
+		/* The kernel ends the mount when the process does. */
+		mount_point_detach(m->path);
+		return -1;
+	}
+	return 0;
+}
+
+int csv_mount_main(int argc, char **argv)
+{
+	static struct mount m;
+	_cleanup_close_ int lock = -1;
+	int ready = -1, r;
+
+	r = mount_options_parse(argc, argv, &m.options);
+	if (r >= 0)
+		return r;
+	csv_log_open("csvfsd-mount", m.options.to_syslog, LOG_NOTICE);
+	if (!m.options.foreground && process_fork(&ready, &r))
+		return r;
+	lock = process_lock(m.options.socket, m.options.uuid_text, "mount");
+	if (lock < 0 || start(&m))
+		return EXIT_FAILURE;
+	log_notice("volume %s mounted at %s, mount %llx -> serving", m.options.volume, m.path,
+		   (unsigned long long)m.options.id);
+	if (!m.options.foreground)
+		process_ready(ready, m.options.to_syslog);
+	return run(&m);
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The command line of `csvfsd mount`. */
+#ifndef CSVFS_EDGE_MOUNT_OPTIONS_H
+#define CSVFS_EDGE_MOUNT_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "csvfs/core/proto.h"
+
+#define MOUNT_UUID_TEXT 37
+
+/* Strings borrow from argv. */
+struct mount_options {
+	const char *volume;
+	struct csv_uuid uuid;
+	char uuid_text[MOUNT_UUID_TEXT]; /* in lower case */
+	const char *mount_point;
+	uint64_t id; /* mount incarnation */
+	const char *socket;
+	const char *key;
+	unsigned int busy_timeout_s; /* 0: for ever */
+	bool to_syslog;
+	bool foreground;
+};
+
+/* -1: go on with *ret; else the exit status, all is said. */
+int mount_options_parse(int argc, char **argv, struct mount_options *ret);
+
+#endif
