@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # ---- simulators: link the cores compiled with mutants
-check_PROGRAMS += tests/sim/sim_repl tests/sim/sim_lock tests/sim/sim_ladder
+check_PROGRAMS += \
+	tests/sim/sim_repl tests/sim/sim_lock tests/sim/sim_ladder tests/sim/sim_volume
 tests_sim_sim_repl_SOURCES = tests/sim/sim_repl.c tests/sim/sim_world.c tests/sim/sim_world.h
 tests_sim_sim_repl_CPPFLAGS = $(AM_CPPFLAGS) -DCLUSTERD_MUTANTS
 tests_sim_sim_repl_LDADD = clusterd/libcore_mutants.a lib/libbase.a
@@ -13,15 +14,21 @@ tests_sim_sim_ladder_SOURCES = \
 tests_sim_sim_ladder_CPPFLAGS = $(AM_CPPFLAGS) -DCLUSTERD_MUTANTS
 tests_sim_sim_ladder_LDADD = fence/libfence_mutants.a lib/libbase.a
 
+tests_sim_sim_volume_SOURCES = \
+	tests/sim/sim_volume.c tests/sim/sim_volume_exec.c tests/sim/sim_volume_world.c \
+	tests/sim/sim_volume_world.h
+tests_sim_sim_volume_CPPFLAGS = $(AM_CPPFLAGS) -DCLUSTERD_MUTANTS
+tests_sim_sim_volume_LDADD = clusterd/libcore_mutants.a lib/liblock.a lib/libbase.a
+
 TESTS += tests/sim/check-sim tests/sim/check-mutants
 EXTRA_DIST += tests/sim/check-sim tests/sim/check-mutants
 
 # Longer runs: make check-sim SEEDS=5000
 SEEDS = 1000
-check-sim: tests/sim/sim_repl tests/sim/sim_lock tests/sim/sim_ladder
+check-sim: tests/sim/sim_repl tests/sim/sim_lock tests/sim/sim_ladder tests/sim/sim_volume
 	SEEDS=$(SEEDS) $(srcdir)/tests/sim/check-sim
 
-check-mutants: tests/sim/sim_repl tests/sim/sim_ladder
+check-mutants: tests/sim/sim_repl tests/sim/sim_ladder tests/sim/sim_volume
 	$(srcdir)/tests/sim/check-mutants
 
 # ---- unit tests: one program per module
