@@ -100,6 +100,8 @@ int csv_lun_detach(struct csv_lun *lun, char *text, size_t text_size);
  * of the look can fail with EBUSY. Reads and writes nothing on the LUN. Needs root.
  */
 int csv_lun_in_use(const struct csv_lun *lun, char *text, size_t text_size);
+/* The same of a LUN that may not be readable any more: all that is on the device is looked at. */
+int csv_lun_device_in_use(const char *path, char *text, size_t text_size);
 
 /* ---- for csvadm */
 

@@ -201,3 +201,17 @@ int csv_lun_in_use(const struct csv_lun *lun, char *text, size_t text_size)
 
 	return lun_range_in_use(&lun->disk, lun->table.data, false, &t);
 }
+
+int csv_lun_device_in_use(const char *path, char *text, size_t text_size)
+{
+	const struct lun_text t = {text, text_size};
+	struct lun_disk d;
+	int r = lun_disk_open(path, false, &d, &t);
+
+	if (r)
+		return r;
+	/* All that is on it, wherever: the table may not be readable any more. */
+	r = lun_range_in_use(&d, (struct lun_range){0, UINT64_MAX / 2}, false, &t);
+	lun_disk_close(&d);
+	return r;
+}
