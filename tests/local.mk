@@ -29,7 +29,8 @@ UNIT_TESTS = \
 	tests/unit/test_crc32c tests/unit/test_lease tests/unit/test_lock_core \
 	tests/unit/test_msg tests/unit/test_quorum tests/unit/test_repl tests/unit/test_wire \
 	tests/unit/test_db tests/unit/test_plan tests/unit/test_store \
-	tests/unit/test_ladder tests/unit/test_fence_agent tests/unit/test_ocf tests/unit/test_run
+	tests/unit/test_ladder tests/unit/test_fence_agent tests/unit/test_ocf tests/unit/test_run \
+	tests/unit/test_header
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
 UNIT_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS) $(QB_CFLAGS) $(XML_CFLAGS)
@@ -77,6 +78,9 @@ tests_unit_test_fence_agent_LDADD = $(EDGE_LDADD)
 tests_unit_test_ocf_SOURCES = tests/unit/test_ocf.c
 tests_unit_test_ocf_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_ocf_LDADD = $(EDGE_LDADD)
+tests_unit_test_header_SOURCES = tests/unit/test_header.c
+tests_unit_test_header_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_header_LDADD = csvfs/libcsvcore.a $(UNIT_LDADD)
 tests_unit_test_run_SOURCES = tests/unit/test_run.c
 tests_unit_test_run_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_run_LDADD = $(EDGE_LDADD)
