@@ -15,3 +15,8 @@ csvfs_liblun_a_SOURCES = \
 csvfs_liblun_a_CPPFLAGS = $(AM_CPPFLAGS) $(BLKID_CFLAGS) $(FDISK_CFLAGS) $(QB_CFLAGS)
 LUN_LDADD = csvfs/liblun.a csvfs/libcsvcore.a lib/libedgebase.a lib/libbase.a \
 	$(BLKID_LIBS) $(FDISK_LIBS) $(QB_LIBS)
+
+sbin_PROGRAMS += csvfs/csvadm
+csvfs_csvadm_SOURCES = csvfs/edge/csvadm.c
+csvfs_csvadm_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
+csvfs_csvadm_LDADD = $(LUN_LDADD) $(JANSSON_LIBS)
