@@ -37,7 +37,7 @@ UNIT_TESTS = \
 	tests/unit/test_msg tests/unit/test_quorum tests/unit/test_repl tests/unit/test_wire \
 	tests/unit/test_db tests/unit/test_plan tests/unit/test_store \
 	tests/unit/test_ladder tests/unit/test_fence_agent tests/unit/test_ocf tests/unit/test_run \
-	tests/unit/test_record
+	tests/unit/test_record tests/unit/test_header tests/unit/test_lun
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
 UNIT_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS) $(QB_CFLAGS) $(XML_CFLAGS)
@@ -85,6 +85,12 @@ tests_unit_test_fence_agent_LDADD = $(EDGE_LDADD)
 tests_unit_test_ocf_SOURCES = tests/unit/test_ocf.c
 tests_unit_test_ocf_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_ocf_LDADD = $(EDGE_LDADD)
+tests_unit_test_header_SOURCES = tests/unit/test_header.c
+tests_unit_test_header_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_header_LDADD = csvfs/libcsvcore.a $(UNIT_LDADD)
+tests_unit_test_lun_SOURCES = tests/unit/test_lun.c
+tests_unit_test_lun_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_lun_LDADD = $(LUN_LDADD) $(CMOCKA_LIBS)
 tests_unit_test_run_SOURCES = tests/unit/test_run.c
 tests_unit_test_run_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_run_LDADD = $(EDGE_LDADD)
@@ -110,7 +116,10 @@ check-docs: all
 	$(srcdir)/tests/docs/check-docs $(srcdir) .
 
 # ---- on a lab of real nodes; root only. CLUSTERD_LIVE=expression selects tests
-check-live: all
+check_PROGRAMS += tests/live/lun_tool
+tests_live_lun_tool_SOURCES = tests/live/lun_tool.c
+tests_live_lun_tool_LDADD = $(LUN_LDADD)
+check-live: all tests/live/lun_tool
 	CLUSTERD_BUILD=$(abs_top_builddir) /usr/bin/python3 -m pytest -q -p no:cacheprovider \
 		$(abs_top_srcdir)/tests/live $(LIVE_FLAGS)
 

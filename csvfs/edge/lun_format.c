@@ -136,8 +136,8 @@ static int run_mkfs(const char *dev, const struct csv_format_options *o,
 		    const struct lun_text *text)
 {
 	char label[MKFS_LABEL_BYTES + 1], meta[128], uuid[40], out[512];
-	const char *argv[] = {"mkfs.xfs",  "-K", "-m",	meta, "-i",
-			      "nrext64=0", "-L", label, dev,  NULL};
+	const char *const argv[] = {"mkfs.xfs",	 "-f", "-K",  "-m", meta, "-i",
+				    "nrext64=0", "-L", label, dev,  NULL};
 	int status = 0, r;
 
 	uuid_text(&o->volume, uuid, sizeof(uuid));
