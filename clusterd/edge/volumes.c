@@ -351,12 +351,33 @@ static void fill_mounts(const struct volumes_local *l, struct csv_link_state *s)
 	}
 }
 
+/*
+ * Before this daemon's database is up to date again it knows less than the process was told: then
+ * only the lease is news.
+ */
+static void tell_client(struct volumes_local *l, const struct volumes_process *p,
+			struct csv_link_state *s)
+{
+	struct volumes_client *c = volumes_client_find(l->volumes, l->uuid, p->role);
+	struct csv_link_state old;
+
+	if (!c)
+		return;
+	if (l->volumes->engine->repl.phase == REPL_OPEN) {
+		s->is_stop = p->stop_ms != 0;
+		volumes_client_tell(c, s);
+	} else if (c->has_told) {
+		old = c->told;
+		old.lease_until_ms = s->lease_until_ms;
+		volumes_client_tell(c, &old);
+	}
+}
+
 static void tell_clients(struct volumes_local *l, const struct db_volume *row)
 {
 	struct volumes *v = l->volumes;
 	struct csv_link_state s = {.node = CSV_LINK_NODE_NONE,
 				   .lease_until_ms = v->engine->repl.lease.deadline_ms};
-	struct volumes_client *c;
 
 	if (row) {
 		plan_explain_volume(&v->engine->db, row, s.why, sizeof(s.why));
@@ -369,16 +390,8 @@ static void tell_clients(struct volumes_local *l, const struct db_volume *row)
 		}
 	}
 	fill_mounts(l, &s);
-	c = volumes_client_find(v, l->uuid, CSV_LINK_MOUNT);
-	if (c) {
-		s.is_stop = l->mount.stop_ms != 0;
-		volumes_client_tell(c, &s);
-	}
-	c = volumes_client_find(v, l->uuid, CSV_LINK_COORDINATOR);
-	if (c) {
-		s.is_stop = l->coordinator.stop_ms != 0;
-		volumes_client_tell(c, &s);
-	}
+	tell_client(l, &l->mount, &s);
+	tell_client(l, &l->coordinator, &s);
 }
 
 /* ---- all of them */

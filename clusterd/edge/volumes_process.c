@@ -17,6 +17,7 @@
 
 #include "clusterd/edge/log.h"
 #include "clusterd/edge/volumes_impl.h"
+#include "lib/cgroup.h"
 #include "lib/cleanup.h"
 #include "lib/must.h"
 #include "lib/run.h"
@@ -57,6 +58,17 @@ static int make_mount_point(const char *path)
 	return mkdir(path, 0755) < 0 && errno != EEXIST ? -errno : 0;
 }
 
+/* Out of our control group: an end of our service is not its end. */
+static void set_apart(pid_t pid)
+{
+	int r = cgroup_put_beside("csvfsd", pid, NULL, 0);
+
+	if (r)
+		log_warning(
+			"csvfsd %d stays in our control group (%s): whoever kills that kills it",
+			pid, strerror(-r));
+}
+
 /*
  * A child in a session of its own: signals to ours, or our end, are not for it. It keeps our
  * standard error, where it logs when we run in the foreground.
@@ -87,6 +99,8 @@ static int spawn(struct volumes_process *p, const char *const *argv)
 	posix_spawnattr_destroy(&attr);
 	p->started_ms = engine_now_ms();
 	p->child = r ? 0 : pid;
+	if (!r)
+		set_apart(pid);
 	return r;
 }
 
@@ -102,6 +116,7 @@ int volumes_spawn_mount(struct volumes_local *l)
 		"--foreground", NULL};
 	int r;
 
+	volumes_clean_mount_point(l); /* of one that died while we were away */
 	snprintf(id, sizeof(id), "%016" PRIx64, l->mount.id);
 	mount_point(l, path, sizeof(path));
 	r = make_mount_point(path);

@@ -380,7 +380,10 @@ static int start(struct coordinator *c)
 	r = csv_lun_open(c->device, true, &c->lun, c->text, sizeof(c->text));
 	r = r ? r : check_identity(c);
 	r = r ? r : write_term(c);
+	csv_log(LOG_INFO, "volume %s: term %llu is on the LUN -> mounting", c->volume,
+		(unsigned long long)c->term);
 	r = r ? r : mount_xfs(c);
+	csv_log(LOG_INFO, "volume %s: mounted -> reading the records of mounts", c->volume);
 	o.backing = c->backing;
 	r = r ? r : server_open(&o, &state, &c->server, c->text, sizeof(c->text));
 	if (!r)
@@ -411,17 +414,19 @@ static const char *serve(struct coordinator *c)
 {
 	const char *why;
 
-	while (!(why = why_end(c))) {
+	for (;;) {
 		struct csv_link_state state;
 
 		pthread_mutex_lock(&c->lock);
 		state = c->state;
 		pthread_mutex_unlock(&c->lock);
 		server_state(c->server, &state);
+		why = why_end(c);
+		if (why)
+			return why;
 		tell(c, CSV_LINK_READY, NULL);
 		wait_change(c, state.lease_until_ms);
 	}
-	return why;
 }
 
 static int stop(struct coordinator *c)
