@@ -183,9 +183,14 @@ static void wake(struct coordinator *c)
 static void on_state(void *arg, const struct csv_link_state *state)
 {
 	struct coordinator *c = arg;
+	uint64_t lease_until_ms;
 
 	pthread_mutex_lock(&c->lock);
+	/* What was promised holds: a clusterd that was started anew has no lease of its own yet. */
+	lease_until_ms = c->state.lease_until_ms;
 	c->state = *state;
+	if (c->state.lease_until_ms < lease_until_ms)
+		c->state.lease_until_ms = lease_until_ms;
 	c->has_state = c->has_changed = true;
 	pthread_cond_signal(&c->wake);
 	pthread_mutex_unlock(&c->lock);
