@@ -35,9 +35,10 @@ check-mutants: tests/sim/sim_repl tests/sim/sim_ladder tests/sim/sim_volume
 UNIT_TESTS = \
 	tests/unit/test_crc32c tests/unit/test_lease tests/unit/test_lock_core \
 	tests/unit/test_msg tests/unit/test_quorum tests/unit/test_repl tests/unit/test_wire \
-	tests/unit/test_db tests/unit/test_plan tests/unit/test_store \
-	tests/unit/test_ladder tests/unit/test_fence_agent tests/unit/test_ocf tests/unit/test_run \
-	tests/unit/test_record tests/unit/test_header tests/unit/test_lun
+	tests/unit/test_db tests/unit/test_plan tests/unit/test_store tests/unit/test_ladder \
+	tests/unit/test_fence_agent tests/unit/test_ocf tests/unit/test_run \
+	tests/unit/test_record tests/unit/test_header tests/unit/test_lun \
+	tests/unit/test_volume_db tests/unit/test_volume_plan
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
 UNIT_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS) $(QB_CFLAGS) $(XML_CFLAGS)
@@ -72,6 +73,12 @@ tests_unit_test_db_LDADD = $(UNIT_LDADD)
 tests_unit_test_plan_SOURCES = tests/unit/test_plan.c
 tests_unit_test_plan_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_plan_LDADD = $(UNIT_LDADD)
+tests_unit_test_volume_db_SOURCES = tests/unit/test_volume_db.c tests/unit/volume_fixture.h
+tests_unit_test_volume_db_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_volume_db_LDADD = $(UNIT_LDADD)
+tests_unit_test_volume_plan_SOURCES = tests/unit/test_volume_plan.c tests/unit/volume_fixture.h
+tests_unit_test_volume_plan_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_volume_plan_LDADD = $(UNIT_LDADD)
 tests_unit_test_store_SOURCES = tests/unit/test_store.c
 tests_unit_test_store_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_store_LDADD = clusterd/libedge.a $(UNIT_LDADD) $(QB_LIBS) $(SQLITE_LIBS) \

@@ -113,22 +113,37 @@ void plan_volumes(const struct db *db, struct plan_orders *out)
 	}
 }
 
+/* Names of the nodes with commas, "no node" for none. */
+static void node_names(const struct db *db, uint16_t set, char *text, size_t size)
+{
+	size_t at = 0;
+
+	snprintf(text, size, "no node");
+	for (uint8_t i = 0; i < CL_MAX_NODES && at < size; i++) {
+		if (set & cl_bit(i))
+			at += (size_t)snprintf(text + at, size - at, "%s%s", at ? "," : "",
+					       db_node_name(db, i));
+	}
+}
+
 /* Nothing stands in its way: what it does, and for whom others wait. */
 static void explain_work(const struct db *db, const struct db_volume *v, char *text, size_t size)
 {
-	int gone = __builtin_popcount(volume_mounts(db, v->name, DB_MOUNT_STATE_GONE));
-	int mounted = __builtin_popcount(volume_mounts(db, v->name, DB_MOUNT_STATE_MOUNTED) |
-					 volume_mounts(db, v->name, DB_MOUNT_STATE_MOUNTING));
+	uint16_t over = volume_mounts(db, v->name, DB_MOUNT_STATE_GONE);
+	uint16_t mounted = volume_mounts(db, v->name, DB_MOUNT_STATE_MOUNTED) |
+			   volume_mounts(db, v->name, DB_MOUNT_STATE_MOUNTING);
+	char held[DB_REASON_MAX / 2], has[DB_REASON_MAX / 2];
 
+	node_names(db, over, held, sizeof(held));
+	node_names(db, mounted, has, sizeof(has));
 	if (v->is_deleting)
+		snprintf(text, size, "being deleted: %s has it mounted, %s has left it unrecovered",
+			 has, held);
+	else if (over)
 		snprintf(text, size,
-			 "being deleted: %d nodes have it mounted, %d mounts are not recovered",
-			 mounted, gone);
-	else if (gone)
-		snprintf(text, size,
-			 "%d mounts are over and not recovered; no group that needs it starts "
-			 "before",
-			 gone);
+			 "what the mount on %s held is not recovered; no group that needs it "
+			 "starts before",
+			 held);
 	else
 		snprintf(text, size, "%s", v->reason[0] ? v->reason : "as asked");
 }
