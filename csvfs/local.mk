@@ -24,7 +24,7 @@ csvfs_backing_sources = \
 noinst_LIBRARIES += csvfs/libcsvedge.a
 csvfs_libcsvedge_a_SOURCES = \
 	csvfs/edge/client.c csvfs/edge/client.h csvfs/edge/client_impl.h \
-	csvfs/edge/client_conn.c csvfs/edge/client_opens.c \
+	csvfs/edge/client_conn.c csvfs/edge/client_life.c csvfs/edge/client_opens.c \
 	csvfs/edge/fuse.c csvfs/edge/fuse.h csvfs/edge/fuse_impl.h \
 	csvfs/edge/fuse_call.c csvfs/edge/fuse_dir.c csvfs/edge/fuse_io.c csvfs/edge/fuse_ops.c \
 	csvfs/edge/fuse_inode.c csvfs/edge/fuse_inode.h csvfs/edge/fuse_signal.c \

@@ -38,7 +38,7 @@ UNIT_TESTS = \
 	tests/unit/test_db tests/unit/test_plan tests/unit/test_store tests/unit/test_ladder \
 	tests/unit/test_fence_agent tests/unit/test_ocf tests/unit/test_run \
 	tests/unit/test_record tests/unit/test_header tests/unit/test_lun \
-	tests/unit/test_volume_db tests/unit/test_volume_plan
+	tests/unit/test_volume_db tests/unit/test_volume_plan tests/unit/test_client
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
 UNIT_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS) $(QB_CFLAGS) $(XML_CFLAGS)
@@ -104,6 +104,15 @@ tests_unit_test_run_LDADD = $(EDGE_LDADD)
 tests_unit_test_record_SOURCES = tests/unit/test_record.c
 tests_unit_test_record_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_record_LDADD = csvfs/libcsvcore.a $(UNIT_LDADD)
+
+# csvfs
+CSV_CPPFLAGS = $(UNIT_CPPFLAGS) $(GNUTLS_CFLAGS)
+CSV_LDADD = csvfs/libcsvedge.a csvfs/libcsvcore.a lib/libedgebase.a lib/libbase.a \
+	$(CMOCKA_LIBS) $(FUSE_LIBS) $(GNUTLS_LIBS) -lpthread
+tests_unit_test_client_SOURCES = \
+	tests/unit/test_client.c tests/unit/client_fixture.h tests/unit/csv_server.h
+tests_unit_test_client_CPPFLAGS = $(CSV_CPPFLAGS)
+tests_unit_test_client_LDADD = $(CSV_LDADD)
 
 # ---- decoders against their corpus; make fuzz builds the same sources for libFuzzer
 FUZZ_REPLAYS = tests/fuzz/fuzz_msg tests/fuzz/fuzz_lock_snapshot

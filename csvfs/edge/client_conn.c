@@ -13,7 +13,6 @@
 #define CONNECT_MS	3000  /* each of TCP and TLS */
 #define WRITE_MS	20000 /* a coordinator that takes nothing for so long is of no use */
 #define PEER_MS		10000 /* one that does not even acknowledge */
-#define RETRY_MIN_MS	100
 #define RETRY_MAX_MS	1000
 #define RECLAIM_BYTES	16384 /* written at once */
 #define RECLAIM_ONE_MAX 64
@@ -90,6 +89,7 @@ static void recover(struct client *c)
 		r = write_frame(c, &(struct csv_frame){.type = CSV_FRAME_RESEND_DONE});
 	if (!r && c->phase == CLIENT_WELCOMED) {
 		c->phase = CLIENT_READY;
+		c->retry_ms = CLIENT_RETRY_MIN_MS;
 		log_notice("connected to the coordinator of term %llx at %s port %u%s -> %u "
 			   "requests sent again, going on",
 			   (unsigned long long)c->target.term, c->target.address,
@@ -276,24 +276,22 @@ static void pause_until(struct client *c, uint64_t version, uint64_t until_ms)
 void *client_read_loop(void *arg)
 {
 	struct client *c = arg;
-	uint64_t retry_ms = RETRY_MIN_MS;
 
 	pthread_mutex_lock(&c->lock);
 	while (!c->is_ending) {
-		const uint64_t version = c->target_version, number = c->connection;
-		uint64_t began_ms;
+		const uint64_t version = c->target_version;
 
 		if (!c->target.term) {
 			client_wait(c, &c->reader_wake, NULL);
 			continue;
 		}
-		began_ms = client_now_ms();
 		converse(c);
-		if (c->target_version != version ||
-		    (c->connection != number && client_now_ms() - began_ms > RETRY_MAX_MS))
-			retry_ms = RETRY_MIN_MS;
-		pause_until(c, version, client_now_ms() + retry_ms);
-		retry_ms = retry_ms * 2 < RETRY_MAX_MS ? retry_ms * 2 : RETRY_MAX_MS;
+		if (c->target_version != version) {
+			c->retry_ms = CLIENT_RETRY_MIN_MS;
+			continue;
+		}
+		pause_until(c, version, client_now_ms() + c->retry_ms);
+		c->retry_ms = c->retry_ms * 2 < RETRY_MAX_MS ? c->retry_ms * 2 : RETRY_MAX_MS;
 	}
 	pthread_mutex_unlock(&c->lock);
 	return NULL;

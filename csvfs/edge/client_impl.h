@@ -13,7 +13,8 @@
 
 #include "csvfs/edge/client.h"
 
-#define OPENS_BUCKETS 16384
+#define OPENS_BUCKETS	    16384
+#define CLIENT_RETRY_MIN_MS 100
 
 /* ---- client_opens.c: what is open, by what has been answered */
 
@@ -97,6 +98,7 @@ struct client {
 	struct tls *tls;
 	uint64_t connection; /* number of the present or last one */
 	enum client_phase phase;
+	uint64_t retry_ms; /* before the next connection */
 	bool is_known;
 	bool is_writing;
 	bool is_aborted;
@@ -107,6 +109,10 @@ struct client {
 uint64_t client_now_ms(void);
 /* Waits on a condition of the client's, with an end if `i` has one. */
 void client_wait(struct client *c, pthread_cond_t *at, struct client_interrupt *i);
+/* Its time is up. */
+bool client_is_over(const struct client_interrupt *i);
+/* All that wait look again at what they wait for. */
+void client_wake_all(struct client *c);
 /* The connection is of no more use; the reader closes it. */
 void client_drop(struct client *c);
 /* The oldest slot that is to be sent first, or again on this connection; NULL. */
