@@ -30,7 +30,7 @@ UNIT_TESTS = \
 	tests/unit/test_msg tests/unit/test_quorum tests/unit/test_repl tests/unit/test_wire \
 	tests/unit/test_db tests/unit/test_plan tests/unit/test_store \
 	tests/unit/test_ladder tests/unit/test_fence_agent tests/unit/test_ocf tests/unit/test_run \
-	tests/unit/test_record
+	tests/unit/test_record tests/unit/test_backing
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
 UNIT_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS) $(QB_CFLAGS) $(XML_CFLAGS)
@@ -84,6 +84,15 @@ tests_unit_test_run_LDADD = $(EDGE_LDADD)
 tests_unit_test_record_SOURCES = tests/unit/test_record.c
 tests_unit_test_record_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_record_LDADD = csvfs/libcsvcore.a $(UNIT_LDADD)
+# The backing, compiled again with stops for crash tests. Root only; skipped elsewhere.
+check_LIBRARIES += csvfs/libbacking_inject.a
+csvfs_libbacking_inject_a_SOURCES = $(csvfs_backing_sources) \
+	tests/unit/backing_fixture.c tests/unit/backing_fixture.h
+csvfs_libbacking_inject_a_CPPFLAGS = $(UNIT_CPPFLAGS) -DCSVFS_INJECT
+BACKING_LDADD = csvfs/libbacking_inject.a csvfs/libcsvcore.a $(UNIT_LDADD) -lpthread
+tests_unit_test_backing_SOURCES = tests/unit/test_backing.c tests/unit/backing_fixture.h
+tests_unit_test_backing_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_backing_LDADD = $(BACKING_LDADD)
 
 # ---- decoders against their corpus; make fuzz builds the same sources for libFuzzer
 FUZZ_REPLAYS = tests/fuzz/fuzz_msg tests/fuzz/fuzz_lock_snapshot

@@ -114,6 +114,9 @@ static int open_own(struct backing *b, char *text, size_t size)
 	r = r ? r : open_ours(b, b->csv_fd, "orphans", &b->orphans_fd);
 	if (r)
 		return refuse(text, size, r, "the volume's own directory .csv cannot be opened");
+	r = backing_reserve_fill(b);
+	if (r)
+		return refuse(text, size, r, "the reserve in .csv cannot be filled");
 	r = backing_mounts_load(b);
 	if (r)
 		return refuse(text, size, r, "the directories of mounts in .csv cannot be read");

@@ -191,6 +191,12 @@ int backing_op_data(struct backing_op *o, size_t i, bool is_write);
 
 int backing_mounts_load(struct backing *b);
 void backing_mounts_free(struct backing *b);
+/*
+ * A full volume must take records and links of orphans, or nothing could be removed from it: these
+ * blocks are given up for them, and taken again when there are some.
+ */
+int backing_reserve_fill(struct backing *b);
+bool backing_reserve_spend(struct backing *b);
 /* The descriptor of a slot's record (borrowed), or -errno. Makes it. */
 int backing_slot(struct backing *b, uint64_t mount, uint16_t slot);
 int backing_record_store(int slot_fd, const struct record *r);

@@ -90,6 +90,7 @@ int backing_orphan_keep(struct backing *b, const struct backing_name *n, const s
 	struct backing_row *row = n->child_row;
 	char name[BACKING_ORPHAN_MAX];
 	bool is_needed;
+	int r;
 
 	*ret_made = false;
 	pthread_mutex_lock(&b->lock);
@@ -99,7 +100,10 @@ int backing_orphan_keep(struct backing *b, const struct backing_name *n, const s
 	if (!is_needed)
 		return 0;
 	backing_orphan_name(&row->handle, name);
-	if (linkat(n->dir_fd, n->text, b->orphans_fd, name, 0))
+	r = linkat(n->dir_fd, n->text, b->orphans_fd, name, 0);
+	if (r && errno == ENOSPC && backing_reserve_spend(b))
+		r = linkat(n->dir_fd, n->text, b->orphans_fd, name, 0);
+	if (r)
 		return -errno;
 	set_orphan(b, row, true);
 	*ret_made = true;
