@@ -30,7 +30,8 @@ UNIT_TESTS = \
 	tests/unit/test_msg tests/unit/test_quorum tests/unit/test_repl tests/unit/test_wire \
 	tests/unit/test_db tests/unit/test_plan tests/unit/test_store \
 	tests/unit/test_ladder tests/unit/test_fence_agent tests/unit/test_ocf tests/unit/test_run \
-	tests/unit/test_record tests/unit/test_backing
+	tests/unit/test_record tests/unit/test_backing \
+	tests/unit/test_backing_opens tests/unit/test_backing_crash
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
 UNIT_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS) $(QB_CFLAGS) $(XML_CFLAGS)
@@ -93,6 +94,12 @@ BACKING_LDADD = csvfs/libbacking_inject.a csvfs/libcsvcore.a $(UNIT_LDADD) -lpth
 tests_unit_test_backing_SOURCES = tests/unit/test_backing.c tests/unit/backing_fixture.h
 tests_unit_test_backing_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_backing_LDADD = $(BACKING_LDADD)
+tests_unit_test_backing_opens_SOURCES = tests/unit/test_backing_opens.c tests/unit/backing_fixture.h
+tests_unit_test_backing_opens_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_backing_opens_LDADD = $(BACKING_LDADD)
+tests_unit_test_backing_crash_SOURCES = tests/unit/test_backing_crash.c tests/unit/backing_fixture.h
+tests_unit_test_backing_crash_CPPFLAGS = $(UNIT_CPPFLAGS) -DCSVFS_INJECT
+tests_unit_test_backing_crash_LDADD = $(BACKING_LDADD)
 
 # ---- decoders against their corpus; make fuzz builds the same sources for libFuzzer
 FUZZ_REPLAYS = tests/fuzz/fuzz_msg tests/fuzz/fuzz_lock_snapshot

@@ -77,7 +77,7 @@ struct backing_force {
 };
 
 struct backing {
-	int root_fd, csv_fd, sessions_fd, orphans_fd;
+	int root_fd, csv_fd, sessions_fd, orphans_fd, reserve_fd;
 	struct csv_handle root;
 	atomic_bool is_halted; /* the disk failed: nothing is answered any more */
 	struct backing_force force;

@@ -19,7 +19,6 @@
 
 #define MOUNT_NAME_MAX 17 /* 16 hexadecimal digits */
 #define SLOT_NAME_MAX  8
-#define RESERVE	       "reserve"
 #define RESERVE_BYTES  (1 << 20) /* a few chunks of inodes, and blocks of directories */
 
 static void closedirp(DIR **d)
@@ -134,30 +133,19 @@ int backing_mounts_load(struct backing *b)
 
 /* ---- blocks for a record or an orphan's link, when there are no others */
 
-static int reserve_open(struct backing *b)
-{
-	return openat(b->csv_fd, RESERVE, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-}
-
 int backing_reserve_fill(struct backing *b)
 {
-	_cleanup_close_ int fd = reserve_open(b);
-	int r = fd < 0 ? -errno : backing_row_pin(b, fd, "");
-
-	if (!r && fallocate(fd, 0, 0, RESERVE_BYTES) && errno != ENOSPC)
-		r = -errno;
-	return r == -ENOSPC ? 0 : r;
+	if (fallocate(b->reserve_fd, 0, 0, RESERVE_BYTES) && errno != ENOSPC)
+		return -errno;
+	return 0;
 }
 
 bool backing_reserve_spend(struct backing *b)
 {
-	_cleanup_close_ int fd = reserve_open(b);
 	struct stat st;
 
-	return fd >= 0 && !fstat(fd, &st) && st.st_blocks && !ftruncate(fd, 0);
+	return !fstat(b->reserve_fd, &st) && st.st_blocks && !ftruncate(b->reserve_fd, 0);
 }
-
-/* ---- */
 
 static int mount_make(struct backing *b, const char *name)
 {

@@ -156,13 +156,18 @@ void volume_sync(const struct volume *v)
 	assert_int_equal(syncfs(fd), 0);
 }
 
-void volume_crash(struct volume *v)
+void volume_stop(struct volume *v)
 {
 	uint32_t how = GOINGDOWN_NOLOGFLUSH;
 	int fd = volume_peek(v, ".", O_RDONLY);
 
 	assert_int_equal(ioctl(fd, GOINGDOWN, &how), 0);
 	close(fd);
+}
+
+void volume_crash(struct volume *v)
+{
+	volume_stop(v);
 	volume_close(v);
 	volume_open(v);
 }

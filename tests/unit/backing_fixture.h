@@ -38,7 +38,9 @@ int volume_teardown(void **state);
 
 void volume_open(struct volume *v);  /* mounts, and opens without backing_reap() */
 void volume_close(struct volume *v); /* closes and unmounts, at once */
-/* The power goes: what the log does not hold yet is lost. Then volume_open(). */
+/* The disk fails from now on; what the log does not hold yet is lost. */
+void volume_stop(struct volume *v);
+/* The power goes, and comes back: stops, closes, opens. */
 void volume_crash(struct volume *v);
 /* Writes all that there is to disk. */
 void volume_sync(const struct volume *v);
