@@ -121,9 +121,13 @@ static int open_own(struct backing *b, char *text, size_t size)
 
 	r = r ? r : open_ours(b, b->csv_fd, "sessions", &b->sessions_fd);
 	r = r ? r : open_ours(b, b->csv_fd, "orphans", &b->orphans_fd);
+	r = r ? r : open_ours(b, b->csv_fd, "undo", &b->undo_fd);
 	r = r ? r : open_reserve(b);
 	if (r)
 		return refuse(text, size, r, "the volume's own directory .csv cannot be opened");
+	r = backing_undo_all(b);
+	if (r)
+		return refuse(text, size, r, "what was under way in .csv/undo cannot be put back");
 	r = backing_reserve_fill(b);
 	if (r)
 		return refuse(text, size, r, "the reserve in .csv cannot be filled");
@@ -141,7 +145,7 @@ int backing_open(int root_fd, struct backing **ret, char *text, size_t text_size
 
 	if (!b)
 		return refuse(text, text_size, -ENOMEM, "the volume cannot be opened");
-	b->csv_fd = b->sessions_fd = b->orphans_fd = b->reserve_fd = -1;
+	b->csv_fd = b->sessions_fd = b->orphans_fd = b->undo_fd = b->reserve_fd = -1;
 	init_locks(b);
 	umask(0); /* modes are as the callers want them */
 	b->root_fd = openat(root_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -160,7 +164,8 @@ int backing_open(int root_fd, struct backing **ret, char *text, size_t text_size
 
 static void close_own(const struct backing *b)
 {
-	const int fd[] = {b->reserve_fd, b->orphans_fd, b->sessions_fd, b->csv_fd, b->root_fd};
+	const int fd[] = {b->reserve_fd,  b->undo_fd, b->orphans_fd,
+			  b->sessions_fd, b->csv_fd,  b->root_fd};
 
 	for (size_t i = 0; i < MUST_ARRAY_SIZE(fd); i++) {
 		if (fd[i] >= 0)

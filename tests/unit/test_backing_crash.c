@@ -24,6 +24,7 @@
 /* What a change is about: made anew for each of its crashes. */
 struct scene {
 	struct volume *v;
+	char name[16]; /* of dir, in the root */
 	struct csv_handle dir, a, b;
 	bool a_is_open;	   /* by mount 1 */
 	bool is_recovered; /* it serves */
@@ -36,7 +37,9 @@ struct act {
 	void (*check)(struct scene *s, const struct csv_reply *p);
 	int error;	    /* that it is answered with */
 	bool has_no_intent; /* it changes nothing */
-	bool makes_orphan;
+	bool has_middle;    /* it can stop within DO */
+	/* What may be on disk then, beside. */
+	void (*spoil)(struct scene *s);
 };
 
 #define ACT(p, q, c, ...)                                                                          \
@@ -98,16 +101,17 @@ static void crash_once(struct volume *v, const struct act *act, enum change_step
 	struct csv_request q;
 	struct csv_reply first, again;
 	enum backing_mode mode;
-	char name[16];
 
-	snprintf(name, sizeof(name), "%d", ++number);
-	s.dir = dir_at(v, v->root, name);
+	snprintf(s.name, sizeof(s.name), "%d", ++number);
+	s.dir = dir_at(v, v->root, s.name);
 	act->prepare(&s);
 	q = act->request(&s);
 	q.seq = ++v->seq[MOUNT][0];
 	backing_stop_after(v->b, step);
 	assert_int_equal(backing_execute(v->b, MOUNT, &q, BACKING_NEW, &first, buf), -EIO);
 	assert_int_equal(backing_execute(v->b, MOUNT, &q, BACKING_NEW, &first, buf), -EIO);
+	if (act->spoil && step == CHANGE_STEP_MAX)
+		act->spoil(&s);
 	if (is_written)
 		volume_sync(v);
 	recover(&s);
@@ -135,7 +139,7 @@ static void survives(struct volume *v, const struct act *act)
 	for (size_t i = 0; i < MUST_ARRAY_SIZE(steps); i++) {
 		if (act->has_no_intent && (steps[i] == CHANGE_INTENT || steps[i] == CHANGE_DO))
 			continue;
-		if (!act->makes_orphan && steps[i] == CHANGE_STEP_MAX)
+		if (!act->has_middle && steps[i] == CHANGE_STEP_MAX)
 			continue;
 		crash_once(v, act, steps[i], false);
 		crash_once(v, act, steps[i], true);
@@ -362,7 +366,7 @@ static void unlink_happens_once(void **state)
 
 static void unlink_of_an_open_file_makes_one_orphan(void **state)
 {
-	survives(*state, ACT(an_open_file, unlink_a, a_lives_without_a_name, .makes_orphan = true));
+	survives(*state, ACT(an_open_file, unlink_a, a_lives_without_a_name, .has_middle = true));
 }
 
 static struct csv_request rmdir_a(const struct scene *s)
@@ -449,7 +453,7 @@ static void b_is_at_a_and_a_lives(struct scene *s, const struct csv_reply *p)
 static void rename_over_an_open_file_makes_one_orphan(void **state)
 {
 	survives(*state, ACT(an_open_file_and_another, rename_b_to_a, b_is_at_a_and_a_lives,
-			     .makes_orphan = true));
+			     .has_middle = true));
 }
 
 static struct csv_request exchange(const struct scene *s)
@@ -630,9 +634,25 @@ static void is_collapsed(struct scene *s, const struct csv_reply *p)
 	assert_blocks(s, s->a, "ACD");
 }
 
+/* Half of it, and less than that. */
+static void move_in_part(struct scene *s)
+{
+	char path[32];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/a", s->name);
+	fd = volume_peek(s->v, path, O_RDWR);
+	assert_int_equal(ftruncate(fd, 5 * BLOCK), 0);
+	assert_int_equal(fallocate(fd, FALLOC_FL_COLLAPSE_RANGE, 0, BLOCK), 0);
+	assert_int_equal(pwrite(fd, "?", 1, 2 * BLOCK), 1);
+	assert_int_equal(ftruncate(fd, 7 * BLOCK), 0);
+	close(fd);
+}
+
 static void collapse_happens_once(void **state)
 {
-	survives(*state, ACT(four_blocks, collapse, is_collapsed));
+	survives(*state, ACT(four_blocks, collapse, is_collapsed, .has_middle = true,
+			     .spoil = move_in_part));
 }
 
 static struct csv_request insert(const struct scene *s)
@@ -648,7 +668,8 @@ static void is_inserted(struct scene *s, const struct csv_reply *p)
 
 static void insert_happens_once(void **state)
 {
-	survives(*state, ACT(four_blocks, insert, is_inserted));
+	survives(*state,
+		 ACT(four_blocks, insert, is_inserted, .has_middle = true, .spoil = move_in_part));
 }
 
 static struct csv_request punch(const struct scene *s)
