@@ -19,7 +19,8 @@ csvfs_backing_sources = \
 	csvfs/edge/backing.c csvfs/edge/backing.h csvfs/edge/backing_impl.h \
 	csvfs/edge/backing_attr.c csvfs/edge/backing_change.c csvfs/edge/backing_dir.c \
 	csvfs/edge/backing_inode.c csvfs/edge/backing_io.c csvfs/edge/backing_names.c \
-	csvfs/edge/backing_op.c csvfs/edge/backing_opens.c csvfs/edge/backing_session.c
+	csvfs/edge/backing_op.c csvfs/edge/backing_opens.c csvfs/edge/backing_session.c \
+	csvfs/edge/backing_undo.c
 
 noinst_LIBRARIES += csvfs/libcsvedge.a
 csvfs_libcsvedge_a_SOURCES = \

@@ -38,7 +38,8 @@ UNIT_TESTS = \
 	tests/unit/test_db tests/unit/test_plan tests/unit/test_store tests/unit/test_ladder \
 	tests/unit/test_fence_agent tests/unit/test_ocf tests/unit/test_run \
 	tests/unit/test_record tests/unit/test_header tests/unit/test_lun \
-	tests/unit/test_volume_db tests/unit/test_volume_plan tests/unit/test_client
+	tests/unit/test_volume_db tests/unit/test_volume_plan tests/unit/test_client \
+	tests/unit/test_backing tests/unit/test_backing_opens tests/unit/test_backing_crash
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
 UNIT_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS) $(QB_CFLAGS) $(XML_CFLAGS)
@@ -104,6 +105,21 @@ tests_unit_test_run_LDADD = $(EDGE_LDADD)
 tests_unit_test_record_SOURCES = tests/unit/test_record.c
 tests_unit_test_record_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_record_LDADD = csvfs/libcsvcore.a $(UNIT_LDADD)
+# The backing, compiled again with stops for crash tests. Root only; skipped elsewhere.
+check_LIBRARIES += csvfs/libbacking_inject.a
+csvfs_libbacking_inject_a_SOURCES = $(csvfs_backing_sources) \
+	tests/unit/backing_fixture.c tests/unit/backing_fixture.h
+csvfs_libbacking_inject_a_CPPFLAGS = $(UNIT_CPPFLAGS) -DCSVFS_INJECT
+BACKING_LDADD = csvfs/libbacking_inject.a csvfs/libcsvcore.a $(UNIT_LDADD) -lpthread
+tests_unit_test_backing_SOURCES = tests/unit/test_backing.c tests/unit/backing_fixture.h
+tests_unit_test_backing_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_backing_LDADD = $(BACKING_LDADD)
+tests_unit_test_backing_opens_SOURCES = tests/unit/test_backing_opens.c tests/unit/backing_fixture.h
+tests_unit_test_backing_opens_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_backing_opens_LDADD = $(BACKING_LDADD)
+tests_unit_test_backing_crash_SOURCES = tests/unit/test_backing_crash.c tests/unit/backing_fixture.h
+tests_unit_test_backing_crash_CPPFLAGS = $(UNIT_CPPFLAGS) -DCSVFS_INJECT
+tests_unit_test_backing_crash_LDADD = $(BACKING_LDADD)
 
 # csvfs
 CSV_CPPFLAGS = $(UNIT_CPPFLAGS) $(GNUTLS_CFLAGS)

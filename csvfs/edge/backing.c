@@ -106,14 +106,31 @@ static int open_ours(struct backing *b, int dir_fd, const char *name, int *ret_f
 	return backing_row_pin(b, fd, "");
 }
 
+static int open_reserve(struct backing *b)
+{
+	b->reserve_fd =
+		openat(b->csv_fd, "reserve", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (b->reserve_fd < 0)
+		return -errno;
+	return backing_row_pin(b, b->reserve_fd, "");
+}
+
 static int open_own(struct backing *b, char *text, size_t size)
 {
 	int r = open_ours(b, b->root_fd, ".csv", &b->csv_fd);
 
 	r = r ? r : open_ours(b, b->csv_fd, "sessions", &b->sessions_fd);
 	r = r ? r : open_ours(b, b->csv_fd, "orphans", &b->orphans_fd);
+	r = r ? r : open_ours(b, b->csv_fd, "undo", &b->undo_fd);
+	r = r ? r : open_reserve(b);
 	if (r)
 		return refuse(text, size, r, "the volume's own directory .csv cannot be opened");
+	r = backing_undo_all(b);
+	if (r)
+		return refuse(text, size, r, "what was under way in .csv/undo cannot be put back");
+	r = backing_reserve_fill(b);
+	if (r)
+		return refuse(text, size, r, "the reserve in .csv cannot be filled");
 	r = backing_mounts_load(b);
 	if (r)
 		return refuse(text, size, r, "the directories of mounts in .csv cannot be read");
@@ -128,7 +145,7 @@ int backing_open(int root_fd, struct backing **ret, char *text, size_t text_size
 
 	if (!b)
 		return refuse(text, text_size, -ENOMEM, "the volume cannot be opened");
-	b->csv_fd = b->sessions_fd = b->orphans_fd = -1;
+	b->csv_fd = b->sessions_fd = b->orphans_fd = b->undo_fd = b->reserve_fd = -1;
 	init_locks(b);
 	umask(0); /* modes are as the callers want them */
 	b->root_fd = openat(root_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -145,18 +162,24 @@ int backing_open(int root_fd, struct backing **ret, char *text, size_t text_size
 	return 0;
 }
 
+static void close_own(const struct backing *b)
+{
+	const int fd[] = {b->reserve_fd,  b->undo_fd, b->orphans_fd,
+			  b->sessions_fd, b->csv_fd,  b->root_fd};
+
+	for (size_t i = 0; i < MUST_ARRAY_SIZE(fd); i++) {
+		if (fd[i] >= 0)
+			close(fd[i]);
+	}
+}
+
 void backing_close(struct backing *b)
 {
 	if (!b)
 		return;
 	backing_mounts_free(b);
 	backing_rows_free(b);
-	for (size_t i = 0; i < 4; i++) {
-		int fd = ((int[]){b->orphans_fd, b->sessions_fd, b->csv_fd, b->root_fd})[i];
-
-		if (fd >= 0)
-			close(fd);
-	}
+	close_own(b);
 	done_locks(b);
 	free(b);
 }
@@ -243,7 +266,8 @@ static int check_error(struct backing *b, const struct csv_reply *reply)
 {
 	if (reply->error != EIO && reply->error != EUCLEAN)
 		return 0;
-	if (fsync(b->csv_fd))
+	/* A file's: that of a directory does not look whether XFS has shut down (xfs_file.c). */
+	if (fsync(b->reserve_fd))
 		b->is_halted = true;
 	return b->is_halted ? -EIO : 0;
 }

@@ -5,7 +5,8 @@
  *
  * Below the root of the XFS, `.csv` is ours and seen by nobody: sessions/<mount>/<slot> has one
  * record for each slot of a mount (an extended attribute), orphans/<ino>.<gen> the inodes that were
- * unlinked while somebody had them open.
+ * unlinked while somebody had them open, undo/<ino>.<gen> what files were before something that is
+ * under way; reserve keeps some blocks for these.
  *
  * Threads: backing_execute() by any number at once, for different slots of a mount; what else there
  * is, by one at a time and never for a mount whose requests execute.

@@ -21,8 +21,8 @@
  *   SETXATTR        with XATTR_CREATE: absent -> before; else it has been set. Without: always done
  *                   again, and without XATTR_REPLACE: the old value may have gone first
  *   REMOVEXATTR     present                   -> before; else it is gone
- *   FALLOCATE       collapse, insert: file has `size` -> before; else it has happened. The others
- *                   are always done again
+ *   FALLOCATE       collapse, insert: file has `size` -> before; else it has happened. There is
+ *                   nothing between, see backing_undo.c. The others are always done again
  *   COPY_RANGE      always done again: what it copies from was locked, too
  *
  * CREATE of a file that exists has no intent: it goes from LOOK to DONE at once, as one that has

@@ -6,6 +6,7 @@
  *   backing_session.c  directories, slots and records of mounts
  *   backing_opens.c    who has what open, orphans
  *   backing_inode.c    the table of inodes, their descriptors, the log force
+ *   backing_undo.c     what XFS does in several transactions
  *   backing_op.c       one request: which inodes it touches, their locks
  *   backing_change.c   one change: its steps
  *   backing_names.c    operations on names   backing_io.c    on data
@@ -77,7 +78,7 @@ struct backing_force {
 };
 
 struct backing {
-	int root_fd, csv_fd, sessions_fd, orphans_fd;
+	int root_fd, csv_fd, sessions_fd, orphans_fd, undo_fd, reserve_fd;
 	struct csv_handle root;
 	atomic_bool is_halted; /* the disk failed: nothing is answered any more */
 	struct backing_force force;
@@ -191,6 +192,12 @@ int backing_op_data(struct backing_op *o, size_t i, bool is_write);
 
 int backing_mounts_load(struct backing *b);
 void backing_mounts_free(struct backing *b);
+/*
+ * A full volume must take records and links of orphans, or nothing could be removed from it: these
+ * blocks are given up for them, and taken again when there are some.
+ */
+int backing_reserve_fill(struct backing *b);
+bool backing_reserve_spend(struct backing *b);
 /* The descriptor of a slot's record (borrowed), or -errno. Makes it. */
 int backing_slot(struct backing *b, uint64_t mount, uint16_t slot);
 int backing_record_store(int slot_fd, const struct record *r);
@@ -203,6 +210,9 @@ void backing_opens_count(struct backing *b, struct backing_row *row, uint64_t mo
 			 uint32_t opens);
 int backing_opens_drop(struct backing *b, uint64_t mount, bool is_serving);
 void backing_orphan_name(const struct csv_handle *h, char ret_name[BACKING_ORPHAN_MAX]);
+/* Calls `each` for every inode that an entry of the directory names like an orphan. */
+int backing_for_each_inode(struct backing *b, int dir_fd,
+			   int (*each)(struct backing *b, struct backing_row *row));
 int backing_orphans_load(struct backing *b);
 /*
  * The name is about to take the inode's last link: gives it one in .csv/orphans if somebody may
@@ -215,6 +225,14 @@ void backing_orphan_undo(struct backing *b, const struct backing_name *n);
 int backing_open_inode(struct backing_op *o);
 void backing_release(struct backing_op *o);
 
+/* ---- backing_undo.c */
+
+/* Before and after what cannot be done in one transaction. 0 or -errno. */
+int backing_undo_make(struct backing *b, const struct csv_handle *h, int source_fd);
+int backing_undo_drop(struct backing *b, const struct csv_handle *h);
+/* Puts back all that has not ended. */
+int backing_undo_all(struct backing *b);
+
 /* ---- backing_change.c */
 
 /* 0, or -EIO: nothing is answered. */
@@ -222,7 +240,7 @@ int backing_change(struct backing_op *o);
 #ifdef CSVFS_INJECT
 /*
  * Tests only: the next change ends after this step as if the power had gone; CHANGE_STEP_MAX:
- * within DO, after the link in .csv/orphans. CHANGE_LOCK: none does.
+ * within DO, after the link in .csv/orphans or the clone in .csv/undo. CHANGE_LOCK: none does.
  */
 void backing_stop_after(struct backing *b, enum change_step step);
 bool backing_stops_after(struct backing *b, enum change_step step);

@@ -140,11 +140,19 @@ int backing_fallocate_look(struct backing_op *o)
 int backing_fallocate_do(struct backing_op *o)
 {
 	const struct csv_op_fallocate *q = &o->q->fallocate;
-	int fd = o->inode[0].data_fd;
+	const struct csv_handle *h = &o->inode[0].row->handle;
+	bool moves = q->mode & FALLOCATE_MOVES;
+	int fd = o->inode[0].data_fd, r = 0;
 
+	if (moves)
+		r = backing_undo_make(o->b, h, fd);
+	if (r || (moves && backing_stops_after(o->b, CHANGE_STEP_MAX)))
+		return r;
 	if (fallocate(fd, (int)q->mode, (off_t)q->offset, (off_t)q->length) || fdatasync(fd))
-		return -errno;
-	return 0;
+		r = -errno;
+	if (moves)
+		r = backing_undo_drop(o->b, h) ?: r;
+	return r;
 }
 
 /* ---- copy_file_range */

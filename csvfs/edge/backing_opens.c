@@ -50,11 +50,10 @@ static void set_orphan(struct backing *b, struct backing_row *row, bool is_orpha
 	pthread_mutex_unlock(&b->lock);
 }
 
-/* Calls `each` for every orphan on disk; 0, or the first error. */
-static int for_each_orphan(struct backing *b,
+int backing_for_each_inode(struct backing *b, int dir_fd,
 			   int (*each)(struct backing *b, struct backing_row *row))
 {
-	int fd = openat(b->orphans_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0, error;
+	int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0, error;
 	_cleanup_(closedirp) DIR *d = fd < 0 ? NULL : fdopendir(fd);
 	struct backing_row *row;
 	struct csv_handle h;
@@ -81,7 +80,7 @@ static int mark_orphan(struct backing *b, struct backing_row *row)
 
 int backing_orphans_load(struct backing *b)
 {
-	return for_each_orphan(b, mark_orphan);
+	return backing_for_each_inode(b, b->orphans_fd, mark_orphan);
 }
 
 int backing_orphan_keep(struct backing *b, const struct backing_name *n, const struct stat *st,
@@ -90,6 +89,7 @@ int backing_orphan_keep(struct backing *b, const struct backing_name *n, const s
 	struct backing_row *row = n->child_row;
 	char name[BACKING_ORPHAN_MAX];
 	bool is_needed;
+	int r;
 
 	*ret_made = false;
 	pthread_mutex_lock(&b->lock);
@@ -99,7 +99,10 @@ int backing_orphan_keep(struct backing *b, const struct backing_name *n, const s
 	if (!is_needed)
 		return 0;
 	backing_orphan_name(&row->handle, name);
-	if (linkat(n->dir_fd, n->text, b->orphans_fd, name, 0))
+	r = linkat(n->dir_fd, n->text, b->orphans_fd, name, 0);
+	if (r && errno == ENOSPC && backing_reserve_spend(b))
+		r = linkat(n->dir_fd, n->text, b->orphans_fd, name, 0);
+	if (r)
 		return -errno;
 	set_orphan(b, row, true);
 	*ret_made = true;
@@ -149,7 +152,7 @@ int backing_reap(struct backing *b)
 	pthread_mutex_lock(&b->lock);
 	b->is_serving = true;
 	pthread_mutex_unlock(&b->lock);
-	return for_each_orphan(b, reap);
+	return backing_for_each_inode(b, b->orphans_fd, reap);
 }
 
 /* ---- counts */

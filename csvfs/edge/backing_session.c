@@ -19,6 +19,7 @@
 
 #define MOUNT_NAME_MAX 17 /* 16 hexadecimal digits */
 #define SLOT_NAME_MAX  8
+#define RESERVE_BYTES  (1 << 20) /* a few chunks of inodes, and blocks of directories */
 
 static void closedirp(DIR **d)
 {
@@ -130,6 +131,29 @@ int backing_mounts_load(struct backing *b)
 	return -errno;
 }
 
+/* ---- blocks for a record or an orphan's link, when there are no others */
+
+int backing_reserve_fill(struct backing *b)
+{
+	if (fallocate(b->reserve_fd, 0, 0, RESERVE_BYTES) && errno != ENOSPC)
+		return -errno;
+	return 0;
+}
+
+bool backing_reserve_spend(struct backing *b)
+{
+	struct stat st;
+
+	return !fstat(b->reserve_fd, &st) && st.st_blocks && !ftruncate(b->reserve_fd, 0);
+}
+
+static int mount_make(struct backing *b, const char *name)
+{
+	if (!mkdirat(b->sessions_fd, name, 0700) || errno == EEXIST)
+		return 0;
+	return -errno;
+}
+
 /* The mount's row; makes its directory if this is its first change. */
 static int mount_get(struct backing *b, uint64_t id, struct backing_mount **ret)
 {
@@ -140,10 +164,11 @@ static int mount_get(struct backing *b, uint64_t id, struct backing_mount **ret)
 	*ret = mount_find(b, id);
 	if (!*ret) {
 		mount_name(id, name);
-		if (mkdirat(b->sessions_fd, name, 0700) && errno != EEXIST)
-			r = -errno;
-		else
-			r = mount_add(b, id, ret);
+		r = mount_make(b, name);
+		if (r == -ENOSPC && backing_reserve_spend(b))
+			r = mount_make(b, name);
+		r = r ? r : mount_add(b, id, ret);
+		r = r ? r : backing_reserve_fill(b);
 	}
 	pthread_mutex_unlock(&b->mounts_lock);
 	return r;
@@ -170,7 +195,10 @@ int backing_slot(struct backing *b, uint64_t mount, uint16_t slot)
 	struct backing_mount *m;
 	int r = mount_get(b, mount, &m);
 
-	return r ? r : slot_open(b, m, slot, O_CREAT);
+	r = r ? r : slot_open(b, m, slot, O_CREAT);
+	if (r == -ENOSPC && backing_reserve_spend(b))
+		r = slot_open(b, m, slot, O_CREAT);
+	return r;
 }
 
 int backing_record_store(int slot_fd, const struct record *r)
