@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # ---- simulators: link the cores compiled with mutants
-check_PROGRAMS += tests/sim/sim_repl tests/sim/sim_lock tests/sim/sim_ladder
+check_PROGRAMS += tests/sim/sim_repl tests/sim/sim_lock tests/sim/sim_ladder tests/sim/sim_session
 tests_sim_sim_repl_SOURCES = tests/sim/sim_repl.c tests/sim/sim_world.c tests/sim/sim_world.h
 tests_sim_sim_repl_CPPFLAGS = $(AM_CPPFLAGS) -DCLUSTERD_MUTANTS
 tests_sim_sim_repl_LDADD = clusterd/libcore_mutants.a lib/libbase.a
@@ -13,15 +13,21 @@ tests_sim_sim_ladder_SOURCES = \
 tests_sim_sim_ladder_CPPFLAGS = $(AM_CPPFLAGS) -DCLUSTERD_MUTANTS
 tests_sim_sim_ladder_LDADD = fence/libfence_mutants.a lib/libbase.a
 
+tests_sim_sim_session_SOURCES = \
+	tests/sim/sim_session.c tests/sim/sim_session_client.c tests/sim/sim_session_disk.c \
+	tests/sim/sim_session_world.c tests/sim/sim_session_world.h
+tests_sim_sim_session_CPPFLAGS = $(AM_CPPFLAGS) -DCSVFS_MUTANTS
+tests_sim_sim_session_LDADD = csvfs/libcsvcore_mutants.a lib/libbase.a
+
 TESTS += tests/sim/check-sim tests/sim/check-mutants
 EXTRA_DIST += tests/sim/check-sim tests/sim/check-mutants
 
 # Longer runs: make check-sim SEEDS=5000
 SEEDS = 1000
-check-sim: tests/sim/sim_repl tests/sim/sim_lock tests/sim/sim_ladder
+check-sim: tests/sim/sim_repl tests/sim/sim_lock tests/sim/sim_ladder tests/sim/sim_session
 	SEEDS=$(SEEDS) $(srcdir)/tests/sim/check-sim
 
-check-mutants: tests/sim/sim_repl tests/sim/sim_ladder
+check-mutants: tests/sim/sim_repl tests/sim/sim_ladder tests/sim/sim_session
 	$(srcdir)/tests/sim/check-mutants
 
 # ---- unit tests: one program per module
