@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # ---- simulators: link the cores compiled with mutants
-check_PROGRAMS += \
-	tests/sim/sim_repl tests/sim/sim_lock tests/sim/sim_ladder tests/sim/sim_volume
+SIMULATORS = \
+	tests/sim/sim_repl tests/sim/sim_lock tests/sim/sim_ladder tests/sim/sim_volume \
+	tests/sim/sim_session
+check_PROGRAMS += $(SIMULATORS)
 tests_sim_sim_repl_SOURCES = tests/sim/sim_repl.c tests/sim/sim_world.c tests/sim/sim_world.h
 tests_sim_sim_repl_CPPFLAGS = $(AM_CPPFLAGS) -DCLUSTERD_MUTANTS
 tests_sim_sim_repl_LDADD = clusterd/libcore_mutants.a lib/libbase.a
@@ -19,16 +21,21 @@ tests_sim_sim_volume_SOURCES = \
 	tests/sim/sim_volume_world.h
 tests_sim_sim_volume_CPPFLAGS = $(AM_CPPFLAGS) -DCLUSTERD_MUTANTS
 tests_sim_sim_volume_LDADD = clusterd/libcore_mutants.a lib/liblock.a lib/libbase.a
+tests_sim_sim_session_SOURCES = \
+	tests/sim/sim_session.c tests/sim/sim_session_client.c tests/sim/sim_session_disk.c \
+	tests/sim/sim_session_world.c tests/sim/sim_session_world.h
+tests_sim_sim_session_CPPFLAGS = $(AM_CPPFLAGS) -DCSVFS_MUTANTS
+tests_sim_sim_session_LDADD = csvfs/libcsvcore_mutants.a lib/libbase.a
 
 TESTS += tests/sim/check-sim tests/sim/check-mutants
 EXTRA_DIST += tests/sim/check-sim tests/sim/check-mutants
 
 # Longer runs: make check-sim SEEDS=5000
 SEEDS = 1000
-check-sim: tests/sim/sim_repl tests/sim/sim_lock tests/sim/sim_ladder tests/sim/sim_volume
+check-sim: $(SIMULATORS)
 	SEEDS=$(SEEDS) $(srcdir)/tests/sim/check-sim
 
-check-mutants: tests/sim/sim_repl tests/sim/sim_ladder tests/sim/sim_volume
+check-mutants: $(SIMULATORS)
 	$(srcdir)/tests/sim/check-mutants
 
 # ---- unit tests: one program per module
@@ -39,7 +46,8 @@ UNIT_TESTS = \
 	tests/unit/test_fence_agent tests/unit/test_ocf tests/unit/test_run \
 	tests/unit/test_record tests/unit/test_header tests/unit/test_lun \
 	tests/unit/test_volume_db tests/unit/test_volume_plan tests/unit/test_client \
-	tests/unit/test_backing tests/unit/test_backing_opens tests/unit/test_backing_crash
+	tests/unit/test_backing tests/unit/test_backing_opens tests/unit/test_backing_crash \
+	tests/unit/test_change tests/unit/test_session tests/unit/test_session_order
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
 UNIT_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS) $(QB_CFLAGS) $(XML_CFLAGS)
@@ -129,6 +137,15 @@ tests_unit_test_client_SOURCES = \
 	tests/unit/test_client.c tests/unit/client_fixture.h tests/unit/csv_server.h
 tests_unit_test_client_CPPFLAGS = $(CSV_CPPFLAGS)
 tests_unit_test_client_LDADD = $(CSV_LDADD)
+tests_unit_test_change_SOURCES = tests/unit/test_change.c
+tests_unit_test_change_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_change_LDADD = csvfs/libcsvcore.a $(UNIT_LDADD)
+tests_unit_test_session_SOURCES = tests/unit/test_session.c tests/unit/session_fixture.h
+tests_unit_test_session_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_session_LDADD = csvfs/libcsvcore.a $(UNIT_LDADD)
+tests_unit_test_session_order_SOURCES = tests/unit/test_session_order.c tests/unit/session_fixture.h
+tests_unit_test_session_order_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_session_order_LDADD = csvfs/libcsvcore.a $(UNIT_LDADD)
 
 # ---- decoders against their corpus; make fuzz builds the same sources for libFuzzer
 FUZZ_REPLAYS = tests/fuzz/fuzz_msg tests/fuzz/fuzz_lock_snapshot

@@ -49,7 +49,7 @@ enum change_outcome {
 #ifdef CSVFS_MUTANTS
 enum change_mutant {
 	CHANGE_MUTANT_NONE,
-	CHANGE_MUTANT_REPLY_BEFORE_DONE, /* answers, then writes the done mark */
+	CHANGE_MUTANT_REPLY_BEFORE_DONE, /* answers, and the done mark is never written */
 	CHANGE_MUTANT_UNLOCK_BEFORE_DONE,
 	CHANGE_MUTANT_REPLY_BEFORE_FORCE,
 	CHANGE_MUTANT_NO_INTENT,

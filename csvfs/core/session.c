@@ -53,6 +53,16 @@ static struct sess_mount *find(struct sess_state *s, uint64_t id)
 	return NULL;
 }
 
+/* Whoever speaks over it, or waits to. */
+static struct sess_mount *find_user(struct sess_state *s, uint64_t conn)
+{
+	for (size_t i = 0; conn && i < SESS_MOUNTS; i++) {
+		if (s->mount[i].id && (s->mount[i].conn == conn || s->mount[i].pending == conn))
+			return &s->mount[i];
+	}
+	return NULL;
+}
+
 static struct sess_mount *find_conn(struct sess_state *s, uint64_t conn)
 {
 	for (size_t i = 0; conn && i < SESS_MOUNTS; i++) {
@@ -82,13 +92,44 @@ uint32_t sess_executing(const struct sess_state *s)
 
 /* ---- requests */
 
+/* The disk has its intent, and not what came of it: the next thing in this slot is to redo it. */
+static bool has_intent(const struct sess_slot *sl)
+{
+	return sl->record_seq && !sl->record_is_done;
+}
+
+/*
+ * An intent is redone by comparing what is there with what was there before it. That holds only as
+ * long as nothing else has changed it: so first all of them, then anything else. Of a mount that
+ * has ended nothing is redone that has not been begun.
+ */
+static bool intents_are_settled(const struct sess_state *s)
+{
+	if (SESS_MUTANT(s, REDO_ANY_TIME))
+		return true;
+	for (size_t i = 0; i < SESS_MOUNTS; i++) {
+		const struct sess_mount *m = &s->mount[i];
+
+		for (uint16_t slot = 0; m->id && slot < CSV_SLOTS; slot++) {
+			const struct sess_slot *sl = &m->slot[slot];
+
+			if (m->is_gone && SESS_MUTANT(s, GONE_REDO))
+				continue;
+			if (sl->state == SESS_EXECUTING ? sl->is_redo
+							: !m->is_gone && has_intent(sl))
+				return false;
+		}
+	}
+	return true;
+}
+
 static bool may_run(const struct sess_state *s, const struct sess_mount *m,
 		    const struct sess_slot *sl)
 {
 	if (m->is_gone || (s->is_suspended && !SESS_MUTANT(s, WORK_SUSPENDED)))
 		return false;
 	if (s->phase == SESS_RESEND)
-		return sl->is_resend;
+		return sl->is_resend && (sl->record_seq == sl->seq || intents_are_settled(s));
 	return s->phase == SESS_SERVE && (sl->is_resend || m->is_resent);
 }
 
@@ -101,6 +142,7 @@ static void begin(struct sess_state *s, struct sess_mount *m, uint16_t slot,
 	(void)s; /* but for the mutant */
 	if (sl->record_seq == sl->seq && !SESS_MUTANT(s, RESEND_TWICE))
 		kind = sl->record_is_done ? SESS_DO_REPLAY : SESS_DO_REDO;
+	sl->is_redo = has_intent(sl);
 	sl->record_seq = 0;
 	sl->record_is_done = false;
 	sl->state = SESS_EXECUTING;
@@ -143,13 +185,10 @@ static void break_conn(struct sess_mount *m, struct sess_actions *out)
 /* ---- phases */
 
 /* Every request that was under way when this coordinator began has been dealt with. */
-static bool has_resent(const struct sess_state *s, const struct sess_mount *m)
+static bool has_resent(const struct sess_mount *m)
 {
 	if (!m->is_resent)
 		return false;
-	(void)s; /* but for the mutant */
-	if (SESS_MUTANT(s, FORGET_HELD))
-		return true;
 	for (uint16_t slot = 0; slot < CSV_SLOTS; slot++) {
 		if (m->slot[slot].state == SESS_EXECUTING ||
 		    (m->slot[slot].state == SESS_HELD && m->slot[slot].is_resend))
@@ -158,32 +197,49 @@ static bool has_resent(const struct sess_state *s, const struct sess_mount *m)
 	return true;
 }
 
-static void advance(struct sess_state *s, struct sess_actions *out)
+static bool is_dropping(const struct sess_state *s)
 {
-	bool is_reclaimed = true, is_resent = true;
+	for (size_t i = 0; i < SESS_MOUNTS; i++) {
+		if (s->mount[i].is_dropping && !SESS_MUTANT(s, DROP_STOPPED))
+			return true;
+	}
+	return false;
+}
 
+static void count_mounts(const struct sess_state *s, bool *ret_are_reclaimed, bool *ret_are_resent)
+{
+	*ret_are_reclaimed = true;
+	*ret_are_resent = !s->is_suspended && intents_are_settled(s);
 	for (size_t i = 0; i < SESS_MOUNTS; i++) {
 		const struct sess_mount *m = &s->mount[i];
 
 		if (!m->id || !m->bars || m->is_gone)
 			continue;
-		is_reclaimed = is_reclaimed && m->is_reclaimed;
-		is_resent = is_resent && has_resent(s, m);
+		*ret_are_reclaimed = *ret_are_reclaimed && m->is_reclaimed;
+		*ret_are_resent = *ret_are_resent && has_resent(m);
 	}
+}
+
+static void advance(struct sess_state *s, struct sess_actions *out)
+{
+	bool are_reclaimed, are_resent;
+
+	count_mounts(s, &are_reclaimed, &are_resent);
 	if (s->phase == SESS_RECLAIM &&
-	    (is_reclaimed || SESS_MUTANT(s, RESEND_EARLY) || SESS_MUTANT(s, SERVE_EARLY))) {
+	    (are_reclaimed || SESS_MUTANT(s, RESEND_EARLY) || SESS_MUTANT(s, SERVE_EARLY))) {
 		s->phase = SESS_RESEND;
 		emit(out, SESS_DO_RESENDS);
-		run_held(s, out);
-		advance(s, out);
-		return;
 	}
-	if (s->phase == SESS_RESEND && (is_resent || SESS_MUTANT(s, SERVE_EARLY))) {
+	if (s->phase == SESS_RESEND) {
+		run_held(s, out);
+		count_mounts(s, &are_reclaimed, &are_resent);
+	}
+	if (s->phase == SESS_RESEND && (are_resent || SESS_MUTANT(s, SERVE_EARLY))) {
 		s->phase = SESS_SERVE;
 		emit(out, SESS_DO_SERVE);
 		run_held(s, out);
 	}
-	if (s->phase == SESS_STOPPING && !sess_executing(s)) {
+	if (s->phase == SESS_STOPPING && !sess_executing(s) && !is_dropping(s)) {
 		s->phase = SESS_STOPPED;
 		emit(out, SESS_DO_STOPPED);
 	}
@@ -206,10 +262,20 @@ static void welcome(struct sess_mount *m, uint64_t conn, struct sess_actions *ou
 static void drop_if_idle(const struct sess_state *s, struct sess_mount *m, struct sess_actions *out)
 {
 	if (!m->is_gone || m->is_dropping || s->phase == SESS_LOADING ||
-	    (m->executing && !SESS_MUTANT(s, DROP_EXECUTING)))
+	    (m->executing && !SESS_MUTANT(s, DROP_EXECUTING)) ||
+	    (s->phase >= SESS_STOPPING && !SESS_MUTANT(s, DROP_STOPPED)) ||
+	    (s->is_suspended && !SESS_MUTANT(s, DROP_SUSPENDED)))
 		return;
 	m->is_dropping = true;
 	emit_mount(out, SESS_DO_DROP, m->id);
+}
+
+static void drop_all_idle(struct sess_state *s, struct sess_actions *out)
+{
+	for (size_t i = 0; i < SESS_MOUNTS; i++) {
+		if (s->mount[i].id)
+			drop_if_idle(s, &s->mount[i], out);
+	}
 }
 
 static int on_mount(struct sess_state *s, const struct sess_event *e)
@@ -246,6 +312,8 @@ static void on_record(struct sess_state *s, const struct sess_event *e)
 {
 	struct sess_mount *m = find(s, e->mount);
 
+	if (s->phase >= SESS_STOPPING)
+		return; /* the stop came while records were being read */
 	must(s->phase == SESS_LOADING && m && e->slot < CSV_SLOTS);
 	m->slot[e->slot].record_seq = e->seq;
 	m->slot[e->slot].record_is_done = e->is_done;
@@ -253,30 +321,47 @@ static void on_record(struct sess_state *s, const struct sess_event *e)
 
 static void on_loaded(struct sess_state *s, struct sess_actions *out)
 {
+	if (s->phase >= SESS_STOPPING)
+		return;
 	must(s->phase == SESS_LOADING);
 	s->phase = SESS_RECLAIM;
-	for (size_t i = 0; i < SESS_MOUNTS; i++) {
-		if (s->mount[i].id)
-			drop_if_idle(s, &s->mount[i], out);
-	}
+	drop_all_idle(s, out);
 	advance(s, out);
 }
 
-static void on_hello(struct sess_state *s, const struct sess_event *e, struct sess_actions *out)
+static int broke_protocol(struct sess_mount *m, struct sess_actions *out)
 {
-	struct sess_mount *m = find(s, e->mount);
+	break_conn(m, out);
+	return -EPROTO;
+}
 
+/* Once on a connection, and first. */
+static int second_hello(struct sess_mount *m, const struct sess_event *e, struct sess_actions *out)
+{
+	if (m->conn == e->conn)
+		return broke_protocol(m, out);
+	m->pending = 0;
+	emit_conn(out, SESS_DO_CLOSE, e->conn);
+	return -EPROTO;
+}
+
+static int on_hello(struct sess_state *s, const struct sess_event *e, struct sess_actions *out)
+{
+	struct sess_mount *m = find(s, e->mount), *user = find_user(s, e->conn);
+
+	if (user)
+		return second_hello(user, e, out);
 	if (e->term != s->term || s->phase >= SESS_STOPPING) {
 		refuse(out, e->conn, CSV_REFUSAL_TERM);
-		return;
+		return 0;
 	}
 	if (s->phase == SESS_LOADING) {
 		refuse(out, e->conn, CSV_REFUSAL_BUSY);
-		return;
+		return 0;
 	}
 	if (!m || m->is_gone) {
 		refuse(out, e->conn, CSV_REFUSAL_MOUNT);
-		return;
+		return 0;
 	}
 	break_conn(m, out);
 	if (m->pending)
@@ -286,6 +371,7 @@ static void on_hello(struct sess_state *s, const struct sess_event *e, struct se
 		m->pending = e->conn;
 	else
 		welcome(m, e->conn, out);
+	return 0;
 }
 
 static void on_conn_lost(struct sess_state *s, const struct sess_event *e, struct sess_actions *out)
@@ -300,15 +386,24 @@ static void on_conn_lost(struct sess_state *s, const struct sess_event *e, struc
 		if (m->conn != e->conn)
 			continue;
 		m->conn = 0;
-		m->is_resent = false;
+		m->is_resent = m->is_resent && SESS_MUTANT(s, FORGET_HELD);
 		discard_held(m, out);
+		if (SESS_MUTANT(s, FORGET_HELD))
+			advance(s, out);
 	}
 }
 
-static int broke_protocol(struct sess_mount *m, struct sess_actions *out)
+/* What a slot may bring of which nothing is under way: never again what has gone by. */
+static bool is_in_order(const struct sess_slot *sl, const struct sess_event *e)
 {
-	break_conn(m, out);
-	return -EPROTO;
+	if (sl->state == SESS_DONE)
+		return e->seq == sl->seq + 1;
+	if (e->seq < sl->seq || e->seq < sl->record_seq)
+		return false;
+	/* Before an intent is redone its mount has no answer, and can ask nothing else here. */
+	if (has_intent(sl) && e->seq != sl->record_seq)
+		return false;
+	return e->is_resend || e->seq != sl->record_seq;
 }
 
 static int on_request(struct sess_state *s, const struct sess_event *e, struct sess_actions *out)
@@ -334,7 +429,7 @@ static int on_request(struct sess_state *s, const struct sess_event *e, struct s
 		emit_slot(out, SESS_DO_REPLY, m, e->slot);
 		return 0;
 	}
-	if (sl->state == SESS_DONE ? e->seq != sl->seq + 1 : e->seq < sl->record_seq)
+	if (!is_in_order(sl, e))
 		return broke_protocol(m, out);
 	sl->seq = e->seq;
 	sl->is_resend = e->is_resend;
@@ -368,6 +463,7 @@ static void on_dropped(struct sess_state *s, const struct sess_event *e, struct 
 	must(m && m->is_dropping);
 	*m = (struct sess_mount){0};
 	emit_mount(out, SESS_DO_RECOVERED, e->mount);
+	advance(s, out);
 }
 
 static void on_stop(struct sess_state *s, struct sess_actions *out)
@@ -394,21 +490,43 @@ void sess_init(struct sess_state *s, uint64_t term)
 	s->term = term;
 }
 
-/* Events that say something of the present connection of a mount. */
-static void on_progress(struct sess_state *s, const struct sess_event *e, struct sess_actions *out)
+static int on_reclaim_done(struct sess_state *s, const struct sess_event *e,
+			   struct sess_actions *out)
 {
 	struct sess_mount *m = find_conn(s, e->conn);
 
 	if (!m)
-		return;
-	if (e->type == SESS_EV_RECLAIM_DONE)
-		m->is_reclaimed = true;
-	else if (!m->is_reclaimed)
-		return;
-	else
-		m->is_resent = true;
+		return 0;
+	m->is_reclaimed = true;
 	advance(s, out);
+	return 0;
+}
+
+static int on_resend_done(struct sess_state *s, const struct sess_event *e,
+			  struct sess_actions *out)
+{
+	struct sess_mount *m = find_conn(s, e->conn);
+
+	if (!m)
+		return 0;
+	if (!m->is_reclaimed)
+		return broke_protocol(m, out);
+	/* Redone later, after others have gone on, an intent might happen twice. */
+	for (uint16_t slot = 0; slot < CSV_SLOTS; slot++) {
+		if (has_intent(&m->slot[slot]) && m->slot[slot].state != SESS_HELD)
+			return broke_protocol(m, out);
+	}
+	m->is_resent = true;
+	advance(s, out);
+	return 0;
+}
+
+static void on_resume(struct sess_state *s, struct sess_actions *out)
+{
+	s->is_suspended = false;
+	drop_all_idle(s, out);
 	run_held(s, out);
+	advance(s, out);
 }
 
 int sess_step(struct sess_state *s, const struct sess_event *e, struct sess_actions *out)
@@ -427,15 +545,14 @@ int sess_step(struct sess_state *s, const struct sess_event *e, struct sess_acti
 		on_loaded(s, out);
 		return 0;
 	case SESS_EV_HELLO:
-		on_hello(s, e, out);
-		return 0;
+		return on_hello(s, e, out);
 	case SESS_EV_CONN_LOST:
 		on_conn_lost(s, e, out);
 		return 0;
 	case SESS_EV_RECLAIM_DONE:
+		return on_reclaim_done(s, e, out);
 	case SESS_EV_RESEND_DONE:
-		on_progress(s, e, out);
-		return 0;
+		return on_resend_done(s, e, out);
 	case SESS_EV_REQUEST:
 		return on_request(s, e, out);
 	case SESS_EV_FINISHED:
@@ -448,8 +565,7 @@ int sess_step(struct sess_state *s, const struct sess_event *e, struct sess_acti
 		s->is_suspended = true;
 		return 0;
 	case SESS_EV_RESUME:
-		s->is_suspended = false;
-		run_held(s, out);
+		on_resume(s, out);
 		return 0;
 	case SESS_EV_STOP:
 		on_stop(s, out);
@@ -483,6 +599,10 @@ static const char *check_mount(const struct sess_state *s, const struct sess_mou
 		return "a connection has survived the stop";
 	if (s->phase == SESS_RECLAIM && m->executing)
 		return "a request executes before all have reclaimed";
+	if (m->is_dropping && (!m->is_gone || m->executing))
+		return "a mount is dropped that has not come to its end";
+	if (s->phase == SESS_STOPPED && m->is_dropping)
+		return "stopped, and a mount is being dropped";
 	return NULL;
 }
 
@@ -492,6 +612,8 @@ const char *sess_check(const struct sess_state *s)
 		return "no such phase";
 	if (s->phase == SESS_STOPPED && sess_executing(s))
 		return "stopped, and requests execute";
+	if (s->phase == SESS_SERVE && !intents_are_settled(s))
+		return "serving, and an intent is open";
 	for (size_t i = 0; i < SESS_MOUNTS; i++) {
 		const struct sess_mount *m = &s->mount[i];
 		const char *wrong = m->id ? check_mount(s, m) : NULL;

@@ -9,8 +9,10 @@
  *   no late twin     a mount has one connection; the next is taken only when every request of the
  *                    one before it has ended or been discarded unexecuted
  *   in order         reclaim by every mount, then resends by every mount, then new requests; a
- *                    mount that has ended is dropped from the count, and of it nothing is left
- *   no work without a lease: suspended, nothing is begun
+ *                    mount that has ended is dropped from the count, and of it nothing is left.
+ *                    Among the resends first those whose intent is on disk without its result:
+ *                    they are compared with what is there, so nothing may come before them
+ *   no work without a lease: suspended, nothing is begun, dropped or reaped; nor after the stop
  *
  * Pure: sess_step() is a function of (state, event); bounded arrays, overflow is a broken
  * invariant. One thread at a time.
@@ -36,6 +38,10 @@ enum sess_mutant {
 	SESS_MUTANT_FORGET_HELD,    /* counts a mount as resent whose resends were discarded */
 	SESS_MUTANT_DROP_EXECUTING, /* drops an ended mount whose requests still execute */
 	SESS_MUTANT_WORK_SUSPENDED, /* begins work without a lease */
+	SESS_MUTANT_REDO_ANY_TIME,  /* executes resends while intents are open */
+	SESS_MUTANT_GONE_REDO,	    /* serves while an intent of an ended mount is being redone */
+	SESS_MUTANT_DROP_SUSPENDED, /* drops an ended mount without a lease */
+	SESS_MUTANT_DROP_STOPPED,   /* drops an ended mount after the stop, and does not wait */
 	SESS_MUTANT_MAX
 };
 #define SESS_MUTANT(s, name) ((s)->mutant == SESS_MUTANT_##name)
@@ -64,6 +70,7 @@ struct sess_slot {
 	enum sess_slot_state state;
 	bool is_resend; /* held one */
 	uint64_t seq;	/* of the request in `state`, or of the last one */
+	bool is_redo;	/* executing one: its intent was on disk */
 	/* What is on disk of this slot, until something newer is executed; seq 0: nothing. */
 	uint64_t record_seq;
 	bool record_is_done;
@@ -94,9 +101,10 @@ struct sess_state {
 
 /* ---- events: X(NAME), with the fields of struct sess_event that count */
 #define SESS_EVENTS(X)                                                                             \
-	X(MOUNT)	/* mount: there is such a mount */                                         \
+	X(MOUNT)	/* mount: there is such a mount; before LOADED each that may have spoken   \
+			   to an earlier coordinator */                                            \
 	X(GONE)		/* mount: it has ended, its process and FUSE connection are over */        \
-	X(RECORD)	/* mount, slot, seq, is_done: found on disk; in LOADING only */            \
+	X(RECORD)	/* mount, slot, seq, is_done: found on disk; before LOADED only */         \
 	X(LOADED)	/* all records are known */                                                \
 	X(HELLO)	/* conn, mount, term; the edge has checked protocol and volume */          \
 	X(CONN_LOST)	/* conn */                                                                 \
@@ -129,7 +137,7 @@ struct sess_event {
 
 /* ---- actions, to be carried out in order */
 #define SESS_ACTIONS(X)                                                                            \
-	X(WELCOME)   /* conn, mount, is_known */                                                   \
+	X(WELCOME)   /* conn, mount, is_known; if not, what it reclaimed before is forgotten */    \
 	X(REFUSE)    /* conn, reason; then close it */                                             \
 	X(CLOSE)     /* conn */                                                                    \
 	X(HOLD)	     /* mount, slot: keep the request that came */                                 \
@@ -137,13 +145,15 @@ struct sess_event {
 	X(IGNORE)    /* the request that came is under way already */                              \
 	X(EXECUTE)   /* mount, slot: it is new */                                                  \
 	X(REDO)	     /* mount, slot: the disk has its intent: compare, then do it or not */        \
-	X(REPLAY)    /* mount, slot: the disk has its result: that is the reply */                 \
+	X(REPLAY)    /* mount, slot: the disk has its result: that is the reply; what a CREATE     \
+			opened is open again */                                                    \
 	X(REPLY)     /* mount, slot, conn: send the reply that is kept */                          \
-	X(DROP)	     /* mount: remove all that it had; then DROPPED */                             \
+	X(DROP)	     /* mount: remove all that it had, no orphans before SERVE; then DROPPED */    \
 	X(RECOVERED) /* mount: tell the cluster */                                                 \
 	X(RESENDS)   /* all have reclaimed: resends are executed from now on */                    \
-	X(SERVE)     /* recovery is over: orphans that nobody has open may go */                   \
-	X(STOPPED)   /* nothing executes any more */
+	X(SERVE)     /* recovery is over: orphans that nobody has open may go. Before it every     \
+			inode counts as open: what loses its last name becomes an orphan */        \
+	X(STOPPED)   /* nothing executes any more, nothing is being dropped */
 
 enum sess_action_kind {
 #define SESS_ACTION_ENUM(NAME) SESS_DO_##NAME,
