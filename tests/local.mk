@@ -36,7 +36,7 @@ UNIT_TESTS = \
 	tests/unit/test_crc32c tests/unit/test_lease tests/unit/test_lock_core \
 	tests/unit/test_msg tests/unit/test_quorum tests/unit/test_repl tests/unit/test_wire \
 	tests/unit/test_db tests/unit/test_plan tests/unit/test_store \
-	tests/unit/test_volume_db tests/unit/test_volume_plan \
+	tests/unit/test_volume_db tests/unit/test_mount_db tests/unit/test_volume_plan \
 	tests/unit/test_ladder tests/unit/test_fence_agent tests/unit/test_ocf tests/unit/test_run
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
@@ -75,6 +75,9 @@ tests_unit_test_plan_LDADD = $(UNIT_LDADD)
 tests_unit_test_volume_db_SOURCES = tests/unit/test_volume_db.c tests/unit/volume_fixture.h
 tests_unit_test_volume_db_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_volume_db_LDADD = $(UNIT_LDADD)
+tests_unit_test_mount_db_SOURCES = tests/unit/test_mount_db.c tests/unit/volume_fixture.h
+tests_unit_test_mount_db_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_mount_db_LDADD = $(UNIT_LDADD)
 tests_unit_test_volume_plan_SOURCES = tests/unit/test_volume_plan.c tests/unit/volume_fixture.h
 tests_unit_test_volume_plan_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_volume_plan_LDADD = $(UNIT_LDADD)
