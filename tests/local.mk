@@ -47,7 +47,8 @@ UNIT_TESTS = \
 	tests/unit/test_record tests/unit/test_header tests/unit/test_lun \
 	tests/unit/test_volume_db tests/unit/test_volume_plan tests/unit/test_client \
 	tests/unit/test_backing tests/unit/test_backing_opens tests/unit/test_backing_crash \
-	tests/unit/test_change tests/unit/test_session tests/unit/test_session_order
+	tests/unit/test_change tests/unit/test_session tests/unit/test_session_order \
+	tests/unit/test_mount_db
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
 UNIT_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS) $(QB_CFLAGS) $(XML_CFLAGS)
@@ -85,6 +86,9 @@ tests_unit_test_plan_LDADD = $(UNIT_LDADD)
 tests_unit_test_volume_db_SOURCES = tests/unit/test_volume_db.c tests/unit/volume_fixture.h
 tests_unit_test_volume_db_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_volume_db_LDADD = $(UNIT_LDADD)
+tests_unit_test_mount_db_SOURCES = tests/unit/test_mount_db.c tests/unit/volume_fixture.h
+tests_unit_test_mount_db_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_mount_db_LDADD = $(UNIT_LDADD)
 tests_unit_test_volume_plan_SOURCES = tests/unit/test_volume_plan.c tests/unit/volume_fixture.h
 tests_unit_test_volume_plan_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_volume_plan_LDADD = $(UNIT_LDADD)

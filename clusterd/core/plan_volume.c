@@ -145,7 +145,9 @@ static void explain_work(const struct db *db, const struct db_volume *v, char *t
 			 "starts before",
 			 held);
 	else
-		snprintf(text, size, "%s", v->reason[0] ? v->reason : "as asked");
+		snprintf(text, size, "%s%s%s: %s", db_choice_word(DB_KIND_VOLUME, "work", v->work),
+			 v->lock ? " on " : "", v->lock ? db_node_name(db, v->node) : "",
+			 v->reason[0] ? v->reason : "new");
 }
 
 void plan_explain_volume(const struct db *db, const struct db_volume *v, char *text, size_t size)

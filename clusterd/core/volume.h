@@ -17,7 +17,10 @@ uint16_t volume_mounts(const struct db *db, const char *volume, enum db_mount_st
 uint16_t volume_candidates(const struct db *db, const struct db_volume *volume);
 /* A group that needs the volume is, or may be, somewhere on the node. */
 bool volume_is_used(const struct db *db, const char *volume, uint8_t slot);
-/* The node shall have the volume mounted; if not, and it has, it shall unmount. */
+/*
+ * The node shall have the volume mounted; if not, and it has, it shall unmount. On a node that
+ * leaves, a mount stays until no group there uses it; db_apply() begins no new one there.
+ */
 bool volume_mount_wanted(const struct db *db, const struct db_volume *volume,
 			 const struct db_node *node);
 

@@ -388,9 +388,13 @@ static void it_says_why_a_coordinator_is_where_it_is(void **state)
 {
 	struct fixture *f = *state;
 
-	assert_string_equal(explain(f), "as asked");
+	assert_string_equal(explain(f), "offline: new");
 	assert_int_equal(order(f, DB_WORK_STARTING, 0), DB_OK);
-	assert_string_equal(explain(f), "a test");
+	assert_string_equal(explain(f), "starting on n0: a test");
+	assert_int_equal(report(f, DB_WORK_ONLINE), DB_OK);
+	assert_string_equal(explain(f), "online on n0: reported");
+	assert_int_equal(report(f, DB_WORK_OFFLINE), DB_OK);
+	assert_string_equal(explain(f), "offline: reported");
 }
 
 static void it_says_why_no_node_can_have_it(void **state)
