@@ -72,11 +72,11 @@ static const struct option long_options[] = {
 
 static void usage(FILE *f)
 {
-	fputs("Usage: csvfsd coordinate --volume NAME --uuid UUID --device LUN --term N --node "
-	      "SLOT\n"
-	      "         --node-name NAME --incarnation HEX --listen ADDRESS --socket PATH --key "
+	fputs("usage: csvfsd coordinate --volume NAME --uuid UUID --cluster UUID --device LUN "
+	      "--term N\n"
+	      "         --node SLOT --node-name NAME --incarnation HEX --listen ADDRESS --socket "
 	      "PATH\n"
-	      "         [--xfs-options LIST] [--log stderr|syslog]\n"
+	      "         --key PATH [--xfs-options LIST] [--log stderr|syslog]\n"
 	      "Coordinates one volume; started by clusterd. It stops when clusterd says so, on\n"
 	      "SIGTERM, and when the quorum lease that clusterd tells it ends.\n",
 	      f);
