@@ -30,7 +30,7 @@ UNIT_TESTS = \
 	tests/unit/test_msg tests/unit/test_quorum tests/unit/test_repl tests/unit/test_wire \
 	tests/unit/test_db tests/unit/test_plan tests/unit/test_store \
 	tests/unit/test_ladder tests/unit/test_fence_agent tests/unit/test_ocf tests/unit/test_run \
-	tests/unit/test_client
+	tests/unit/test_client tests/unit/test_fuse_mount tests/unit/test_proto
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
 UNIT_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS) $(QB_CFLAGS) $(XML_CFLAGS)
@@ -90,11 +90,21 @@ tests_unit_test_client_SOURCES = \
 	tests/unit/test_client.c tests/unit/client_fixture.h tests/unit/csv_server.h
 tests_unit_test_client_CPPFLAGS = $(CSV_CPPFLAGS)
 tests_unit_test_client_LDADD = $(CSV_LDADD)
+tests_unit_test_fuse_mount_SOURCES = \
+	tests/unit/test_fuse_mount.c tests/unit/mount_fixture.h tests/unit/csv_memfs.h \
+	tests/unit/csv_server.h
+tests_unit_test_fuse_mount_CPPFLAGS = $(CSV_CPPFLAGS)
+tests_unit_test_fuse_mount_LDADD = $(CSV_LDADD)
+tests_unit_test_proto_SOURCES = tests/unit/test_proto.c
+tests_unit_test_proto_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_proto_LDADD = csvfs/libcsvcore.a lib/libbase.a $(CMOCKA_LIBS)
 
 # ---- decoders against their corpus; make fuzz builds the same sources for libFuzzer
-FUZZ_REPLAYS = tests/fuzz/fuzz_msg tests/fuzz/fuzz_lock_snapshot
+FUZZ_REPLAYS = tests/fuzz/fuzz_csv tests/fuzz/fuzz_msg tests/fuzz/fuzz_lock_snapshot
 check_PROGRAMS += $(FUZZ_REPLAYS)
 TESTS += $(FUZZ_REPLAYS)
+tests_fuzz_fuzz_csv_SOURCES = tests/fuzz/fuzz_csv.c tests/fuzz/replay_main.c tests/fuzz/fuzz.h
+tests_fuzz_fuzz_csv_LDADD = csvfs/libcsvcore.a lib/libbase.a
 tests_fuzz_fuzz_msg_SOURCES = tests/fuzz/fuzz_msg.c tests/fuzz/replay_main.c tests/fuzz/fuzz.h
 tests_fuzz_fuzz_msg_LDADD = clusterd/libcore.a lib/liblock.a lib/libbase.a
 tests_fuzz_fuzz_lock_snapshot_SOURCES = \

@@ -19,7 +19,11 @@
 #include "csvfs/edge/log.h"
 #include "lib/cleanup.h"
 
+#ifdef __SANITIZE_THREAD__
+#define STACK_BYTES (4 * 1024 * 1024) /* with what the sanitizer keeps for each thread */
+#else
 #define STACK_BYTES (256 * 1024) /* locked in memory, for each of some hundred threads */
+#endif
 
 bool process_fork(int *ret_ready, int *ret_status)
 {
