@@ -2,16 +2,19 @@
 # clusterd/core: pure decisions. Compiled twice: as it is, and with the planted bugs that the
 # simulator has to find.
 core_sources = \
-	clusterd/core/apply.c \
+	clusterd/core/apply.c clusterd/core/apply_impl.c clusterd/core/apply_impl.h \
+	clusterd/core/apply_volume.c \
 	clusterd/core/db.c clusterd/core/db.h \
 	clusterd/core/lease.c clusterd/core/lease.h \
 	clusterd/core/msg.c clusterd/core/msg.h \
-	clusterd/core/plan.c clusterd/core/plan.h \
+	clusterd/core/plan.c clusterd/core/plan.h clusterd/core/plan_impl.h \
+	clusterd/core/plan_volume.c \
 	clusterd/core/quorum.c clusterd/core/quorum.h \
 	clusterd/core/repl.c clusterd/core/repl.h clusterd/core/repl_internal.h \
 	clusterd/core/repl_log.c clusterd/core/repl_view.c \
 	clusterd/core/schema.c clusterd/core/schema.h \
-	clusterd/core/types.h
+	clusterd/core/types.h \
+	clusterd/core/volume.c clusterd/core/volume.h
 
 noinst_LIBRARIES += clusterd/libcore.a
 clusterd_libcore_a_SOURCES = $(core_sources)
@@ -41,9 +44,12 @@ clusterd_clusterd_SOURCES = \
 	clusterd/edge/fencer.c clusterd/edge/fencer.h \
 	clusterd/edge/log.c clusterd/edge/log.h \
 	clusterd/edge/main.c \
-	clusterd/edge/verbs.c clusterd/edge/verbs.h
+	clusterd/edge/verbs.c clusterd/edge/verbs.h clusterd/edge/verbs_impl.h \
+	clusterd/edge/verbs_volume.c \
+	clusterd/edge/volumes.c clusterd/edge/volumes.h clusterd/edge/volumes_impl.h \
+	clusterd/edge/volumes_link.c clusterd/edge/volumes_process.c
 clusterd_clusterd_CPPFLAGS = $(AM_CPPFLAGS) $(QB_CFLAGS) $(COROSYNC_CFLAGS) $(JANSSON_CFLAGS) \
-	$(GNUTLS_CFLAGS)
+	$(GNUTLS_CFLAGS) -DSBINDIR='"$(sbindir)"'
 clusterd_clusterd_LDADD = clusterd/libedge.a clusterd/libcore.a fence/libfence.a \
 	lib/libedgebase.a \
 	lib/liblock.a lib/libbase.a $(QB_LIBS) $(COROSYNC_LIBS) $(SQLITE_LIBS) $(JANSSON_LIBS) \

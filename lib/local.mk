@@ -6,6 +6,8 @@ lib_libbase_a_SOURCES = \
 	lib/crc32c.c lib/crc32c.h \
 	lib/csv_link.c lib/csv_link.h \
 	lib/must.c lib/must.h \
+	lib/uuid.c lib/uuid.h \
+	lib/vm_link.c lib/vm_link.h \
 	lib/wire.c lib/wire.h
 
 # The DLM model: pure, used by clusterd (cluster locks) and csvfsd (file locks).
@@ -18,6 +20,7 @@ lib_liblock_a_SOURCES = \
 # What edges share: child processes on the loop, TLS between daemons.
 noinst_LIBRARIES += lib/libedgebase.a
 lib_libedgebase_a_SOURCES = \
+	lib/cgroup.c lib/cgroup.h \
 	lib/fence_agent.c lib/fence_agent.h lib/fence_agent_meta.c \
 	lib/run.c lib/run.h lib/tls.c lib/tls.h
 lib_libedgebase_a_CPPFLAGS = $(AM_CPPFLAGS) $(QB_CFLAGS) $(GNUTLS_CFLAGS) $(XML_CFLAGS)

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # ---- simulators: link the cores compiled with mutants
-check_PROGRAMS += tests/sim/sim_repl tests/sim/sim_lock tests/sim/sim_ladder
+SIMULATORS = \
+	tests/sim/sim_repl tests/sim/sim_lock tests/sim/sim_ladder tests/sim/sim_volume \
+	tests/sim/sim_session
+check_PROGRAMS += $(SIMULATORS)
 tests_sim_sim_repl_SOURCES = tests/sim/sim_repl.c tests/sim/sim_world.c tests/sim/sim_world.h
 tests_sim_sim_repl_CPPFLAGS = $(AM_CPPFLAGS) -DCLUSTERD_MUTANTS
 tests_sim_sim_repl_LDADD = clusterd/libcore_mutants.a lib/libbase.a
@@ -13,24 +16,39 @@ tests_sim_sim_ladder_SOURCES = \
 tests_sim_sim_ladder_CPPFLAGS = $(AM_CPPFLAGS) -DCLUSTERD_MUTANTS
 tests_sim_sim_ladder_LDADD = fence/libfence_mutants.a lib/libbase.a
 
+tests_sim_sim_volume_SOURCES = \
+	tests/sim/sim_volume.c tests/sim/sim_volume_exec.c tests/sim/sim_volume_world.c \
+	tests/sim/sim_volume_world.h
+tests_sim_sim_volume_CPPFLAGS = $(AM_CPPFLAGS) -DCLUSTERD_MUTANTS
+tests_sim_sim_volume_LDADD = clusterd/libcore_mutants.a lib/liblock.a lib/libbase.a
+tests_sim_sim_session_SOURCES = \
+	tests/sim/sim_session.c tests/sim/sim_session_client.c tests/sim/sim_session_disk.c \
+	tests/sim/sim_session_world.c tests/sim/sim_session_world.h
+tests_sim_sim_session_CPPFLAGS = $(AM_CPPFLAGS) -DCSVFS_MUTANTS
+tests_sim_sim_session_LDADD = csvfs/libcsvcore_mutants.a lib/libbase.a
+
 TESTS += tests/sim/check-sim tests/sim/check-mutants
 EXTRA_DIST += tests/sim/check-sim tests/sim/check-mutants
 
 # Longer runs: make check-sim SEEDS=5000
 SEEDS = 1000
-check-sim: tests/sim/sim_repl tests/sim/sim_lock tests/sim/sim_ladder
+check-sim: $(SIMULATORS)
 	SEEDS=$(SEEDS) $(srcdir)/tests/sim/check-sim
 
-check-mutants: tests/sim/sim_repl tests/sim/sim_ladder
+check-mutants: $(SIMULATORS)
 	$(srcdir)/tests/sim/check-mutants
 
 # ---- unit tests: one program per module
 UNIT_TESTS = \
 	tests/unit/test_crc32c tests/unit/test_lease tests/unit/test_lock_core \
 	tests/unit/test_msg tests/unit/test_quorum tests/unit/test_repl tests/unit/test_wire \
-	tests/unit/test_db tests/unit/test_plan tests/unit/test_store \
-	tests/unit/test_ladder tests/unit/test_fence_agent tests/unit/test_ocf tests/unit/test_run \
-	tests/unit/test_client tests/unit/test_fuse_mount tests/unit/test_proto
+	tests/unit/test_db tests/unit/test_plan tests/unit/test_store tests/unit/test_ladder \
+	tests/unit/test_fence_agent tests/unit/test_ocf tests/unit/test_run \
+	tests/unit/test_record tests/unit/test_header tests/unit/test_lun \
+	tests/unit/test_volume_db tests/unit/test_volume_plan \
+	tests/unit/test_client tests/unit/test_fuse_mount tests/unit/test_proto \
+	tests/unit/test_backing tests/unit/test_backing_opens tests/unit/test_backing_crash \
+	tests/unit/test_change tests/unit/test_session tests/unit/test_session_order
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
 UNIT_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS) $(QB_CFLAGS) $(XML_CFLAGS)
@@ -65,6 +83,12 @@ tests_unit_test_db_LDADD = $(UNIT_LDADD)
 tests_unit_test_plan_SOURCES = tests/unit/test_plan.c
 tests_unit_test_plan_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_plan_LDADD = $(UNIT_LDADD)
+tests_unit_test_volume_db_SOURCES = tests/unit/test_volume_db.c tests/unit/volume_fixture.h
+tests_unit_test_volume_db_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_volume_db_LDADD = $(UNIT_LDADD)
+tests_unit_test_volume_plan_SOURCES = tests/unit/test_volume_plan.c tests/unit/volume_fixture.h
+tests_unit_test_volume_plan_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_volume_plan_LDADD = $(UNIT_LDADD)
 tests_unit_test_store_SOURCES = tests/unit/test_store.c
 tests_unit_test_store_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_store_LDADD = clusterd/libedge.a $(UNIT_LDADD) $(QB_LIBS) $(SQLITE_LIBS) \
@@ -78,9 +102,33 @@ tests_unit_test_fence_agent_LDADD = $(EDGE_LDADD)
 tests_unit_test_ocf_SOURCES = tests/unit/test_ocf.c
 tests_unit_test_ocf_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_ocf_LDADD = $(EDGE_LDADD)
+tests_unit_test_header_SOURCES = tests/unit/test_header.c
+tests_unit_test_header_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_header_LDADD = csvfs/libcsvcore.a $(UNIT_LDADD)
+tests_unit_test_lun_SOURCES = tests/unit/test_lun.c
+tests_unit_test_lun_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_lun_LDADD = $(LUN_LDADD) $(CMOCKA_LIBS)
 tests_unit_test_run_SOURCES = tests/unit/test_run.c
 tests_unit_test_run_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_run_LDADD = $(EDGE_LDADD)
+tests_unit_test_record_SOURCES = tests/unit/test_record.c
+tests_unit_test_record_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_record_LDADD = csvfs/libcsvcore.a $(UNIT_LDADD)
+# The backing, compiled again with stops for crash tests. Root only; skipped elsewhere.
+check_LIBRARIES += csvfs/libbacking_inject.a
+csvfs_libbacking_inject_a_SOURCES = $(csvfs_backing_sources) \
+	tests/unit/backing_fixture.c tests/unit/backing_fixture.h
+csvfs_libbacking_inject_a_CPPFLAGS = $(UNIT_CPPFLAGS) -DCSVFS_INJECT
+BACKING_LDADD = csvfs/libbacking_inject.a csvfs/libcsvcore.a $(UNIT_LDADD) -lpthread
+tests_unit_test_backing_SOURCES = tests/unit/test_backing.c tests/unit/backing_fixture.h
+tests_unit_test_backing_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_backing_LDADD = $(BACKING_LDADD)
+tests_unit_test_backing_opens_SOURCES = tests/unit/test_backing_opens.c tests/unit/backing_fixture.h
+tests_unit_test_backing_opens_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_backing_opens_LDADD = $(BACKING_LDADD)
+tests_unit_test_backing_crash_SOURCES = tests/unit/test_backing_crash.c tests/unit/backing_fixture.h
+tests_unit_test_backing_crash_CPPFLAGS = $(UNIT_CPPFLAGS) -DCSVFS_INJECT
+tests_unit_test_backing_crash_LDADD = $(BACKING_LDADD)
 
 # csvfs
 CSV_CPPFLAGS = $(UNIT_CPPFLAGS) $(GNUTLS_CFLAGS)
@@ -98,6 +146,15 @@ tests_unit_test_fuse_mount_LDADD = $(CSV_LDADD)
 tests_unit_test_proto_SOURCES = tests/unit/test_proto.c
 tests_unit_test_proto_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_proto_LDADD = csvfs/libcsvcore.a lib/libbase.a $(CMOCKA_LIBS)
+tests_unit_test_change_SOURCES = tests/unit/test_change.c
+tests_unit_test_change_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_change_LDADD = csvfs/libcsvcore.a $(UNIT_LDADD)
+tests_unit_test_session_SOURCES = tests/unit/test_session.c tests/unit/session_fixture.h
+tests_unit_test_session_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_session_LDADD = csvfs/libcsvcore.a $(UNIT_LDADD)
+tests_unit_test_session_order_SOURCES = tests/unit/test_session_order.c tests/unit/session_fixture.h
+tests_unit_test_session_order_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_session_order_LDADD = csvfs/libcsvcore.a $(UNIT_LDADD)
 
 # ---- decoders against their corpus; make fuzz builds the same sources for libFuzzer
 FUZZ_REPLAYS = tests/fuzz/fuzz_csv tests/fuzz/fuzz_msg tests/fuzz/fuzz_lock_snapshot
@@ -119,7 +176,10 @@ check-docs: all
 	$(srcdir)/tests/docs/check-docs $(srcdir) .
 
 # ---- on a lab of real nodes; root only. CLUSTERD_LIVE=expression selects tests
-check-live: all
+check_PROGRAMS += tests/live/lun_tool
+tests_live_lun_tool_SOURCES = tests/live/lun_tool.c
+tests_live_lun_tool_LDADD = $(LUN_LDADD)
+check-live: all tests/live/lun_tool
 	CLUSTERD_BUILD=$(abs_top_builddir) /usr/bin/python3 -m pytest -q -p no:cacheprovider \
 		$(abs_top_srcdir)/tests/live $(LIVE_FLAGS)
 

@@ -165,10 +165,26 @@ static void print_status(const struct cli *cli, const json_t *data)
 		printf("        whose return would help: %s\n", missing);
 	printf("\n");
 	print_table(cli, "name,state,vote,since", json_object_get(data, "nodes"));
-	if (!json_array_size(json_object_get(data, "groups")))
-		return;
+	if (json_array_size(json_object_get(data, "volumes"))) {
+		printf("\n");
+		print_table(cli, "name,work,node,device,reason", json_object_get(data, "volumes"));
+	}
+	if (json_array_size(json_object_get(data, "groups"))) {
+		printf("\n");
+		print_table(cli, "name,work,node,intent,reason", json_object_get(data, "groups"));
+	}
+}
+
+/* The volume field by field, then a table of its mounts. */
+static void print_volume(const struct cli *cli, const json_t *data)
+{
+	json_t *fields = json_copy((json_t *)data);
+
+	json_object_del(fields, "mounts");
+	print_fields(fields);
+	json_decref(fields);
 	printf("\n");
-	print_table(cli, "name,work,node,intent,reason", json_object_get(data, "groups"));
+	print_table(cli, "node,state,since,id,reason", json_object_get(data, "mounts"));
 }
 
 void print_data(const struct cli *cli, const json_t *data)
@@ -184,6 +200,8 @@ void print_data(const struct cli *cli, const json_t *data)
 		print_table(cli, cli->command->columns, data);
 	} else if (cli->fields) {
 		print_row(cli, data);
+	} else if (!strcmp(cli->command->api, "volume.show")) {
+		print_volume(cli, data);
 	} else {
 		print_fields(data);
 	}

@@ -8,134 +8,15 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "clusterd/core/db.h"
+#include "clusterd/core/apply_impl.h"
 #include "clusterd/core/msg.h"
+#include "clusterd/core/volume.h"
 #include "lib/must.h"
 
 /* "grp:" and the name must fit a lock's name. */
 #define GROUP_NAME_MAX (LK_NAME_MAX - 4)
 
-struct apply {
-	struct db *db;
-	const struct db_entry *entry;
-	const struct db_command *cmd;
-	struct db_result *result;
-};
-
-static void copy_text(char *to, size_t size, const char *from)
-{
-	size_t n = strnlen(from, size - 1);
-
-	memcpy(to, from, n);
-	to[n] = 0;
-}
-
-#define COPY(to, from) copy_text((to), sizeof(to), (from))
-
-__attribute__((format(printf, 3, 4))) static void answer(struct apply *a, enum db_code code,
-							 const char *format, ...)
-{
-	va_list ap;
-
-	a->result->code = code;
-	va_start(ap, format);
-	vsnprintf(a->result->text, sizeof(a->result->text), format, ap);
-	va_end(ap);
-}
-
-/* Adds an event; the oldest goes when the table is full. */
-__attribute__((format(printf, 4, 5))) static void event(struct apply *a, const char *kind,
-							const char *object, const char *format, ...)
-{
-	struct db *db = a->db;
-	struct db_event *e;
-	va_list ap;
-
-	if (db_count(db, DB_KIND_EVENT) == db->limits.capacity[DB_KIND_EVENT])
-		db_remove(db, DB_KIND_EVENT, db_at(db, DB_KIND_EVENT, 0));
-	e = db_insert_id(db, DB_KIND_EVENT, db->next_event++);
-	must(e);
-	e->at_ms = a->cmd->at_ms;
-	e->index = a->entry->index;
-	COPY(e->kind, kind);
-	COPY(e->object, object);
-	va_start(ap, format);
-	vsnprintf(e->text, sizeof(e->text), format, ap);
-	va_end(ap);
-}
-
-/* ---- tasks */
-
-/* Room for a task: the oldest that has ended goes. False when all are running. */
-static bool make_task_room(struct db *db)
-{
-	if (db_count(db, DB_KIND_TASK) < db->limits.capacity[DB_KIND_TASK])
-		return true;
-	for (uint32_t i = 0; i < db_count(db, DB_KIND_TASK); i++) {
-		struct db_task *t = db_at(db, DB_KIND_TASK, i);
-
-		if (t->state != DB_TASK_STATE_RUNNING) {
-			db_remove(db, DB_KIND_TASK, t);
-			return true;
-		}
-	}
-	return false;
-}
-
-static uint64_t task_new(struct apply *a, const char *verb, const char *object)
-{
-	struct db_task *t;
-
-	if (!make_task_room(a->db))
-		return 0;
-	t = db_insert_id(a->db, DB_KIND_TASK, a->db->next_task++);
-	must(t);
-	COPY(t->verb, verb);
-	COPY(t->object, object);
-	COPY(t->actor, a->cmd->actor);
-	t->state = DB_TASK_STATE_RUNNING;
-	COPY(t->phase, "queued");
-	t->created_ms = a->cmd->at_ms;
-	a->result->task = t->id;
-	return t->id;
-}
-
-static void task_phase(struct apply *a, uint64_t id, const char *phase)
-{
-	struct db_task *t = id ? db_find_id(a->db, DB_KIND_TASK, id) : NULL;
-
-	if (t && t->state == DB_TASK_STATE_RUNNING)
-		COPY(t->phase, phase);
-}
-
-static void task_end(struct apply *a, uint64_t id, enum db_task_state state, const char *reason)
-{
-	struct db_task *t = id ? db_find_id(a->db, DB_KIND_TASK, id) : NULL;
-
-	if (!t || t->state != DB_TASK_STATE_RUNNING)
-		return;
-	t->state = (uint8_t)state;
-	t->ended_ms = a->cmd->at_ms;
-	COPY(t->phase, "ended");
-	COPY(t->reason, reason);
-}
-
 /* ---- locks */
-
-static int lock_step(struct db *db, const struct lk_event *e)
-{
-	return lk_step(&db->locks, e, &db->lock_actions);
-}
-
-static void lock_name(struct lk_event *e, const char *prefix, const char *name)
-{
-	size_t p = strlen(prefix), n = strlen(name);
-
-	must(p + n <= sizeof(e->name)); /* GROUP_NAME_MAX */
-	memcpy(e->name, prefix, p);
-	memcpy(e->name + p, name, n);
-	e->name_len = (uint8_t)(p + n);
-}
 
 /* The lock session of a node's clusterd is its incarnation. */
 static void session_open(struct db *db, const struct db_node *n)
@@ -145,29 +26,12 @@ static void session_open(struct db *db, const struct db_node *n)
 			     .node = n->slot,
 			     .incarnation = n->incarnation};
 
-	lock_step(db, &e);
-}
-
-/* grp:<name> EX for that incarnation; false if somebody holds it. */
-static bool group_lock_take(struct db *db, struct db_group *g, uint64_t session)
-{
-	struct lk_event e = {
-		.type = LK_EV_LOCK, .flags = LK_NOQUEUE, .session = session, .mode = LK_EX};
-
-	lock_name(&e, "grp:", g->name);
-	if (lock_step(db, &e) || !db->lock_actions.count ||
-	    db->lock_actions.items[0].kind != LK_DO_GRANTED)
-		return false;
-	g->lock = db->lock_actions.items[0].lock_id;
-	return true;
+	apply_lock_step(db, &e);
 }
 
 static void group_lock_drop(struct db *db, struct db_group *g)
 {
-	struct lk_event e = {.type = LK_EV_UNLOCK, .session = g->incarnation, .lock_id = g->lock};
-
-	if (g->lock)
-		must(!lock_step(db, &e));
+	apply_lock_drop(db, g->lock);
 	g->lock = 0;
 }
 
@@ -241,13 +105,13 @@ static void do_cluster_init(struct apply *a, const struct db_cmd_cluster_init *c
 	struct db_cluster *row;
 
 	if (db_count(a->db, DB_KIND_CLUSTER)) {
-		answer(a, DB_CONFLICT, "cluster has a name already");
+		apply_answer(a, DB_CONFLICT, "cluster has a name already");
 		return;
 	}
 	row = db_insert(a->db, DB_KIND_CLUSTER, c->name);
 	COPY(row->uuid, c->uuid);
 	row->created_ms = a->cmd->at_ms;
-	event(a, "cluster-created", c->name, "by %s", a->cmd->actor);
+	apply_event(a, "cluster-created", c->name, "by %s", a->cmd->actor);
 }
 
 static void resources_set(struct db *db, const char *group, enum db_work work)
@@ -265,11 +129,8 @@ static void resources_set(struct db *db, const char *group, enum db_work work)
 /* What ran on an incarnation that can do nothing any more is offline, to be placed anew. */
 static void incarnation_gone(struct apply *a, uint8_t slot, uint64_t incarnation)
 {
-	struct lk_event e = {
-		.type = LK_EV_RELEASE_MATCHING, .node = slot, .incarnation = incarnation};
-
-	lock_name(&e, "", "grp:");
-	lock_step(a->db, &e);
+	/* Its session is orphaned; of its locks, mnt: stay until the volume is recovered. */
+	apply_lock_release(a->db, slot, incarnation, "grp:");
 	for (uint32_t i = 0; i < db_count(a->db, DB_KIND_GROUP); i++) {
 		struct db_group *g = db_at(a->db, DB_KIND_GROUP, i);
 
@@ -282,6 +143,7 @@ static void incarnation_gone(struct apply *a, uint8_t slot, uint64_t incarnation
 		g->since_ms = a->cmd->at_ms;
 		COPY(g->reason, "its node is out of service");
 	}
+	volumes_incarnation_gone(a, slot, incarnation);
 }
 
 static void do_node_admit(struct apply *a, const struct db_cmd_node_admit *c)
@@ -290,12 +152,12 @@ static void do_node_admit(struct apply *a, const struct db_cmd_node_admit *c)
 	const struct db_node *there = db_node_by_slot(a->db, c->slot);
 
 	if (c->slot >= CL_MAX_NODES || (there && there != n)) {
-		answer(a, DB_INVALID, "node %s: slot %u is not to be had", c->name, c->slot);
+		apply_answer(a, DB_INVALID, "node %s: slot %u is not to be had", c->name, c->slot);
 		return;
 	}
 	if (n && n->incarnation == c->incarnation &&
 	    (n->membership == DB_MEMBERSHIP_FENCED || n->membership == DB_MEMBERSHIP_FENCING)) {
-		answer(a, DB_REFUSED, "node %s: this incarnation is fenced", c->name);
+		apply_answer(a, DB_REFUSED, "node %s: this incarnation is fenced", c->name);
 		return;
 	}
 	if (n && n->incarnation == c->incarnation && n->instance == c->instance &&
@@ -304,13 +166,14 @@ static void do_node_admit(struct apply *a, const struct db_cmd_node_admit *c)
 	if (!n)
 		n = db_insert(a->db, DB_KIND_NODE, c->name);
 	if (!n) {
-		answer(a, DB_REFUSED, "the cluster has %u nodes already", CL_MAX_NODES);
+		apply_answer(a, DB_REFUSED, "the cluster has %u nodes already", CL_MAX_NODES);
 		return;
 	}
 	/* A later boot of the same node proves that the earlier one runs nothing any more. */
 	if (n->incarnation && n->incarnation != c->incarnation && strcmp(n->boot, c->boot) != 0) {
 		incarnation_gone(a, n->slot, n->incarnation);
-		event(a, "node-rebooted", c->name, "a later boot proves the earlier one ended");
+		apply_event(a, "node-rebooted", c->name,
+			    "a later boot proves the earlier one ended");
 	}
 	n->slot = c->slot;
 	n->nodeid = c->nodeid;
@@ -330,7 +193,8 @@ static void do_node_admit(struct apply *a, const struct db_cmd_node_admit *c)
 		    g->work == DB_WORK_UNKNOWN)
 			g->work = DB_WORK_ONLINE; /* it comes back with what it held */
 	}
-	event(a, "node-admitted", c->name, "incarnation %016" PRIx64, c->incarnation);
+	volumes_node_admitted(a, n);
+	apply_event(a, "node-admitted", c->name, "incarnation %016" PRIx64, c->incarnation);
 }
 
 static struct db_node *incarnation_find(struct apply *a, const char *name, uint64_t incarnation)
@@ -339,7 +203,7 @@ static struct db_node *incarnation_find(struct apply *a, const char *name, uint6
 
 	if (n && n->incarnation == incarnation)
 		return n;
-	answer(a, DB_NO_SUCH, "node %s has no such incarnation", name);
+	apply_answer(a, DB_NO_SUCH, "node %s has no such incarnation", name);
 	return NULL;
 }
 
@@ -364,31 +228,38 @@ static uint32_t groups_unknown(struct apply *a, const struct db_node *n)
 static void do_node_lost(struct apply *a, const struct db_cmd_node_lost *c)
 {
 	struct db_node *n = incarnation_find(a, c->name, c->incarnation);
+	uint32_t groups, volumes;
 
 	if (!n || n->membership != DB_MEMBERSHIP_ADMITTED)
 		return;
 	n->membership = DB_MEMBERSHIP_LOST;
 	n->since_ms = a->cmd->at_ms;
-	event(a, "node-lost", c->name, "left the quorate view; %u groups wait for its fencing",
-	      groups_unknown(a, n));
+	groups = groups_unknown(a, n);
+	volumes = volumes_unknown(a, n);
+	apply_event(a, "node-lost", c->name,
+		    "left the quorate view; %u groups and %u volumes wait for its fencing", groups,
+		    volumes);
 }
 
 static void do_node_fencing(struct apply *a, const struct db_cmd_node_fencing *c)
 {
 	struct db_node *n = incarnation_find(a, c->name, c->incarnation);
+	uint32_t groups, volumes;
 
 	if (!n || n->membership == DB_MEMBERSHIP_FENCING)
 		return;
 	if (n->membership != DB_MEMBERSHIP_LOST &&
 	    !(c->by_admin && n->membership == DB_MEMBERSHIP_ADMITTED)) {
-		answer(a, DB_CONFLICT, "node %s is not lost", c->name);
+		apply_answer(a, DB_CONFLICT, "node %s is not lost", c->name);
 		return;
 	}
 	n->membership = DB_MEMBERSHIP_FENCING;
 	n->since_ms = a->cmd->at_ms;
-	event(a, "fence-begin", c->name, "%s%s; %u groups wait for it",
-	      c->by_admin ? "asked by " : "lost from the quorate view",
-	      c->by_admin ? a->cmd->actor : "", groups_unknown(a, n));
+	groups = groups_unknown(a, n);
+	volumes = volumes_unknown(a, n);
+	apply_event(a, "fence-begin", c->name, "%s%s; %u groups and %u volumes wait for it",
+		    c->by_admin ? "asked by " : "lost from the quorate view",
+		    c->by_admin ? a->cmd->actor : "", groups, volumes);
 }
 
 static void do_fence_create(struct apply *a, const struct db_cmd_fence_create *c)
@@ -397,13 +268,13 @@ static void do_fence_create(struct apply *a, const struct db_cmd_fence_create *c
 	char object[CL_NAME_MAX + 8];
 
 	if (db_find(a->db, DB_KIND_FENCE, c->name)) {
-		answer(a, DB_CONFLICT, "fence device %s exists", c->name);
+		apply_answer(a, DB_CONFLICT, "fence device %s exists", c->name);
 		return;
 	}
 	snprintf(object, sizeof(object), "fence.%.50s", c->name);
 	f = params_fit(a->db, c->params) ? db_insert(a->db, DB_KIND_FENCE, c->name) : NULL;
 	if (!f) {
-		answer(a, DB_REFUSED, "bad parameters, or no room for another fence device");
+		apply_answer(a, DB_REFUSED, "bad parameters, or no room for another fence device");
 		return;
 	}
 	params_set(a->db, object, c->params);
@@ -411,7 +282,7 @@ static void do_fence_create(struct apply *a, const struct db_cmd_fence_create *c
 	f->level = c->level;
 	f->nodes = c->nodes;
 	f->timeout_ms = c->timeout_ms;
-	event(a, "fence-created", c->name, "%s, by %s", c->agent, a->cmd->actor);
+	apply_event(a, "fence-created", c->name, "%s, by %s", c->agent, a->cmd->actor);
 }
 
 static void do_fence_delete(struct apply *a, const struct db_cmd_fence_delete *c)
@@ -420,18 +291,18 @@ static void do_fence_delete(struct apply *a, const struct db_cmd_fence_delete *c
 	char object[CL_NAME_MAX + 8];
 
 	if (!f) {
-		answer(a, DB_NO_SUCH, "no fence device %s", c->name);
+		apply_answer(a, DB_NO_SUCH, "no fence device %s", c->name);
 		return;
 	}
 	snprintf(object, sizeof(object), "fence.%.50s", c->name);
 	params_remove(a->db, object);
 	db_remove(a->db, DB_KIND_FENCE, f);
-	event(a, "fence-deleted", c->name, "by %s", a->cmd->actor);
+	apply_event(a, "fence-deleted", c->name, "by %s", a->cmd->actor);
 }
 
 static void do_fence_note(struct apply *a, const struct db_cmd_fence_note *c)
 {
-	event(a, c->kind, c->name, "%s", c->text);
+	apply_event(a, c->kind, c->name, "%s", c->text);
 }
 
 static void do_node_fenced(struct apply *a, const struct db_cmd_node_fenced *c)
@@ -441,37 +312,45 @@ static void do_node_fenced(struct apply *a, const struct db_cmd_node_fenced *c)
 	if (!n)
 		return;
 	if (n->membership != DB_MEMBERSHIP_LOST && n->membership != DB_MEMBERSHIP_FENCING) {
-		answer(a, DB_CONFLICT, "node %s is not lost", c->name);
+		apply_answer(a, DB_CONFLICT, "node %s is not lost", c->name);
 		return;
 	}
 	n->membership = DB_MEMBERSHIP_FENCED;
 	n->since_ms = a->cmd->at_ms;
 	incarnation_gone(a, n->slot, n->incarnation);
-	event(a, "node-fenced", c->name, "%s", c->how);
+	apply_event(a, "node-fenced", c->name, "%s", c->how);
 }
 
 static void do_node_leave(struct apply *a, const struct db_cmd_node_leave *c)
 {
 	struct db_node *n = incarnation_find(a, c->name, c->incarnation);
+	const char *volume;
 
 	if (!n || n->membership != DB_MEMBERSHIP_ADMITTED)
 		return;
 	if (!c->is_done) {
 		n->is_leaving = true;
-		event(a, "node-leaving", c->name, "its clusterd stops: everything moves off it");
+		apply_event(a, "node-leaving", c->name,
+			    "its clusterd stops: everything moves off it");
 		return;
 	}
 	for (uint32_t i = 0; i < db_count(a->db, DB_KIND_GROUP); i++) {
 		const struct db_group *g = db_at(a->db, DB_KIND_GROUP, i);
 
 		if (g->lock && g->incarnation == c->incarnation) {
-			answer(a, DB_REFUSED, "node %s still holds group %s", c->name, g->name);
+			apply_answer(a, DB_REFUSED, "node %s still holds group %s", c->name,
+				     g->name);
 			return;
 		}
 	}
+	volume = volumes_bar_leave(a->db, c->incarnation);
+	if (volume) {
+		apply_answer(a, DB_REFUSED, "node %s still has volume %s", c->name, volume);
+		return;
+	}
 	n->membership = DB_MEMBERSHIP_LEFT;
 	n->since_ms = a->cmd->at_ms;
-	event(a, "node-left", c->name, "stopped cleanly");
+	apply_event(a, "node-left", c->name, "stopped cleanly");
 }
 
 static void do_node_pause(struct apply *a, const struct db_cmd_node_pause *c)
@@ -479,13 +358,13 @@ static void do_node_pause(struct apply *a, const struct db_cmd_node_pause *c)
 	struct db_node *n = db_find(a->db, DB_KIND_NODE, c->name);
 
 	if (!n) {
-		answer(a, DB_NO_SUCH, "no node %s", c->name);
+		apply_answer(a, DB_NO_SUCH, "no node %s", c->name);
 		return;
 	}
 	n->is_paused = c->pause;
 	n->is_draining = c->pause && c->drain;
-	event(a, c->pause ? (c->drain ? "node-drain" : "node-pause") : "node-resume", c->name,
-	      "by %s", a->cmd->actor);
+	apply_event(a, c->pause ? (c->drain ? "node-drain" : "node-pause") : "node-resume", c->name,
+		    "by %s", a->cmd->actor);
 }
 
 /* ---- groups and resources */
@@ -495,23 +374,26 @@ static void do_group_create(struct apply *a, const struct db_cmd_group_create *c
 	struct db_group *g;
 
 	if (!c->name[0] || strlen(c->name) > GROUP_NAME_MAX) {
-		answer(a, DB_INVALID, "group name: 1 to %d characters", GROUP_NAME_MAX);
+		apply_answer(a, DB_INVALID, "group name: 1 to %d characters", GROUP_NAME_MAX);
 		return;
 	}
 	if (db_find(a->db, DB_KIND_GROUP, c->name)) {
-		answer(a, DB_CONFLICT, "group %s exists", c->name);
+		apply_answer(a, DB_CONFLICT, "group %s exists", c->name);
 		return;
 	}
+	if (!volumes_exist(a, c->volumes))
+		return;
 	g = db_insert(a->db, DB_KIND_GROUP, c->name);
 	if (!g) {
-		answer(a, DB_REFUSED, "no room for another group");
+		apply_answer(a, DB_REFUSED, "no room for another group");
 		return;
 	}
 	g->node = g->wish = CL_NODE_NONE;
 	g->possible = c->possible ? c->possible : UINT16_MAX;
 	g->priority = c->priority;
+	COPY(g->volumes, c->volumes);
 	g->since_ms = a->cmd->at_ms;
-	event(a, "group-created", c->name, "by %s", a->cmd->actor);
+	apply_event(a, "group-created", c->name, "by %s", a->cmd->actor);
 }
 
 static struct db_group *group_find(struct apply *a, const char *name)
@@ -519,7 +401,7 @@ static struct db_group *group_find(struct apply *a, const char *name)
 	struct db_group *g = db_find(a->db, DB_KIND_GROUP, name);
 
 	if (!g)
-		answer(a, DB_NO_SUCH, "no group %s", name);
+		apply_answer(a, DB_NO_SUCH, "no group %s", name);
 	return g;
 }
 
@@ -530,21 +412,21 @@ static void do_group_delete(struct apply *a, const struct db_cmd_group_delete *c
 	if (!g)
 		return;
 	if (g->work != DB_WORK_OFFLINE) {
-		answer(a, DB_REFUSED, "group %s is not offline: stop it first", c->name);
+		apply_answer(a, DB_REFUSED, "group %s is not offline: stop it first", c->name);
 		return;
 	}
 	for (uint32_t i = 0; i < db_count(a->db, DB_KIND_RESOURCE); i++) {
 		const struct db_resource *r = db_at(a->db, DB_KIND_RESOURCE, i);
 
 		if (!strcmp(r->group, c->name)) {
-			answer(a, DB_REFUSED, "group %s has resource %s: delete it first", c->name,
-			       r->name);
+			apply_answer(a, DB_REFUSED, "group %s has resource %s: delete it first",
+				     c->name, r->name);
 			return;
 		}
 	}
-	task_end(a, g->task, DB_TASK_STATE_CANCELLED, "the group was deleted");
+	apply_task_end(a, g->task, DB_TASK_STATE_CANCELLED, "the group was deleted");
 	db_remove(a->db, DB_KIND_GROUP, g);
-	event(a, "group-deleted", c->name, "by %s", a->cmd->actor);
+	apply_event(a, "group-deleted", c->name, "by %s", a->cmd->actor);
 }
 
 static bool group_is_settled(const struct db_group *g, const struct db_cmd_group_intent *c)
@@ -571,25 +453,25 @@ static void do_group_intent(struct apply *a, const struct db_cmd_group_intent *c
 		return;
 	if (c->wish != CL_NODE_NONE && (!n || n->membership != DB_MEMBERSHIP_ADMITTED ||
 					n->is_paused || !(g->possible & cl_bit(c->wish)))) {
-		answer(a, DB_REFUSED, "group %s cannot run on %s: %s", c->name,
-		       n ? n->name : "that node",
-		       !n || n->membership != DB_MEMBERSHIP_ADMITTED ? "the node is not up"
-		       : n->is_paused				     ? "the node is paused"
-								     : "not a possible owner");
+		apply_answer(a, DB_REFUSED, "group %s cannot run on %s: %s", c->name,
+			     n ? n->name : "that node",
+			     !n || n->membership != DB_MEMBERSHIP_ADMITTED ? "the node is not up"
+			     : n->is_paused				   ? "the node is paused"
+					    : "not a possible owner");
 		return;
 	}
 	is_settled = group_is_settled(g, c);
 	/* A stop failed and somebody has seen to it: it is tried again from there. */
 	if (g->work == DB_WORK_FAILED && incarnation_is_admitted(a->db, g))
 		g->work = DB_WORK_ONLINE;
-	task_end(a, g->task, DB_TASK_STATE_CANCELLED, "replaced by a later command");
+	apply_task_end(a, g->task, DB_TASK_STATE_CANCELLED, "replaced by a later command");
 	g->intent = c->intent;
 	g->wish = c->wish;
 	g->refused = 0;
-	g->task = task_new(a, c->verb, c->name);
-	event(a, c->verb, c->name, "asked by %s", a->cmd->actor);
+	g->task = apply_task_new(a, c->verb, c->name);
+	apply_event(a, c->verb, c->name, "asked by %s", a->cmd->actor);
 	if (is_settled) {
-		task_end(a, g->task, DB_TASK_STATE_DONE, "already so");
+		apply_task_end(a, g->task, DB_TASK_STATE_DONE, "already so");
 		g->task = 0;
 	}
 }
@@ -600,13 +482,13 @@ static void do_resource_create(struct apply *a, const struct db_cmd_resource_cre
 	uint32_t position = 0;
 
 	if (!c->name[0]) {
-		answer(a, DB_INVALID, "a resource needs a name");
+		apply_answer(a, DB_INVALID, "a resource needs a name");
 		return;
 	}
 	if (!group_find(a, c->group))
 		return;
 	if (db_find(a->db, DB_KIND_RESOURCE, c->name)) {
-		answer(a, DB_CONFLICT, "resource %s exists", c->name);
+		apply_answer(a, DB_CONFLICT, "resource %s exists", c->name);
 		return;
 	}
 	for (uint32_t i = 0; i < db_count(a->db, DB_KIND_RESOURCE); i++) {
@@ -616,12 +498,12 @@ static void do_resource_create(struct apply *a, const struct db_cmd_resource_cre
 			position = other->position + 1;
 	}
 	if (!params_fit(a->db, c->params)) {
-		answer(a, DB_REFUSED, "bad parameters, or no room for them");
+		apply_answer(a, DB_REFUSED, "bad parameters, or no room for them");
 		return;
 	}
 	r = db_insert(a->db, DB_KIND_RESOURCE, c->name);
 	if (!r) {
-		answer(a, DB_REFUSED, "no room for another resource");
+		apply_answer(a, DB_REFUSED, "no room for another resource");
 		return;
 	}
 	params_set(a->db, c->name, c->params);
@@ -632,8 +514,8 @@ static void do_resource_create(struct apply *a, const struct db_cmd_resource_cre
 	r->monitor_ms = c->monitor_ms;
 	r->start_ms = c->start_ms;
 	r->stop_ms = c->stop_ms;
-	event(a, "resource-created", c->name, "%s in group %s, by %s", c->agent, c->group,
-	      a->cmd->actor);
+	apply_event(a, "resource-created", c->name, "%s in group %s, by %s", c->agent, c->group,
+		    a->cmd->actor);
 }
 
 static void do_resource_delete(struct apply *a, const struct db_cmd_resource_delete *c)
@@ -641,50 +523,57 @@ static void do_resource_delete(struct apply *a, const struct db_cmd_resource_del
 	struct db_resource *r = db_find(a->db, DB_KIND_RESOURCE, c->name);
 
 	if (!r) {
-		answer(a, DB_NO_SUCH, "no resource %s", c->name);
+		apply_answer(a, DB_NO_SUCH, "no resource %s", c->name);
 		return;
 	}
 	if (r->work != DB_WORK_OFFLINE) {
-		answer(a, DB_REFUSED, "resource %s is not offline: stop group %s first", c->name,
-		       r->group);
+		apply_answer(a, DB_REFUSED, "resource %s is not offline: stop group %s first",
+			     c->name, r->group);
 		return;
 	}
 	params_remove(a->db, c->name);
 	db_remove(a->db, DB_KIND_RESOURCE, r);
-	event(a, "resource-deleted", c->name, "by %s", a->cmd->actor);
+	apply_event(a, "resource-deleted", c->name, "by %s", a->cmd->actor);
 }
 
 static void do_param_set(struct apply *a, const struct db_cmd_param_set *c)
 {
 	if (!param_set(a->db, c->key, c->value))
-		answer(a, DB_REFUSED, "no room for another parameter");
+		apply_answer(a, DB_REFUSED, "no room for another parameter");
 }
 
 static void do_group_order(struct apply *a, const struct db_cmd_group_order *c)
 {
 	struct db_group *g = group_find(a, c->name);
 	const struct db_node *n = db_node_by_slot(a->db, c->node);
+	char volume[CL_NAME_MAX];
 
 	if (!g)
 		return;
 	if (c->work != DB_WORK_STARTING && c->work != DB_WORK_STOPPING) {
-		answer(a, DB_INVALID, "only a start or a stop can be ordered");
+		apply_answer(a, DB_INVALID, "only a start or a stop can be ordered");
 		return;
 	}
 	if (g->order != c->previous || !n || n->incarnation != c->incarnation ||
 	    n->membership != DB_MEMBERSHIP_ADMITTED) {
-		answer(a, DB_CONFLICT, "the order is out of date");
+		apply_answer(a, DB_CONFLICT, "the order is out of date");
 		return;
 	}
 	if (c->work == DB_WORK_STOPPING &&
 	    (g->node != c->node || g->incarnation != c->incarnation ||
 	     (g->work != DB_WORK_ONLINE && g->work != DB_WORK_STARTING))) {
-		answer(a, DB_CONFLICT, "group %s does not run there", c->name);
+		apply_answer(a, DB_CONFLICT, "group %s does not run there", c->name);
 		return;
 	}
-	if (c->work == DB_WORK_STARTING &&
-	    (g->work != DB_WORK_OFFLINE || !group_lock_take(a->db, g, c->incarnation))) {
-		answer(a, DB_CONFLICT, "group %s is held elsewhere", c->name);
+	if (c->work == DB_WORK_STARTING && (volume_group_waits(a->db, g, volume) ||
+					    !(volume_group_nodes(a->db, g) & cl_bit(c->node)))) {
+		apply_answer(a, DB_CONFLICT, "a volume that group %s needs is not ready", c->name);
+		return;
+	}
+	if (c->work == DB_WORK_STARTING && g->work == DB_WORK_OFFLINE)
+		g->lock = apply_lock_take(a->db, "grp:", g->name, LK_EX, c->incarnation);
+	if (c->work == DB_WORK_STARTING && (g->work != DB_WORK_OFFLINE || !g->lock)) {
+		apply_answer(a, DB_CONFLICT, "group %s is held elsewhere", c->name);
 		return;
 	}
 	g->order = a->entry->index;
@@ -693,9 +582,9 @@ static void do_group_order(struct apply *a, const struct db_cmd_group_order *c)
 	g->incarnation = c->incarnation;
 	g->since_ms = a->cmd->at_ms;
 	COPY(g->reason, c->reason);
-	task_phase(a, g->task, c->work == DB_WORK_STARTING ? "starting" : "stopping");
-	event(a, c->work == DB_WORK_STARTING ? "group-start" : "group-stop", c->name, "on %s: %s",
-	      n->name, c->reason);
+	apply_task_phase(a, g->task, c->work == DB_WORK_STARTING ? "starting" : "stopping");
+	apply_event(a, c->work == DB_WORK_STARTING ? "group-start" : "group-stop", c->name,
+		    "on %s: %s", n->name, c->reason);
 }
 
 /* OFFLINE: all is stopped. FAILED while starting: stopped too, but it could not run there. */
@@ -707,33 +596,33 @@ static void do_group_report(struct apply *a, const struct db_cmd_group_report *c
 	if (!g)
 		return;
 	if (g->order != c->order || g->work == DB_WORK_OFFLINE || g->work == DB_WORK_UNKNOWN) {
-		answer(a, DB_CONFLICT, "the report is about an order that is not in force");
+		apply_answer(a, DB_CONFLICT, "the report is about an order that is not in force");
 		return;
 	}
 	if (c->work != DB_WORK_ONLINE && c->work != DB_WORK_OFFLINE && c->work != DB_WORK_FAILED) {
-		answer(a, DB_INVALID, "only online, offline and failed can be reported");
+		apply_answer(a, DB_INVALID, "only online, offline and failed can be reported");
 		return;
 	}
 	was_starting = g->work == DB_WORK_STARTING || g->work == DB_WORK_ONLINE;
 	g->since_ms = a->cmd->at_ms;
 	COPY(g->reason, c->reason);
-	event(a, "group-report", c->name, "%s on %s: %s",
-	      c->work == DB_WORK_ONLINE	   ? "online"
-	      : c->work == DB_WORK_OFFLINE ? "offline"
-					   : "failed",
-	      db_node_name(a->db, g->node), c->reason);
+	apply_event(a, "group-report", c->name, "%s on %s: %s",
+		    c->work == DB_WORK_ONLINE	 ? "online"
+		    : c->work == DB_WORK_OFFLINE ? "offline"
+						 : "failed",
+		    db_node_name(a->db, g->node), c->reason);
 	if (c->work == DB_WORK_ONLINE) {
 		g->work = DB_WORK_ONLINE;
 		g->refused = 0;
 		resources_set(a->db, c->name, DB_WORK_ONLINE);
-		task_end(a, g->task, DB_TASK_STATE_DONE, c->reason);
+		apply_task_end(a, g->task, DB_TASK_STATE_DONE, c->reason);
 		g->task = 0;
 		g->wish = CL_NODE_NONE;
 		return;
 	}
 	if (c->work == DB_WORK_FAILED && !was_starting) {
 		g->work = DB_WORK_FAILED; /* a stop that failed: the lock stays where it is */
-		task_end(a, g->task, DB_TASK_STATE_FAILED, c->reason);
+		apply_task_end(a, g->task, DB_TASK_STATE_FAILED, c->reason);
 		g->task = 0;
 		return;
 	}
@@ -746,7 +635,7 @@ static void do_group_report(struct apply *a, const struct db_cmd_group_report *c
 	g->work = DB_WORK_OFFLINE;
 	g->node = CL_NODE_NONE;
 	if (g->intent == DB_INTENT_OFFLINE) {
-		task_end(a, g->task, DB_TASK_STATE_DONE, c->reason);
+		apply_task_end(a, g->task, DB_TASK_STATE_DONE, c->reason);
 		g->task = 0;
 	}
 }
@@ -757,28 +646,29 @@ static void do_resource_report(struct apply *a, const struct db_cmd_resource_rep
 	const struct db_group *g = r ? db_find(a->db, DB_KIND_GROUP, r->group) : NULL;
 
 	if (!g || g->order != c->order) {
-		answer(a, DB_CONFLICT, "the report is about an order that is not in force");
+		apply_answer(a, DB_CONFLICT, "the report is about an order that is not in force");
 		return;
 	}
 	r->work = c->work;
 	r->restarts += c->restarted;
 	COPY(r->reason, c->reason);
 	if (c->restarted || c->work == DB_WORK_FAILED)
-		event(a, c->restarted ? "resource-restarted" : "resource-failed", c->name,
-		      "on %s: %s", db_node_name(a->db, g->node), c->reason);
+		apply_event(a, c->restarted ? "resource-restarted" : "resource-failed", c->name,
+			    "on %s: %s", db_node_name(a->db, g->node), c->reason);
 }
 
 static void do_task_cancel(struct apply *a, const struct db_cmd_task_cancel *c)
 {
 	struct db_task *t = db_find_id(a->db, DB_KIND_TASK, c->id);
 	struct db_group *g;
+	struct db_volume *v;
 
 	if (!t) {
-		answer(a, DB_NO_SUCH, "no task %" PRIu64, c->id);
+		apply_answer(a, DB_NO_SUCH, "no task %" PRIu64, c->id);
 		return;
 	}
 	if (t->state != DB_TASK_STATE_RUNNING) {
-		answer(a, DB_CONFLICT, "task %" PRIu64 " has ended", c->id);
+		apply_answer(a, DB_CONFLICT, "task %" PRIu64 " has ended", c->id);
 		return;
 	}
 	g = db_find(a->db, DB_KIND_GROUP, t->object);
@@ -791,8 +681,11 @@ static void do_task_cancel(struct apply *a, const struct db_cmd_task_cancel *c)
 			g->intent = DB_INTENT_ONLINE;
 		g->task = 0;
 	}
-	task_end(a, c->id, DB_TASK_STATE_CANCELLED, "cancelled");
-	event(a, "task-cancelled", t->object, "%s, by %s", t->verb, a->cmd->actor);
+	v = db_find(a->db, DB_KIND_VOLUME, t->object);
+	if (v && v->task == c->id)
+		volume_task_cancelled(v);
+	apply_task_end(a, c->id, DB_TASK_STATE_CANCELLED, "cancelled");
+	apply_event(a, "task-cancelled", t->object, "%s, by %s", t->verb, a->cmd->actor);
 }
 
 static void dispatch(struct apply *a)
@@ -841,7 +734,7 @@ void db_apply(struct db *db, const struct db_entry *e, struct db_result *ret)
 	}
 	if (db_command_decode(e->payload, e->payload_len, &cmd)) {
 		ret->code = DB_INVALID;
-		copy_text(ret->text, sizeof(ret->text), "not a command that this version knows");
+		apply_copy(ret->text, sizeof(ret->text), "not a command that this version knows");
 		return;
 	}
 	dispatch(&a);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "clusterd/core/volume.h"
 #include "lib/hash.h"
 #include "lib/must.h"
 #include "lib/wire.h"
@@ -389,10 +390,94 @@ static const char *check_group(const struct db *db, const struct db_group *g)
 	return NULL;
 }
 
+/* Granted in that mode under that name, to the incarnation on the node. */
+static bool is_held(const struct db *db, uint64_t id, const char *prefix, const char *name,
+		    enum lk_mode mode, uint8_t slot, uint64_t incarnation)
+{
+	size_t p = strlen(prefix), n = strlen(name);
+	struct lk_lock_info lock;
+
+	return !lk_lock_get(&db->locks, id, &lock) && lock.queue == LK_QUEUE_GRANTED &&
+	       lock.granted == mode && lock.session.node == slot &&
+	       lock.session.incarnation == incarnation && lock.name_len == p + n &&
+	       !memcmp(lock.name, prefix, p) && !memcmp(lock.name + p, name, n);
+}
+
+static const char *check_volume(const struct db *db, const struct db_volume *v)
+{
+	bool is_over = v->work == DB_WORK_OFFLINE;
+
+	if (is_over != !v->lock || is_over != (v->node == CL_NODE_NONE))
+		return "a volume has a coordinator without its lock, or the lock without one";
+	if (v->lock && !is_held(db, v->lock, "vol:", v->uuid, LK_EX, v->node, v->incarnation))
+		return "a volume names a lock that its coordinator does not hold";
+	if (v->term > v->order || v->order > db->index)
+		return "a volume has a term or an order that is still to come";
+	if ((v->work == DB_WORK_STARTING || v->work == DB_WORK_ONLINE) && v->order != v->term)
+		return "a coordinator works under an order that did not make it";
+	if (v->work == DB_WORK_STOPPING && v->order == v->term)
+		return "a coordinator stops without an order to";
+	if (v->work == DB_WORK_ONLINE ? !v->port : v->port && v->work != DB_WORK_UNKNOWN)
+		return "a volume is served at no port, or not served at one";
+	return NULL;
+}
+
+static const char *check_mount(const struct db *db, const struct db_mount *m)
+{
+	const struct db_volume *v = db_find(db, DB_KIND_VOLUME, m->volume);
+
+	if (!v)
+		return "a mount of a volume that is not there";
+	if (m->slot >= CL_MAX_NODES || volume_mount(db, m->volume, m->slot) != m)
+		return "a mount has the key of another";
+	if (!is_held(db, m->lock, "mnt:", v->uuid, LK_CR, m->slot, m->incarnation))
+		return "a mount names a lock that its node does not hold";
+	return NULL;
+}
+
+static int count_locks(void *arg, const struct lk_session_info *info)
+{
+	*(uint32_t *)arg += info->locks;
+	return 0;
+}
+
+/* Every volume, every mount; and every lock belongs to a row. */
+static const char *check_volumes(const struct db *db)
+{
+	uint32_t rows = db_count(db, DB_KIND_MOUNT), locks = 0;
+	const char *broken = NULL;
+
+	for (uint32_t i = 0; i < db_count(db, DB_KIND_VOLUME) && !broken; i++) {
+		const struct db_volume *v = db_at(db, DB_KIND_VOLUME, i);
+
+		broken = check_volume(db, v);
+		rows += v->lock != 0;
+	}
+	for (uint32_t i = 0; i < db_count(db, DB_KIND_MOUNT) && !broken; i++)
+		broken = check_mount(db, db_at(db, DB_KIND_MOUNT, i));
+	for (uint32_t i = 0; i < db_count(db, DB_KIND_GROUP); i++) {
+		const struct db_group *g = db_at(db, DB_KIND_GROUP, i);
+		const char *list = g->volumes;
+		char name[CL_NAME_MAX];
+
+		while (volume_name_next(&list, name)) {
+			if (!db_find(db, DB_KIND_VOLUME, name))
+				return "a group needs a volume that is not there";
+		}
+		rows += g->lock != 0;
+	}
+	lk_each_session(&db->locks, count_locks, &locks);
+	if (!broken && locks != rows)
+		return "a lock belongs to no group, volume or mount";
+	return broken;
+}
+
 const char *db_check(const struct db *db)
 {
+	const char *broken;
+
 	for (uint32_t i = 0; i < db_count(db, DB_KIND_GROUP); i++) {
-		const char *broken = check_group(db, db_at(db, DB_KIND_GROUP, i));
+		broken = check_group(db, db_at(db, DB_KIND_GROUP, i));
 
 		if (broken)
 			return broken;
@@ -420,5 +505,23 @@ const char *db_check(const struct db *db)
 		if (!db_find(db, DB_KIND_GROUP, r->group))
 			return "a resource belongs to no group";
 	}
-	return lk_check(&db->locks);
+	broken = check_volumes(db);
+	return broken ? broken : lk_check(&db->locks);
+}
+
+const char *db_mutant_name(enum db_mutant mutant)
+{
+	static const char *const name[DB_MUTANT_MAX] = {
+		[DB_MUTANT_NONE] = "none",
+		[DB_MUTANT_FENCE_FREES_ALL] = "fence-frees-everything",
+		[DB_MUTANT_FAILED_RELEASES] = "failed-stop-releases-coordinator",
+		[DB_MUTANT_STOP_RELEASES] = "order-to-stop-releases-coordinator",
+		[DB_MUTANT_LOST_RELEASES] = "lost-node-releases-coordinator",
+		[DB_MUTANT_ANY_TERM_RECOVERS] = "any-term-recovers",
+		[DB_MUTANT_GROUP_BEFORE_RECOVERY] = "group-before-recovery",
+		[DB_MUTANT_LEAVES_MOUNTED] = "leaves-with-volume-mounted",
+		[DB_MUTANT_SECOND_MOUNT] = "mount-before-recovery",
+	};
+
+	return mutant < DB_MUTANT_MAX ? name[mutant] : "?";
 }

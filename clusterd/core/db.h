@@ -29,7 +29,31 @@ struct db_table {
 	char *rows;
 };
 
+/*
+ * Mutants: planted bugs that the simulator must find. They exist only in objects compiled with
+ * CLUSTERD_MUTANTS, which nothing but the simulator links.
+ */
+enum db_mutant {
+	DB_MUTANT_NONE,
+	DB_MUTANT_FENCE_FREES_ALL,   /* a fence frees mnt: locks, too, and removes their rows */
+	DB_MUTANT_FAILED_RELEASES,   /* a stop that failed releases vol: */
+	DB_MUTANT_STOP_RELEASES,     /* vol: goes with the order to stop, not with its end */
+	DB_MUTANT_LOST_RELEASES,     /* vol: goes when its node is lost, not when it is fenced */
+	DB_MUTANT_ANY_TERM_RECOVERS, /* a coordinator of an earlier term is believed */
+	DB_MUTANT_GROUP_BEFORE_RECOVERY, /* a group starts while a mount is not recovered */
+	DB_MUTANT_LEAVES_MOUNTED,	 /* a node may leave with a volume mounted */
+	DB_MUTANT_SECOND_MOUNT,		 /* a mount takes the place of one that is not recovered */
+	DB_MUTANT_MAX,
+};
+
+#ifdef CLUSTERD_MUTANTS
+#define DB_MUTANT(db, which) ((db)->mutant == DB_MUTANT_##which)
+#else
+#define DB_MUTANT(db, which) ((void)(db), false)
+#endif
+
 struct db {
+	enum db_mutant mutant; /* stays DB_MUTANT_NONE outside the simulator */
 	uint64_t index;	       /* of the newest applied entry */
 	struct cl_epoch epoch; /* its epoch */
 	uint64_t next_event;
@@ -95,8 +119,9 @@ int db_decode(struct db *db, const void *buf, size_t len);
 uint64_t db_hash(const struct db *db);
 /* NULL, or the invariant that does not hold. */
 const char *db_check(const struct db *db);
+const char *db_mutant_name(enum db_mutant mutant);
 
-/* For apply.c. */
+/* For apply. */
 void *db_insert(struct db *db, enum db_kind kind, const char *key);
 void *db_insert_id(struct db *db, enum db_kind kind, uint64_t id);
 void db_remove(struct db *db, enum db_kind kind, const void *row);

@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "clusterd/core/plan.h"
-
 #include <stdio.h>
 #include <string.h>
 
+#include "clusterd/core/plan_impl.h"
+#include "clusterd/core/volume.h"
 #include "lib/must.h"
 
 uint16_t plan_candidates(const struct db *db, const struct db_group *group)
 {
+	char volume[CL_NAME_MAX];
 	uint16_t set = 0;
 
+	if (volume_group_waits(db, group, volume))
+		return 0;
 	for (uint32_t i = 0; i < db_count(db, DB_KIND_NODE); i++) {
 		const struct db_node *n = db_at(db, DB_KIND_NODE, i);
 
@@ -17,26 +20,38 @@ uint16_t plan_candidates(const struct db *db, const struct db_group *group)
 		    (group->possible & cl_bit(n->slot)) && !(group->refused & cl_bit(n->slot)))
 			set = (uint16_t)(set | cl_bit(n->slot));
 	}
-	return set;
+	return (uint16_t)(set & volume_group_nodes(db, group));
 }
 
-struct load {
-	uint32_t groups[CL_MAX_NODES];
-};
-
-static void count_load(const struct db *db, struct load *l)
+/* A volume that it needs has just been told to stop: the group waits where it is. */
+static bool is_moving(const struct plan_orders *out, const struct db_group *g)
 {
-	*l = (struct load){0};
+	for (size_t i = 0; i < out->volume_count; i++) {
+		if (out->volume[i].work == DB_WORK_STOPPING &&
+		    volume_is_named(g->volumes, out->volume[i].name))
+			return true;
+	}
+	return false;
+}
+
+static uint16_t candidates_now(const struct db *db, const struct plan_orders *out,
+			       const struct db_group *g)
+{
+	return is_moving(out, g) ? 0 : plan_candidates(db, g);
+}
+
+static void count_load(const struct db *db, struct plan_load *l)
+{
+	*l = (struct plan_load){0};
 	for (uint32_t i = 0; i < db_count(db, DB_KIND_GROUP); i++) {
 		const struct db_group *g = db_at(db, DB_KIND_GROUP, i);
 
 		if (g->node < CL_MAX_NODES && g->work != DB_WORK_OFFLINE)
-			l->groups[g->node]++;
+			l->count[g->node]++;
 	}
 }
 
-/* The wish if it can be had, else the least loaded, of equals the lowest slot. */
-static uint8_t choose(const struct load *l, uint16_t candidates, uint8_t wish)
+uint8_t plan_choose(const struct plan_load *l, uint16_t candidates, uint8_t wish)
 {
 	uint8_t best = CL_NODE_NONE;
 
@@ -44,7 +59,7 @@ static uint8_t choose(const struct load *l, uint16_t candidates, uint8_t wish)
 		return wish;
 	for (uint8_t i = 0; i < CL_MAX_NODES; i++) {
 		if ((candidates & cl_bit(i)) &&
-		    (best == CL_NODE_NONE || l->groups[i] < l->groups[best]))
+		    (best == CL_NODE_NONE || l->count[i] < l->count[best]))
 			best = i;
 	}
 	return best;
@@ -66,9 +81,9 @@ static void order(const struct db *db, struct plan_orders *out, const struct db_
 }
 
 static void plan_start(const struct db *db, struct plan_orders *out, const struct db_group *g,
-		       struct load *l)
+		       struct plan_load *l)
 {
-	uint8_t node = choose(l, plan_candidates(db, g), g->wish);
+	uint8_t node = plan_choose(l, candidates_now(db, out, g), g->wish);
 	char reason[DB_REASON_MAX];
 
 	if (node == CL_NODE_NONE)
@@ -77,29 +92,34 @@ static void plan_start(const struct db *db, struct plan_orders *out, const struc
 		snprintf(reason, sizeof(reason), "asked for on this node");
 	else
 		snprintf(reason, sizeof(reason), "fewest groups (%u) of the nodes that can run it",
-			 l->groups[node]);
+			 l->count[node]);
 	order(db, out, g, DB_WORK_STARTING, node, reason);
-	l->groups[node]++;
+	l->count[node]++;
 }
 
 /* Why an online group has to leave its node; NULL if it may stay. */
-static const char *why_stop(const struct db *db, const struct db_group *g)
+static const char *why_stop(const struct db *db, const struct plan_orders *out,
+			    const struct db_group *g)
 {
 	const struct db_node *n = db_node_by_slot(db, g->node);
-	uint16_t others = (uint16_t)(plan_candidates(db, g) & ~cl_bit(g->node));
+	bool is_wished_away = g->wish < CL_MAX_NODES && g->wish != g->node;
+	uint16_t others;
 
 	if (g->intent == DB_INTENT_OFFLINE)
 		return "asked to be offline";
-	if (g->wish < CL_MAX_NODES && g->wish != g->node && (others & cl_bit(g->wish)))
-		return "asked to move";
 	if (n && n->is_leaving)
 		return "its node stops";
+	if (!is_wished_away && !(n && n->is_draining))
+		return NULL;
+	others = (uint16_t)(candidates_now(db, out, g) & ~cl_bit(g->node));
+	if (is_wished_away && (others & cl_bit(g->wish)))
+		return "asked to move";
 	if (n && n->is_draining && others)
 		return "its node is drained";
 	return NULL;
 }
 
-static bool node_is_admitted(const struct db *db, uint8_t slot, uint64_t incarnation)
+bool plan_node_is_admitted(const struct db *db, uint8_t slot, uint64_t incarnation)
 {
 	const struct db_node *n = db_node_by_slot(db, slot);
 
@@ -108,8 +128,9 @@ static bool node_is_admitted(const struct db *db, uint8_t slot, uint64_t incarna
 
 void plan_run(const struct db *db, struct plan_orders *ret)
 {
-	struct load l;
+	struct plan_load l;
 
+	plan_volumes(db, ret);
 	ret->count = 0;
 	count_load(db, &l);
 	for (uint32_t i = 0; i < db_count(db, DB_KIND_GROUP); i++) {
@@ -120,24 +141,43 @@ void plan_run(const struct db *db, struct plan_orders *ret)
 			return;
 		if (g->work == DB_WORK_OFFLINE && g->intent == DB_INTENT_ONLINE)
 			plan_start(db, ret, g, &l);
-		if (g->work != DB_WORK_ONLINE || !node_is_admitted(db, g->node, g->incarnation))
+		if (g->work != DB_WORK_ONLINE ||
+		    !plan_node_is_admitted(db, g->node, g->incarnation))
 			continue;
-		why = why_stop(db, g);
+		why = why_stop(db, ret, g);
 		if (why)
 			order(db, ret, g, DB_WORK_STOPPING, g->node, why);
 	}
 }
 
+/* An offline group that shall be online, and cannot be started anywhere. */
+static void explain_waiting(const struct db *db, const struct db_group *g, char *text, size_t size)
+{
+	char volume[CL_NAME_MAX], why[DB_REASON_MAX];
+	struct db_group without = *g;
+
+	if (volume_group_waits(db, g, volume)) {
+		plan_explain_volume(db, db_find(db, DB_KIND_VOLUME, volume), why, sizeof(why));
+		snprintf(text, size, "waits for volume %s: %s", volume, why);
+		return;
+	}
+	without.volumes[0] = 0;
+	if (plan_candidates(db, &without)) {
+		snprintf(text, size, "waits until volumes %s are mounted on a node that can run it",
+			 g->volumes);
+		return;
+	}
+	snprintf(text, size,
+		 g->refused ? "cannot start: it failed on every node that could run it; "
+			      "repair, then 'group start' again"
+			    : "cannot start: no node is up, not paused and a possible owner");
+}
+
 void plan_explain(const struct db *db, const struct db_group *g, char *text, size_t size)
 {
-	uint16_t candidates = plan_candidates(db, g);
-
-	if (g->work == DB_WORK_OFFLINE && g->intent == DB_INTENT_ONLINE && !candidates) {
-		snprintf(text, size,
-			 g->refused
-				 ? "cannot start: it failed on every node that could run it; "
-				   "repair, then 'group start' again"
-				 : "cannot start: no node is up, not paused and a possible owner");
+	if (g->work == DB_WORK_OFFLINE && g->intent == DB_INTENT_ONLINE &&
+	    !plan_candidates(db, g)) {
+		explain_waiting(db, g, text, size);
 		return;
 	}
 	if (g->work == DB_WORK_UNKNOWN) {

@@ -4,7 +4,8 @@
  * run by the sequencer after each applied entry; planning on its own result yields nothing (C6).
  *
  * What it never does: order anything on a node that is not admitted or is paused, or start a
- * group whose lock somebody holds (db_apply() refuses that as well).
+ * group or a volume whose lock somebody holds, or a group before its volumes are recovered
+ * (db_apply() refuses all that as well).
  */
 #ifndef CLUSTERD_CORE_PLAN_H
 #define CLUSTERD_CORE_PLAN_H
@@ -17,11 +18,16 @@
 struct plan_orders {
 	size_t count;
 	struct db_cmd_group_order item[PLAN_MAX_ORDERS];
+	size_t volume_count;
+	struct db_cmd_volume_order volume[PLAN_MAX_ORDERS];
 };
 
 void plan_run(const struct db *db, struct plan_orders *ret);
 /* Why the group is where it is, or is not, and what comes next; one sentence. */
 void plan_explain(const struct db *db, const struct db_group *group, char *text, size_t size);
+/* The same of a volume and its coordinator. */
+void plan_explain_volume(const struct db *db, const struct db_volume *volume, char *text,
+			 size_t size);
 /* Nodes on which the group could be started now. */
 uint16_t plan_candidates(const struct db *db, const struct db_group *group);
 

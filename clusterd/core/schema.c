@@ -122,6 +122,41 @@ static const struct db_field fields_cmd_node_fencing[] = {DB_CMD_NODE_FENCING_FI
 static const struct db_field fields_cmd_fence_note[] = {DB_CMD_FENCE_NOTE_FIELDS(DESCRIBE)};
 #undef STRUCT
 
+#define STRUCT struct db_volume
+static const struct db_field fields_volume[] = {DB_VOLUME_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_mount
+static const struct db_field fields_mount[] = {DB_MOUNT_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_cmd_volume_create
+static const struct db_field fields_cmd_volume_create[] = {DB_CMD_VOLUME_CREATE_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_cmd_volume_delete
+static const struct db_field fields_cmd_volume_delete[] = {DB_CMD_VOLUME_DELETE_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_cmd_volume_intent
+static const struct db_field fields_cmd_volume_intent[] = {DB_CMD_VOLUME_INTENT_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_cmd_volume_order
+static const struct db_field fields_cmd_volume_order[] = {DB_CMD_VOLUME_ORDER_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_cmd_volume_report
+static const struct db_field fields_cmd_volume_report[] = {DB_CMD_VOLUME_REPORT_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_cmd_mount_set
+static const struct db_field fields_cmd_mount_set[] = {DB_CMD_MOUNT_SET_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_cmd_mount_report
+static const struct db_field fields_cmd_mount_report[] = {DB_CMD_MOUNT_REPORT_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_cmd_mount_gone
+static const struct db_field fields_cmd_mount_gone[] = {DB_CMD_MOUNT_GONE_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_cmd_volume_recovered
+static const struct db_field fields_cmd_volume_recovered[] = {
+	DB_CMD_VOLUME_RECOVERED_FIELDS(DESCRIBE)};
+#undef STRUCT
+
 static const struct db_shape kind_shape[DB_KIND_MAX] = {
 #define KIND_SHAPE(name, NAME, capacity)                                                           \
 	[DB_KIND_##NAME] = {#name, fields_##name, MUST_ARRAY_SIZE(fields_##name),                  \
@@ -142,6 +177,19 @@ const struct db_shape *db_kind_shape(enum db_kind kind)
 {
 	must(kind < DB_KIND_MAX);
 	return &kind_shape[kind];
+}
+
+const char *db_choice_word(enum db_kind kind, const char *field, uint8_t value)
+{
+	const struct db_shape *shape = db_kind_shape(kind);
+
+	for (uint8_t i = 0; i < shape->field_count; i++) {
+		const struct db_field *f = &shape->field[i];
+
+		if (f->type == DB_TYPE_choice && !strcmp(f->name, field))
+			return value < f->word_count ? f->words[value] : "?";
+	}
+	return "?";
 }
 
 const struct db_shape *db_command_shape(uint16_t type)

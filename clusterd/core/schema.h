@@ -25,6 +25,8 @@
 #define DB_VALUE_MAX  512
 #define DB_PARAMS_MAX 3072
 #define DB_VERB_MAX   32
+#define DB_DEVICE_MAX 256
+#define DB_NAMES_MAX  256 /* of several objects, with commas or spaces between */
 
 /* ---- choices: name in C, word shown */
 #define DB_MEMBERSHIPS(X)                                                                          \
@@ -53,17 +55,24 @@
 	X(FAILED, "failed")                                                                        \
 	X(CANCELLED, "cancelled")
 
+#define DB_MOUNT_STATES(X)                                                                         \
+	X(MOUNTING, "mounting")                                                                    \
+	X(MOUNTED, "mounted")                                                                      \
+	X(GONE, "gone") /* provably over; what it held waits for the coordinator */
+
 #define DB_CHOICES(X)                                                                              \
 	X(membership, MEMBERSHIP, DB_MEMBERSHIPS)                                                  \
 	X(intent, INTENT, DB_INTENTS)                                                              \
 	X(work, WORK, DB_WORKS)                                                                    \
-	X(task_state, TASK_STATE, DB_TASK_STATES)
+	X(task_state, TASK_STATE, DB_TASK_STATES)                                                  \
+	X(mount_state, MOUNT_STATE, DB_MOUNT_STATES)
 
-#define DB_CHOICE_MEMBERSHIP(NAME, word) DB_MEMBERSHIP_##NAME,
-#define DB_CHOICE_INTENT(NAME, word)	 DB_INTENT_##NAME,
-#define DB_CHOICE_WORK(NAME, word)	 DB_WORK_##NAME,
-#define DB_CHOICE_TASK_STATE(NAME, word) DB_TASK_STATE_##NAME,
-#define DB_CHOICE_ENUM(name, NAME, LIST) enum db_##name{LIST(DB_CHOICE_##NAME) DB_##NAME##_MAX};
+#define DB_CHOICE_MEMBERSHIP(NAME, word)  DB_MEMBERSHIP_##NAME,
+#define DB_CHOICE_INTENT(NAME, word)	  DB_INTENT_##NAME,
+#define DB_CHOICE_WORK(NAME, word)	  DB_WORK_##NAME,
+#define DB_CHOICE_TASK_STATE(NAME, word)  DB_TASK_STATE_##NAME,
+#define DB_CHOICE_MOUNT_STATE(NAME, word) DB_MOUNT_STATE_##NAME,
+#define DB_CHOICE_ENUM(name, NAME, LIST)  enum db_##name{LIST(DB_CHOICE_##NAME) DB_##NAME##_MAX};
 DB_CHOICES(DB_CHOICE_ENUM)
 #undef DB_CHOICE_ENUM
 
@@ -102,7 +111,8 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(u32, failures, 0)                                                                        \
 	F(u64, since_ms, 0)                                                                        \
 	F(u64, task, 0)                                                                            \
-	F(str, reason, DB_REASON_MAX)
+	F(str, reason, DB_REASON_MAX)                                                              \
+	F(str, volumes, DB_NAMES_MAX) /* that it needs */
 
 #define DB_RESOURCE_FIELDS(F)                                                                      \
 	F(str, name, CL_NAME_MAX)                                                                  \
@@ -155,6 +165,41 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(u16, nodes, 0)	    /* whom it can fence */                                        \
 	F(u32, timeout_ms, 0)
 
+/*
+ * A shared filesystem on a LUN. Its coordinator is the node that holds `vol:<uuid>` in EX: the only
+ * one that may have the filesystem itself mounted.
+ */
+#define DB_VOLUME_FIELDS(F)                                                                        \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(str, uuid, DB_UUID_TEXT)                                                                 \
+	F(str, device, DB_DEVICE_MAX) /* path of the LUN, the same on every node */                \
+	F(choice, work, work)	      /* of its coordinator */                                     \
+	F(u8, node, 0)		      /* where that is, or is ordered to be; CL_NODE_NONE */       \
+	F(u64, incarnation, 0)	      /* of that node, when it was ordered */                      \
+	F(u64, lock, 0)		      /* its vol: lock while there is a coordinator, else 0 */     \
+	F(u64, order, 0)	      /* log index of the order in force */                        \
+	F(u64, term, 0)		      /* log index of the order that made the coordinator */       \
+	F(u8, wish, 0)		      /* where an administrator wants it; CL_NODE_NONE */          \
+	F(u16, refused, 0)	      /* nodes on which it failed since the last success */        \
+	F(u16, port, 0)		      /* where the coordinator serves; 0 unless online */          \
+	F(u64, since_ms, 0)                                                                        \
+	F(u64, task, 0)                                                                            \
+	F(u32, failures, 0)                                                                        \
+	F(str, reason, DB_REASON_MAX)                                                              \
+	F(flag, is_deleting, 0)
+
+/* One node's mount of a volume. Its `mnt:<uuid>` in CR goes with the row and not before. */
+#define DB_MOUNT_FIELDS(F)                                                                         \
+	F(str, key, DB_KEY_MAX) /* VOLUME/SLOT, the slot in two digits */                          \
+	F(str, volume, CL_NAME_MAX)                                                                \
+	F(u8, slot, 0)                                                                             \
+	F(u64, incarnation, 0) /* of the node */                                                   \
+	F(u64, id, 0)	       /* of the mount: random, never used again */                        \
+	F(u64, lock, 0)	       /* its mnt: lock */                                                 \
+	F(choice, state, mount_state)                                                              \
+	F(u64, since_ms, 0)                                                                        \
+	F(str, reason, DB_REASON_MAX)
+
 /* KIND(name, NAME, capacity) */
 #define DB_KINDS(X)                                                                                \
 	X(cluster, CLUSTER, 1)                                                                     \
@@ -165,7 +210,9 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	X(task, TASK, 1024)                                                                        \
 	X(event, EVENT, 4096)                                                                      \
 	X(origin, ORIGIN, CL_MAX_NODES)                                                            \
-	X(fence, FENCE, 32)
+	X(fence, FENCE, 32)                                                                        \
+	X(volume, VOLUME, 64)                                                                      \
+	X(mount, MOUNT, 1024) /* 64 * CL_MAX_NODES */
 
 /* ---- commands */
 #define DB_CMD_CLUSTER_INIT_FIELDS(F)                                                              \
@@ -198,7 +245,8 @@ DB_CHOICES(DB_CHOICE_ENUM)
 #define DB_CMD_GROUP_CREATE_FIELDS(F)                                                              \
 	F(str, name, CL_NAME_MAX)                                                                  \
 	F(u16, possible, 0)                                                                        \
-	F(u8, priority, 0)
+	F(u8, priority, 0)                                                                         \
+	F(str, volumes, DB_NAMES_MAX)
 
 #define DB_CMD_GROUP_DELETE_FIELDS(F) F(str, name, CL_NAME_MAX)
 
@@ -277,6 +325,69 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(str, kind, DB_VERB_MAX)                                                                  \
 	F(str, text, DB_REASON_MAX)
 
+#define DB_CMD_VOLUME_CREATE_FIELDS(F)                                                             \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(str, uuid, DB_UUID_TEXT)                                                                 \
+	F(str, device, DB_DEVICE_MAX)
+
+#define DB_CMD_VOLUME_DELETE_FIELDS(F) F(str, name, CL_NAME_MAX)
+
+/* A node: the coordinator shall move there. CL_NODE_NONE: failures are forgotten, try again. */
+#define DB_CMD_VOLUME_INTENT_FIELDS(F)                                                             \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(u8, wish, 0)                                                                             \
+	F(str, verb, DB_VERB_MAX)
+
+/* An order of the planner; starting makes the coordinator of the term that is its log index. */
+#define DB_CMD_VOLUME_ORDER_FIELDS(F)                                                              \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(choice, work, work)                                                                      \
+	F(u8, node, 0)                                                                             \
+	F(u64, incarnation, 0)                                                                     \
+	F(u64, previous, 0) /* the order that it replaces; else it is void */                      \
+	F(str, reason, DB_REASON_MAX)
+
+/*
+ * What became of the order, from the node that carried it out. ONLINE: serves at `port`. OFFLINE:
+ * the coordinator has provably ended. FAILED while starting: so too, and it could not start there.
+ * FAILED otherwise, and UNKNOWN: nobody knows whether the filesystem is still mounted.
+ */
+#define DB_CMD_VOLUME_REPORT_FIELDS(F)                                                             \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(u64, order, 0)                                                                           \
+	F(choice, work, work)                                                                      \
+	F(u16, port, 0)                                                                            \
+	F(str, reason, DB_REASON_MAX)
+
+/* The node begins a mount under a new id; nothing is mounted before this is applied. */
+#define DB_CMD_MOUNT_SET_FIELDS(F)                                                                 \
+	F(str, volume, CL_NAME_MAX)                                                                \
+	F(u8, slot, 0)                                                                             \
+	F(u64, incarnation, 0)                                                                     \
+	F(u64, id, 0)
+
+#define DB_CMD_MOUNT_REPORT_FIELDS(F)                                                              \
+	F(str, volume, CL_NAME_MAX)                                                                \
+	F(u8, slot, 0)                                                                             \
+	F(u64, id, 0)                                                                              \
+	F(str, reason, DB_REASON_MAX)
+
+/* Its process and its FUSE connection are provably over. */
+#define DB_CMD_MOUNT_GONE_FIELDS(F)                                                                \
+	F(str, volume, CL_NAME_MAX)                                                                \
+	F(u8, slot, 0)                                                                             \
+	F(u64, incarnation, 0)                                                                     \
+	F(u64, id, 0)                                                                              \
+	F(str, reason, DB_REASON_MAX)
+
+/* The coordinator of exactly that term has dropped everything of a mount that is gone. */
+#define DB_CMD_VOLUME_RECOVERED_FIELDS(F)                                                          \
+	F(str, volume, CL_NAME_MAX)                                                                \
+	F(u64, term, 0)                                                                            \
+	F(u8, slot, 0)                                                                             \
+	F(u64, incarnation, 0)                                                                     \
+	F(u64, id, 0)
+
 #define DB_COMMANDS(X)                                                                             \
 	X(1, cluster_init, CLUSTER_INIT)                                                           \
 	X(2, node_admit, NODE_ADMIT)                                                               \
@@ -297,7 +408,16 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	X(17, fence_create, FENCE_CREATE)                                                          \
 	X(18, fence_delete, FENCE_DELETE)                                                          \
 	X(19, node_fencing, NODE_FENCING)                                                          \
-	X(20, fence_note, FENCE_NOTE)
+	X(20, fence_note, FENCE_NOTE)                                                              \
+	X(21, volume_create, VOLUME_CREATE)                                                        \
+	X(22, volume_delete, VOLUME_DELETE)                                                        \
+	X(23, volume_intent, VOLUME_INTENT)                                                        \
+	X(24, volume_order, VOLUME_ORDER)                                                          \
+	X(25, volume_report, VOLUME_REPORT)                                                        \
+	X(26, mount_set, MOUNT_SET)                                                                \
+	X(27, mount_report, MOUNT_REPORT)                                                          \
+	X(28, mount_gone, MOUNT_GONE)                                                              \
+	X(29, volume_recovered, VOLUME_RECOVERED)
 
 /* ---- structs */
 #define DB_CTYPE_str(name, arg)	   char name[arg];
@@ -378,6 +498,8 @@ struct db_shape {
 };
 
 const struct db_shape *db_kind_shape(enum db_kind kind);
+/* The word of a choice in a row; "?" for what is none. */
+const char *db_choice_word(enum db_kind kind, const char *field, uint8_t value);
 /* NULL for a number that is no command. */
 const struct db_shape *db_command_shape(uint16_t type);
 

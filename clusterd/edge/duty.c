@@ -115,6 +115,12 @@ static void order(struct engine *e)
 	static struct plan_orders orders;
 
 	plan_run(&e->db, &orders);
+	for (size_t i = 0; i < orders.volume_count; i++) {
+		struct db_command cmd = engine_command(e, DB_CMD_VOLUME_ORDER);
+
+		cmd.volume_order = orders.volume[i];
+		submit(e, &cmd);
+	}
 	for (size_t i = 0; i < orders.count; i++) {
 		struct db_command cmd = engine_command(e, DB_CMD_GROUP_ORDER);
 

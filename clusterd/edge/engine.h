@@ -48,6 +48,8 @@ struct engine_request {
 	uint8_t payload[];
 };
 
+struct volumes;
+
 struct engine {
 	qb_loop_t *loop;
 	struct engine_options options;
@@ -82,6 +84,7 @@ struct engine {
 	size_t duties;
 
 	qb_loop_timer_handle timer;
+	struct volumes *volumes; /* of this node, for the API; NULL before they are opened */
 	/* Called after anything that others may want to look at: state applied, view changed. */
 	void (*changed)(void *arg);
 	void *changed_arg;

@@ -67,7 +67,8 @@ struct exec {
 	qb_loop_t *loop;
 	qb_loop_timer_handle timer;
 	void (*stopped)(void *arg);
-	void *stopped_arg;
+	bool (*is_held)(void *arg);
+	void *arg;
 	struct local_group *groups;
 	bool is_leaving, leave_runs, has_said_leaving, has_left;
 	uint64_t leave_until_ms;
@@ -551,7 +552,7 @@ static bool has_work(struct exec *x)
 		if (is_ours(x, g) && g->lock && x->engine->repl.phase == REPL_OPEN)
 			return true;
 	}
-	return false;
+	return x->engine->repl.phase == REPL_OPEN && x->is_held(x->arg);
 }
 
 /*
@@ -566,9 +567,9 @@ static void leave(struct exec *x)
 	if (engine_now_ms() >= x->leave_until_ms) {
 		log_error("could not empty this node within %d s -> stopping anyway",
 			  EXEC_LEAVE_MS / 1000);
-		x->stopped(x->stopped_arg);
+		x->stopped(x->arg);
 	} else if (x->has_left || (is_out && !has_work(x))) {
-		x->stopped(x->stopped_arg);
+		x->stopped(x->arg);
 	} else if (!x->has_said_leaving || !has_work(x)) {
 		say_leave(x);
 	}
@@ -619,7 +620,8 @@ void exec_stop_all(struct exec *x)
 	x->leave_until_ms = engine_now_ms() + EXEC_LEAVE_MS;
 }
 
-int exec_open(struct engine *e, void (*stopped)(void *arg), void *arg, struct exec **ret)
+int exec_open(struct engine *e, void (*stopped)(void *arg), bool (*is_held)(void *arg), void *arg,
+	      struct exec **ret)
 {
 	struct exec *x = calloc(1, sizeof(*x));
 
@@ -627,7 +629,8 @@ int exec_open(struct engine *e, void (*stopped)(void *arg), void *arg, struct ex
 	x->engine = e;
 	x->loop = e->loop;
 	x->stopped = stopped;
-	x->stopped_arg = arg;
+	x->is_held = is_held;
+	x->arg = arg;
 	qb_loop_timer_add(x->loop, QB_LOOP_HIGH, EXEC_TIMER_NS, x, on_timer, &x->timer);
 	*ret = x;
 	return 0;

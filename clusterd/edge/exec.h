@@ -13,8 +13,12 @@
 
 struct exec;
 
-/* `stopped` is called once after exec_stop_all(), when nothing runs any more. */
-int exec_open(struct engine *e, void (*stopped)(void *arg), void *arg, struct exec **ret);
+/*
+ * `stopped` is called once after exec_stop_all(), when nothing runs any more and is_held says that
+ * nothing else is held here that keeps the node from leaving.
+ */
+int exec_open(struct engine *e, void (*stopped)(void *arg), bool (*is_held)(void *arg), void *arg,
+	      struct exec **ret);
 void exec_close(struct exec *x);
 /* The engine has changed: look at the orders. */
 void exec_changed(struct exec *x);

@@ -16,9 +16,12 @@
 #include "clusterd/edge/exec.h"
 #include "clusterd/edge/fencer.h"
 #include "clusterd/edge/log.h"
+#include "clusterd/edge/volumes.h"
 
 #define DEFAULT_BULK_PORT 5410
 #define DEFAULT_LEASE_MS  5000
+#define DEFAULT_CSVFSD	  SBINDIR "/csvfsd"
+#define DEFAULT_VOLUMES	  "/cluster"
 #define CHECKPOINT_EVERY  1000
 #define PATH_BYTES	  256
 
@@ -28,6 +31,7 @@ struct options {
 	int level;
 	uint64_t lease_ms;
 	uint16_t port;
+	const char *csvfsd, *volumes, *xfs_options;
 };
 
 struct daemon {
@@ -36,12 +40,15 @@ struct daemon {
 	struct api *api;
 	struct exec *exec;
 	struct fencer *fencer;
+	struct volumes *volumes;
+	char run[PATH_BYTES], key[PATH_BYTES + 32], mounts[PATH_BYTES];
 };
 
 static void usage(FILE *f)
 {
 	fprintf(f,
 		"usage: clusterd [--foreground] [--debug] [--root DIR] [--lease MS] [--port N]\n"
+		"                [--csvfsd PATH] [--volumes DIR] [--xfs-options LIST]\n"
 		"\n"
 		"The cluster manager's daemon, one per node; see clusterd(8).\n"
 		"  --foreground  stay in the foreground and log to standard error\n"
@@ -49,8 +56,13 @@ static void usage(FILE *f)
 		"  --root DIR    prefix of /etc, /var/lib and /run (default: none)\n"
 		"  --lease MS    quorum lease L, the same on every node (default %d)\n"
 		"  --port N      TCP port on which histories are fetched (default %d)\n"
+		"  --csvfsd PATH the program that mounts and coordinates volumes\n"
+		"                (default %s)\n"
+		"  --volumes DIR where volumes are mounted (default %s)\n"
+		"  --xfs-options LIST\n"
+		"                mount options of a coordinator's XFS; for tests\n"
 		"  --help, --version\n",
-		DEFAULT_LEASE_MS, DEFAULT_BULK_PORT);
+		DEFAULT_LEASE_MS, DEFAULT_BULK_PORT, DEFAULT_CSVFSD, DEFAULT_VOLUMES);
 }
 
 static bool parse_number(const char *text, unsigned long min, unsigned long max, unsigned long *ret)
@@ -70,16 +82,26 @@ static bool parse_number(const char *text, unsigned long min, unsigned long max,
 static int parse(int argc, char **argv, struct options *o)
 {
 	static const struct option longs[] = {
-		{"foreground", no_argument, NULL, 'f'}, {"debug", no_argument, NULL, 'd'},
-		{"root", required_argument, NULL, 'r'}, {"lease", required_argument, NULL, 'l'},
-		{"port", required_argument, NULL, 'p'}, {"help", no_argument, NULL, 'h'},
-		{"version", no_argument, NULL, 'V'},	{NULL, 0, NULL, 0},
+		{"foreground", no_argument, NULL, 'f'},
+		{"debug", no_argument, NULL, 'd'},
+		{"root", required_argument, NULL, 'r'},
+		{"lease", required_argument, NULL, 'l'},
+		{"port", required_argument, NULL, 'p'},
+		{"help", no_argument, NULL, 'h'},
+		{"csvfsd", required_argument, NULL, 'c'},
+		{"volumes", required_argument, NULL, 'v'},
+		{"xfs-options", required_argument, NULL, 'x'},
+		{"version", no_argument, NULL, 'V'},
+		{NULL, 0, NULL, 0},
 	};
 	unsigned long v = 0;
 	int c;
 
-	*o = (struct options){
-		.level = LOG_INFO, .lease_ms = DEFAULT_LEASE_MS, .port = DEFAULT_BULK_PORT};
+	*o = (struct options){.level = LOG_INFO,
+			      .lease_ms = DEFAULT_LEASE_MS,
+			      .port = DEFAULT_BULK_PORT,
+			      .csvfsd = DEFAULT_CSVFSD,
+			      .volumes = DEFAULT_VOLUMES};
 	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
 		if (c == 'f') {
 			o->foreground = true;
@@ -91,6 +113,12 @@ static int parse(int argc, char **argv, struct options *o)
 			o->lease_ms = v;
 		} else if (c == 'p' && parse_number(optarg, 1, 65535, &v)) {
 			o->port = (uint16_t)v;
+		} else if (c == 'c' && optarg[0] == '/') {
+			o->csvfsd = optarg;
+		} else if (c == 'v' && optarg[0] == '/' && strlen(optarg) < PATH_BYTES / 2) {
+			o->volumes = optarg;
+		} else if (c == 'x') {
+			o->xfs_options = optarg;
 		} else if (c == 'h') {
 			usage(stdout);
 			return 0;
@@ -116,6 +144,7 @@ static int32_t on_signal(int32_t signal, void *arg)
 	struct daemon *d = arg;
 
 	log_notice("signal %d -> stop", signal);
+	volumes_leave(d->volumes);
 	exec_stop_all(d->exec);
 	return 0;
 }
@@ -127,12 +156,21 @@ static void on_stopped(void *arg)
 	qb_loop_stop(d->loop);
 }
 
+static bool volumes_hold(void *arg)
+{
+	const struct daemon *d = arg;
+
+	return volumes_has_work(d->volumes);
+}
+
 static void on_changed(void *arg)
 {
 	struct daemon *d = arg;
 
 	if (d->exec)
 		exec_changed(d->exec);
+	if (d->volumes)
+		volumes_changed(d->volumes);
 	if (d->fencer)
 		fencer_changed(d->fencer);
 	if (d->api)
@@ -151,12 +189,17 @@ static int make_dir(const char *root, const char *path, mode_t mode, char *ret, 
 
 static int start(struct daemon *d, const struct options *o)
 {
-	char run[PATH_BYTES], lib[PATH_BYTES], agents[PATH_BYTES], db[PATH_BYTES + 32],
-		key[PATH_BYTES + 32];
+	char lib[PATH_BYTES], agents[PATH_BYTES], db[PATH_BYTES + 32];
+	struct volumes_options vo = {.run_dir = d->run,
+				     .mount_dir = d->mounts,
+				     .key_path = d->key,
+				     .csvfsd = o->csvfsd,
+				     .xfs_options = o->xfs_options,
+				     .to_syslog = !o->foreground};
 	char socket[PATH_BYTES + 32], text[512] = "";
 	struct engine_options eo = {
 		.db_path = db,
-		.key_path = key,
+		.key_path = d->key,
 		.group = "clusterd",
 		.bulk_port = o->port,
 		.checkpoint_entries = CHECKPOINT_EVERY,
@@ -165,7 +208,7 @@ static int start(struct daemon *d, const struct options *o)
 			 .beat_ms = o->lease_ms / 5,
 			 .lease_ms = o->lease_ms},
 	};
-	int r = make_dir(o->root, "/run/clusterd", 0755, run, sizeof(run));
+	int r = make_dir(o->root, "/run/clusterd", 0755, d->run, sizeof(d->run));
 
 	if (!r)
 		r = make_dir(o->root, "/var/lib/clusterd", 0700, lib, sizeof(lib));
@@ -175,11 +218,14 @@ static int start(struct daemon *d, const struct options *o)
 	if (r)
 		return r;
 	snprintf(db, sizeof(db), "%s/cluster.db", lib);
-	snprintf(key, sizeof(key), "%s/etc/corosync/authkey", o->root);
-	snprintf(socket, sizeof(socket), "%s/api.sock", run);
+	snprintf(d->mounts, sizeof(d->mounts), "%s%s", o->root, o->volumes);
+	snprintf(d->key, sizeof(d->key), "%s/etc/corosync/authkey", o->root);
+	snprintf(socket, sizeof(socket), "%s/api.sock", d->run);
 	r = engine_open(&d->engine, d->loop, &eo, text, sizeof(text));
 	if (!r)
-		r = exec_open(&d->engine, on_stopped, d, &d->exec);
+		r = exec_open(&d->engine, on_stopped, volumes_hold, d, &d->exec);
+	if (!r)
+		r = volumes_open(&d->engine, &vo, &d->volumes, text, sizeof(text));
 	if (!r)
 		r = fencer_open(&d->engine, &d->fencer);
 	if (!r)
@@ -188,6 +234,7 @@ static int start(struct daemon *d, const struct options *o)
 		log_error("%s", text[0] ? text : strerror(-r));
 		return r;
 	}
+	d->engine.volumes = d->volumes;
 	d->engine.changed = on_changed;
 	d->engine.changed_arg = d;
 	return 0;
@@ -220,6 +267,7 @@ int main(int argc, char **argv)
 	has_failed = d.engine.has_failed;
 	api_close(d.api);
 	engine_close(&d.engine); /* ends the requests of the executor as well */
+	volumes_close(d.volumes);
 	fencer_close(d.fencer);
 	exec_close(d.exec);
 	qb_loop_destroy(d.loop);

@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "clusterd/edge/verbs.h"
-
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -9,10 +7,22 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "clusterd/core/volume.h"
 #include "clusterd/edge/text.h"
+#include "clusterd/edge/verbs_impl.h"
 #include "lib/must.h"
 
 /* ---- JSON from rows */
+
+static json_t *names_list(const char *list)
+{
+	json_t *a = json_array();
+	char name[CL_NAME_MAX];
+
+	while (volume_name_next(&list, name))
+		json_array_append_new(a, json_string(name));
+	return a;
+}
 
 static json_t *field_json(const struct db *db, const struct db_field *f, const void *p)
 {
@@ -22,7 +32,7 @@ static json_t *field_json(const struct db *db, const struct db_field *f, const v
 
 	switch (f->type) {
 	case DB_TYPE_str:
-		return json_string(p);
+		return strcmp(f->name, "volumes") != 0 ? json_string(p) : names_list(p);
 	case DB_TYPE_choice:
 		return json_string(f->words[v8 < f->word_count ? v8 : 0]);
 	case DB_TYPE_flag:
@@ -76,7 +86,7 @@ json_t *verb_row_json(const struct db *db, enum db_kind kind, const void *row)
 	return o;
 }
 
-static json_t *table_json(const struct db *db, enum db_kind kind)
+json_t *verb_table_json(const struct db *db, enum db_kind kind)
 {
 	json_t *a = json_array();
 
@@ -88,18 +98,17 @@ static json_t *table_json(const struct db *db, enum db_kind kind)
 
 /* ---- arguments */
 
-static const char *arg_text(const json_t *args, const char *name)
+const char *verb_arg_text(const json_t *args, const char *name)
 {
 	const char *s = json_string_value(json_object_get(args, name));
 
 	return s ? s : "";
 }
 
-/* Copies a name argument; replies and returns false if it is missing, too long or odd. */
-static bool arg_name(struct api_client *c, const json_t *args, const char *name, char *to,
-		     size_t size)
+bool verb_arg_name(struct api_client *c, const json_t *args, const char *name, char *to,
+		   size_t size)
 {
-	const char *s = arg_text(args, name);
+	const char *s = verb_arg_text(args, name);
 	size_t len = strlen(s);
 
 	if (!len) {
@@ -142,17 +151,25 @@ static bool arg_u32(struct api_client *c, const json_t *args, const char *name, 
 	return true;
 }
 
-static const struct db_node *arg_node(struct api_client *c, const json_t *args, const char *name)
+const struct db_node *verb_arg_node(struct api_client *c, const json_t *args, const char *name)
 {
 	char node[CL_NAME_MAX];
 	const struct db_node *n;
 
-	if (!arg_name(c, args, name, node, sizeof(node)))
+	if (!verb_arg_name(c, args, name, node, sizeof(node)))
 		return NULL;
 	n = db_find(&api_engine(c)->db, DB_KIND_NODE, node);
 	if (!n)
 		api_reply(c, API_NO_SUCH, NULL, "no node %s", node);
 	return n;
+}
+
+bool verb_is_confirmed(struct api_client *c, const json_t *args, const char *name, const char *what)
+{
+	if (!strcmp(verb_arg_text(args, "confirm"), name))
+		return true;
+	api_reply(c, API_REFUSED, NULL, "%s: %s: repeat with --confirm %s", name, what, name);
+	return false;
 }
 
 /* ---- requests that change */
@@ -179,7 +196,7 @@ static void changed(void *arg, int r, const struct db_result *result)
 	}
 }
 
-static struct db_command command(struct api_client *c, enum db_cmd_type type)
+struct db_command verb_command(struct api_client *c, enum db_cmd_type type)
 {
 	struct db_command cmd;
 
@@ -191,7 +208,7 @@ static struct db_command command(struct api_client *c, enum db_cmd_type type)
 	return cmd;
 }
 
-static void submit(struct api_client *c, const struct db_command *cmd)
+void verb_submit(struct api_client *c, const struct db_command *cmd)
 {
 	struct api_ticket *t = api_ticket_new(c);
 	int r = engine_request(api_engine(c), cmd, API_TIMEOUT_MS, changed, t);
@@ -248,12 +265,12 @@ static bool make_table(struct api_client *c, const json_t *nodes, struct cl_tabl
 
 static void cluster_create(struct api_client *c, const json_t *args)
 {
-	struct db_command cmd = command(c, DB_CMD_CLUSTER_INIT);
+	struct db_command cmd = verb_command(c, DB_CMD_CLUSTER_INIT);
 	struct cl_table table = {.changed_at = 1};
 	struct cl_uuid uuid;
 	int r;
 
-	if (!arg_name(c, args, "name", cmd.cluster_init.name, sizeof(cmd.cluster_init.name)) ||
+	if (!verb_arg_name(c, args, "name", cmd.cluster_init.name, sizeof(cmd.cluster_init.name)) ||
 	    !make_table(c, json_object_get(args, "nodes"), &table))
 		return;
 	must(getrandom(uuid.byte, sizeof(uuid.byte), 0) == sizeof(uuid.byte));
@@ -266,20 +283,20 @@ static void cluster_create(struct api_client *c, const json_t *args)
 	else if (r)
 		api_reply(c, API_FAILED, NULL, "cannot create: %s", strerror(-r));
 	else
-		submit(c, &cmd);
+		verb_submit(c, &cmd);
 }
 
 static void node_pause(struct api_client *c, const json_t *args, bool pause)
 {
-	struct db_command cmd = command(c, DB_CMD_NODE_PAUSE);
-	const struct db_node *n = arg_node(c, args, "name");
+	struct db_command cmd = verb_command(c, DB_CMD_NODE_PAUSE);
+	const struct db_node *n = verb_arg_node(c, args, "name");
 
 	if (!n)
 		return;
 	memcpy(cmd.node_pause.name, n->name, sizeof(n->name));
 	cmd.node_pause.pause = pause;
 	cmd.node_pause.drain = pause;
-	submit(c, &cmd);
+	verb_submit(c, &cmd);
 }
 
 static void node_drain(struct api_client *c, const json_t *args)
@@ -292,43 +309,67 @@ static void node_resume(struct api_client *c, const json_t *args)
 	node_pause(c, args, false);
 }
 
+/* A list of names of volumes becomes one text. */
+static bool arg_volumes(struct api_client *c, const json_t *volumes, char *to, size_t size)
+{
+	size_t at = 0, i;
+	json_t *v;
+
+	json_array_foreach((json_t *)volumes, i, v)
+	{
+		const char *name = json_string_value(v);
+		int n = name ? snprintf(to + at, size - at, "%s%s", i ? "," : "", name) : -1;
+
+		if (n <= 0 || strpbrk(name, ", ") || (size_t)n >= size - at) {
+			api_reply(c, API_USAGE, NULL,
+				  "volumes: names of volumes, at most %zu characters in all",
+				  size - 1);
+			return false;
+		}
+		at += (size_t)n;
+	}
+	return true;
+}
+
 static void group_create(struct api_client *c, const json_t *args)
 {
-	struct db_command cmd = command(c, DB_CMD_GROUP_CREATE);
+	struct db_command cmd = verb_command(c, DB_CMD_GROUP_CREATE);
 	uint32_t priority;
 
-	if (!arg_name(c, args, "name", cmd.group_create.name, sizeof(cmd.group_create.name)) ||
-	    !arg_u32(c, args, "priority", 100, 255, &priority))
+	if (!verb_arg_name(c, args, "name", cmd.group_create.name, sizeof(cmd.group_create.name)) ||
+	    !arg_u32(c, args, "priority", 100, 255, &priority) ||
+	    !arg_volumes(c, json_object_get(args, "volumes"), cmd.group_create.volumes,
+			 sizeof(cmd.group_create.volumes)))
 		return;
 	cmd.group_create.priority = (uint8_t)priority;
-	submit(c, &cmd);
+	verb_submit(c, &cmd);
 }
 
 static void group_delete(struct api_client *c, const json_t *args)
 {
-	struct db_command cmd = command(c, DB_CMD_GROUP_DELETE);
+	struct db_command cmd = verb_command(c, DB_CMD_GROUP_DELETE);
 
-	if (arg_name(c, args, "name", cmd.group_delete.name, sizeof(cmd.group_delete.name)))
-		submit(c, &cmd);
+	if (verb_arg_name(c, args, "name", cmd.group_delete.name, sizeof(cmd.group_delete.name)))
+		verb_submit(c, &cmd);
 }
 
 static void group_intent(struct api_client *c, const json_t *args, enum db_intent intent,
 			 const char *verb, bool to_is_needed)
 {
-	struct db_command cmd = command(c, DB_CMD_GROUP_INTENT);
+	struct db_command cmd = verb_command(c, DB_CMD_GROUP_INTENT);
 	const struct db_node *to = NULL;
 
-	if (!arg_name(c, args, "name", cmd.group_intent.name, sizeof(cmd.group_intent.name)))
+	if (!verb_arg_name(c, args, "name", cmd.group_intent.name, sizeof(cmd.group_intent.name)))
 		return;
 	if (to_is_needed || json_object_get(args, "to")) {
-		to = arg_node(c, args, "to");
+		to = verb_arg_node(c, args, "to");
 		if (!to)
 			return;
 	}
 	cmd.group_intent.intent = (uint8_t)intent;
 	cmd.group_intent.wish = to ? to->slot : CL_NODE_NONE;
 	snprintf(cmd.group_intent.verb, sizeof(cmd.group_intent.verb), "%s", verb);
-	submit(c, &cmd);
+	verb_submit(c, &cmd);
 }
 
 static void group_start(struct api_client *c, const json_t *args)
@@ -378,27 +419,28 @@ static bool arg_params(struct api_client *c, const json_t *params, char *to, siz
 
 static void resource_create(struct api_client *c, const json_t *args)
 {
-	struct db_command cmd = command(c, DB_CMD_RESOURCE_CREATE);
+	struct db_command cmd = verb_command(c, DB_CMD_RESOURCE_CREATE);
 	struct db_cmd_resource_create *r = &cmd.resource_create;
 
-	if (!arg_name(c, args, "name", r->name, sizeof(r->name)) ||
-	    !arg_name(c, args, "group", r->group, sizeof(r->group)) ||
-	    !arg_name(c, args, "agent", r->agent, sizeof(r->agent)) ||
+	if (!verb_arg_name(c, args, "name", r->name, sizeof(r->name)) ||
+	    !verb_arg_name(c, args, "group", r->group, sizeof(r->group)) ||
+	    !verb_arg_name(c, args, "agent", r->agent, sizeof(r->agent)) ||
 	    !arg_u32(c, args, "restart_max", 3, 1000, &r->restart_max) ||
 	    !arg_u32(c, args, "monitor_ms", 10000, 86400000, &r->monitor_ms) ||
 	    !arg_u32(c, args, "start_ms", 60000, 86400000, &r->start_ms) ||
 	    !arg_u32(c, args, "stop_ms", 60000, 86400000, &r->stop_ms) ||
 	    !arg_params(c, json_object_get(args, "params"), r->params, sizeof(r->params)))
 		return;
-	submit(c, &cmd);
+	verb_submit(c, &cmd);
 }
 
 static void resource_delete(struct api_client *c, const json_t *args)
 {
-	struct db_command cmd = command(c, DB_CMD_RESOURCE_DELETE);
+	struct db_command cmd = verb_command(c, DB_CMD_RESOURCE_DELETE);
 
-	if (arg_name(c, args, "name", cmd.resource_delete.name, sizeof(cmd.resource_delete.name)))
-		submit(c, &cmd);
+	if (verb_arg_name(c, args, "name", cmd.resource_delete.name,
+			  sizeof(cmd.resource_delete.name)))
+		verb_submit(c, &cmd);
 }
 
 /* Slots of the nodes named, or of all members. */
@@ -425,12 +467,13 @@ static bool arg_nodes(struct api_client *c, const json_t *nodes, uint16_t *ret)
 
 static void fence_create(struct api_client *c, const json_t *args)
 {
-	struct db_command cmd = command(c, DB_CMD_FENCE_CREATE);
+	struct db_command cmd = verb_command(c, DB_CMD_FENCE_CREATE);
 	struct db_cmd_fence_create *f = &cmd.fence_create;
-	const char *agent = arg_text(args, "agent");
+	const char *agent = verb_arg_text(args, "agent");
 	uint32_t level, timeout_ms;
 
-	if (!arg_name(c, args, "name", f->name, 48) || !arg_u32(c, args, "level", 1, 8, &level) ||
+	if (!verb_arg_name(c, args, "name", f->name, 48) ||
+	    !arg_u32(c, args, "level", 1, 8, &level) ||
 	    !arg_u32(c, args, "timeout_ms", 30000, 600000, &timeout_ms) ||
 	    !arg_nodes(c, json_object_get(args, "nodes"), &f->nodes) ||
 	    !arg_params(c, json_object_get(args, "params"), f->params, sizeof(f->params)))
@@ -445,15 +488,15 @@ static void fence_create(struct api_client *c, const json_t *args)
 	memcpy(f->agent, agent, strlen(agent) + 1);
 	f->level = (uint8_t)level;
 	f->timeout_ms = timeout_ms;
-	submit(c, &cmd);
+	verb_submit(c, &cmd);
 }
 
 static void fence_delete(struct api_client *c, const json_t *args)
 {
-	struct db_command cmd = command(c, DB_CMD_FENCE_DELETE);
+	struct db_command cmd = verb_command(c, DB_CMD_FENCE_DELETE);
 
-	if (arg_name(c, args, "name", cmd.fence_delete.name, sizeof(cmd.fence_delete.name)))
-		submit(c, &cmd);
+	if (verb_arg_name(c, args, "name", cmd.fence_delete.name, sizeof(cmd.fence_delete.name)))
+		verb_submit(c, &cmd);
 }
 
 static bool has_device(const struct db *db, uint8_t slot)
@@ -469,8 +512,8 @@ static bool has_device(const struct db *db, uint8_t slot)
 
 static void fence_run(struct api_client *c, const json_t *args)
 {
-	struct db_command cmd = command(c, DB_CMD_NODE_FENCING);
-	const struct db_node *n = arg_node(c, args, "name");
+	struct db_command cmd = verb_command(c, DB_CMD_NODE_FENCING);
+	const struct db_node *n = verb_arg_node(c, args, "name");
 
 	if (!n)
 		return;
@@ -480,16 +523,12 @@ static void fence_run(struct api_client *c, const json_t *args)
 			  n->name);
 		return;
 	}
-	if (strcmp(arg_text(args, "confirm"), n->name) != 0) {
-		api_reply(c, API_REFUSED, NULL,
-			  "this powers %s off with everything on it: repeat with --confirm %s",
-			  n->name, n->name);
+	if (!verb_is_confirmed(c, args, n->name, "this powers it off with everything on it"))
 		return;
-	}
 	memcpy(cmd.node_fencing.name, n->name, sizeof(n->name));
 	cmd.node_fencing.incarnation = n->incarnation;
 	cmd.node_fencing.by_admin = true;
-	submit(c, &cmd);
+	verb_submit(c, &cmd);
 }
 
 static bool arg_id(struct api_client *c, const json_t *args, uint64_t *ret)
@@ -506,17 +545,17 @@ static bool arg_id(struct api_client *c, const json_t *args, uint64_t *ret)
 
 static void task_cancel(struct api_client *c, const json_t *args)
 {
-	struct db_command cmd = command(c, DB_CMD_TASK_CANCEL);
+	struct db_command cmd = verb_command(c, DB_CMD_TASK_CANCEL);
 
 	if (arg_id(c, args, &cmd.task_cancel.id))
-		submit(c, &cmd);
+		verb_submit(c, &cmd);
 }
 
 /* ---- questions */
 
 static void list(struct api_client *c, enum db_kind kind)
 {
-	api_reply(c, API_OK, table_json(&api_engine(c)->db, kind), "%s", "");
+	api_reply(c, API_OK, verb_table_json(&api_engine(c)->db, kind), "%s", "");
 }
 
 static void show(struct api_client *c, const json_t *args, enum db_kind kind)
@@ -525,7 +564,7 @@ static void show(struct api_client *c, const json_t *args, enum db_kind kind)
 	char name[CL_NAME_MAX];
 	const void *row;
 
-	if (!arg_name(c, args, "name", name, sizeof(name)))
+	if (!verb_arg_name(c, args, "name", name, sizeof(name)))
 		return;
 	row = db_find(db, kind, name);
 	if (!row)
@@ -595,7 +634,7 @@ static void node_list(struct api_client *c, const json_t *args)
 
 static void node_show(struct api_client *c, const json_t *args)
 {
-	const struct db_node *n = arg_node(c, args, "name");
+	const struct db_node *n = verb_arg_node(c, args, "name");
 
 	if (n)
 		api_reply(c, API_OK, node_json(api_engine(c), n), "%s", "");
@@ -686,7 +725,8 @@ static void cluster_status(struct api_client *c, const json_t *args)
 	json_object_set_new(o, "node", json_string(e->repl.self.name.text));
 	json_object_set_new(o, "quorum", quorum_json(e));
 	json_object_set_new(o, "nodes", nodes_json(e));
-	json_object_set_new(o, "groups", table_json(&e->db, DB_KIND_GROUP));
+	json_object_set_new(o, "volumes", verb_table_json(&e->db, DB_KIND_VOLUME));
+	json_object_set_new(o, "groups", verb_table_json(&e->db, DB_KIND_GROUP));
 	json_object_set_new(o, "applied", json_integer((json_int_t)e->db.index));
 	json_object_set_new(o, "hash", json_string(hash));
 	api_reply(c, API_OK, o, "%s", "");
@@ -705,7 +745,7 @@ static void group_show(struct api_client *c, const json_t *args)
 	const struct db_group *g;
 	json_t *o;
 
-	if (!arg_name(c, args, "name", name, sizeof(name)))
+	if (!verb_arg_name(c, args, "name", name, sizeof(name)))
 		return;
 	g = db_find(db, DB_KIND_GROUP, name);
 	if (!g) {
@@ -799,13 +839,16 @@ static void event_watch(struct api_client *c, const json_t *args)
 
 static int add_lock(void *arg, const struct lk_lock_info *l)
 {
-	char name[LK_NAME_MAX + 1];
+	char name[LK_NAME_MAX + 1], incarnation[20];
 
 	memcpy(name, l->name, l->name_len);
 	name[l->name_len] = 0;
-	json_array_append_new(arg, json_pack("{s:s, s:s, s:i, s:I}", "name", name, "mode",
-					     lk_mode_name(l->granted), "slot", l->session.node,
-					     "lock", (json_int_t)l->id));
+	snprintf(incarnation, sizeof(incarnation), "%016" PRIx64, l->session.incarnation);
+	json_array_append_new(arg,
+			      json_pack("{s:s, s:s, s:i, s:I, s:s, s:b}", "name", name, "mode",
+					lk_mode_name(l->granted), "slot", l->session.node, "lock",
+					(json_int_t)l->id, "incarnation", incarnation,
+					"is_orphaned", l->session.state == LK_SESSION_ORPHANED));
 	return 0;
 }
 
@@ -858,6 +901,12 @@ static const struct verb verbs[] = {
 	{"task.list", false, task_list},
 	{"task.show", false, task_show},
 	{"task.wait", false, task_wait},
+	{"volume.clear", true, verb_volume_clear},
+	{"volume.create", true, verb_volume_create},
+	{"volume.delete", true, verb_volume_delete},
+	{"volume.list", false, verb_volume_list},
+	{"volume.move", true, verb_volume_move},
+	{"volume.show", false, verb_volume_show},
 };
 
 const struct verb *verb_find(const char *name)

@@ -3,6 +3,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <time.h>
 #include <unistd.h>
 
 #define LOG_LINE_MAX 1024
@@ -22,9 +23,22 @@ void csv_log_open(const char *name, bool to_syslog, int level)
 		openlog(name, LOG_PID | LOG_NDELAY, LOG_DAEMON);
 }
 
+/* The time of day, as clusterd's lines have it, with milliseconds. */
+static const char *stamp(char *to, size_t size)
+{
+	struct timespec now;
+	struct tm tm;
+	size_t n;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	n = localtime_r(&now.tv_sec, &tm) ? strftime(to, size, "%b %d %H:%M:%S", &tm) : 0;
+	snprintf(to + n, size - n, ".%03d", (int)(now.tv_nsec / 1000000));
+	return to;
+}
+
 void csv_log(int level, const char *format, ...)
 {
-	char line[LOG_LINE_MAX], text[LOG_LINE_MAX];
+	char line[LOG_LINE_MAX], text[LOG_LINE_MAX], when[32];
 	va_list args;
 	int n;
 
@@ -41,7 +55,7 @@ void csv_log(int level, const char *format, ...)
 		syslog(level, "%s", text);
 		return;
 	}
-	n = snprintf(line, sizeof(line), "%s: %s\n", sink.name, text);
+	n = snprintf(line, sizeof(line), "%s %s: %s\n", stamp(when, sizeof(when)), sink.name, text);
 	if (n >= (int)sizeof(line)) {
 		n = sizeof(line) - 1;
 		line[n - 1] = '\n';

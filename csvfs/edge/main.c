@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "csvfs/edge/coordinate.h"
+#include "csvfs/edge/look.h"
 #include "csvfs/edge/mount.h"
 
 static const struct {
@@ -11,6 +13,9 @@ static const struct {
 	const char *what;
 } roles[] = {
 	{"mount", csv_mount_main, "mount a volume on this node"},
+	{"coordinate", csv_coordinate_main, "coordinate a volume for all nodes"},
+	{"identify", csv_identify_main, "say what volume a LUN carries"},
+	{"free", csv_free_main, "prove that nothing here has a LUN's file system mounted"},
 };
 
 static int usage(FILE *to, int status)

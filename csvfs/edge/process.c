@@ -15,10 +15,12 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "csvfs/edge/log.h"
 #include "lib/cleanup.h"
+#include "lib/must.h"
 
 #ifdef __SANITIZE_THREAD__
 #define STACK_BYTES (4 * 1024 * 1024) /* with what the sanitizer keeps for each thread */
@@ -126,4 +128,12 @@ int process_complain(int error, const char *format, ...)
 	va_end(args);
 	fprintf(stderr, "csvfsd: %s%s%s\n", text, error ? ": " : "", error ? strerror(-error) : "");
 	return -1;
+}
+
+uint64_t csv_now_ms(void)
+{
+	struct timespec t;
+
+	must(!clock_gettime(CLOCK_BOOTTIME, &t));
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What runs in a node, in order of start. Add a line here to add a service.
 
-argv     the program, in the foreground; {bin} is the directory of --bin
+argv     the program, in the foreground; {bin} is the directory of --bin, {csvfsd} the program
+         csvfsd beside it
 ready    a program that exits 0 once the service answers, None if it need not
 needs    a file without which the service is left out, None if it always runs
 timeout  seconds until `ready` must have said yes
@@ -13,7 +14,9 @@ Service = namedtuple("Service", "name argv ready needs timeout")
 
 TABLE = (
     Service("corosync", ["corosync", "-f"], ["corosync-cfgtool", "-s"], None, 20),
-    Service("clusterd", ["{bin}/clusterd", "--foreground"], None, "{bin}/clusterd", 20),
+    # nouuid: the nodes share a kernel, which would refuse, and so hide, a second mount of one XFS.
+    Service("clusterd", ["{bin}/clusterd", "--foreground", "--csvfsd", "{csvfsd}",
+                         "--xfs-options", "nouuid"], None, "{bin}/clusterd", 20),
 )
 
 STOP_SECONDS = 10
@@ -39,7 +42,11 @@ def _expand(service, bin_dir):
             path = service.needs.format(bin=directory)
             if not directory or not (os.path.isfile(path) and os.access(path, os.X_OK)):
                 continue
-        argv = [word.format(bin=directory) for word in service.argv]
+        csvfsd = next((p for p in (os.path.join(directory, "csvfsd"),
+                                   os.path.join(directory, "..", "csvfs", "csvfsd"))
+                       if os.path.isfile(p)), os.path.join(directory, "csvfsd"))
+        argv = [word.format(bin=directory, csvfsd=os.path.normpath(csvfsd))
+                for word in service.argv]
         return {"name": service.name, "argv": argv, "ready": service.ready,
                 "timeout": service.timeout}
     return None

@@ -7,6 +7,7 @@ from lablib import LabError, wait_until
 
 BUILD = os.path.realpath(os.environ.get("CLUSTERD_BUILD", "."))
 CTL = os.path.join(BUILD, "clusterd", "clusterctl")
+CSVADM = os.path.join(BUILD, "csvfs", "csvadm")
 
 
 class Ctl(Exception):
@@ -102,3 +103,29 @@ class Cluster:
     def where(self, name):
         return [n for n in self.lab.nodes if self.lab.node(n)["state"] == "on"
                 and self.has_state(n, name)]
+
+    # --- volumes
+
+    def volume(self, name="vol", via="n1", device="/dev/lab/lun"):
+        """Formats the LUN, creates the volume, waits until every node has it mounted."""
+        cluster = self.status(via)["cluster"]["uuid"]
+        made = self.lab.run(via, [CSVADM, "format", device, "--name", name, "--cluster", cluster,
+                                  "--json"], timeout=60)
+        self.ctl(via, "volume", "create", name, "--device", device)
+        self.wait_volume(name, via)
+        return json.loads(made.stdout)
+
+    def volume_show(self, name="vol", via="n1"):
+        return self.ctl(via, "volume", "show", name)
+
+    def is_volume_up(self, name, via, nodes):
+        v = self.volume_show(name, via)
+        mounted = {m["node"] for m in v["mounts"] if m["state"] == "mounted"}
+        return v["work"] == "online" and set(nodes) <= mounted and \
+            not [m for m in v["mounts"] if m["state"] == "gone"]
+
+    def wait_volume(self, name="vol", via="n1", nodes=None, timeout=40):
+        """Online, mounted on these nodes, and nothing left to recover."""
+        self.wait(via, lambda: self.is_volume_up(name, via, nodes or self.lab.nodes),
+                  f"volume {name} is up", timeout)
+        return self.volume_show(name, via)

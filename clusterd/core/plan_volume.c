@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Where the coordinator of each volume shall be. */
+#include <stdio.h>
+#include <string.h>
+
+#include "clusterd/core/plan_impl.h"
+#include "clusterd/core/volume.h"
+#include "lib/must.h"
+
+static void count_load(const struct db *db, struct plan_load *l)
+{
+	*l = (struct plan_load){0};
+	for (uint32_t i = 0; i < db_count(db, DB_KIND_VOLUME); i++) {
+		const struct db_volume *v = db_at(db, DB_KIND_VOLUME, i);
+
+		if (v->node < CL_MAX_NODES)
+			l->count[v->node]++;
+	}
+}
+
+static void order(const struct db *db, struct plan_orders *out, const struct db_volume *v,
+		  enum db_work work, uint8_t node, const char *reason)
+{
+	const struct db_node *n = db_node_by_slot(db, node);
+	struct db_cmd_volume_order *o = &out->volume[out->volume_count++];
+
+	must(n);
+	*o = (struct db_cmd_volume_order){.work = (uint8_t)work,
+					  .node = node,
+					  .incarnation = n->incarnation,
+					  .previous = v->order};
+	memcpy(o->name, v->name, sizeof(o->name));
+	snprintf(o->reason, sizeof(o->reason), "%s", reason);
+}
+
+static void start(const struct db *db, struct plan_orders *out, const struct db_volume *v,
+		  struct plan_load *l)
+{
+	uint8_t node = plan_choose(l, volume_candidates(db, v), v->wish);
+	char reason[DB_REASON_MAX];
+
+	if (node == CL_NODE_NONE)
+		return;
+	if (node == v->wish)
+		snprintf(reason, sizeof(reason), "asked for on this node");
+	else
+		snprintf(reason, sizeof(reason),
+			 "coordinates the fewest volumes (%u) of the nodes that can",
+			 l->count[node]);
+	order(db, out, v, DB_WORK_STARTING, node, reason);
+	l->count[node]++;
+}
+
+static bool has_mounts(const struct db *db, const struct db_volume *v)
+{
+	for (uint8_t slot = 0; slot < CL_MAX_NODES; slot++) {
+		if (volume_mount(db, v->name, slot))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * A node that leaves has its groups stopped and its own mount ended first, while there is a
+ * coordinator to serve them: there may be no other node that could.
+ */
+static bool is_done_with(const struct db *db, const struct db_volume *v)
+{
+	const struct db_mount *m = volume_mount(db, v->name, v->node);
+
+	return (!m || m->state == DB_MOUNT_STATE_GONE) && !volume_is_used(db, v->name, v->node);
+}
+
+/* Why a coordinator that serves has to end; NULL if it may stay. */
+static const char *why_stop(const struct db *db, const struct db_volume *v)
+{
+	const struct db_node *n = db_node_by_slot(db, v->node);
+	uint16_t others = (uint16_t)(volume_candidates(db, v) & ~cl_bit(v->node));
+
+	if (v->is_deleting && !has_mounts(db, v))
+		return "the volume is being deleted";
+	if (n && n->is_leaving && is_done_with(db, v))
+		return "its node stops";
+	if (v->is_deleting)
+		return NULL;
+	if (v->wish < CL_MAX_NODES && v->wish != v->node && (others & cl_bit(v->wish)))
+		return "asked to move";
+	if (n && n->is_draining && others)
+		return "its node is drained";
+	return NULL;
+}
+
+void plan_volumes(const struct db *db, struct plan_orders *out)
+{
+	struct plan_load l;
+
+	out->volume_count = 0;
+	count_load(db, &l);
+	for (uint32_t i = 0; i < db_count(db, DB_KIND_VOLUME); i++) {
+		const struct db_volume *v = db_at(db, DB_KIND_VOLUME, i);
+		const char *why;
+
+		if (out->volume_count == PLAN_MAX_ORDERS)
+			return;
+		if (v->work == DB_WORK_OFFLINE && !v->is_deleting)
+			start(db, out, v, &l);
+		if (v->work != DB_WORK_ONLINE ||
+		    !plan_node_is_admitted(db, v->node, v->incarnation))
+			continue;
+		why = why_stop(db, v);
+		if (why)
+			order(db, out, v, DB_WORK_STOPPING, v->node, why);
+	}
+}
+
+/* Names of the nodes with commas, "no node" for none. */
+static void node_names(const struct db *db, uint16_t set, char *text, size_t size)
+{
+	size_t at = 0;
+
+	snprintf(text, size, "no node");
+	for (uint8_t i = 0; i < CL_MAX_NODES && at < size; i++) {
+		if (set & cl_bit(i))
+			at += (size_t)snprintf(text + at, size - at, "%s%s", at ? "," : "",
+					       db_node_name(db, i));
+	}
+}
+
+/* Nothing stands in its way: what it does, and for whom others wait. */
+static void explain_work(const struct db *db, const struct db_volume *v, char *text, size_t size)
+{
+	uint16_t over = volume_mounts(db, v->name, DB_MOUNT_STATE_GONE);
+	uint16_t mounted = volume_mounts(db, v->name, DB_MOUNT_STATE_MOUNTED) |
+			   volume_mounts(db, v->name, DB_MOUNT_STATE_MOUNTING);
+	char held[DB_REASON_MAX / 2], has[DB_REASON_MAX / 2];
+
+	node_names(db, over, held, sizeof(held));
+	node_names(db, mounted, has, sizeof(has));
+	if (v->is_deleting)
+		snprintf(text, size, "being deleted: %s has it mounted, %s has left it unrecovered",
+			 has, held);
+	else if (over)
+		snprintf(text, size,
+			 "what the mount on %s held is not recovered; no group that needs it "
+			 "starts before",
+			 held);
+	else
+		snprintf(text, size, "%s", v->reason[0] ? v->reason : "as asked");
+}
+
+void plan_explain_volume(const struct db *db, const struct db_volume *v, char *text, size_t size)
+{
+	const char *node = db_node_name(db, v->node);
+
+	if (v->work == DB_WORK_OFFLINE && !v->is_deleting && !volume_candidates(db, v)) {
+		if (v->refused)
+			snprintf(text, size,
+				 "cannot start: it failed on every node that could have it, at "
+				 "last: %s; repair, then 'volume clear'",
+				 v->reason);
+		else
+			snprintf(text, size, "cannot start: no node is up and not paused");
+	} else if (v->work == DB_WORK_UNKNOWN) {
+		snprintf(text, size,
+			 "blocked: waiting to fence %s; no other node mounts its filesystem before",
+			 node);
+	} else if (v->work == DB_WORK_FAILED) {
+		snprintf(text, size,
+			 "failed on %s: %s; no other node mounts its filesystem before that is "
+			 "over: 'volume clear' looks again",
+			 node, v->reason);
+	} else {
+		explain_work(db, v, text, size);
+	}
+}

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "clusterd/core/volume.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define SEPARATORS ", "
+
+void volume_mount_key(const char *volume, uint8_t slot, char ret[DB_KEY_MAX])
+{
+	snprintf(ret, DB_KEY_MAX, "%.63s/%02u", volume, slot);
+}
+
+struct db_mount *volume_mount(const struct db *db, const char *volume, uint8_t slot)
+{
+	char key[DB_KEY_MAX];
+
+	volume_mount_key(volume, slot, key);
+	return db_find(db, DB_KIND_MOUNT, key);
+}
+
+uint16_t volume_mounts(const struct db *db, const char *volume, enum db_mount_state state)
+{
+	uint16_t set = 0;
+
+	for (uint8_t slot = 0; slot < CL_MAX_NODES; slot++) {
+		const struct db_mount *m = volume_mount(db, volume, slot);
+
+		if (m && m->state == state)
+			set = (uint16_t)(set | cl_bit(slot));
+	}
+	return set;
+}
+
+uint16_t volume_candidates(const struct db *db, const struct db_volume *volume)
+{
+	uint16_t set = 0;
+
+	for (uint32_t i = 0; i < db_count(db, DB_KIND_NODE); i++) {
+		const struct db_node *n = db_at(db, DB_KIND_NODE, i);
+
+		if (n->membership == DB_MEMBERSHIP_ADMITTED && !n->is_paused && !n->is_leaving &&
+		    !(volume->refused & cl_bit(n->slot)))
+			set = (uint16_t)(set | cl_bit(n->slot));
+	}
+	return set;
+}
+
+bool volume_is_used(const struct db *db, const char *volume, uint8_t slot)
+{
+	for (uint32_t i = 0; i < db_count(db, DB_KIND_GROUP); i++) {
+		const struct db_group *g = db_at(db, DB_KIND_GROUP, i);
+
+		if (g->lock && g->node == slot && volume_is_named(g->volumes, volume))
+			return true;
+	}
+	return false;
+}
+
+bool volume_mount_wanted(const struct db *db, const struct db_volume *volume,
+			 const struct db_node *node)
+{
+	if (node->membership != DB_MEMBERSHIP_ADMITTED || volume->is_deleting)
+		return false;
+	return !node->is_leaving || volume_is_used(db, volume->name, node->slot);
+}
+
+bool volume_name_next(const char **list, char ret[CL_NAME_MAX])
+{
+	const char *at = *list + strspn(*list, SEPARATORS);
+	size_t len = strcspn(at, SEPARATORS);
+
+	*list = at + len;
+	ret[0] = 0; /* what is too long names nothing */
+	if (len < CL_NAME_MAX) {
+		memcpy(ret, at, len);
+		ret[len] = 0;
+	}
+	return len > 0;
+}
+
+bool volume_is_named(const char *list, const char *name)
+{
+	char one[CL_NAME_MAX];
+
+	while (volume_name_next(&list, one)) {
+		if (!strcmp(one, name))
+			return true;
+	}
+	return false;
+}
+
+bool volume_group_waits(const struct db *db, const struct db_group *group, char ret[CL_NAME_MAX])
+{
+	const char *list = group->volumes;
+	char name[CL_NAME_MAX];
+
+	while (volume_name_next(&list, name)) {
+		const struct db_volume *v = db_find(db, DB_KIND_VOLUME, name);
+
+		if (v && v->work == DB_WORK_ONLINE &&
+		    (!volume_mounts(db, name, DB_MOUNT_STATE_GONE) ||
+		     DB_MUTANT(db, GROUP_BEFORE_RECOVERY)))
+			continue;
+		memcpy(ret, name, sizeof(name));
+		return true;
+	}
+	return false;
+}
+
+uint16_t volume_group_nodes(const struct db *db, const struct db_group *group)
+{
+	const char *list = group->volumes;
+	char name[CL_NAME_MAX];
+	uint16_t set = UINT16_MAX;
+
+	while (volume_name_next(&list, name))
+		set = (uint16_t)(set & volume_mounts(db, name, DB_MOUNT_STATE_MOUNTED));
+	return set;
+}

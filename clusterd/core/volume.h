@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Questions about volumes and their mounts that commands, planner and executor ask alike. They are
+ * answered from the applied database alone.
+ */
+#ifndef CLUSTERD_CORE_VOLUME_H
+#define CLUSTERD_CORE_VOLUME_H
+
+#include "clusterd/core/db.h"
+
+/* A node's mount of the volume in any state, or NULL. */
+struct db_mount *volume_mount(const struct db *db, const char *volume, uint8_t slot);
+void volume_mount_key(const char *volume, uint8_t slot, char ret[DB_KEY_MAX]);
+/* Nodes with a mount of the volume in that state. */
+uint16_t volume_mounts(const struct db *db, const char *volume, enum db_mount_state state);
+/* Nodes that may become its coordinator now. */
+uint16_t volume_candidates(const struct db *db, const struct db_volume *volume);
+/* A group that needs the volume is, or may be, somewhere on the node. */
+bool volume_is_used(const struct db *db, const char *volume, uint8_t slot);
+/* The node shall have the volume mounted; if not, and it has, it shall unmount. */
+bool volume_mount_wanted(const struct db *db, const struct db_volume *volume,
+			 const struct db_node *node);
+
+/* The next of several names with commas or spaces between; false at the end. */
+bool volume_name_next(const char **list, char ret[CL_NAME_MAX]);
+bool volume_is_named(const char *list, const char *name);
+/*
+ * True, and its name, if a volume keeps the group from starting anywhere: no coordinator serves it,
+ * or a mount of it is not recovered.
+ */
+bool volume_group_waits(const struct db *db, const struct db_group *group, char ret[CL_NAME_MAX]);
+/* Nodes on which all that the group needs is mounted. */
+uint16_t volume_group_nodes(const struct db *db, const struct db_group *group);
+
+#endif

@@ -1,0 +1,552 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "clusterd/edge/volumes.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "clusterd/core/volume.h"
+#include "clusterd/edge/log.h"
+#include "clusterd/edge/volumes_impl.h"
+#include "lib/must.h"
+#include "lib/run.h"
+#include "lib/uuid.h"
+
+/* ---- what the database says */
+
+static const struct db_mount *mount_row(const struct volumes_local *l)
+{
+	const struct engine *e = l->volumes->engine;
+
+	for (uint32_t i = 0; i < db_count(&e->db, DB_KIND_MOUNT); i++) {
+		const struct db_mount *m = db_at(&e->db, DB_KIND_MOUNT, i);
+
+		if (m->slot == e->repl.self_slot && !strcmp(m->volume, l->name))
+			return m;
+	}
+	return NULL;
+}
+
+static bool is_self(const struct engine *e, uint8_t slot, uint64_t incarnation)
+{
+	return slot == e->repl.self_slot && incarnation == e->repl.self.incarnation;
+}
+
+static bool is_admitted(const struct engine *e)
+{
+	const struct db_node *n = db_node_by_slot(&e->db, e->repl.self_slot);
+
+	return n && n->incarnation == e->repl.self.incarnation &&
+	       n->membership == DB_MEMBERSHIP_ADMITTED;
+}
+
+/* Somebody here still works on it: a group that needs the volume. */
+static bool has_users(const struct engine *e, const char *volume)
+{
+	for (uint32_t i = 0; i < db_count(&e->db, DB_KIND_GROUP); i++) {
+		const struct db_group *g = db_at(&e->db, DB_KIND_GROUP, i);
+
+		if (g->lock && is_self(e, g->node, g->incarnation) &&
+		    volume_is_named(g->volumes, volume))
+			return true;
+	}
+	return false;
+}
+
+static bool mount_is_wanted(const struct volumes_local *l, const struct db_volume *row)
+{
+	const struct engine *e = l->volumes->engine;
+
+	if (!row || row->is_deleting)
+		return false;
+	return is_admitted(e) && (!l->volumes->is_leaving || has_users(e, l->name));
+}
+
+static bool lease_holds(const struct volumes *v)
+{
+	return engine_may_act(v->engine) && engine_now_ms() < v->engine->repl.lease.deadline_ms;
+}
+
+/* ---- telling the cluster */
+
+static void told(void *arg, int r, const struct db_result *result)
+{
+	struct volumes_local *l = arg;
+
+	l->request_runs = false;
+	if (!r && result->code)
+		log_info("volume %s: not taken: %s", l->name, result->text);
+}
+
+/* One command at a time for a volume; what is not taken is found wanting at the next look. */
+static void tell(struct volumes_local *l, const struct db_command *cmd)
+{
+	struct engine *e = l->volumes->engine;
+
+	if (l->request_runs || e->repl.phase != REPL_OPEN)
+		return;
+	l->request_runs = !engine_request(e, cmd, VOLUMES_REQUEST_MS, told, l);
+}
+
+static void tell_mount_gone(struct volumes_local *l, const struct db_mount *m, const char *why)
+{
+	struct db_command cmd = engine_command(l->volumes->engine, DB_CMD_MOUNT_GONE);
+
+	memcpy(cmd.mount_gone.volume, l->name, sizeof(l->name));
+	cmd.mount_gone.slot = m->slot;
+	cmd.mount_gone.incarnation = m->incarnation;
+	cmd.mount_gone.id = m->id;
+	snprintf(cmd.mount_gone.reason, sizeof(cmd.mount_gone.reason), "%s", why);
+	tell(l, &cmd);
+}
+
+static void tell_mounted(struct volumes_local *l, const struct db_mount *m)
+{
+	struct db_command cmd = engine_command(l->volumes->engine, DB_CMD_MOUNT_REPORT);
+
+	memcpy(cmd.mount_report.volume, l->name, sizeof(l->name));
+	cmd.mount_report.slot = m->slot;
+	cmd.mount_report.id = m->id;
+	snprintf(cmd.mount_report.reason, sizeof(cmd.mount_report.reason), "mounted at %s/%s",
+		 l->volumes->options.mount_dir, l->name);
+	tell(l, &cmd);
+}
+
+/* A number that was never used and never will be: 64 random bits, but not 0. */
+static uint64_t new_mount_id(void)
+{
+	uint64_t id = 0;
+
+	while (!id)
+		must(getrandom(&id, sizeof(id), 0) == (ssize_t)sizeof(id));
+	return id;
+}
+
+static void ask_mount(struct volumes_local *l)
+{
+	struct engine *e = l->volumes->engine;
+	struct db_command cmd = engine_command(e, DB_CMD_MOUNT_SET);
+
+	if (l->request_runs)
+		return;
+	l->wanted_id = new_mount_id();
+	memcpy(cmd.mount_set.volume, l->name, sizeof(l->name));
+	cmd.mount_set.slot = e->repl.self_slot;
+	cmd.mount_set.incarnation = e->repl.self.incarnation;
+	cmd.mount_set.id = l->wanted_id;
+	tell(l, &cmd);
+}
+
+static void tell_volume(struct volumes_local *l, const struct db_volume *row, enum db_work work,
+			uint16_t port, const char *why)
+{
+	struct db_command cmd = engine_command(l->volumes->engine, DB_CMD_VOLUME_REPORT);
+
+	memcpy(cmd.volume_report.name, l->name, sizeof(l->name));
+	cmd.volume_report.order = row->order;
+	cmd.volume_report.work = (uint8_t)work;
+	cmd.volume_report.port = port;
+	snprintf(cmd.volume_report.reason, sizeof(cmd.volume_report.reason), "%s", why);
+	tell(l, &cmd);
+}
+
+static void tell_recovered(struct volumes_local *l, const struct db_volume *row,
+			   const struct db_mount *m)
+{
+	struct db_command cmd = engine_command(l->volumes->engine, DB_CMD_VOLUME_RECOVERED);
+
+	memcpy(cmd.volume_recovered.volume, l->name, sizeof(l->name));
+	cmd.volume_recovered.term = row->term;
+	cmd.volume_recovered.slot = m->slot;
+	cmd.volume_recovered.incarnation = m->incarnation;
+	cmd.volume_recovered.id = m->id;
+	tell(l, &cmd);
+}
+
+/* ---- processes: common */
+
+static void forget_process(struct volumes_process *p)
+{
+	*p = (struct volumes_process){.role = p->role};
+}
+
+/* What the process has said last. */
+static void take_status(struct volumes_local *l, struct volumes_process *p)
+{
+	const struct volumes_client *c = volumes_client_find(l->volumes, l->uuid, p->role);
+
+	if (!c)
+		return;
+	p->id = c->who.id;
+	if (c->status.phase == CSV_LINK_READY)
+		p->was_ready = true;
+	if (c->status.text[0])
+		memcpy(p->text, c->status.text, sizeof(p->text));
+}
+
+/* One that neither attaches nor ends in its time is killed. */
+static void bound_process(struct volumes_local *l, struct volumes_process *p)
+{
+	uint64_t now = engine_now_ms();
+	bool is_attached = volumes_client_find(l->volumes, l->uuid, p->role) != NULL;
+
+	if (p->stop_ms && now - p->stop_ms > VOLUMES_END_MS) {
+		volumes_process_kill(l, p);
+		p->stop_ms = now;
+	} else if (!is_attached && p->child && now - p->started_ms > VOLUMES_ATTACH_MS) {
+		volumes_process_kill(l, p);
+		p->started_ms = now;
+	}
+}
+
+/* ---- the mount */
+
+static void look_at_mount(struct volumes_local *l, const struct db_volume *row)
+{
+	struct volumes_process *p = &l->mount;
+	const struct db_mount *m = mount_row(l);
+	const struct engine *e = l->volumes->engine;
+	bool is_wanted = mount_is_wanted(l, row), is_over;
+
+	take_status(l, p);
+	is_over = volumes_process_is_over(l, p);
+	if (is_over && p->id)
+		volumes_clean_mount_point(l);
+	if (!m || m->state == DB_MOUNT_STATE_GONE || !is_self(e, m->slot, m->incarnation)) {
+		/* Nothing of ours may be mounted. */
+		if (!is_over && !p->stop_ms)
+			p->stop_ms = engine_now_ms();
+		if (is_over)
+			forget_process(p);
+		if (is_over && !m && is_wanted && lease_holds(l->volumes))
+			ask_mount(l);
+		return;
+	}
+	if (!is_over) {
+		bool is_right = p->id == m->id || !p->id;
+
+		p->stop_ms = is_right && is_wanted ? 0 : p->stop_ms ? p->stop_ms : engine_now_ms();
+		if (p->id == m->id && p->was_ready && m->state == DB_MOUNT_STATE_MOUNTING)
+			tell_mounted(l, m);
+		return;
+	}
+	/* No process: the mount is begun, once, or is over. */
+	if (m->state == DB_MOUNT_STATE_MOUNTING && m->id == l->wanted_id && !p->was_started &&
+	    is_wanted) {
+		p->id = m->id;
+		p->was_started = true;
+		if (!volumes_spawn_mount(l))
+			return;
+	}
+	tell_mount_gone(l, m, p->text[0] ? p->text : "its process has ended");
+}
+
+/* ---- the coordinator */
+
+static bool is_ordered_here(const struct engine *e, const struct db_volume *row)
+{
+	return row && row->lock && is_self(e, row->node, row->incarnation);
+}
+
+static void report_mounts_dropped(struct volumes_local *l, const struct db_volume *row,
+				  const struct csv_link_status *status)
+{
+	const struct db *db = &l->volumes->engine->db;
+
+	for (uint32_t i = 0; i < db_count(db, DB_KIND_MOUNT); i++) {
+		const struct db_mount *m = db_at(db, DB_KIND_MOUNT, i);
+
+		if (m->state != DB_MOUNT_STATE_GONE || strcmp(m->volume, l->name) != 0)
+			continue;
+		for (size_t j = 0; j < status->dropped_count; j++) {
+			if (status->dropped[j] == m->id)
+				tell_recovered(l, row, m);
+		}
+	}
+}
+
+/* Its process has ended; it is told when the LUN is proven to be free. */
+static void end_coordinator(struct volumes_local *l, const struct db_volume *row)
+{
+	struct volumes_process *p = &l->coordinator;
+	bool could_not_start = row->work == DB_WORK_STARTING && !p->was_ready;
+
+	if (!l->is_proven) {
+		volumes_prove(l, row->device);
+		return;
+	}
+	tell_volume(l, row, could_not_start ? DB_WORK_FAILED : DB_WORK_OFFLINE, 0,
+		    p->text[0] ? p->text : "the coordinator has ended");
+}
+
+static void run_coordinator(struct volumes_local *l, const struct db_volume *row)
+{
+	struct volumes_process *p = &l->coordinator;
+	const struct volumes_client *c;
+	bool is_over = volumes_process_is_over(l, p);
+
+	if (!is_over) {
+		l->is_proven = false;
+		if (p->id && p->id != row->term) {
+			p->stop_ms = p->stop_ms ? p->stop_ms : engine_now_ms();
+			return;
+		}
+		p->stop_ms = row->work != DB_WORK_STOPPING ? 0
+			     : p->stop_ms		   ? p->stop_ms
+							   : engine_now_ms();
+		c = volumes_client_find(l->volumes, l->uuid, CSV_LINK_COORDINATOR);
+		if (!c || c->status.phase != CSV_LINK_READY || row->work == DB_WORK_STOPPING)
+			return;
+		if (row->work == DB_WORK_STARTING || row->port != c->status.port)
+			tell_volume(l, row, DB_WORK_ONLINE, c->status.port, "it serves");
+		else
+			report_mounts_dropped(l, row, &c->status);
+		return;
+	}
+	if (p->id && p->id != row->term)
+		forget_process(p); /* of an earlier term */
+	if (row->work == DB_WORK_STARTING && !p->was_started) {
+		if (!lease_holds(l->volumes))
+			return;
+		p->id = row->term;
+		p->was_started = true;
+		l->is_proven = false;
+		if (!volumes_spawn_coordinator(l, row))
+			return;
+	}
+	end_coordinator(l, row);
+}
+
+static void look_at_coordinator(struct volumes_local *l, const struct db_volume *row)
+{
+	struct volumes_process *p = &l->coordinator;
+
+	take_status(l, p);
+	if (is_ordered_here(l->volumes->engine, row)) {
+		run_coordinator(l, row);
+		return;
+	}
+	if (volumes_process_is_over(l, p))
+		forget_process(p);
+	else if (!p->stop_ms)
+		p->stop_ms = engine_now_ms();
+}
+
+/* ---- telling the processes */
+
+static void fill_mounts(const struct volumes_local *l, struct csv_link_state *s)
+{
+	const struct db *db = &l->volumes->engine->db;
+
+	for (uint32_t i = 0; i < db_count(db, DB_KIND_MOUNT); i++) {
+		const struct db_mount *m = db_at(db, DB_KIND_MOUNT, i);
+
+		if (strcmp(m->volume, l->name) != 0 || s->mount_count == CSV_LINK_MOUNTS)
+			continue;
+		s->mount[s->mount_count++] = (struct csv_link_mount){
+			.node = m->slot, .is_gone = m->state == DB_MOUNT_STATE_GONE, .id = m->id};
+	}
+}
+
+/*
+ * Before this daemon's database is up to date again it knows less than the process was told: then
+ * only the lease is news.
+ */
+static void tell_client(struct volumes_local *l, const struct volumes_process *p,
+			struct csv_link_state *s)
+{
+	struct volumes_client *c = volumes_client_find(l->volumes, l->uuid, p->role);
+	struct csv_link_state old;
+
+	if (!c)
+		return;
+	if (l->volumes->engine->repl.phase == REPL_OPEN) {
+		s->is_stop = p->stop_ms != 0;
+		volumes_client_tell(c, s);
+	} else if (c->has_told) {
+		old = c->told;
+		old.lease_until_ms = s->lease_until_ms;
+		volumes_client_tell(c, &old);
+	}
+}
+
+static void tell_clients(struct volumes_local *l, const struct db_volume *row)
+{
+	struct volumes *v = l->volumes;
+	struct csv_link_state s = {.node = CSV_LINK_NODE_NONE,
+				   .lease_until_ms = v->engine->repl.lease.deadline_ms};
+
+	if (row) {
+		plan_explain_volume(&v->engine->db, row, s.why, sizeof(s.why));
+		if (row->lock) {
+			s.term = row->term;
+			s.node = row->node;
+			s.is_online = row->work == DB_WORK_ONLINE && row->port;
+			s.port = row->port;
+			snprintf(s.address, sizeof(s.address), "%s", volumes_address(v, row->node));
+		}
+	}
+	fill_mounts(l, &s);
+	tell_client(l, &l->mount, &s);
+	tell_client(l, &l->coordinator, &s);
+}
+
+/* ---- all of them */
+
+static struct volumes_local *local_for(struct volumes *v, const struct db_volume *row)
+{
+	struct volumes_local *l;
+
+	for (l = v->locals; l; l = l->next) {
+		if (!strcmp(l->name, row->name))
+			return l;
+	}
+	l = calloc(1, sizeof(*l));
+	must(l);
+	l->volumes = v;
+	memcpy(l->name, row->name, sizeof(l->name));
+	memcpy(l->uuid_text, row->uuid, sizeof(l->uuid_text));
+	must(uuid_parse(row->uuid, l->uuid)); /* the database takes no other */
+	l->mount.role = CSV_LINK_MOUNT;
+	l->coordinator.role = CSV_LINK_COORDINATOR;
+	l->next = v->locals;
+	v->locals = l;
+	return l;
+}
+
+static void look(struct volumes_local *l, const struct db_volume *row)
+{
+	/* Only a database that is up to date can say that something is not ours any more. */
+	if (l->volumes->engine->repl.phase == REPL_OPEN) {
+		look_at_mount(l, row);
+		look_at_coordinator(l, row);
+	}
+	bound_process(l, &l->mount);
+	bound_process(l, &l->coordinator);
+	tell_clients(l, row);
+}
+
+/* Forgets volumes that were deleted, once nothing of them runs here. */
+static void reap_locals(struct volumes *v)
+{
+	for (struct volumes_local **link = &v->locals; *link;) {
+		struct volumes_local *l = *link;
+
+		if (db_find(&v->engine->db, DB_KIND_VOLUME, l->name) || l->request_runs ||
+		    l->prove || !volumes_process_is_over(l, &l->mount) ||
+		    !volumes_process_is_over(l, &l->coordinator)) {
+			link = &l->next;
+			continue;
+		}
+		*link = l->next;
+		free(l);
+	}
+}
+
+void volumes_changed(struct volumes *v)
+{
+	const struct db *db = &v->engine->db;
+
+	for (uint32_t i = 0; i < db_count(db, DB_KIND_VOLUME); i++)
+		local_for(v, db_at(db, DB_KIND_VOLUME, i));
+	for (struct volumes_local *l = v->locals; l; l = l->next)
+		look(l, db_find(db, DB_KIND_VOLUME, l->name));
+	volumes_reap_clients(v);
+	if (v->engine->repl.phase == REPL_OPEN)
+		reap_locals(v);
+}
+
+static void on_timer(void *arg)
+{
+	struct volumes *v = arg;
+
+	qb_loop_timer_add(v->engine->loop, QB_LOOP_HIGH, VOLUMES_TIMER_NS, v, on_timer, &v->timer);
+	volumes_changed(v);
+}
+
+void volumes_leave(struct volumes *v)
+{
+	v->is_leaving = true;
+}
+
+bool volumes_has_work(const struct volumes *v)
+{
+	const struct engine *e = v->engine;
+
+	for (uint32_t i = 0; i < db_count(&e->db, DB_KIND_VOLUME); i++) {
+		if (is_ordered_here(e, db_at(&e->db, DB_KIND_VOLUME, i)))
+			return true;
+	}
+	for (uint32_t i = 0; i < db_count(&e->db, DB_KIND_MOUNT); i++) {
+		const struct db_mount *m = db_at(&e->db, DB_KIND_MOUNT, i);
+
+		if (is_self(e, m->slot, m->incarnation) && m->state != DB_MOUNT_STATE_GONE)
+			return true;
+	}
+	return false;
+}
+
+static const struct csv_link_status *status_of(const struct volumes *v, const char *name,
+					       enum csv_link_role role)
+{
+	for (const struct volumes_local *l = v->locals; l; l = l->next) {
+		const struct volumes_client *c =
+			strcmp(l->name, name) != 0 ? NULL : volumes_client_find(v, l->uuid, role);
+
+		if (c)
+			return &c->status;
+	}
+	return NULL;
+}
+
+const struct csv_link_status *volumes_mount_status(const struct volumes *v, const char *name)
+{
+	return status_of(v, name, CSV_LINK_MOUNT);
+}
+
+const struct csv_link_status *volumes_coordinator_status(const struct volumes *v, const char *name)
+{
+	return status_of(v, name, CSV_LINK_COORDINATOR);
+}
+
+int volumes_open(struct engine *e, const struct volumes_options *options, struct volumes **ret,
+		 char *text, size_t size)
+{
+	struct volumes *v = calloc(1, sizeof(*v));
+	int r;
+
+	must(v);
+	v->engine = e;
+	v->options = *options;
+	v->listener = -1;
+	r = snprintf(v->socket, sizeof(v->socket), "%s/csv.sock", options->run_dir) >=
+			    (int)sizeof(v->socket)
+		    ? -ENAMETOOLONG
+		    : volumes_listen(v, text, size);
+	if (r) {
+		free(v);
+		return r;
+	}
+	qb_loop_timer_add(e->loop, QB_LOOP_HIGH, VOLUMES_TIMER_NS, v, on_timer, &v->timer);
+	*ret = v;
+	return 0;
+}
+
+void volumes_close(struct volumes *v)
+{
+	if (!v)
+		return;
+	qb_loop_timer_del(v->engine->loop, v->timer);
+	volumes_unlisten(v);
+	while (v->locals) {
+		struct volumes_local *l = v->locals;
+
+		v->locals = l->next;
+		run_free(l->prove);
+		free(l);
+	}
+	free(v);
+}

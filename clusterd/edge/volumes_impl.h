@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Shared by the files of volumes; see volumes.h. */
+#ifndef CLUSTERD_EDGE_VOLUMES_IMPL_H
+#define CLUSTERD_EDGE_VOLUMES_IMPL_H
+
+#include <sys/types.h>
+
+#include "clusterd/edge/volumes.h"
+#include "lib/csv_link.h"
+
+#define VOLUMES_TIMER_NS    (200 * 1000 * 1000ull)
+#define VOLUMES_REQUEST_MS  10000
+#define VOLUMES_ATTACH_MS   30000 /* a started csvfsd says who it is by then, or is killed */
+#define VOLUMES_END_MS	    60000 /* one that was told to end has ended by then, or is killed */
+#define VOLUMES_PROVE_MS    20000
+#define VOLUMES_IDENTIFY_MS 8000 /* below what a client of the API waits */
+#define VOLUMES_CLIENTS	    256
+
+struct run;
+
+/* A csvfsd that has attached. */
+struct volumes_client {
+	struct volumes_client *next;
+	struct volumes *volumes;
+	int fd;
+	pid_t pid;
+	bool is_attached;
+	bool is_gone; /* freed at the next look */
+	struct csv_link_attach who;
+	struct csv_link_status status; /* phase STARTING until it says more */
+	struct csv_link_state told;
+	bool has_told;
+};
+
+/* One process of a volume on this node, from its start to the proof of its end. */
+struct volumes_process {
+	enum csv_link_role role;
+	uint64_t id;	  /* mount incarnation or term under which it runs; 0: none */
+	bool was_started; /* by this daemon, under `id` */
+	bool was_ready;
+	pid_t child;		  /* not reaped yet; 0 if there is none, or it is not our child */
+	uint64_t started_ms;	  /* or when we began to wait for it to attach */
+	uint64_t stop_ms;	  /* since when it is to end; 0: it may run */
+	char text[CSV_LINK_TEXT]; /* the last that it said */
+};
+
+struct volumes_local {
+	struct volumes_local *next;
+	struct volumes *volumes;
+	char name[CL_NAME_MAX];
+	uint8_t uuid[CSV_LINK_UUID];
+	char uuid_text[DB_UUID_TEXT];
+	struct volumes_process mount, coordinator;
+	bool request_runs;	/* a command about this volume is on its way */
+	struct run *prove;	/* looks whether the LUN is free */
+	bool is_proven;		/* it was, after the coordinator's process had ended */
+	uint64_t prove_next_ms; /* not again before */
+	uint64_t wanted_id;	/* of the mount that was asked for last */
+};
+
+struct volumes {
+	struct engine *engine;
+	struct volumes_options options;
+	char socket[108];
+	int listener;
+	qb_loop_timer_handle timer;
+	bool is_leaving;
+	size_t client_count;
+	struct volumes_client *clients;
+	struct volumes_local *locals;
+	/* addresses, by slot: asked of corosync once for each nodeid */
+	uint32_t address_of[CL_MAX_NODES];
+	char address[CL_MAX_NODES][CSV_LINK_ADDRESS];
+};
+
+/* volumes_link.c */
+int volumes_listen(struct volumes *v, char *text, size_t text_size);
+void volumes_unlisten(struct volumes *v);
+/* The attached csvfsd in that role, or NULL. */
+struct volumes_client *volumes_client_find(const struct volumes *v, const uint8_t *uuid,
+					   enum csv_link_role role);
+/* Tells a client how things are, if that differs from what it was told. */
+void volumes_client_tell(struct volumes_client *c, const struct csv_link_state *state);
+void volumes_reap_clients(struct volumes *v);
+
+/* volumes_process.c */
+const char *volumes_address(struct volumes *v, uint8_t slot);
+/* 0: it runs now (or ends at once: see the child). */
+int volumes_spawn_mount(struct volumes_local *l);
+int volumes_spawn_coordinator(struct volumes_local *l, const struct db_volume *row);
+/* No process of that role is left: none holds its lock file, and our child is reaped. */
+bool volumes_process_is_over(struct volumes_local *l, struct volumes_process *p);
+/* SIGKILL to whoever it is. */
+void volumes_process_kill(struct volumes_local *l, struct volumes_process *p);
+/* What a dead mount has left in the name space: a mount point that answers ENOTCONN. */
+void volumes_clean_mount_point(struct volumes_local *l);
+/* Starts to look whether the LUN is free; sets is_proven later. */
+void volumes_prove(struct volumes_local *l, const char *device);
+
+#endif

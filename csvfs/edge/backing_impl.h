@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the parts of the backing share. Nobody else includes this.
+ *
+ *   backing.c          open, close, which request goes where
+ *   backing_session.c  directories, slots and records of mounts
+ *   backing_opens.c    who has what open, orphans
+ *   backing_inode.c    the table of inodes, their descriptors, the log force
+ *   backing_undo.c     what XFS does in several transactions
+ *   backing_op.c       one request: which inodes it touches, their locks
+ *   backing_change.c   one change: its steps
+ *   backing_names.c    operations on names   backing_io.c    on data
+ *   backing_attr.c     on attributes         backing_dir.c   on directories
+ *
+ * Order of locks: inodes by (ino, gen), all of a request's at once and no second time; then
+ * backing.mounts_lock or backing.order; then backing.lock or backing.force.lock, both innermost.
+ */
+#ifndef CSVFS_EDGE_BACKING_IMPL_H
+#define CSVFS_EDGE_BACKING_IMPL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/stat.h>
+
+#include "csvfs/core/change.h"
+#include "csvfs/core/record.h"
+#include "csvfs/edge/backing.h"
+
+#define BACKING_BUCKETS 8192
+#define BACKING_KEPT_FDS                                                                           \
+	256		      /* data descriptors that outlive a request; past that, none is kept  \
+			       */
+#define BACKING_PROC_MAX   32 /* "/proc/self/fd/N" */
+#define BACKING_ORPHAN_MAX 40 /* "<ino>.<gen>" */
+#define BACKING_XATTR	   "trusted.csv" /* trusted: XFS takes it from its reserve when it is full */
+#define BACKING_HAPPENED   1		 /* of a look: it is repeated, and has happened */
+
+/* How often a mount has an inode open. */
+struct backing_holder {
+	struct backing_holder *next;
+	uint64_t mount;
+	uint32_t opens;
+};
+
+/*
+ * An inode that a request touches, that somebody has open, or that has another reason to be known.
+ * `lock` is held for reading by what looks at the inode, for writing by what changes it.
+ */
+struct backing_row {
+	struct backing_row *next; /* in its bucket */
+	struct csv_handle handle;
+	pthread_rwlock_t lock;
+	uint32_t refs;	/* the rest: under backing.lock */
+	uint32_t opens; /* of all holders */
+	struct backing_holder *holders;
+	int data_fd[2]; /* [is it for writing]; kept while it is open, -1: none */
+	bool is_ours;	/* below .csv: refused */
+	bool is_orphan; /* has a link in .csv/orphans; changed only under `lock` for writing, too */
+	_Atomic uint64_t change; /* ticket of the last change: visible when that is forced */
+};
+
+/* A mount's directory of records. A slot's descriptor is touched by the slot's request only. */
+struct backing_mount {
+	struct backing_mount *next;
+	uint64_t id;
+	int dir_fd;
+	int slot_fd[CSV_SLOTS];
+};
+
+/* Tickets are numbered in the order in which their done marks are in the log. */
+struct backing_force {
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	uint64_t newest; /* ticket */
+	int newest_fd;	 /* of the slot with its done mark */
+	uint64_t forced; /* all tickets up to this one are in the log, on disk */
+	bool is_forcing; /* somebody does it for all */
+};
+
+struct backing {
+	int root_fd, csv_fd, sessions_fd, orphans_fd, undo_fd, reserve_fd;
+	struct csv_handle root;
+	atomic_bool is_halted; /* the disk failed: nothing is answered any more */
+	struct backing_force force;
+	pthread_mutex_t order; /* held from the done mark to its ticket */
+	pthread_mutex_t mounts_lock;
+	struct backing_mount *mounts;
+	pthread_mutex_t lock;
+	pthread_rwlockattr_t row_attr;
+	bool is_serving; /* all opens are known */
+	size_t kept_fds;
+	struct backing_row *bucket[BACKING_BUCKETS];
+#ifdef CSVFS_INJECT
+	enum change_step stop_after;
+#endif
+};
+
+enum backing_access { BACKING_NOT, BACKING_READ, BACKING_WRITE };
+
+/* An inode that the request names by its handle. */
+struct backing_inode {
+	struct backing_row *row;
+	enum backing_access access;
+	int path_fd;	/* O_PATH; -1: not opened yet */
+	struct stat st; /* since path_fd or data_fd is there */
+	int data_fd;	/* -1: not opened yet */
+	bool is_kept;	/* data_fd is the row's */
+};
+
+/* A name in a directory, and the inode that it stands for. */
+struct backing_name {
+	struct backing_row *dir;
+	enum backing_access dir_access;
+	int dir_fd; /* O_PATH */
+	const char *text;
+	struct csv_handle child; /* ino 0: there is no such name */
+	struct backing_row *child_row;
+	enum backing_access child_access;
+};
+
+struct backing_lock {
+	struct backing_row *row;
+	bool is_write;
+};
+
+/* One request while it executes. */
+struct backing_op {
+	struct backing *b;
+	uint64_t mount;
+	const struct csv_request *q;
+	struct csv_reply *reply;
+	uint8_t *buf; /* CSV_FRAME_MAX */
+	int error;    /* negative, found while it was locked: this is the answer */
+	size_t inode_count, name_count, lock_count;
+	struct backing_inode inode[2];
+	struct backing_name name[2];
+	struct backing_lock lock[4];
+	uint64_t wait; /* ticket that must be forced before the answer */
+	/* A change only: */
+	bool is_redo;
+	int slot_fd;
+	struct record record; /* is_redo: as the disk has it */
+	struct backing_row *made;
+};
+
+/* ---- backing_inode.c */
+
+/* The row of an inode, with a reference more; makes it. Never NULL. */
+struct backing_row *backing_row_get(struct backing *b, const struct csv_handle *h);
+/* NULL if there is no row. */
+struct backing_row *backing_row_find(struct backing *b, const struct csv_handle *h);
+/* Takes NULL. The row goes when nothing speaks for it. */
+void backing_row_put(struct backing *b, struct backing_row *row);
+bool backing_row_is_open(struct backing *b, struct backing_row *row);
+/* Closes the row's data descriptors; under backing.lock. */
+void backing_row_forget_fds(struct backing *b, struct backing_row *row);
+void backing_rows_free(struct backing *b);
+/* Refuses what lies there from now on. */
+int backing_row_pin(struct backing *b, int fd, const char *name);
+void backing_row_unpin(struct backing *b, int fd, const char *name);
+
+/* A descriptor or -errno: -ESTALE if there is no such inode. */
+int backing_handle_open(const struct backing *b, const struct csv_handle *h, int flags);
+/* The inode that a name in a directory stands for, or with "" the descriptor itself. */
+int backing_handle_of(int fd, const char *name, struct csv_handle *ret);
+void backing_proc_path(int fd, char ret_path[BACKING_PROC_MAX]);
+/* The attributes as the volume shows them. The row is locked. */
+void backing_attr_of(const struct backing *b, const struct backing_row *row, const struct stat *st,
+		     struct csv_attr *ret);
+
+/* Writes the done mark and takes a ticket. */
+int backing_force_done(struct backing *b, int slot_fd, const void *record, size_t len,
+		       uint64_t *ret_ticket);
+/* Waits until it is in the log. 0, or -EIO: it will never be. */
+int backing_force_wait(struct backing *b, uint64_t ticket);
+
+/* ---- backing_op.c */
+
+void backing_op_init(struct backing_op *o, struct backing *b, uint64_t mount,
+		     const struct csv_request *q, struct csv_reply *reply, void *buf);
+/* Locks all that the request touches; what goes wrong is in o->error. */
+void backing_op_lock(struct backing_op *o);
+/* Notes what must be forced before the answer. */
+void backing_op_unlock(struct backing_op *o);
+void backing_op_done(struct backing_op *o);
+/* Opens o->inode[i] by its handle, O_PATH, and looks at it. 0 or -errno. */
+int backing_op_path(struct backing_op *o, size_t i);
+/* Opens its data and looks at it. 0 or -errno. */
+int backing_op_data(struct backing_op *o, size_t i, bool is_write);
+
+/* ---- backing_session.c */
+
+int backing_mounts_load(struct backing *b);
+void backing_mounts_free(struct backing *b);
+/*
+ * A full volume must take records and links of orphans, or nothing could be removed from it: these
+ * blocks are given up for them, and taken again when there are some.
+ */
+int backing_reserve_fill(struct backing *b);
+bool backing_reserve_spend(struct backing *b);
+/* The descriptor of a slot's record (borrowed), or -errno. Makes it. */
+int backing_slot(struct backing *b, uint64_t mount, uint16_t slot);
+int backing_record_store(int slot_fd, const struct record *r);
+/* -ENODATA: there is none. */
+int backing_record_load(int slot_fd, struct record *ret);
+
+/* ---- backing_opens.c */
+
+void backing_opens_count(struct backing *b, struct backing_row *row, uint64_t mount,
+			 uint32_t opens);
+int backing_opens_drop(struct backing *b, uint64_t mount, bool is_serving);
+void backing_orphan_name(const struct csv_handle *h, char ret_name[BACKING_ORPHAN_MAX]);
+/* Calls `each` for every inode that an entry of the directory names like an orphan. */
+int backing_for_each_inode(struct backing *b, int dir_fd,
+			   int (*each)(struct backing *b, struct backing_row *row));
+int backing_orphans_load(struct backing *b);
+/*
+ * The name is about to take the inode's last link: gives it one in .csv/orphans if somebody may
+ * have it open. The child is locked for writing. 0 or -errno; *ret_made: there is one link more.
+ */
+int backing_orphan_keep(struct backing *b, const struct backing_name *n, const struct stat *st,
+			bool *ret_made);
+/* It has not been unlinked after all. */
+void backing_orphan_undo(struct backing *b, const struct backing_name *n);
+int backing_open_inode(struct backing_op *o);
+void backing_release(struct backing_op *o);
+
+/* ---- backing_undo.c */
+
+/* Before and after what cannot be done in one transaction. 0 or -errno. */
+int backing_undo_make(struct backing *b, const struct csv_handle *h, int source_fd);
+int backing_undo_drop(struct backing *b, const struct csv_handle *h);
+/* Puts back all that has not ended. */
+int backing_undo_all(struct backing *b);
+
+/* ---- backing_change.c */
+
+/* 0, or -EIO: nothing is answered. */
+int backing_change(struct backing_op *o);
+#ifdef CSVFS_INJECT
+/*
+ * Tests only: the next change ends after this step as if the power had gone; CHANGE_STEP_MAX:
+ * within DO, after the link in .csv/orphans or the clone in .csv/undo. CHANGE_LOCK: none does.
+ */
+void backing_stop_after(struct backing *b, enum change_step step);
+bool backing_stops_after(struct backing *b, enum change_step step);
+#else
+#define backing_stops_after(b, step) false
+#endif
+
+/*
+ * ---- Operations. A query answers: 0 or -errno. A change looks: 0, -errno, or BACKING_HAPPENED
+ * with the reply filled in; and does it: 0 with the reply filled in, or -errno.
+ */
+int backing_lookup(struct backing_op *o);
+int backing_getattr(struct backing_op *o);
+int backing_readlink(struct backing_op *o);
+int backing_read(struct backing_op *o);
+int backing_fsync(struct backing_op *o);
+int backing_readdir(struct backing_op *o);
+/* After the directory has been unlocked: attributes for its entries. */
+int backing_readdir_attr(struct backing_op *o);
+int backing_statfs(struct backing_op *o);
+int backing_getxattr(struct backing_op *o);
+int backing_listxattr(struct backing_op *o);
+int backing_lseek(struct backing_op *o);
+
+int backing_setattr_look(struct backing_op *o);
+int backing_setattr_do(struct backing_op *o);
+int backing_make_look(struct backing_op *o); /* MKNOD MKDIR SYMLINK CREATE */
+int backing_make_do(struct backing_op *o);
+int backing_unlink_look(struct backing_op *o); /* UNLINK RMDIR */
+int backing_unlink_do(struct backing_op *o);
+int backing_rename_look(struct backing_op *o);
+int backing_rename_do(struct backing_op *o);
+int backing_link_look(struct backing_op *o);
+int backing_link_do(struct backing_op *o);
+int backing_write_look(struct backing_op *o);
+int backing_write_do(struct backing_op *o);
+int backing_setxattr_look(struct backing_op *o);
+int backing_setxattr_do(struct backing_op *o);
+int backing_removexattr_look(struct backing_op *o);
+int backing_removexattr_do(struct backing_op *o);
+int backing_fallocate_look(struct backing_op *o);
+int backing_fallocate_do(struct backing_op *o);
+int backing_copy_range_look(struct backing_op *o);
+int backing_copy_range_do(struct backing_op *o);
+
+/* Clears suid, sgid and capabilities, as a write by one who may not keep them does. 0 or -errno. */
+int backing_kill_privileges(int fd, uint32_t mode);
+
+#endif

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Operations on data, through the page cache. What they have written is on disk before their done
+ * mark is written: an answer that waits for the mark waits for the data, too.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "csvfs/edge/backing_impl.h"
+
+#define COPY_MAX	(UINT64_C(1) << 30) /* shared extents, one COPY_RANGE; the rest is asked for */
+#define COPY_BYTES_MAX	(UINT64_C(16) << 20) /* copied bytes: under the locks of both files */
+#define COPY_ALIGN	4096		     /* block size of XFS: below, nothing can be shared */
+#define FALLOCATE_MOVES (FALLOC_FL_COLLAPSE_RANGE | FALLOC_FL_INSERT_RANGE)
+#define FALLOCATE_KNOWN                                                                            \
+	(FALLOCATE_MOVES | FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE |     \
+	 FALLOC_FL_UNSHARE_RANGE)
+
+static bool is_range(uint64_t offset, uint64_t length)
+{
+	return offset <= INT64_MAX && length <= INT64_MAX - offset;
+}
+
+int backing_read(struct backing_op *o)
+{
+	const struct csv_op_read *q = &o->q->read;
+	size_t done = 0;
+	ssize_t n = 1;
+	int r = backing_op_data(o, 0, false);
+
+	if (r)
+		return r;
+	if (!is_range(q->offset, q->size))
+		return -EINVAL;
+	while (done < q->size && n > 0) {
+		n = pread(o->inode[0].data_fd, o->buf + done, q->size - done,
+			  (off_t)(q->offset + done));
+		if (n < 0 && !done)
+			return -errno;
+		done += n > 0 ? (size_t)n : 0;
+	}
+	o->reply->bytes.data = (struct csv_bytes){o->buf, done};
+	return 0;
+}
+
+/* Data is on disk since its WRITE; what is not in the log yet is waited for as by any query. */
+int backing_fsync(struct backing_op *o)
+{
+	return backing_op_path(o, 0);
+}
+
+int backing_lseek(struct backing_op *o)
+{
+	const struct csv_op_lseek *q = &o->q->lseek;
+	int r = backing_op_data(o, 0, false);
+	off_t at;
+
+	if (r)
+		return r;
+	if ((q->whence != SEEK_DATA && q->whence != SEEK_HOLE) || q->offset > INT64_MAX)
+		return -EINVAL;
+	at = lseek(o->inode[0].data_fd, (off_t)q->offset, (int)q->whence);
+	if (at < 0)
+		return -errno;
+	o->reply->count.count = (uint64_t)at;
+	return 0;
+}
+
+/* ---- write */
+
+int backing_write_look(struct backing_op *o)
+{
+	int r = backing_op_data(o, 0, true);
+
+	if (r)
+		return r;
+	if (!is_range(o->q->write.offset, o->q->write.data.len))
+		return -EINVAL;
+	if (o->is_redo)
+		return 0;
+	o->record.a = o->inode[0].row->handle;
+	o->record.size = (uint64_t)o->inode[0].st.st_size;
+	return 0;
+}
+
+int backing_write_do(struct backing_op *o)
+{
+	const struct csv_op_write *q = &o->q->write;
+	const struct backing_inode *i = &o->inode[0];
+	uint64_t offset = q->flags & CSV_WRITE_APPEND ? o->record.size : q->offset;
+	size_t done = 0;
+	ssize_t n = 0;
+	int r = 0;
+
+	if (q->flags & CSV_WRITE_KILL_SUID)
+		r = backing_kill_privileges(i->data_fd, i->st.st_mode);
+	while (!r && done < q->data.len) {
+		struct iovec v = {(uint8_t *)q->data.data + done, q->data.len - done};
+
+		n = pwritev2(i->data_fd, &v, 1, (off_t)(offset + done), RWF_DSYNC);
+		if (n < 0)
+			r = -errno;
+		else
+			done += (size_t)n;
+	}
+	/* Zeros between the old end and the new data lie in pages that RWF_DSYNC does not write. */
+	if (done && offset > (uint64_t)i->st.st_size && fdatasync(i->data_fd))
+		return -errno;
+	if (r && !done)
+		return r;
+	o->reply->count.count = done;
+	return 0;
+}
+
+/* ---- fallocate */
+
+int backing_fallocate_look(struct backing_op *o)
+{
+	const struct csv_op_fallocate *q = &o->q->fallocate;
+	int r = backing_op_data(o, 0, true);
+	uint64_t size;
+
+	if (r)
+		return r;
+	size = (uint64_t)o->inode[0].st.st_size;
+	if (o->is_redo)
+		return (q->mode & FALLOCATE_MOVES) && size != o->record.size ? BACKING_HAPPENED : 0;
+	if (!is_range(q->offset, q->length))
+		return -EINVAL;
+	if (q->mode & ~(uint32_t)FALLOCATE_KNOWN)
+		return -EOPNOTSUPP;
+	o->record.a = o->inode[0].row->handle;
+	o->record.size = size;
+	return 0;
+}
+
+int backing_fallocate_do(struct backing_op *o)
+{
+	const struct csv_op_fallocate *q = &o->q->fallocate;
+	const struct csv_handle *h = &o->inode[0].row->handle;
+	bool moves = q->mode & FALLOCATE_MOVES;
+	int fd = o->inode[0].data_fd, r = 0;
+
+	if (moves)
+		r = backing_undo_make(o->b, h, fd);
+	if (r || (moves && backing_stops_after(o->b, CHANGE_STEP_MAX)))
+		return r;
+	if (fallocate(fd, (int)q->mode, (off_t)q->offset, (off_t)q->length) || fdatasync(fd))
+		r = -errno;
+	if (moves)
+		r = backing_undo_drop(o->b, h) ?: r;
+	return r;
+}
+
+/* ---- copy_file_range */
+
+int backing_copy_range_look(struct backing_op *o)
+{
+	const struct csv_op_copy_range *q = &o->q->copy_range;
+	int r = backing_op_data(o, 0, false);
+
+	r = r ? r : backing_op_data(o, 1, true);
+	if (r)
+		return r;
+	if (q->from_offset > INT64_MAX || q->to_offset > INT64_MAX)
+		return -EINVAL;
+	if (o->is_redo)
+		return 0;
+	o->record.a = o->inode[0].row->handle;
+	o->record.b = o->inode[1].row->handle;
+	o->record.size = (uint64_t)o->inode[1].st.st_size;
+	return 0;
+}
+
+int backing_copy_range_do(struct backing_op *o)
+{
+	const struct csv_op_copy_range *q = &o->q->copy_range;
+	bool can_share = q->from_offset % COPY_ALIGN == 0 && q->to_offset % COPY_ALIGN == 0;
+	uint64_t most = can_share ? COPY_MAX : COPY_BYTES_MAX;
+	off_t from = (off_t)q->from_offset, to = (off_t)q->to_offset;
+	int fd = o->inode[1].data_fd;
+	ssize_t n = copy_file_range(o->inode[0].data_fd, &from, fd, &to,
+				    (size_t)(q->length < most ? q->length : most), 0);
+
+	if (n < 0 || (n && fdatasync(fd)))
+		return -errno;
+	o->reply->count.count = (uint64_t)n;
+	return 0;
+}
