@@ -45,7 +45,8 @@ UNIT_TESTS = \
 	tests/unit/test_db tests/unit/test_plan tests/unit/test_store tests/unit/test_ladder \
 	tests/unit/test_fence_agent tests/unit/test_ocf tests/unit/test_run \
 	tests/unit/test_record tests/unit/test_header tests/unit/test_lun \
-	tests/unit/test_volume_db tests/unit/test_volume_plan tests/unit/test_client \
+	tests/unit/test_volume_db tests/unit/test_volume_plan \
+	tests/unit/test_client tests/unit/test_fuse_mount tests/unit/test_proto \
 	tests/unit/test_backing tests/unit/test_backing_opens tests/unit/test_backing_crash \
 	tests/unit/test_change tests/unit/test_session tests/unit/test_session_order \
 	tests/unit/test_mount_db
@@ -141,6 +142,14 @@ tests_unit_test_client_SOURCES = \
 	tests/unit/test_client.c tests/unit/client_fixture.h tests/unit/csv_server.h
 tests_unit_test_client_CPPFLAGS = $(CSV_CPPFLAGS)
 tests_unit_test_client_LDADD = $(CSV_LDADD)
+tests_unit_test_fuse_mount_SOURCES = \
+	tests/unit/test_fuse_mount.c tests/unit/mount_fixture.h tests/unit/csv_memfs.h \
+	tests/unit/csv_server.h
+tests_unit_test_fuse_mount_CPPFLAGS = $(CSV_CPPFLAGS)
+tests_unit_test_fuse_mount_LDADD = $(CSV_LDADD)
+tests_unit_test_proto_SOURCES = tests/unit/test_proto.c
+tests_unit_test_proto_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_proto_LDADD = csvfs/libcsvcore.a lib/libbase.a $(CMOCKA_LIBS)
 tests_unit_test_change_SOURCES = tests/unit/test_change.c
 tests_unit_test_change_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_change_LDADD = csvfs/libcsvcore.a $(UNIT_LDADD)
@@ -152,9 +161,11 @@ tests_unit_test_session_order_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_session_order_LDADD = csvfs/libcsvcore.a $(UNIT_LDADD)
 
 # ---- decoders against their corpus; make fuzz builds the same sources for libFuzzer
-FUZZ_REPLAYS = tests/fuzz/fuzz_msg tests/fuzz/fuzz_lock_snapshot
+FUZZ_REPLAYS = tests/fuzz/fuzz_csv tests/fuzz/fuzz_msg tests/fuzz/fuzz_lock_snapshot
 check_PROGRAMS += $(FUZZ_REPLAYS)
 TESTS += $(FUZZ_REPLAYS)
+tests_fuzz_fuzz_csv_SOURCES = tests/fuzz/fuzz_csv.c tests/fuzz/replay_main.c tests/fuzz/fuzz.h
+tests_fuzz_fuzz_csv_LDADD = csvfs/libcsvcore.a lib/libbase.a
 tests_fuzz_fuzz_msg_SOURCES = tests/fuzz/fuzz_msg.c tests/fuzz/replay_main.c tests/fuzz/fuzz.h
 tests_fuzz_fuzz_msg_LDADD = clusterd/libcore.a lib/liblock.a lib/libbase.a
 tests_fuzz_fuzz_lock_snapshot_SOURCES = \

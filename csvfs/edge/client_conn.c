@@ -10,12 +10,13 @@
 #include "lib/must.h"
 #include "lib/wire.h"
 
-#define CONNECT_MS	3000  /* each of TCP and TLS */
-#define WRITE_MS	20000 /* a coordinator that takes nothing for so long is of no use */
-#define PEER_MS		10000 /* one that does not even acknowledge */
-#define RETRY_MAX_MS	1000
-#define RECLAIM_BYTES	16384 /* written at once */
-#define RECLAIM_ONE_MAX 64
+#define CONNECT_MS	  3000	/* each of TCP and TLS */
+#define WRITE_MS	  20000 /* a coordinator that takes nothing for so long is of no use */
+#define PEER_MS		  10000 /* one that does not even acknowledge */
+#define RETRY_MAX_MS	  1000
+#define RETRY_NONSENSE_MS 500
+#define RECLAIM_BYTES	  16384 /* written at once */
+#define RECLAIM_ONE_MAX	  64
 
 void client_waits_for(struct client *c, const char *format, ...)
 {
@@ -171,10 +172,8 @@ static int take_welcome(struct client *c, const struct client_target *t,
 	if (w->term != t->term || !w->root.ino)
 		return -EPROTO;
 	if (c->root.ino && !csv_handle_equal(&c->root, &w->root)) {
-		log_error("the coordinator shows another file system (root %llx, before %llx) -> "
-			  "connection is dropped",
-			  (unsigned long long)w->root.ino, (unsigned long long)c->root.ino);
-		return -EPROTO;
+		client_waits_for(c, "the coordinator at %s shows another file system", t->address);
+		return -ECONNREFUSED;
 	}
 	c->root = w->root;
 	c->is_known = w->is_known;
@@ -229,8 +228,8 @@ static void hang_up(struct client *c)
 	pthread_mutex_lock(&c->lock);
 }
 
-/* One connection, from its making to its end. With the lock held. */
-static void converse(struct client *c)
+/* One connection, from its making to its end. With the lock held. Returns why it has ended. */
+static int converse(struct client *c)
 {
 	const struct client_target to = c->target;
 	const uint64_t version = c->target_version;
@@ -248,7 +247,7 @@ static void converse(struct client *c)
 		pthread_mutex_unlock(&c->lock);
 		tls_close(t);
 		pthread_mutex_lock(&c->lock);
-		return;
+		return r;
 	}
 	c->tls = t;
 	c->connection++;
@@ -262,6 +261,7 @@ static void converse(struct client *c)
 	if (r != -ECONNREFUSED && c->target_version == version && !c->is_ending)
 		client_waits_for(c, "lost the connection to the coordinator at %s port %u: %s",
 				 to.address, (unsigned int)to.port, strerror(-r));
+	return r;
 }
 
 /* With the lock held: until it is time to try again, or there is another target. */
@@ -280,16 +280,19 @@ void *client_read_loop(void *arg)
 	pthread_mutex_lock(&c->lock);
 	while (!c->is_ending) {
 		const uint64_t version = c->target_version;
+		int r;
 
 		if (!c->target.term) {
 			client_wait(c, &c->reader_wake, NULL);
 			continue;
 		}
-		converse(c);
+		r = converse(c);
 		if (c->target_version != version) {
 			c->retry_ms = CLIENT_RETRY_MIN_MS;
 			continue;
 		}
+		if (r == -EPROTO || r == -EBADMSG) /* it will talk nonsense again */
+			c->retry_ms = RETRY_NONSENSE_MS;
 		pause_until(c, version, client_now_ms() + c->retry_ms);
 		c->retry_ms = c->retry_ms * 2 < RETRY_MAX_MS ? c->retry_ms * 2 : RETRY_MAX_MS;
 	}

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -21,7 +22,12 @@
 #include "lib/cleanup.h"
 #include "lib/must.h"
 
+#ifdef __SANITIZE_THREAD__
+#define STACK_BYTES (4 * 1024 * 1024) /* with what the sanitizer keeps for each thread */
+#else
 #define STACK_BYTES (256 * 1024) /* locked in memory, for each of some hundred threads */
+#endif
+#define ARENAS 2 /* of malloc(3): each reserves 64 MiB that count as locked */
 
 bool process_fork(int *ret_ready, int *ret_status)
 {
@@ -104,6 +110,7 @@ void process_harden(void)
 	if (pthread_attr_setstacksize(&attr, STACK_BYTES) || pthread_setattr_default_np(&attr))
 		log_warning("cannot set the size of stacks -> going on");
 	pthread_attr_destroy(&attr);
+	mallopt(M_ARENA_MAX, ARENAS);
 	if (mlockall(MCL_CURRENT | MCL_FUTURE) < 0)
 		log_warning("mlockall: %s -> going on", strerror(errno));
 	if (prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0) < 0)

@@ -778,7 +778,7 @@ static void goodbye_is_said_when_nothing_is_open_or_under_way(void **state)
 
 static void goodbye_gives_up_without_a_connection_or_an_answer(void **state)
 {
-	struct csv_request q = ask_open(CSV_OP_OPEN, 5), seen;
+	struct csv_request q = ask_open(CSV_OP_OPEN, 5);
 	struct fixture fx;
 
 	(void)state;
@@ -787,8 +787,6 @@ static void goodbye_gives_up_without_a_connection_or_an_answer(void **state)
 	connect_first(&fx);
 	exchange(&fx, &q, 0);
 	assert_int_equal(client_goodbye(fx.client, 1), -ETIMEDOUT);
-	server_read_request(&fx.conn, &seen);
-	assert_int_equal(seen.op, CSV_OP_RELEASE);
 	fixture_close(&fx);
 }
 
