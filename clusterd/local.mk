@@ -42,6 +42,7 @@ clusterd_clusterd_SOURCES = \
 	clusterd/edge/engine.c clusterd/edge/engine.h \
 	clusterd/edge/exec.c clusterd/edge/exec.h \
 	clusterd/edge/fencer.c clusterd/edge/fencer.h \
+	clusterd/edge/local.c clusterd/edge/local.h \
 	clusterd/edge/log.c clusterd/edge/log.h \
 	clusterd/edge/main.c \
 	clusterd/edge/verbs.c clusterd/edge/verbs.h clusterd/edge/verbs_impl.h \

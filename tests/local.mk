@@ -45,11 +45,10 @@ UNIT_TESTS = \
 	tests/unit/test_db tests/unit/test_plan tests/unit/test_store tests/unit/test_ladder \
 	tests/unit/test_fence_agent tests/unit/test_ocf tests/unit/test_run \
 	tests/unit/test_record tests/unit/test_header tests/unit/test_lun \
-	tests/unit/test_volume_db tests/unit/test_volume_plan \
-	tests/unit/test_client tests/unit/test_fuse_mount tests/unit/test_proto \
-	tests/unit/test_backing tests/unit/test_backing_opens tests/unit/test_backing_crash \
-	tests/unit/test_change tests/unit/test_session tests/unit/test_session_order \
-	tests/unit/test_mount_db
+	tests/unit/test_volume_db tests/unit/test_volume_plan tests/unit/test_client \
+	tests/unit/test_fuse_mount tests/unit/test_proto tests/unit/test_backing \
+	tests/unit/test_backing_opens tests/unit/test_backing_crash tests/unit/test_change \
+	tests/unit/test_session tests/unit/test_session_order tests/unit/test_mount_db
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
 UNIT_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS) $(QB_CFLAGS) $(XML_CFLAGS)

@@ -454,7 +454,6 @@ void volumes_changed(struct volumes *v)
 		local_for(v, db_at(db, DB_KIND_VOLUME, i));
 	for (struct volumes_local *l = v->locals; l; l = l->next)
 		look(l, db_find(db, DB_KIND_VOLUME, l->name));
-	volumes_reap_clients(v);
 	if (v->engine->repl.phase == REPL_OPEN)
 		reap_locals(v);
 }
@@ -465,6 +464,7 @@ static void on_timer(void *arg)
 
 	qb_loop_timer_add(v->engine->loop, QB_LOOP_HIGH, VOLUMES_TIMER_NS, v, on_timer, &v->timer);
 	volumes_changed(v);
+	local_reap(v->local);
 }
 
 void volumes_leave(struct volumes *v)
@@ -521,7 +521,6 @@ int volumes_open(struct engine *e, const struct volumes_options *options, struct
 	must(v);
 	v->engine = e;
 	v->options = *options;
-	v->listener = -1;
 	r = snprintf(v->socket, sizeof(v->socket), "%s/csv.sock", options->run_dir) >=
 			    (int)sizeof(v->socket)
 		    ? -ENAMETOOLONG
@@ -540,7 +539,7 @@ void volumes_close(struct volumes *v)
 	if (!v)
 		return;
 	qb_loop_timer_del(v->engine->loop, v->timer);
-	volumes_unlisten(v);
+	local_close(v->local);
 	while (v->locals) {
 		struct volumes_local *l = v->locals;
 

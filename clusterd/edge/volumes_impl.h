@@ -5,6 +5,7 @@
 
 #include <sys/types.h>
 
+#include "clusterd/edge/local.h"
 #include "clusterd/edge/volumes.h"
 #include "lib/csv_link.h"
 
@@ -14,18 +15,12 @@
 #define VOLUMES_END_MS	    60000 /* one that was told to end has ended by then, or is killed */
 #define VOLUMES_PROVE_MS    20000
 #define VOLUMES_IDENTIFY_MS 8000 /* below what a client of the API waits */
-#define VOLUMES_CLIENTS	    256
 
 struct run;
 
 /* A csvfsd that has attached. */
 struct volumes_client {
-	struct volumes_client *next;
-	struct volumes *volumes;
-	int fd;
-	pid_t pid;
-	bool is_attached;
-	bool is_gone; /* freed at the next look */
+	struct local_conn *conn;
 	struct csv_link_attach who;
 	struct csv_link_status status; /* phase STARTING until it says more */
 	struct csv_link_state told;
@@ -62,11 +57,9 @@ struct volumes {
 	struct engine *engine;
 	struct volumes_options options;
 	char socket[108];
-	int listener;
+	struct local *local;
 	qb_loop_timer_handle timer;
 	bool is_leaving;
-	size_t client_count;
-	struct volumes_client *clients;
 	struct volumes_local *locals;
 	/* addresses, by slot: asked of corosync once for each nodeid */
 	uint32_t address_of[CL_MAX_NODES];
@@ -75,13 +68,11 @@ struct volumes {
 
 /* volumes_link.c */
 int volumes_listen(struct volumes *v, char *text, size_t text_size);
-void volumes_unlisten(struct volumes *v);
 /* The attached csvfsd in that role, or NULL. */
 struct volumes_client *volumes_client_find(const struct volumes *v, const uint8_t *uuid,
 					   enum csv_link_role role);
 /* Tells a client how things are, if that differs from what it was told. */
 void volumes_client_tell(struct volumes_client *c, const struct csv_link_state *state);
-void volumes_reap_clients(struct volumes *v);
 
 /* volumes_process.c */
 const char *volumes_address(struct volumes *v, uint8_t slot);

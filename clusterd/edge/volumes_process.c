@@ -191,7 +191,7 @@ bool volumes_process_is_over(struct volumes_local *l, struct volumes_process *p)
 void volumes_process_kill(struct volumes_local *l, struct volumes_process *p)
 {
 	const struct volumes_client *c = volumes_client_find(l->volumes, l->uuid, p->role);
-	pid_t pid = p->child ? p->child : c ? c->pid : 0;
+	pid_t pid = p->child ? p->child : c ? c->conn->pid : 0;
 
 	if (!pid)
 		return;
