@@ -3,8 +3,9 @@
  * What a coordinator keeps on disk of the last change that was asked for in a slot of a mount: that
  * it is about to happen and how things stood before, or that it has happened and the answer.
  *
- * All records have the same length, so that the file system replaces one by the next in place.
- * Pure.
+ * All records have the same length, so that the file system replaces one by the next in place:
+ * u8 version, u8 is_done, u64 seq, u8 op, a and b (u64 ino, u32 gen), u64 size, the frame of the
+ * reply as bytes (none without is_done), zeros. Pure.
  */
 #ifndef CSVFS_CORE_RECORD_H
 #define CSVFS_CORE_RECORD_H

@@ -53,8 +53,8 @@ struct backing_row {
 	uint32_t refs;	/* the rest: under backing.lock */
 	uint32_t opens; /* of all holders */
 	struct backing_holder *holders;
-	int data_fd[2]; /* [is it for writing]; kept while it is open, -1: none */
-	bool is_ours;	/* below .csv: refused */
+	int data_fd[2];	     /* [is it for writing]; kept while it is open, -1: none */
+	atomic_bool is_ours; /* below .csv: refused */
 	bool is_orphan; /* has a link in .csv/orphans; changed only under `lock` for writing, too */
 	_Atomic uint64_t change; /* ticket of the last change: visible when that is forced */
 };

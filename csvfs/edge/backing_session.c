@@ -263,22 +263,20 @@ static int mount_remove(struct backing *b, struct backing_mount *m)
 
 int backing_drop(struct backing *b, uint64_t mount, bool is_serving)
 {
-	struct backing_mount **at, *m = NULL;
+	struct backing_mount **at, *m;
 	int r = backing_opens_drop(b, mount, is_serving);
 
-	if (r)
-		return r;
 	pthread_mutex_lock(&b->mounts_lock);
 	for (at = &b->mounts; *at && (*at)->id != mount;)
 		at = &(*at)->next;
-	if (*at) {
-		m = *at;
-		*at = m->next;
+	m = *at;
+	if (!r && m) {
+		r = mount_remove(b, m);
+		if (!r) {
+			*at = m->next;
+			mount_free(m);
+		}
 	}
 	pthread_mutex_unlock(&b->mounts_lock);
-	if (!m)
-		return 0;
-	r = mount_remove(b, m);
-	mount_free(m);
 	return r;
 }

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <syslog.h>
 #include <time.h>
@@ -454,12 +455,26 @@ static int stop(struct coordinator *c)
 	return r;
 }
 
+/* Each slot in use and each open file costs a descriptor. */
+static void raise_limits(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit))
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &limit))
+		csv_log(LOG_WARNING, "the number of open files cannot be raised: %s",
+			strerror(errno));
+}
+
 static void be_calm(struct coordinator *c)
 {
 	pthread_condattr_t attr;
 	pthread_t thread;
 	sigset_t set;
 
+	raise_limits();
 	umask(0);
 	signal(SIGPIPE, SIG_IGN);
 	sigemptyset(&set);

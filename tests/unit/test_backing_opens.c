@@ -518,6 +518,47 @@ static void no_append_of_many_threads_is_lost(void **state)
 	}
 }
 
+#define SWAPS 300
+
+/* Opens one of two names, which others open, exchange and remove, and counts on what it has open.
+ */
+static void *swap(void *arg)
+{
+	static const char *const name[] = {"x", "y"};
+	struct worker *w = arg;
+	struct csv_handle h;
+	struct csv_reply p;
+	struct prng r;
+
+	prng_init(&r, w->slot);
+	for (int i = 0; i < SWAPS; i++) {
+		const char *a = name[prng_below(&r, 2)], *b = name[prng_below(&r, 2)];
+		uint32_t flags = prng_chance(&r, 1, 2) ? RENAME_EXCHANGE : 0;
+
+		must(!volume_do(w->v, w->mount, w->slot, ask_create(w->h, a, 0644, false), &p));
+		h = p.entry.handle;
+		volume_do(w->v, w->mount, w->slot, ask_rename(w->h, a, w->h, b, flags), &p);
+		volume_do(w->v, w->mount, w->slot, ask_unlink(w->h, b), &p);
+		must(!volume_do(w->v, w->mount, w->slot, ask_write(h, 0, 0, "x", 1), &p));
+		must(!volume_do(w->v, w->mount, w->slot, ask_getattr(h), &p));
+		must(!volume_do(w->v, w->mount, w->slot, ask_release(h), &p));
+	}
+	return NULL;
+}
+
+static void what_is_open_lives_however_names_are_exchanged_and_removed(void **state)
+{
+	struct volume *v = *state;
+	struct csv_handle d = dir_at(v, v->root, "d");
+	struct worker all[THREADS] = {0};
+
+	for (size_t i = 0; i < THREADS; i++)
+		all[i].h = d;
+	run_workers(v, all, swap);
+	assert_int_equal(orphans(v), 0);
+	volume_check(v);
+}
+
 #define STORM 1500 /* operations of each thread: about two seconds in all */
 #define NAMES 6
 
@@ -643,6 +684,7 @@ int main(void)
 		T(the_root_shows_all_but_the_hidden_directory_with_attributes),
 		T(what_is_removed_while_a_directory_is_read_disturbs_nothing_else),
 		T(no_append_of_many_threads_is_lost),
+		T(what_is_open_lives_however_names_are_exchanged_and_removed),
 		T(a_storm_of_changes_ends_and_leaves_a_sound_file_system),
 	};
 	const char *why = volume_begin();
