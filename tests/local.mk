@@ -30,6 +30,9 @@ tests_sim_sim_session_LDADD = csvfs/libcsvcore_mutants.a lib/libbase.a
 TESTS += tests/sim/check-sim tests/sim/check-mutants
 EXTRA_DIST += tests/sim/check-sim tests/sim/check-mutants
 
+# ---- models: Spin looks at every state that can be reached
+TESTS += doc/models/check-models
+
 # Longer runs: make check-sim SEEDS=5000
 SEEDS = 1000
 check-sim: $(SIMULATORS)

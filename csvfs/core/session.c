@@ -224,6 +224,8 @@ static void advance(struct sess_state *s, struct sess_actions *out)
 {
 	bool are_reclaimed, are_resent;
 
+	if (s->phase == SESS_SERVE)
+		return; /* only a stop ends it; so nothing is counted with each request */
 	count_mounts(s, &are_reclaimed, &are_resent);
 	if (s->phase == SESS_RECLAIM &&
 	    (are_reclaimed || SESS_MUTANT(s, RESEND_EARLY) || SESS_MUTANT(s, SERVE_EARLY))) {
