@@ -45,6 +45,7 @@ clusterd_clusterd_SOURCES = \
 	clusterd/edge/local.c clusterd/edge/local.h \
 	clusterd/edge/log.c clusterd/edge/log.h \
 	clusterd/edge/main.c \
+	clusterd/edge/spawn.c clusterd/edge/spawn.h \
 	clusterd/edge/verbs.c clusterd/edge/verbs.h clusterd/edge/verbs_impl.h \
 	clusterd/edge/verbs_volume.c \
 	clusterd/edge/volumes.c clusterd/edge/volumes.h clusterd/edge/volumes_impl.h \

@@ -5,7 +5,6 @@
 #include <inttypes.h>
 #include <jansson.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,8 +15,8 @@
 #include <unistd.h>
 
 #include "clusterd/edge/log.h"
+#include "clusterd/edge/spawn.h"
 #include "clusterd/edge/volumes_impl.h"
-#include "lib/cgroup.h"
 #include "lib/cleanup.h"
 #include "lib/must.h"
 #include "lib/run.h"
@@ -58,50 +57,10 @@ static int make_mount_point(const char *path)
 	return mkdir(path, 0755) < 0 && errno != EEXIST ? -errno : 0;
 }
 
-/* Out of our control group: an end of our service is not its end. */
-static void set_apart(pid_t pid)
-{
-	int r = cgroup_put_beside("csvfsd", pid, NULL, 0);
-
-	if (r)
-		log_warning(
-			"csvfsd %d stays in our control group (%s): whoever kills that kills it",
-			pid, strerror(-r));
-}
-
-/*
- * A child in a session of its own: signals to ours, or our end, are not for it. It keeps our
- * standard error, where it logs when we run in the foreground.
- */
 static int spawn(struct volumes_process *p, const char *const *argv)
 {
-	posix_spawnattr_t attr;
-	posix_spawn_file_actions_t files;
-	sigset_t none, all;
-	char *const env[] = {(char *)"PATH=/usr/sbin:/usr/bin:/sbin:/bin", (char *)"LC_ALL=C",
-			     NULL};
-	pid_t pid = 0;
-	int r;
-
-	sigemptyset(&none);
-	sigfillset(&all);
-	posix_spawnattr_init(&attr);
-	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK |
-						POSIX_SPAWN_SETSIGDEF);
-	posix_spawnattr_setsigmask(&attr, &none);
-	posix_spawnattr_setsigdefault(&attr, &all);
-	posix_spawn_file_actions_init(&files);
-	posix_spawn_file_actions_addopen(&files, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-	posix_spawn_file_actions_adddup2(&files, STDERR_FILENO, STDOUT_FILENO);
-	posix_spawn_file_actions_addclosefrom_np(&files, STDERR_FILENO + 1);
-	r = -posix_spawn(&pid, argv[0], &files, &attr, (char *const *)argv, env);
-	posix_spawn_file_actions_destroy(&files);
-	posix_spawnattr_destroy(&attr);
 	p->started_ms = engine_now_ms();
-	p->child = r ? 0 : pid;
-	if (!r)
-		set_apart(pid);
-	return r;
+	return spawn_apart(argv, "csvfsd", &p->child);
 }
 
 int volumes_spawn_mount(struct volumes_local *l)

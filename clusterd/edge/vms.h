@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The virtual machines of this node: the vm-hosts that attach (lib/vm_link.h) are told whether they
+ * hold the lock, until when the lease lasts and what migration they are part of; what they say of a
+ * migration goes to the cluster. It starts the vm-host of a migration's destination; all others are
+ * started by the executor, through the agent ocf:clusterd:vm.
+ *
+ * It decides nothing: who may run is what the database says.
+ *
+ * Loop thread only.
+ */
+#ifndef CLUSTERD_EDGE_VMS_H
+#define CLUSTERD_EDGE_VMS_H
+
+#include "clusterd/edge/engine.h"
+#include "clusterd/edge/ocf.h"
+
+struct vms;
+
+struct vms_options {
+	const char *socket;   /* where vm-hosts attach */
+	const char *run_dir;  /* definitions, control sockets and records of vm-hosts */
+	const char *key_path; /* corosync's authkey */
+	const char *vm_host;  /* the program */
+	bool to_syslog;	      /* where a destination's vm-host logs: else to our standard error */
+};
+
+/* All of options is borrowed until vms_close(). 0, or -errno with a text. */
+int vms_open(struct engine *e, const struct vms_options *options, struct vms **ret, char *text,
+	     size_t text_size);
+/* The vm-hosts go on. Takes NULL. */
+void vms_close(struct vms *v);
+/* The engine has changed: look at what is to be told and done. */
+void vms_changed(struct vms *v);
+
+/*
+ * For the executor: if the group is a virtual machine, writes its definition where the agent finds
+ * it and adds what the agent has to know to params (borrowed until the next call). Returns the new
+ * count.
+ */
+size_t vms_add_params(struct vms *v, const char *group, struct ocf_value *params, size_t count,
+		      size_t max);
+/*
+ * True if the group stops itself at the end of the lease: its processor stands still then, and goes
+ * on when the lease is back.
+ */
+bool vms_holds_still(const struct vms *v, const char *group);
+/* True if the group has been, or is being, moved away from here by a migration. */
+bool vms_has_moved(const struct vms *v, const char *group, uint64_t order);
+
+#endif
