@@ -10,6 +10,7 @@
 
 #include "clusterd/core/apply_impl.h"
 #include "clusterd/core/msg.h"
+#include "clusterd/core/vm.h"
 #include "clusterd/core/volume.h"
 #include "lib/must.h"
 
@@ -29,73 +30,14 @@ static void session_open(struct db *db, const struct db_node *n)
 	apply_lock_step(db, &e);
 }
 
-static void group_lock_drop(struct db *db, struct db_group *g)
+/* What it had ends, provably. */
+static void group_release(struct apply *a, struct db_group *g, const char *reason)
 {
-	apply_lock_drop(db, g->lock);
+	apply_lock_drop(a->db, g->lock);
 	g->lock = 0;
-}
-
-/* ---- parameters */
-
-static bool param_set(struct db *db, const char *key, const char *value)
-{
-	struct db_param *p = db_find(db, DB_KIND_PARAM, key);
-
-	if (!p)
-		p = db_insert(db, DB_KIND_PARAM, key);
-	if (p)
-		COPY(p->value, value);
-	return p != NULL;
-}
-
-/* Takes one line NAME=VALUE apart; returns what follows it, NULL for a bad line. */
-static const char *param_line(const char *line, const char *object, char *key, char *value)
-{
-	size_t len = strcspn(line, "\n"), name_len = strcspn(line, "=");
-
-	if (!name_len || name_len >= len || name_len >= CL_NAME_MAX ||
-	    len - name_len > DB_VALUE_MAX)
-		return NULL;
-	snprintf(key, DB_KEY_MAX, "%.63s/%.*s", object, (int)(name_len & (CL_NAME_MAX - 1)), line);
-	memcpy(value, line + name_len + 1, len - name_len - 1);
-	value[len - name_len - 1] = 0;
-	return line + len + (line[len] == '\n');
-}
-
-/* True if every line can be taken apart and there is room for all of them. */
-static bool params_fit(const struct db *db, const char *lines)
-{
-	char key[DB_KEY_MAX], value[DB_VALUE_MAX];
-	uint32_t count = 0;
-
-	while (lines && *lines) {
-		lines = param_line(lines, "", key, value);
-		count++;
-	}
-	return lines && count <= db->limits.capacity[DB_KIND_PARAM] - db_count(db, DB_KIND_PARAM);
-}
-
-/* Stores lines that params_fit() has seen as parameters of the object. */
-static void params_set(struct db *db, const char *object, const char *lines)
-{
-	char key[DB_KEY_MAX], value[DB_VALUE_MAX];
-
-	while (*lines) {
-		lines = param_line(lines, object, key, value);
-		must(lines && param_set(db, key, value));
-	}
-}
-
-static void params_remove(struct db *db, const char *object)
-{
-	size_t n = strlen(object);
-
-	for (uint32_t i = db_count(db, DB_KIND_PARAM); i-- > 0;) {
-		struct db_param *p = db_at(db, DB_KIND_PARAM, i);
-
-		if (!strncmp(p->key, object, n) && p->key[n] == '/')
-			db_remove(db, DB_KIND_PARAM, p);
-	}
+	g->work = DB_WORK_OFFLINE;
+	g->node = CL_NODE_NONE;
+	vm_group_drop(a, g, reason);
 }
 
 /* ---- cluster and nodes */
@@ -131,6 +73,7 @@ static void incarnation_gone(struct apply *a, uint8_t slot, uint64_t incarnation
 {
 	/* Its session is orphaned; of its locks, mnt: stay until the volume is recovered. */
 	apply_lock_release(a->db, slot, incarnation, "grp:");
+	apply_lock_release(a->db, slot, incarnation, "vm:");
 	for (uint32_t i = 0; i < db_count(a->db, DB_KIND_GROUP); i++) {
 		struct db_group *g = db_at(a->db, DB_KIND_GROUP, i);
 
@@ -142,7 +85,9 @@ static void incarnation_gone(struct apply *a, uint8_t slot, uint64_t incarnation
 		g->lock = 0;
 		g->since_ms = a->cmd->at_ms;
 		COPY(g->reason, "its node is out of service");
+		vm_group_gone(a, g);
 	}
+	migrations_incarnation_gone(a, slot, incarnation);
 	volumes_incarnation_gone(a, slot, incarnation);
 }
 
@@ -217,6 +162,10 @@ static uint32_t groups_unknown(struct apply *a, const struct db_node *n)
 
 		if (!g->lock || g->incarnation != n->incarnation || g->work == DB_WORK_FAILED)
 			continue;
+		if (DB_MUTANT(a->db, VM_LOST_RELEASES)) {
+			group_release(a, g, "its node is lost");
+			continue;
+		}
 		g->work = DB_WORK_UNKNOWN;
 		g->since_ms = a->cmd->at_ms;
 		snprintf(g->reason, sizeof(g->reason), "waiting until %s is fenced", n->name);
@@ -236,6 +185,7 @@ static void do_node_lost(struct apply *a, const struct db_cmd_node_lost *c)
 	n->since_ms = a->cmd->at_ms;
 	groups = groups_unknown(a, n);
 	volumes = volumes_unknown(a, n);
+	migrations_node_away(a, n, "the destination is lost");
 	apply_event(a, "node-lost", c->name,
 		    "left the quorate view; %u groups and %u volumes wait for its fencing", groups,
 		    volumes);
@@ -257,6 +207,7 @@ static void do_node_fencing(struct apply *a, const struct db_cmd_node_fencing *c
 	n->since_ms = a->cmd->at_ms;
 	groups = groups_unknown(a, n);
 	volumes = volumes_unknown(a, n);
+	migrations_node_away(a, n, "the destination is being fenced");
 	apply_event(a, "fence-begin", c->name, "%s%s; %u groups and %u volumes wait for it",
 		    c->by_admin ? "asked by " : "lost from the quorate view",
 		    c->by_admin ? a->cmd->actor : "", groups, volumes);
@@ -272,12 +223,12 @@ static void do_fence_create(struct apply *a, const struct db_cmd_fence_create *c
 		return;
 	}
 	snprintf(object, sizeof(object), "fence.%.50s", c->name);
-	f = params_fit(a->db, c->params) ? db_insert(a->db, DB_KIND_FENCE, c->name) : NULL;
+	f = apply_params_fit(a->db, c->params) ? db_insert(a->db, DB_KIND_FENCE, c->name) : NULL;
 	if (!f) {
 		apply_answer(a, DB_REFUSED, "bad parameters, or no room for another fence device");
 		return;
 	}
-	params_set(a->db, object, c->params);
+	apply_params_set(a->db, object, c->params);
 	COPY(f->agent, c->agent);
 	f->level = c->level;
 	f->nodes = c->nodes;
@@ -295,7 +246,7 @@ static void do_fence_delete(struct apply *a, const struct db_cmd_fence_delete *c
 		return;
 	}
 	snprintf(object, sizeof(object), "fence.%.50s", c->name);
-	params_remove(a->db, object);
+	apply_params_remove(a->db, object);
 	db_remove(a->db, DB_KIND_FENCE, f);
 	apply_event(a, "fence-deleted", c->name, "by %s", a->cmd->actor);
 }
@@ -324,12 +275,15 @@ static void do_node_fenced(struct apply *a, const struct db_cmd_node_fenced *c)
 static void do_node_leave(struct apply *a, const struct db_cmd_node_leave *c)
 {
 	struct db_node *n = incarnation_find(a, c->name, c->incarnation);
+	const struct db_migration *m;
 	const char *volume;
 
 	if (!n || n->membership != DB_MEMBERSHIP_ADMITTED)
 		return;
 	if (!c->is_done) {
 		n->is_leaving = true;
+		vms_node_paused(a, n->slot);
+		migrations_node_away(a, n, "the destination is stopping");
 		apply_event(a, "node-leaving", c->name,
 			    "its clusterd stops: everything moves off it");
 		return;
@@ -342,6 +296,12 @@ static void do_node_leave(struct apply *a, const struct db_cmd_node_leave *c)
 				     g->name);
 			return;
 		}
+	}
+	m = vm_migration_of_node(a->db, n->slot, n->incarnation);
+	if (m) {
+		apply_answer(a, DB_REFUSED, "node %s still has part in the migration of %s",
+			     c->name, m->vm);
+		return;
 	}
 	volume = volumes_bar_leave(a->db, c->incarnation);
 	if (volume) {
@@ -363,13 +323,14 @@ static void do_node_pause(struct apply *a, const struct db_cmd_node_pause *c)
 	}
 	n->is_paused = c->pause;
 	n->is_draining = c->pause && c->drain;
+	vms_node_paused(a, n->slot);
 	apply_event(a, c->pause ? (c->drain ? "node-drain" : "node-pause") : "node-resume", c->name,
 		    "by %s", a->cmd->actor);
 }
 
 /* ---- groups and resources */
 
-static void do_group_create(struct apply *a, const struct db_cmd_group_create *c)
+void do_group_create(struct apply *a, const struct db_cmd_group_create *c)
 {
 	struct db_group *g;
 
@@ -405,12 +366,17 @@ static struct db_group *group_find(struct apply *a, const char *name)
 	return g;
 }
 
-static void do_group_delete(struct apply *a, const struct db_cmd_group_delete *c)
+void do_group_delete(struct apply *a, const struct db_cmd_group_delete *c)
 {
 	struct db_group *g = group_find(a, c->name);
 
 	if (!g)
 		return;
+	if (vm_of_group(a->db, g)) {
+		apply_answer(a, DB_REFUSED, "group %s is a virtual machine: see 'vm delete'",
+			     c->name);
+		return;
+	}
 	if (g->work != DB_WORK_OFFLINE) {
 		apply_answer(a, DB_REFUSED, "group %s is not offline: stop it first", c->name);
 		return;
@@ -461,6 +427,7 @@ static void do_group_intent(struct apply *a, const struct db_cmd_group_intent *c
 		return;
 	}
 	is_settled = group_is_settled(g, c);
+	vm_group_intent(a, g, c);
 	/* A stop failed and somebody has seen to it: it is tried again from there. */
 	if (g->work == DB_WORK_FAILED && incarnation_is_admitted(a->db, g))
 		g->work = DB_WORK_ONLINE;
@@ -476,17 +443,24 @@ static void do_group_intent(struct apply *a, const struct db_cmd_group_intent *c
 	}
 }
 
-static void do_resource_create(struct apply *a, const struct db_cmd_resource_create *c)
+void do_resource_create(struct apply *a, const struct db_cmd_resource_create *c)
 {
 	struct db_resource *r;
+	const struct db_group *g;
 	uint32_t position = 0;
 
 	if (!c->name[0]) {
 		apply_answer(a, DB_INVALID, "a resource needs a name");
 		return;
 	}
-	if (!group_find(a, c->group))
+	g = group_find(a, c->group);
+	if (!g)
 		return;
+	if (vm_of_group(a->db, g)) {
+		apply_answer(a, DB_REFUSED,
+			     "group %s is a virtual machine and takes no other resource", c->group);
+		return;
+	}
 	if (db_find(a->db, DB_KIND_RESOURCE, c->name)) {
 		apply_answer(a, DB_CONFLICT, "resource %s exists", c->name);
 		return;
@@ -497,7 +471,7 @@ static void do_resource_create(struct apply *a, const struct db_cmd_resource_cre
 		if (!strcmp(other->group, c->group) && other->position >= position)
 			position = other->position + 1;
 	}
-	if (!params_fit(a->db, c->params)) {
+	if (!apply_params_fit(a->db, c->params)) {
 		apply_answer(a, DB_REFUSED, "bad parameters, or no room for them");
 		return;
 	}
@@ -506,7 +480,7 @@ static void do_resource_create(struct apply *a, const struct db_cmd_resource_cre
 		apply_answer(a, DB_REFUSED, "no room for another resource");
 		return;
 	}
-	params_set(a->db, c->name, c->params);
+	apply_params_set(a->db, c->name, c->params);
 	COPY(r->group, c->group);
 	COPY(r->agent, c->agent);
 	r->position = position;
@@ -518,7 +492,7 @@ static void do_resource_create(struct apply *a, const struct db_cmd_resource_cre
 		    a->cmd->actor);
 }
 
-static void do_resource_delete(struct apply *a, const struct db_cmd_resource_delete *c)
+void do_resource_delete(struct apply *a, const struct db_cmd_resource_delete *c)
 {
 	struct db_resource *r = db_find(a->db, DB_KIND_RESOURCE, c->name);
 
@@ -526,20 +500,38 @@ static void do_resource_delete(struct apply *a, const struct db_cmd_resource_del
 		apply_answer(a, DB_NO_SUCH, "no resource %s", c->name);
 		return;
 	}
+	if (db_find(a->db, DB_KIND_VM, r->group)) {
+		apply_answer(a, DB_REFUSED, "resource %s is a virtual machine: see 'vm delete'",
+			     c->name);
+		return;
+	}
 	if (r->work != DB_WORK_OFFLINE) {
 		apply_answer(a, DB_REFUSED, "resource %s is not offline: stop group %s first",
 			     c->name, r->group);
 		return;
 	}
-	params_remove(a->db, c->name);
+	apply_params_remove(a->db, c->name);
 	db_remove(a->db, DB_KIND_RESOURCE, r);
 	apply_event(a, "resource-deleted", c->name, "by %s", a->cmd->actor);
 }
 
 static void do_param_set(struct apply *a, const struct db_cmd_param_set *c)
 {
-	if (!param_set(a->db, c->key, c->value))
+	if (!apply_param_set(a->db, c->key, c->value))
 		apply_answer(a, DB_REFUSED, "no room for another parameter");
+}
+
+/* Its locks, all of them or none. */
+static bool group_take(struct apply *a, struct db_group *g, uint64_t incarnation)
+{
+	if (g->work != DB_WORK_OFFLINE)
+		return false;
+	g->lock = apply_lock_take(a->db, "grp:", g->name, LK_EX, incarnation);
+	if (g->lock && !vm_group_take(a, g, incarnation)) {
+		apply_lock_drop(a->db, g->lock);
+		g->lock = 0;
+	}
+	return g->lock != 0;
 }
 
 static void do_group_order(struct apply *a, const struct db_cmd_group_order *c)
@@ -565,14 +557,16 @@ static void do_group_order(struct apply *a, const struct db_cmd_group_order *c)
 		apply_answer(a, DB_CONFLICT, "group %s does not run there", c->name);
 		return;
 	}
+	if (c->work == DB_WORK_STOPPING && vm_bars_stop(a->db, g)) {
+		apply_answer(a, DB_CONFLICT, "group %s is being migrated", c->name);
+		return;
+	}
 	if (c->work == DB_WORK_STARTING && (volume_group_waits(a->db, g, volume) ||
 					    !(volume_group_nodes(a->db, g) & cl_bit(c->node)))) {
 		apply_answer(a, DB_CONFLICT, "a volume that group %s needs is not ready", c->name);
 		return;
 	}
-	if (c->work == DB_WORK_STARTING && g->work == DB_WORK_OFFLINE)
-		g->lock = apply_lock_take(a->db, "grp:", g->name, LK_EX, c->incarnation);
-	if (c->work == DB_WORK_STARTING && (g->work != DB_WORK_OFFLINE || !g->lock)) {
+	if (c->work == DB_WORK_STARTING && !group_take(a, g, c->incarnation)) {
 		apply_answer(a, DB_CONFLICT, "group %s is held elsewhere", c->name);
 		return;
 	}
@@ -630,10 +624,8 @@ static void do_group_report(struct apply *a, const struct db_cmd_group_report *c
 		g->failures++;
 		g->refused = (uint16_t)(g->refused | cl_bit(g->node));
 	}
-	group_lock_drop(a->db, g);
+	group_release(a, g, c->reason);
 	resources_set(a->db, c->name, DB_WORK_OFFLINE);
-	g->work = DB_WORK_OFFLINE;
-	g->node = CL_NODE_NONE;
 	if (g->intent == DB_INTENT_OFFLINE) {
 		apply_task_end(a, g->task, DB_TASK_STATE_DONE, c->reason);
 		g->task = 0;
@@ -671,6 +663,8 @@ static void do_task_cancel(struct apply *a, const struct db_cmd_task_cancel *c)
 		apply_answer(a, DB_CONFLICT, "task %" PRIu64 " has ended", c->id);
 		return;
 	}
+	if (migration_task_cancel(a, c->id))
+		return;
 	g = db_find(a->db, DB_KIND_GROUP, t->object);
 	if (g && g->task == c->id) {
 		/* What is under way ends where it is; the wish behind it is withdrawn. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What every command needs: answers, events, tasks, locks. */
+/* What every command needs: answers, events, tasks, parameters, locks. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -42,6 +42,19 @@ void apply_event(struct apply *a, const char *kind, const char *object, const ch
 	va_start(ap, format);
 	vsnprintf(e->text, sizeof(e->text), format, ap);
 	va_end(ap);
+}
+
+bool apply_is_uuid(const char *text)
+{
+	static const char form[] = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
+
+	if (strlen(text) != sizeof(form) - 1)
+		return false;
+	for (size_t i = 0; i < sizeof(form) - 1; i++) {
+		if (form[i] == '-' ? text[i] != '-' : !strchr("0123456789abcdef", text[i]))
+			return false;
+	}
+	return true;
 }
 
 /* ---- tasks */
@@ -98,6 +111,67 @@ void apply_task_end(struct apply *a, uint64_t id, enum db_task_state state, cons
 	t->ended_ms = a->cmd->at_ms;
 	COPY(t->phase, "ended");
 	COPY(t->reason, reason);
+}
+
+/* ---- parameters */
+
+bool apply_param_set(struct db *db, const char *key, const char *value)
+{
+	struct db_param *p = db_find(db, DB_KIND_PARAM, key);
+
+	if (!p)
+		p = db_insert(db, DB_KIND_PARAM, key);
+	if (p)
+		COPY(p->value, value);
+	return p != NULL;
+}
+
+/* Takes one line NAME=VALUE apart; returns what follows it, NULL for a bad line. */
+static const char *param_line(const char *line, const char *object, char *key, char *value)
+{
+	size_t len = strcspn(line, "\n"), name_len = strcspn(line, "=");
+
+	if (!name_len || name_len >= len || name_len >= CL_NAME_MAX ||
+	    len - name_len > DB_VALUE_MAX)
+		return NULL;
+	snprintf(key, DB_KEY_MAX, "%.63s/%.*s", object, (int)(name_len & (CL_NAME_MAX - 1)), line);
+	memcpy(value, line + name_len + 1, len - name_len - 1);
+	value[len - name_len - 1] = 0;
+	return line + len + (line[len] == '\n');
+}
+
+bool apply_params_fit(const struct db *db, const char *lines)
+{
+	char key[DB_KEY_MAX], value[DB_VALUE_MAX];
+	uint32_t count = 0;
+
+	while (lines && *lines) {
+		lines = param_line(lines, "", key, value);
+		count++;
+	}
+	return lines && count <= db->limits.capacity[DB_KIND_PARAM] - db_count(db, DB_KIND_PARAM);
+}
+
+void apply_params_set(struct db *db, const char *object, const char *lines)
+{
+	char key[DB_KEY_MAX], value[DB_VALUE_MAX];
+
+	while (*lines) {
+		lines = param_line(lines, object, key, value);
+		must(lines && apply_param_set(db, key, value));
+	}
+}
+
+void apply_params_remove(struct db *db, const char *object)
+{
+	size_t n = strlen(object);
+
+	for (uint32_t i = db_count(db, DB_KIND_PARAM); i-- > 0;) {
+		struct db_param *p = db_at(db, DB_KIND_PARAM, i);
+
+		if (!strncmp(p->key, object, n) && p->key[n] == '/')
+			db_remove(db, DB_KIND_PARAM, p);
+	}
 }
 
 /* ---- locks */
@@ -157,5 +231,14 @@ void apply_lock_release(struct db *db, uint8_t slot, uint64_t incarnation, const
 		.type = LK_EV_RELEASE_MATCHING, .node = slot, .incarnation = incarnation};
 
 	lock_name(&e, prefix, "");
+	must(!apply_lock_step(db, &e));
+}
+
+void apply_lock_transfer(struct db *db, const char *prefix, const char *name, uint64_t from,
+			 uint64_t to)
+{
+	struct lk_event e = {.type = LK_EV_TRANSFER, .session = from, .peer = to};
+
+	lock_name(&e, prefix, name);
 	must(!apply_lock_step(db, &e));
 }

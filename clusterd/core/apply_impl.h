@@ -23,11 +23,22 @@ __attribute__((format(printf, 3, 4))) void apply_answer(struct apply *a, enum db
 __attribute__((format(printf, 4, 5))) void apply_event(struct apply *a, const char *kind,
 						       const char *object, const char *format, ...);
 
+/* Eight, four, four, four and twelve hexadecimal digits in lower case. */
+bool apply_is_uuid(const char *text);
+
 /* Makes a running task and puts it into the result; 0 when all places are taken by running ones. */
 uint64_t apply_task_new(struct apply *a, const char *verb, const char *object);
 /* Of a task that runs; task 0 and one that has ended are passed over. */
 void apply_task_phase(struct apply *a, uint64_t id, const char *phase);
 void apply_task_end(struct apply *a, uint64_t id, enum db_task_state state, const char *reason);
+
+/* False: no room. */
+bool apply_param_set(struct db *db, const char *key, const char *value);
+/* True if every line NAME=VALUE can be taken apart and there is room for all of them. */
+bool apply_params_fit(const struct db *db, const char *lines);
+/* Stores lines that apply_params_fit() has seen as parameters of the object. */
+void apply_params_set(struct db *db, const char *object, const char *lines);
+void apply_params_remove(struct db *db, const char *object);
 
 int apply_lock_step(struct db *db, const struct lk_event *e);
 /* The lock, granted at once to the session; 0 if somebody is in the way. */
@@ -35,6 +46,9 @@ uint64_t apply_lock_take(struct db *db, const char *prefix, const char *name, en
 			 uint64_t session);
 /* Lock 0 is none. */
 void apply_lock_drop(struct db *db, uint64_t lock);
+/* In one step from one session to another; the lock keeps its number. */
+void apply_lock_transfer(struct db *db, const char *prefix, const char *name, uint64_t from,
+			 uint64_t to);
 /* The incarnation is proven over: its locks with that prefix end, its session is orphaned. */
 void apply_lock_release(struct db *db, uint8_t slot, uint64_t incarnation, const char *prefix);
 
@@ -62,5 +76,52 @@ const char *volumes_bar_leave(const struct db *db, uint64_t incarnation);
 bool volumes_exist(struct apply *a, const char *list);
 /* What the task wanted of the volume is withdrawn. */
 void volume_task_cancelled(struct db_volume *v);
+
+/* ---- apply.c, for virtual machines */
+
+void do_group_create(struct apply *a, const struct db_cmd_group_create *c);
+void do_group_delete(struct apply *a, const struct db_cmd_group_delete *c);
+void do_resource_create(struct apply *a, const struct db_cmd_resource_create *c);
+void do_resource_delete(struct apply *a, const struct db_cmd_resource_delete *c);
+
+/* ---- apply_vm.c: what a group's commands do if it is a virtual machine, else nothing */
+
+void do_vm_create(struct apply *a, const struct db_cmd_vm_create *c);
+void do_vm_delete(struct apply *a, const struct db_cmd_vm_delete *c);
+void do_vm_set_paused(struct apply *a, const struct db_cmd_vm_set_paused *c);
+
+/* Its vm: is taken for that incarnation; false: somebody has it. */
+bool vm_group_take(struct apply *a, const struct db_group *g, uint64_t incarnation);
+/* The group has ended: vm: and a migration end with it. */
+void vm_group_drop(struct apply *a, const struct db_group *g, const char *reason);
+/* The same, of an incarnation whose locks have ended already. */
+void vm_group_gone(struct apply *a, const struct db_group *g);
+/* It is being migrated: that ends before it is stopped. */
+bool vm_bars_stop(const struct db *db, const struct db_group *g);
+void vm_group_intent(struct apply *a, const struct db_group *g,
+		     const struct db_cmd_group_intent *c);
+/* The node is paused, resumed, drained or begins to leave. */
+void vms_node_paused(struct apply *a, uint8_t slot);
+
+/* ---- apply_migration.c */
+
+void do_vm_migrate(struct apply *a, const struct db_cmd_vm_migrate *c);
+void do_migration_order(struct apply *a, const struct db_cmd_migration_order *c);
+void do_migration_report(struct apply *a, const struct db_cmd_migration_report *c);
+void do_migration_transfer(struct apply *a, const struct db_cmd_migration_transfer *c);
+void do_migration_end(struct apply *a, const struct db_cmd_migration_end *c);
+
+/* It has ended, and its task with it; once cancelled, it ends as that said. */
+void migration_close(struct apply *a, struct db_migration *m, enum db_task_state outcome,
+		     const char *reason);
+/* Before the transfer: it shall end, and does at once if it is queued. After it: nothing. */
+void migration_cancel(struct apply *a, struct db_migration *m, enum db_task_state outcome,
+		      const char *reason);
+/* True if the task is that of a migration under way; then it is cancelled, or refused. */
+bool migration_task_cancel(struct apply *a, uint64_t task);
+/* The node is lost, is being fenced or leaves: nothing is transferred to it any more. */
+void migrations_node_away(struct apply *a, const struct db_node *n, const char *reason);
+/* The incarnation is proven over: migrations to it end. */
+void migrations_incarnation_gone(struct apply *a, uint8_t slot, uint64_t incarnation);
 
 #endif

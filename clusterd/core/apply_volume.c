@@ -160,19 +160,6 @@ const char *volumes_bar_leave(const struct db *db, uint64_t incarnation)
 
 /* ---- what an administrator wants */
 
-static bool is_uuid(const char *text)
-{
-	static const char form[] = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
-
-	if (strlen(text) != sizeof(form) - 1)
-		return false;
-	for (size_t i = 0; i < sizeof(form) - 1; i++) {
-		if (form[i] == '-' ? text[i] != '-' : !strchr("0123456789abcdef", text[i]))
-			return false;
-	}
-	return true;
-}
-
 /* Two names for one LUN would give it two coordinators. */
 static const char *volume_twin(const struct db *db, const struct db_cmd_volume_create *c)
 {
@@ -191,7 +178,7 @@ void do_volume_create(struct apply *a, const struct db_cmd_volume_create *c)
 	struct db_volume *v;
 
 	if (!c->name[0] || c->name[strcspn(c->name, "/, ")] || c->device[0] != '/' ||
-	    !is_uuid(c->uuid)) {
+	    !apply_is_uuid(c->uuid)) {
 		apply_answer(a, DB_INVALID,
 			     "a volume needs a name without '/' and ',', an absolute path of its "
 			     "LUN, and the uuid that is on it, in lower case");

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "clusterd/core/vm.h"
 #include "clusterd/core/volume.h"
 #include "lib/hash.h"
 #include "lib/must.h"
@@ -21,7 +22,7 @@ const struct db_limits db_limits_full = {
 	.locks =
 		{
 			.max_sessions = 256,
-			.max_resources = 8192,
+			.max_resources = 16384,
 			.max_locks = 16384,
 			.max_queued = 64,
 		},
@@ -346,7 +347,7 @@ int db_decode(struct db *db, const void *buf, size_t len)
 	return -EBADMSG;
 }
 
-#define ROW_ENCODED_MAX 2048
+#define ROW_ENCODED_MAX 4096
 
 uint64_t db_hash(const struct db *db)
 {
@@ -441,7 +442,7 @@ static int count_locks(void *arg, const struct lk_session_info *info)
 	return 0;
 }
 
-/* Every volume, every mount; and every lock belongs to a row. */
+/* Every volume, every mount; and every lock belongs to a row (of virtual machines, see vm.c). */
 static const char *check_volumes(const struct db *db)
 {
 	uint32_t rows = db_count(db, DB_KIND_MOUNT), locks = 0;
@@ -465,6 +466,7 @@ static const char *check_volumes(const struct db *db)
 				return "a group needs a volume that is not there";
 		}
 		rows += g->lock != 0;
+		rows += g->lock && db_find(db, DB_KIND_VM, g->name);
 	}
 	lk_each_session(&db->locks, count_locks, &locks);
 	if (!broken && locks != rows)
@@ -506,6 +508,8 @@ const char *db_check(const struct db *db)
 			return "a resource belongs to no group";
 	}
 	broken = check_volumes(db);
+	if (!broken)
+		broken = vm_check(db);
 	return broken ? broken : lk_check(&db->locks);
 }
 
@@ -521,6 +525,12 @@ const char *db_mutant_name(enum db_mutant mutant)
 		[DB_MUTANT_GROUP_BEFORE_RECOVERY] = "group-before-recovery",
 		[DB_MUTANT_LEAVES_MOUNTED] = "leaves-with-volume-mounted",
 		[DB_MUTANT_SECOND_MOUNT] = "mount-before-recovery",
+		[DB_MUTANT_VM_TRANSFER_EARLY] = "transfer-in-any-phase",
+		[DB_MUTANT_VM_TRANSFER_CANCELLED] = "transfer-when-cancelled",
+		[DB_MUTANT_VM_TRANSFER_LOST] = "transfer-to-a-lost-node",
+		[DB_MUTANT_VM_TRANSFER_KEEPS_ORDER] = "source-reports-after-transfer",
+		[DB_MUTANT_VM_PAIR_SHARED] = "two-sessions-per-pair",
+		[DB_MUTANT_VM_LOST_RELEASES] = "lost-node-releases-vm",
 	};
 
 	return mutant < DB_MUTANT_MAX ? name[mutant] : "?";

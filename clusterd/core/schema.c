@@ -157,6 +157,40 @@ static const struct db_field fields_cmd_volume_recovered[] = {
 	DB_CMD_VOLUME_RECOVERED_FIELDS(DESCRIBE)};
 #undef STRUCT
 
+#define STRUCT struct db_vm
+static const struct db_field fields_vm[] = {DB_VM_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_migration
+static const struct db_field fields_migration[] = {DB_MIGRATION_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_cmd_vm_create
+static const struct db_field fields_cmd_vm_create[] = {DB_CMD_VM_CREATE_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_cmd_vm_delete
+static const struct db_field fields_cmd_vm_delete[] = {DB_CMD_VM_DELETE_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_cmd_vm_set_paused
+static const struct db_field fields_cmd_vm_set_paused[] = {DB_CMD_VM_SET_PAUSED_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_cmd_vm_migrate
+static const struct db_field fields_cmd_vm_migrate[] = {DB_CMD_VM_MIGRATE_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_cmd_migration_order
+static const struct db_field fields_cmd_migration_order[] = {
+	DB_CMD_MIGRATION_ORDER_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_cmd_migration_report
+static const struct db_field fields_cmd_migration_report[] = {
+	DB_CMD_MIGRATION_REPORT_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_cmd_migration_transfer
+static const struct db_field fields_cmd_migration_transfer[] = {
+	DB_CMD_MIGRATION_TRANSFER_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_cmd_migration_end
+static const struct db_field fields_cmd_migration_end[] = {DB_CMD_MIGRATION_END_FIELDS(DESCRIBE)};
+#undef STRUCT
+
 static const struct db_shape kind_shape[DB_KIND_MAX] = {
 #define KIND_SHAPE(name, NAME, capacity)                                                           \
 	[DB_KIND_##NAME] = {#name, fields_##name, MUST_ARRAY_SIZE(fields_##name),                  \

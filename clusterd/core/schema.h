@@ -18,15 +18,16 @@
 
 #define DB_SCHEMA_VERSION 1
 
-#define DB_UUID_TEXT  37
-#define DB_AGENT_MAX  128
-#define DB_REASON_MAX 200
-#define DB_KEY_MAX    136
-#define DB_VALUE_MAX  512
-#define DB_PARAMS_MAX 3072
-#define DB_VERB_MAX   32
-#define DB_DEVICE_MAX 256
-#define DB_NAMES_MAX  256 /* of several objects, with commas or spaces between */
+#define DB_UUID_TEXT   37
+#define DB_AGENT_MAX   128
+#define DB_REASON_MAX  200
+#define DB_KEY_MAX     136
+#define DB_VALUE_MAX   512
+#define DB_PARAMS_MAX  3072
+#define DB_VERB_MAX    32
+#define DB_DEVICE_MAX  256
+#define DB_NAMES_MAX   256 /* of several objects, with commas or spaces between */
+#define DB_ADDRESS_MAX 64
 
 /* ---- choices: name in C, word shown */
 #define DB_MEMBERSHIPS(X)                                                                          \
@@ -60,19 +61,32 @@
 	X(MOUNTED, "mounted")                                                                      \
 	X(GONE, "gone") /* provably over; what it held waits for the coordinator */
 
+/* They only go forward. From setup to online it is a session of its pair of nodes. */
+#define DB_MIGRATION_PHASES(X)                                                                     \
+	X(QUEUED, "queued") /* neither side has anything of it */                                  \
+	X(CHECK, "check")                                                                          \
+	X(SETUP, "setup")                                                                          \
+	X(MEMORY, "memory")                                                                        \
+	X(STATE, "state")                                                                          \
+	X(STORAGE_HANDLE, "storage-handle") /* vCPUs and disks of the source are still */          \
+	X(ONLINE, "online")		    /* transferred: there is no way back */                \
+	X(ENDED, "ended")
+
 #define DB_CHOICES(X)                                                                              \
 	X(membership, MEMBERSHIP, DB_MEMBERSHIPS)                                                  \
 	X(intent, INTENT, DB_INTENTS)                                                              \
 	X(work, WORK, DB_WORKS)                                                                    \
 	X(task_state, TASK_STATE, DB_TASK_STATES)                                                  \
-	X(mount_state, MOUNT_STATE, DB_MOUNT_STATES)
+	X(mount_state, MOUNT_STATE, DB_MOUNT_STATES)                                               \
+	X(migration_phase, MIGRATION_PHASE, DB_MIGRATION_PHASES)
 
-#define DB_CHOICE_MEMBERSHIP(NAME, word)  DB_MEMBERSHIP_##NAME,
-#define DB_CHOICE_INTENT(NAME, word)	  DB_INTENT_##NAME,
-#define DB_CHOICE_WORK(NAME, word)	  DB_WORK_##NAME,
-#define DB_CHOICE_TASK_STATE(NAME, word)  DB_TASK_STATE_##NAME,
-#define DB_CHOICE_MOUNT_STATE(NAME, word) DB_MOUNT_STATE_##NAME,
-#define DB_CHOICE_ENUM(name, NAME, LIST)  enum db_##name{LIST(DB_CHOICE_##NAME) DB_##NAME##_MAX};
+#define DB_CHOICE_MEMBERSHIP(NAME, word)      DB_MEMBERSHIP_##NAME,
+#define DB_CHOICE_INTENT(NAME, word)	      DB_INTENT_##NAME,
+#define DB_CHOICE_WORK(NAME, word)	      DB_WORK_##NAME,
+#define DB_CHOICE_TASK_STATE(NAME, word)      DB_TASK_STATE_##NAME,
+#define DB_CHOICE_MOUNT_STATE(NAME, word)     DB_MOUNT_STATE_##NAME,
+#define DB_CHOICE_MIGRATION_PHASE(NAME, word) DB_MIGRATION_PHASE_##NAME,
+#define DB_CHOICE_ENUM(name, NAME, LIST)      enum db_##name{LIST(DB_CHOICE_##NAME) DB_##NAME##_MAX};
 DB_CHOICES(DB_CHOICE_ENUM)
 #undef DB_CHOICE_ENUM
 
@@ -200,6 +214,47 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(u64, since_ms, 0)                                                                        \
 	F(str, reason, DB_REASON_MAX)
 
+/*
+ * A virtual machine: the group of its name, whose one resource is of the agent ocf:clusterd:vm. Its
+ * virtual CPUs may run only in the process `instance` on the group's node, which holds `vm:<uuid>`
+ * in EX for it; `vm:` and `grp:` are taken, moved and dropped together.
+ */
+#define DB_VM_FIELDS(F)                                                                            \
+	F(str, name, CL_NAME_MAX) /* of its group, too */                                          \
+	F(str, uuid, DB_UUID_TEXT)                                                                 \
+	F(str, definition, DB_PARAMS_MAX) /* JSON */                                               \
+	F(u64, lock, 0)			  /* its vm: lock while its group has grp:, else 0 */      \
+	F(u64, instance, 0)   /* log index of the order, or id of the migration, that made it */   \
+	F(u64, migration, 0)  /* the one under way, else 0 */                                      \
+	F(flag, is_paused, 0) /* by an administrator; ends with the run that it is for */          \
+	F(u64, since_ms, 0)                                                                        \
+	F(u16, tried, 0) /* where it could not be migrated to since it is on its node */
+
+/* A live migration. Ended ones stay until there is no room. */
+#define DB_MIGRATION_FIELDS(F)                                                                     \
+	F(u64, id, 0) /* log index of the command that asked for it */                             \
+	F(str, vm, CL_NAME_MAX)                                                                    \
+	F(u64, task, 0)                                                                            \
+	F(u8, source, 0)                                                                           \
+	F(u64, source_incarnation, 0)                                                              \
+	F(u8, destination, 0)                                                                      \
+	F(u64, destination_incarnation, 0)                                                         \
+	F(choice, phase, migration_phase)                                                          \
+	F(flag, is_cancelled, 0) /* for good: it is not transferred any more */                    \
+	F(u16, port, 0)		 /* where the destination's control channel listens */             \
+	F(u64, bandwidth, 0)	 /* bytes per second; 0: no limit */                               \
+	F(u64, total, 0)                                                                           \
+	F(u64, remaining, 0)                                                                       \
+	F(u64, sent, 0)                                                                            \
+	F(u32, passes, 0)                                                                          \
+	F(u64, rate, 0)                                                                            \
+	F(u64, dirty_rate, 0)                                                                      \
+	F(u32, downtime_ms, 0)                                                                     \
+	F(str, address, DB_ADDRESS_MAX) /* of the peer, really used */                             \
+	F(u64, since_ms, 0)		/* of its phase */                                         \
+	F(str, reason, DB_REASON_MAX)                                                              \
+	F(choice, outcome, task_state) /* running until it is known how it ends */
+
 /* KIND(name, NAME, capacity) */
 #define DB_KINDS(X)                                                                                \
 	X(cluster, CLUSTER, 1)                                                                     \
@@ -212,7 +267,9 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	X(origin, ORIGIN, CL_MAX_NODES)                                                            \
 	X(fence, FENCE, 32)                                                                        \
 	X(volume, VOLUME, 64)                                                                      \
-	X(mount, MOUNT, 1024) /* 64 * CL_MAX_NODES */
+	X(mount, MOUNT, 1024) /* 64 * CL_MAX_NODES */                                              \
+	X(vm, VM, 4096)                                                                            \
+	X(migration, MIGRATION, 256)
 
 /* ---- commands */
 #define DB_CMD_CLUSTER_INIT_FIELDS(F)                                                              \
@@ -388,6 +445,72 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(u64, incarnation, 0)                                                                     \
 	F(u64, id, 0)
 
+/* Makes the group, its resource and the row `vm`: all of them or nothing. */
+#define DB_CMD_VM_CREATE_FIELDS(F)                                                                 \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(str, uuid, DB_UUID_TEXT)                                                                 \
+	F(str, definition, DB_PARAMS_MAX)                                                          \
+	F(str, volumes, DB_NAMES_MAX)                                                              \
+	F(u16, possible, 0)                                                                        \
+	F(u8, priority, 0)                                                                         \
+	F(u32, restart_max, 0)                                                                     \
+	F(u32, monitor_ms, 0)                                                                      \
+	F(u32, start_ms, 0)                                                                        \
+	F(u32, stop_ms, 0)
+
+#define DB_CMD_VM_DELETE_FIELDS(F) F(str, name, CL_NAME_MAX)
+
+#define DB_CMD_VM_SET_PAUSED_FIELDS(F)                                                             \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(flag, pause, 0)
+
+/* Asks for a live migration: by an administrator (previous 0), or by the planner. */
+#define DB_CMD_VM_MIGRATE_FIELDS(F)                                                                \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(u8, to, 0)                                                                               \
+	F(u64, bandwidth, 0)                                                                       \
+	F(str, verb, DB_VERB_MAX)                                                                  \
+	F(u64, previous, 0) /* planner: the group's order in force; else it is void */             \
+	F(flag, begin, 0)   /* need not wait in the queue if the pair of nodes is free */          \
+	F(str, reason, DB_REASON_MAX)
+
+/* The planner: a queued migration begins (phase setup), or cannot any more (ended). */
+#define DB_CMD_MIGRATION_ORDER_FIELDS(F)                                                           \
+	F(u64, id, 0)                                                                              \
+	F(choice, phase, migration_phase)                                                          \
+	F(str, reason, DB_REASON_MAX)
+
+/* How it gets on, from either side. */
+#define DB_CMD_MIGRATION_REPORT_FIELDS(F)                                                          \
+	F(u64, id, 0)                                                                              \
+	F(u8, slot, 0) /* of the node that reports */                                              \
+	F(u64, incarnation, 0)                                                                     \
+	F(choice, phase, migration_phase)                                                          \
+	F(u16, port, 0)                                                                            \
+	F(u64, total, 0)                                                                           \
+	F(u64, remaining, 0)                                                                       \
+	F(u64, sent, 0)                                                                            \
+	F(u32, passes, 0)                                                                          \
+	F(u64, rate, 0)                                                                            \
+	F(u64, dirty_rate, 0)                                                                      \
+	F(u32, downtime_ms, 0)                                                                     \
+	F(str, address, DB_ADDRESS_MAX)                                                            \
+	F(str, reason, DB_REASON_MAX)
+
+/* The point of no return: both locks and the right to run go to the destination. */
+#define DB_CMD_MIGRATION_TRANSFER_FIELDS(F)                                                        \
+	F(u64, id, 0)                                                                              \
+	F(u64, source_incarnation, 0)
+
+/* Success: from the destination, when it runs there. Else from either side, before the transfer. */
+#define DB_CMD_MIGRATION_END_FIELDS(F)                                                             \
+	F(u64, id, 0)                                                                              \
+	F(u8, slot, 0) /* of the node that says so */                                              \
+	F(u64, incarnation, 0)                                                                     \
+	F(flag, is_success, 0)                                                                     \
+	F(u32, downtime_ms, 0)                                                                     \
+	F(str, reason, DB_REASON_MAX)
+
 #define DB_COMMANDS(X)                                                                             \
 	X(1, cluster_init, CLUSTER_INIT)                                                           \
 	X(2, node_admit, NODE_ADMIT)                                                               \
@@ -417,7 +540,15 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	X(26, mount_set, MOUNT_SET)                                                                \
 	X(27, mount_report, MOUNT_REPORT)                                                          \
 	X(28, mount_gone, MOUNT_GONE)                                                              \
-	X(29, volume_recovered, VOLUME_RECOVERED)
+	X(29, volume_recovered, VOLUME_RECOVERED)                                                  \
+	X(30, vm_create, VM_CREATE)                                                                \
+	X(31, vm_delete, VM_DELETE)                                                                \
+	X(32, vm_set_paused, VM_SET_PAUSED)                                                        \
+	X(33, vm_migrate, VM_MIGRATE)                                                              \
+	X(34, migration_order, MIGRATION_ORDER)                                                    \
+	X(35, migration_report, MIGRATION_REPORT)                                                  \
+	X(36, migration_transfer, MIGRATION_TRANSFER)                                              \
+	X(37, migration_end, MIGRATION_END)
 
 /* ---- structs */
 #define DB_CTYPE_str(name, arg)	   char name[arg];
