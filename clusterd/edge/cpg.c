@@ -351,6 +351,17 @@ int cpg_node_address(uint32_t nodeid, char *address, size_t size)
 							  .size = size});
 }
 
+/* The network for migrations is the second link, if there are two. */
+int cpg_node_migration_address(uint32_t nodeid, char *address, size_t size)
+{
+	int r = each_node(match_node, &(struct node_query){.nodeid = nodeid,
+							   .key = "ring1_addr",
+							   .value = address,
+							   .size = size});
+
+	return r ? cpg_node_address(nodeid, address, size) : 0;
+}
+
 int cpg_node_find(const char *name, uint32_t *ret_nodeid)
 {
 	struct node_query q = {.name = name};

@@ -39,6 +39,8 @@ int cpg_node_name(uint32_t nodeid, char *name, size_t size);
 int cpg_node_find(const char *name, uint32_t *ret_nodeid);
 /* First address of that node in corosync's nodelist, or -ENOENT. */
 int cpg_node_address(uint32_t nodeid, char *address, size_t size);
+/* Its second address, for migrations, or its first if it has no other. */
+int cpg_node_migration_address(uint32_t nodeid, char *address, size_t size);
 /* Our own nodeid, or 0 without corosync. */
 uint32_t cpg_local_nodeid(void);
 

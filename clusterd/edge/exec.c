@@ -8,6 +8,7 @@
 
 #include "clusterd/edge/log.h"
 #include "clusterd/edge/ocf.h"
+#include "clusterd/edge/vms.h"
 #include "lib/must.h"
 
 #define EXEC_TIMER_NS	   (200 * 1000 * 1000ull)
@@ -69,6 +70,8 @@ struct exec {
 	void (*stopped)(void *arg);
 	bool (*is_held)(void *arg);
 	void *arg;
+	struct vms *vms;
+	const char *own_agents;
 	struct local_group *groups;
 	bool is_leaving, leave_runs, has_said_leaving, has_left;
 	uint64_t leave_until_ms;
@@ -160,7 +163,11 @@ static int call_agent(struct local_group *l, const char *resource, const char *a
 	rc = ocf_name_parse(r->agent, &call.agent, &error);
 	if (rc)
 		return rc;
+	call.own_agents = l->exec->own_agents;
 	call.n_params = take_params(&e->db, resource, params, EXEC_PARAMS_MAX);
+	if (l->exec->vms && !strcmp(call.agent.provider, "clusterd"))
+		call.n_params = vms_add_params(l->exec->vms, l->name, params, call.n_params,
+					       EXEC_PARAMS_MAX);
 	call.timeout_ms = !strcmp(action, "stop") ? r->stop_ms : r->start_ms;
 	call.interval_ms = is_monitor ? r->monitor_ms : 0;
 	return ocf_start(l->exec->loop, &call, done, l, &l->run);
@@ -575,6 +582,24 @@ static void leave(struct exec *x)
 	}
 }
 
+/* It was migrated: what is left of it here ends by itself, and nothing of it is to be stopped. */
+static void forget(struct local_group *l)
+{
+	if (l->phase == LOCAL_STOPPED)
+		return;
+	log_notice("group %s: has been migrated away", l->name);
+	l->phase = LOCAL_STOPPED;
+	l->cause = STOP_FORGOTTEN;
+	if (l->run)
+		ocf_cancel(l->run, 0);
+}
+
+void exec_set_vms(struct exec *x, struct vms *vms, const char *own_agents)
+{
+	x->vms = vms;
+	x->own_agents = own_agents;
+}
+
 void exec_changed(struct exec *x)
 {
 	const struct db *db = &x->engine->db;
@@ -589,8 +614,12 @@ void exec_changed(struct exec *x)
 		const struct db_group *g = row_of(l);
 
 		/* Only a database that is up to date can say that a group is not ours. */
-		if (!is_ours(x, g) && x->engine->repl.phase == REPL_OPEN)
-			begin_stop(l, STOP_FORGOTTEN);
+		if (!is_ours(x, g) && x->engine->repl.phase == REPL_OPEN) {
+			if (x->vms && vms_has_moved(x->vms, l->name, l->order))
+				forget(l);
+			else
+				begin_stop(l, STOP_FORGOTTEN);
+		}
 		send_reports(l);
 	}
 	reap(x);
@@ -602,10 +631,10 @@ static void on_timer(void *arg)
 
 	qb_loop_timer_add(x->loop, QB_LOOP_HIGH, EXEC_TIMER_NS, x, on_timer, &x->timer);
 	for (struct local_group *l = x->groups; l; l = l->next) {
-		if (lease_is_over(x))
-			begin_stop(l, STOP_LEASE);
-		else
+		if (!lease_is_over(x))
 			monitor_next(l);
+		else if (!x->vms || !vms_holds_still(x->vms, l->name))
+			begin_stop(l, STOP_LEASE);
 	}
 	exec_changed(x);
 	if (x->is_leaving)

@@ -20,6 +20,12 @@ struct exec;
 int exec_open(struct engine *e, void (*stopped)(void *arg), bool (*is_held)(void *arg), void *arg,
 	      struct exec **ret);
 void exec_close(struct exec *x);
+/*
+ * The virtual machines of this node, which some groups are; and the folder of our own agents. Both
+ * borrowed until exec_close(); before anything is started.
+ */
+struct vms;
+void exec_set_vms(struct exec *x, struct vms *vms, const char *own_agents);
 /* The engine has changed: look at the orders. */
 void exec_changed(struct exec *x);
 void exec_stop_all(struct exec *x);

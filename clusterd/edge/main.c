@@ -16,12 +16,15 @@
 #include "clusterd/edge/exec.h"
 #include "clusterd/edge/fencer.h"
 #include "clusterd/edge/log.h"
+#include "clusterd/edge/vms.h"
 #include "clusterd/edge/volumes.h"
 
 #define DEFAULT_BULK_PORT 5410
 #define DEFAULT_LEASE_MS  5000
 #define DEFAULT_CSVFSD	  SBINDIR "/csvfsd"
 #define DEFAULT_VOLUMES	  "/cluster"
+#define DEFAULT_VM_HOST	  SBINDIR "/vm-host"
+#define DEFAULT_AGENTS	  AGENTSDIR
 #define CHECKPOINT_EVERY  1000
 #define PATH_BYTES	  256
 
@@ -31,7 +34,7 @@ struct options {
 	int level;
 	uint64_t lease_ms;
 	uint16_t port;
-	const char *csvfsd, *volumes, *xfs_options;
+	const char *csvfsd, *volumes, *xfs_options, *vm_host, *agents;
 };
 
 struct daemon {
@@ -41,6 +44,8 @@ struct daemon {
 	struct exec *exec;
 	struct fencer *fencer;
 	struct volumes *volumes;
+	struct vms *vms;
+	char vm_run[PATH_BYTES + 32], vm_socket[PATH_BYTES + 32];
 	char run[PATH_BYTES], key[PATH_BYTES + 32], mounts[PATH_BYTES];
 };
 
@@ -49,6 +54,7 @@ static void usage(FILE *f)
 	fprintf(f,
 		"usage: clusterd [--foreground] [--debug] [--root DIR] [--lease MS] [--port N]\n"
 		"                [--csvfsd PATH] [--volumes DIR] [--xfs-options LIST]\n"
+		"                [--vm-host PATH] [--agents DIR]\n"
 		"\n"
 		"The cluster manager's daemon, one per node; see clusterd(8).\n"
 		"  --foreground  stay in the foreground and log to standard error\n"
@@ -61,8 +67,12 @@ static void usage(FILE *f)
 		"  --volumes DIR where volumes are mounted (default %s)\n"
 		"  --xfs-options LIST\n"
 		"                mount options of a coordinator's XFS; for tests\n"
+		"  --vm-host PATH\n"
+		"                the program that runs a virtual machine (default %s)\n"
+		"  --agents DIR  OCF agents of provider clusterd (default %s)\n"
 		"  --help, --version\n",
-		DEFAULT_LEASE_MS, DEFAULT_BULK_PORT, DEFAULT_CSVFSD, DEFAULT_VOLUMES);
+		DEFAULT_LEASE_MS, DEFAULT_BULK_PORT, DEFAULT_CSVFSD, DEFAULT_VOLUMES,
+		DEFAULT_VM_HOST, DEFAULT_AGENTS);
 }
 
 static bool parse_number(const char *text, unsigned long min, unsigned long max, unsigned long *ret)
@@ -91,6 +101,8 @@ static int parse(int argc, char **argv, struct options *o)
 		{"csvfsd", required_argument, NULL, 'c'},
 		{"volumes", required_argument, NULL, 'v'},
 		{"xfs-options", required_argument, NULL, 'x'},
+		{"vm-host", required_argument, NULL, 'H'},
+		{"agents", required_argument, NULL, 'a'},
 		{"version", no_argument, NULL, 'V'},
 		{NULL, 0, NULL, 0},
 	};
@@ -101,7 +113,9 @@ static int parse(int argc, char **argv, struct options *o)
 			      .lease_ms = DEFAULT_LEASE_MS,
 			      .port = DEFAULT_BULK_PORT,
 			      .csvfsd = DEFAULT_CSVFSD,
-			      .volumes = DEFAULT_VOLUMES};
+			      .volumes = DEFAULT_VOLUMES,
+			      .vm_host = DEFAULT_VM_HOST,
+			      .agents = DEFAULT_AGENTS};
 	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
 		if (c == 'f') {
 			o->foreground = true;
@@ -117,6 +131,10 @@ static int parse(int argc, char **argv, struct options *o)
 			o->csvfsd = optarg;
 		} else if (c == 'v' && optarg[0] == '/' && strlen(optarg) < PATH_BYTES / 2) {
 			o->volumes = optarg;
+		} else if (c == 'H' && optarg[0] == '/') {
+			o->vm_host = optarg;
+		} else if (c == 'a' && optarg[0] == '/') {
+			o->agents = optarg;
 		} else if (c == 'x') {
 			o->xfs_options = optarg;
 		} else if (c == 'h') {
@@ -169,6 +187,8 @@ static void on_changed(void *arg)
 
 	if (d->exec)
 		exec_changed(d->exec);
+	if (d->vms)
+		vms_changed(d->vms);
 	if (d->volumes)
 		volumes_changed(d->volumes);
 	if (d->fencer)
@@ -196,6 +216,11 @@ static int start(struct daemon *d, const struct options *o)
 				     .csvfsd = o->csvfsd,
 				     .xfs_options = o->xfs_options,
 				     .to_syslog = !o->foreground};
+	struct vms_options mo = {.socket = d->vm_socket,
+				 .run_dir = d->vm_run,
+				 .key_path = d->key,
+				 .vm_host = o->vm_host,
+				 .to_syslog = !o->foreground};
 	char socket[PATH_BYTES + 32], text[512] = "";
 	struct engine_options eo = {
 		.db_path = db,
@@ -221,11 +246,17 @@ static int start(struct daemon *d, const struct options *o)
 	snprintf(d->mounts, sizeof(d->mounts), "%s%s", o->root, o->volumes);
 	snprintf(d->key, sizeof(d->key), "%s/etc/corosync/authkey", o->root);
 	snprintf(socket, sizeof(socket), "%s/api.sock", d->run);
+	snprintf(d->vm_socket, sizeof(d->vm_socket), "%s/vm.sock", d->run);
+	snprintf(d->vm_run, sizeof(d->vm_run), "%s/vm", d->run);
 	r = engine_open(&d->engine, d->loop, &eo, text, sizeof(text));
 	if (!r)
 		r = exec_open(&d->engine, on_stopped, volumes_hold, d, &d->exec);
 	if (!r)
 		r = volumes_open(&d->engine, &vo, &d->volumes, text, sizeof(text));
+	if (!r)
+		r = vms_open(&d->engine, &mo, &d->vms, text, sizeof(text));
+	if (!r)
+		exec_set_vms(d->exec, d->vms, o->agents);
 	if (!r)
 		r = fencer_open(&d->engine, &d->fencer);
 	if (!r)
@@ -267,6 +298,7 @@ int main(int argc, char **argv)
 	has_failed = d.engine.has_failed;
 	api_close(d.api);
 	engine_close(&d.engine); /* ends the requests of the executor as well */
+	vms_close(d.vms);
 	volumes_close(d.volumes);
 	fencer_close(d.fencer);
 	exec_close(d.exec);

@@ -22,6 +22,8 @@
 
 /* ---- finding ---- */
 
+#define OCF_OWN_PROVIDER "clusterd"
+
 static const char *ocf_root(const char *root)
 {
 	return root ? root : OCF_ROOT_DEFAULT;
@@ -410,7 +412,8 @@ static bool ocf_call_is_valid(const struct ocf_call *call)
 	if (!call->instance ? !is_meta_data : !ocf_instance_is_valid(call->instance))
 		return false;
 	return ocf_name_is_valid(&call->agent) && ocf_dir_is_valid(call->root) &&
-	       ocf_dir_is_valid(call->state_dir) && ocf_dir_is_valid(call->run_dir);
+	       ocf_dir_is_valid(call->state_dir) && ocf_dir_is_valid(call->run_dir) &&
+	       ocf_dir_is_valid(call->own_agents);
 }
 
 static int ocf_run_start(struct qb_loop *loop, const struct ocf_call *call,
@@ -425,8 +428,11 @@ static int ocf_run_start(struct qb_loop *loop, const struct ocf_call *call,
 	if (!env)
 		return -ENOMEM;
 	/* Not looked up first: execve() gives the same answers, without a race. */
-	snprintf(path, sizeof(path), "%s/resource.d/%s/%s", ocf_root(call->root),
-		 call->agent.provider, call->agent.type);
+	if (call->own_agents && !strcmp(call->agent.provider, OCF_OWN_PROVIDER))
+		snprintf(path, sizeof(path), "%s/%s", call->own_agents, call->agent.type);
+	else
+		snprintf(path, sizeof(path), "%s/resource.d/%s/%s", ocf_root(call->root),
+			 call->agent.provider, call->agent.type);
 	ocf_env_fill(env, call);
 	r = env->r;
 	if (r == 0) {

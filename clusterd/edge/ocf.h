@@ -57,6 +57,8 @@ int ocf_agent_path(const char *root, const struct ocf_name *agent, char *buf, si
 /* All borrowed, and needed only during ocf_start(). NULL and 0 where nothing is said. */
 struct ocf_call {
 	const char *root; /* NULL: OCF_ROOT_DEFAULT */
+	/* Folder of the agents of provider "clusterd"; NULL: under root, as all others. */
+	const char *own_agents;
 	struct ocf_name agent;
 	const char *instance; /* name of the resource; may be NULL for meta-data only */
 	const char *action;   /* "start", "stop", "monitor", "validate-all", "reload-agent" ... */
