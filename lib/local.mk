@@ -7,6 +7,7 @@ lib_libbase_a_SOURCES = \
 	lib/csv_link.c lib/csv_link.h \
 	lib/must.c lib/must.h \
 	lib/uuid.c lib/uuid.h \
+	lib/vm_link.c lib/vm_link.h \
 	lib/wire.c lib/wire.h
 
 # The DLM model: pure, used by clusterd (cluster locks) and csvfsd (file locks).
