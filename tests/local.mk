@@ -30,7 +30,7 @@ UNIT_TESTS = \
 	tests/unit/test_msg tests/unit/test_quorum tests/unit/test_repl tests/unit/test_wire \
 	tests/unit/test_db tests/unit/test_plan tests/unit/test_store \
 	tests/unit/test_ladder tests/unit/test_fence_agent tests/unit/test_ocf tests/unit/test_run \
-	tests/unit/test_qmp
+	tests/unit/test_definition tests/unit/test_qmp
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
 UNIT_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS) $(QB_CFLAGS) $(XML_CFLAGS)
@@ -82,6 +82,9 @@ tests_unit_test_ocf_LDADD = $(EDGE_LDADD)
 tests_unit_test_run_SOURCES = tests/unit/test_run.c
 tests_unit_test_run_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_run_LDADD = $(EDGE_LDADD)
+tests_unit_test_definition_SOURCES = tests/unit/test_definition.c
+tests_unit_test_definition_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_definition_LDADD = $(VM_LDADD)
 tests_unit_test_qmp_SOURCES = tests/unit/test_qmp.c
 tests_unit_test_qmp_CPPFLAGS = $(UNIT_CPPFLAGS) $(JANSSON_CFLAGS)
 tests_unit_test_qmp_LDADD = $(VM_LDADD)
@@ -108,8 +111,9 @@ check-live: all
 	CLUSTERD_BUILD=$(abs_top_builddir) /usr/bin/python3 -m pytest -q -p no:cacheprovider \
 		$(abs_top_srcdir)/tests/live $(LIVE_FLAGS)
 
-golden-update: tests/unit/test_msg
+golden-update: tests/unit/test_msg tests/unit/test_definition
 	srcdir=$(srcdir) tests/unit/test_msg --golden-update
+	srcdir=$(srcdir) tests/unit/test_definition --golden-update
 
 check-valgrind: $(check_PROGRAMS)
 	for t in $(UNIT_TESTS); do \
