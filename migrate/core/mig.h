@@ -44,26 +44,25 @@
 #define MIG_MUTANTS(X)                                                                             \
 	X(NONE)                                                                                    \
 	X(TIMER_RESUME)	   /* a source that asked long ago resumes on a timer */                   \
-	X(ASKED_RESUME)	   /* a source that asked resumes when the other side is silent */         \
-	X(ASKED_STALE)	   /* a source that asked believes a STATE that is not fresh */            \
-	X(ASKED_OWN)	   /* a source that asked resumes because the lock is still its own */     \
+	X(CUT_RESUME)	   /* a source that asked resumes when the control channel breaks */       \
+	X(ABORT_RESUME)	   /* a source that asked resumes on the destination's ABORT */            \
+	X(OWN_RESUME)	   /* a source that asked resumes because the lock is still its own */     \
+	X(STALE_RESUME)	   /* a source that asked believes a STATE that is not fresh */            \
+	X(DEAD_RESUME)	   /* a source without the lock resumes because the other side is dead */  \
 	X(TRUST_COMPLETED) /* `completed` is enough to ask for the lock */                         \
-	X(TRUST_LOADED)	   /* the destination tells LOADED when its QEMU says completed */         \
+	X(TRUST_ARRIVED)   /* the destination says LOADED when QEMU says `completed` there */      \
 	X(RUN_ON_LOADED)   /* the destination runs when the source is still, without the lock */   \
-	X(RUN_UNLOADED)	   /* the destination runs on the lock alone */                            \
 	X(RUN_STALE)	   /* vCPUs are begun on a STATE that is not fresh */                      \
 	X(IGNORE_LEASE)	   /* runs on when the lease is over */                                    \
 	X(IGNORE_LOSS)	   /* runs on when a STATE takes the lock away */                          \
 	X(STOP_ONCE)	   /* `stop` was answered, so they stand still */                          \
-	X(STOP_EVENT)	   /* a failed migration sets vCPUs going: not looked at again */          \
+	X(SELF_RESUME)	   /* what a failing migration sets going is not looked at */              \
 	X(NO_KILL)	   /* a QEMU that does not halt is left */                                 \
 	X(CANCEL_LATE)	   /* a destination that has the lock obeys a cancel */                    \
-	X(CANCEL_TRUSTED)  /* `migrate_cancel` was answered, so it is cancelled */                 \
 	X(NO_ROLLBACK)	   /* a failed migration leaves the source where QEMU left it */           \
-	X(ABORT_ASKED)	   /* a source that asked resumes on the destination's ABORT */            \
-	X(DEAF)		   /* no deadline for the other side's heartbeat */                        \
-	X(QUIT_EARLY)	   /* the source's QEMU quits as soon as it has asked */                   \
-	X(GIVE_UP_LOADED)  /* a destination that told LOADED quits when the channel breaks */
+	X(NO_DEADLINE)	  /* neither silence nor a stall nor a step's deadline ends a migration */ \
+	X(QUIT_EARLY)	  /* the source's QEMU quits as soon as it has asked */                    \
+	X(GIVE_UP_LOADED) /* a destination that said LOADED quits when the channel breaks */
 
 enum mig_mutant {
 #define MIG_MUTANT_ENUM(NAME) MIG_MUTANT_##NAME,
@@ -299,12 +298,11 @@ struct mig_actions {
 	X(uint32_t, silence_ms, 4000) /* without a word of the other side */                       \
 	X(uint32_t, check_ms, 60000)                                                               \
 	X(uint32_t, setup_ms, 30000)                                                               \
-	X(uint32_t, memory_ms, 0)     /* 0: as long as it gets on */                               \
-	X(uint32_t, stall_ms, 15000)  /* without a byte */                                         \
-	X(uint32_t, state_ms, 20000)  /* vCPUs stopped until all is loaded: downtime */            \
-	X(uint32_t, linger_ms, 10000) /* a copy that is not needed waits for BYE or RUNNING */     \
-	X(uint32_t, stuck_passes, 8)  /* passes in a row that do not shrink: given up */           \
-	X(uint8_t, shrink_pct, 5)     /* less than the best before: it shrinks */                  \
+	X(uint32_t, memory_ms, 0)    /* 0: as long as it gets on */                                \
+	X(uint32_t, stall_ms, 15000) /* without a byte */                                          \
+	X(uint32_t, state_ms, 20000) /* vCPUs stopped until all is loaded: downtime */             \
+	X(uint32_t, stuck_passes, 8) /* passes in a row that do not shrink: given up */            \
+	X(uint8_t, shrink_pct, 5)    /* less than the best before: it shrinks */                   \
 	X(uint32_t, downtime_limit_ms, 300)                                                        \
 	X(uint8_t, throttle_initial_pct, 20)                                                       \
 	X(uint8_t, throttle_increment_pct, 10)
@@ -376,8 +374,8 @@ struct mig_session {
 	enum mig_step_name step;
 	enum vm_link_role role;
 	enum mig_reason reason;
-	char text[MIG_REASON_TEXT];
-	uint64_t deadline_ms; /* of the step */
+	char text[MIG_TEXT];
+	uint64_t deadline_ms; /* of the step; MIG_NEVER */
 	struct mig_channel channel;
 	struct mig_numbers numbers; /* last read */
 	bool is_settled;	    /* SETTINGS are in force */
@@ -385,17 +383,20 @@ struct mig_session {
 	uint32_t failed;	    /* 1 << enum mig_check */
 	bool is_hello;		    /* destination: HELLO was heard */
 	struct mig_msg_hello hello;
-	bool is_ready; /* READY was said or heard */
+	bool is_listening; /* destination: QEMU takes the stream at ready.port */
+	bool is_ready;	   /* source: READY was heard */
 	struct mig_msg_ready ready;
-	bool is_migrate_given; /* QEMU may be migrating until the stream is read at an end */
-	bool is_cancel_given;  /* ROLLBACK */
-	bool is_loaded;	       /* said or heard */
+	bool is_migrate_given; /* source: QEMU may be migrating, until read to be at an end */
+	uint32_t cancel_seq;   /* ROLLBACK: reads after it count; 0: to be given */
+	uint64_t cancel_ms;    /* when to give it again */
+	bool is_loaded;	       /* LOADED was said or heard */
+	bool is_inactive;      /* destination: INACTIVE was heard */
 	bool is_returned;      /* RETURN_STORAGE was answered */
-	bool is_announced;
-	uint64_t progress_ms; /* when sent_bytes last grew */
-	uint64_t best_bytes;  /* the smallest `remaining` at the begin of a pass */
-	uint32_t stuck;	      /* passes in a row that did not shrink */
-	uint64_t still_ms;    /* when the vCPUs were seen still, for the downtime */
+	bool is_peer_running;  /* source: RUNNING was heard: this copy is old */
+	uint64_t progress_ms;  /* when sent_bytes last grew */
+	uint64_t best_bytes;   /* the smallest `remaining` at the begin of a pass */
+	uint32_t stuck;	       /* passes in a row that did not shrink */
+	uint64_t still_ms;     /* when the vCPUs were seen still, for the downtime */
 };
 
 struct mig_pending {
@@ -412,25 +413,30 @@ struct mig_state {
 #endif
 	uint64_t now_ms;
 	/* what clusterd says */
-	bool has_state;
-	bool is_held; /* a fresh STATE gave us the lock, and none has contradicted it since */
 	struct vm_link_state state; /* the last */
+	bool is_held;	   /* a fresh STATE gave us the lock, and none has contradicted it since */
+	uint64_t lease_ms; /* when the lease ends, or ended */
 	/* QEMU */
 	enum mig_life life;
+	bool is_ending;		  /* we want it gone; the process ends with it */
+	uint64_t life_ms;	  /* deadline of POWERDOWN, QUITTING, KILLED */
+	enum vm_link_run end_run; /* GONE, ENDED: what to tell */
 	int32_t pid;
-	uint64_t life_ms;      /* deadline of POWERDOWN, QUITTING, KILLED */
-	enum mig_runstate run; /* last read */
-	bool may_run;	       /* not proven that the vCPUs stand still */
-	bool has_run;	       /* here, ever */
-	uint64_t halt_ms;      /* deadline of the proof; 0: none is due */
-	uint32_t proof_seq;    /* only answers to commands after it prove anything */
-	bool is_status_due;    /* query-status is to be given */
-	bool is_stream_due;    /* query-migrate is to be given */
-	uint64_t cont_ms;      /* not before: a `cont` that failed is repeated */
-	uint64_t poll_ms;      /* when to read a migration again */
-	uint32_t seq;	       /* of the last command */
-	struct mig_pending pending[MIG_COMMAND_MAX];
+	enum mig_runstate run;	 /* last read */
+	bool may_run;		 /* not proven that the vCPUs stand still */
+	bool has_run;		 /* ever, as this VM: here, or before it came here */
+	uint64_t halt_ms;	 /* deadline of the proof; 0: none is due */
+	uint64_t stop_ms;	 /* `stop` not again before */
+	uint64_t cont_ms;	 /* `cont` not again before */
+	uint64_t poll_ms;	 /* when to read again */
+	uint32_t proof_seq;	 /* only answers to commands after it prove anything */
+	bool is_status_due;	 /* query-status is to be given */
+	bool is_stream_due;	 /* query-migrate is to be given */
+	bool is_powerdown_given; /* since the last `cont` */
+	bool is_quit_given;
 	bool is_silent; /* a command was not answered in time, and none since */
+	uint32_t seq;	/* of the last command */
+	struct mig_pending pending[MIG_COMMAND_MAX];
 	char text[MIG_REASON_TEXT];
 	struct mig_session session;
 	bool is_told;
