@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A control group (version 2) of QEMU's own, below that of vm-host: what makes "every process of
- * this VM" a name that outlives vm-host. No controller is needed, only cgroup.procs, cgroup.kill and
- * cgroup.events, so a hybrid hierarchy does as well. cgroups(7).
+ * this VM" a name that outlives vm-host. No controller is needed, only cgroup.procs, cgroup.kill
+ * and cgroup.events, so a hybrid hierarchy does as well. cgroups(7).
  */
 #ifndef MIGRATE_EDGE_CGROUP_H
 #define MIGRATE_EDGE_CGROUP_H
@@ -13,8 +13,8 @@
 #define CGROUP_PATH 512
 
 /*
- * Makes the group `name` below our own. 0 and its path; -errno: none is there that could be written,
- * -ENAMETOOLONG, -ENOENT: no cgroup2 is mounted.
+ * Makes the group `name` below our own. 0 and its path; -errno: none is there that could be
+ * written, -ENAMETOOLONG, -ENOENT: no cgroup2 is mounted.
  */
 int cgroup_make(const char *name, char ret_path[CGROUP_PATH]);
 /* Does anything live in it? False too if it is not there. */

@@ -48,7 +48,7 @@ struct channel {
 	pthread_t reader;
 	/* the rest under the lock */
 	pthread_mutex_t lock;
-	pthread_cond_t changed; /* something to write, or is_closing */
+	pthread_cond_t changed;		     /* something to write, or is_closing */
 	bool is_closing, is_broken, is_done; /* is_done: the threads have ended */
 	struct tls *tls;
 	size_t n_news;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The control channel of one migration (migrate/core/mig_proto.h) over lib/tls: listens for one
- * peer that knows the cluster key, or connects to it; then messages both ways. TLS blocks, so it has
- * threads of its own, one that connects and reads and one that writes; what they find comes from
- * the loop.
+ * peer that knows the cluster key, or connects to it; then messages both ways. TLS blocks, so it
+ * has threads of its own, one that connects and reads and one that writes; what they find comes
+ * from the loop.
  *
  * A channel breaks once and is not opened again. Nothing is heard of it after channel_close().
  */

@@ -19,7 +19,7 @@
 #define QUEUE_MAX	(2 * MIG_COMMAND_MAX)
 #define TLS_USER	"vm-host"
 #define TLS_PRIORITY	"NORMAL:-VERS-ALL:+VERS-TLS1.3"
-#define NO_LIMIT	(INT64_C(1) << 40) /* bytes per second */
+#define NO_LIMIT	(INT64_C(1) << 40)   /* bytes per second */
 #define MEMORY_SPARE	(UINT64_C(64) << 20) /* bytes, for QEMU itself */
 #define SYNC_PROGRAM	"/usr/bin/sync"
 #define RETURN_GRACE_MS 1000
@@ -31,7 +31,7 @@ struct commands {
 	size_t n;
 	struct mig_command queue[QUEUE_MAX]; /* [0]: under way, if is_busy */
 	bool is_busy, is_job_due;
-	unsigned int step; /* of queue[0] */
+	unsigned int step;     /* of queue[0] */
 	unsigned int tls_made; /* number of the last tls-creds object */
 	bool has_tls;	       /* QEMU has it */
 	struct run *run;
@@ -235,10 +235,9 @@ static struct call step_settings(const struct commands *c, unsigned int step)
 			"migrate-set-capabilities",
 			json_pack("{s:[{s:s,s:b},{s:s,s:b},{s:s,s:b},{s:s,s:b},{s:s,s:b}]}",
 				  "capabilities", "capability", "events", "state", 1, "capability",
-				  "late-block-activate", "state", 1, "capability",
-				  "auto-converge", "state", !c->options.is_incoming, "capability",
-				  "postcopy-ram", "state", 0, "capability",
-				  "pause-before-switchover", "state", 0),
+				  "late-block-activate", "state", 1, "capability", "auto-converge",
+				  "state", !c->options.is_incoming, "capability", "postcopy-ram",
+				  "state", 0, "capability", "pause-before-switchover", "state", 0),
 			NULL};
 	if (step > 2 || c->options.is_incoming)
 		return (struct call){0};
@@ -372,7 +371,8 @@ static bool is_newer_or_same(const char *ours, const char *theirs)
 }
 
 /*
- * What QEMU has proven by being there is not looked at again: the CPU has every feature of the model
+ * What QEMU has proven by being there is not looked at again: the CPU has every feature of the
+ * model
  * (",enforce"), and the disks could be opened.
  */
 static void check(struct commands *c)

@@ -44,8 +44,8 @@ static bool read_version(const struct run_output *out, char *ret, size_t cap)
 }
 
 /*
- * The line of the type: "q35   Standard PC (Q35 + ICH9, 2009) (alias of pc-q35-7.2)" or, for one with
- * its version, "pc-q35-7.2   Standard PC (Q35 + ICH9, 2009)".
+ * The line of the type: "q35   Standard PC (Q35 + ICH9, 2009) (alias of pc-q35-7.2)" or, for one
+ * with its version, "pc-q35-7.2   Standard PC (Q35 + ICH9, 2009)".
  */
 static bool read_machine(const struct run_output *out, const char *type, char *ret, size_t cap)
 {
@@ -79,8 +79,7 @@ static bool has_failed(struct probe *p, const struct run_result *r)
 		return false;
 	run_output_text(&r->err, 1, said, sizeof(said));
 	snprintf(p->result.text, sizeof(p->result.text), "%.60s: %s: %s", p->program,
-		 run_kind_name(r->kind),
-		 r->kind == RUN_FAILED_TO_START ? strerror(r->code) : said);
+		 run_kind_name(r->kind), r->kind == RUN_FAILED_TO_START ? strerror(r->code) : said);
 	return true;
 }
 

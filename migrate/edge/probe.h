@@ -12,16 +12,16 @@
 #include "migrate/core/mig_proto.h"
 #include "migrate/edge/definition.h"
 
-#define PROBE_MS     20000 /* for one run of QEMU */
-#define PROBE_KVM_S  5
-#define PROBE_TEXT   160
+#define PROBE_MS    20000 /* for one run of QEMU */
+#define PROBE_KVM_S 5
+#define PROBE_TEXT  160
 
 struct probe;
 
 struct probe_result {
 	bool is_ok;
-	char text[PROBE_TEXT];		/* what is wrong */
-	char version[MIG_QEMU_TEXT];	/* "7.2.22" */
+	char text[PROBE_TEXT];	       /* what is wrong */
+	char version[MIG_QEMU_TEXT];   /* "7.2.22" */
 	char machine[DEFINITION_WORD]; /* "pc-q35-7.2" */
 	bool is_kvm;
 };

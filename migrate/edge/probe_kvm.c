@@ -23,8 +23,8 @@ static const uint8_t code[] = {0xb0, 42, 0xe6, TEST_PORT, 0xf4};
 /* A vCPU that begins at CODE_AT; negative: none. */
 static int make_vcpu(int vm)
 {
-	struct kvm_userspace_memory_region region = {
-		.guest_phys_addr = CODE_AT, .memory_size = PAGE};
+	struct kvm_userspace_memory_region region = {.guest_phys_addr = CODE_AT,
+						     .memory_size = PAGE};
 	struct kvm_sregs sregs;
 	struct kvm_regs regs = {.rip = CODE_AT, .rflags = 2};
 	void *memory = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
