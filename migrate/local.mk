@@ -28,6 +28,7 @@ migrate_libvmedge_a_SOURCES = \
 	migrate/edge/link.c migrate/edge/link.h \
 	migrate/edge/log.h \
 	migrate/edge/probe.c migrate/edge/probe.h migrate/edge/probe_kvm.c \
+	migrate/edge/psk.c migrate/edge/psk.h \
 	migrate/edge/qemu.c migrate/edge/qemu.h \
 	migrate/edge/qmp.c migrate/edge/qmp.h \
 	migrate/edge/record.c migrate/edge/record.h \

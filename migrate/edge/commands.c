@@ -2,22 +2,20 @@
 #include "migrate/edge/commands.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "lib/cleanup.h"
 #include "lib/must.h"
 #include "lib/run.h"
 #include "migrate/edge/due.h"
 #include "migrate/edge/log.h"
+#include "migrate/edge/psk.h"
+#include "migrate/edge/record.h"
 
 #define QUEUE_MAX	(2 * MIG_COMMAND_MAX)
-#define TLS_USER	"vm-host"
 #define TLS_PRIORITY	"NORMAL:-VERS-ALL:+VERS-TLS1.3"
 #define NO_LIMIT	(INT64_C(1) << 40)   /* bytes per second */
 #define MEMORY_SPARE	(UINT64_C(64) << 20) /* bytes, for QEMU itself */
@@ -34,6 +32,7 @@ struct commands {
 	unsigned int step;     /* of queue[0] */
 	unsigned int tls_made; /* number of the last tls-creds object */
 	bool has_tls;	       /* QEMU has it */
+	char psk_dir[RECORD_PATH];
 	struct run *run;
 };
 
@@ -132,46 +131,15 @@ static void finish_by_qmp(struct commands *c, const json_t *value)
 
 /* ---- the key of QEMU's stream ---- */
 
-/* A directory that holds keys.psk for the moment in which QEMU reads it. */
-static void tls_dir(const struct commands *c, char *buf, size_t cap)
+static void tls_forget(struct commands *c)
 {
-	snprintf(buf, cap, "%s/psk-%d-%u", c->options.run_dir, getpid(), c->tls_made);
+	if (c->psk_dir[0])
+		psk_remove(c->psk_dir);
 }
 
-static void tls_forget(const struct commands *c)
+void commands_stream_began(struct commands *c)
 {
-	char dir[DEFINITION_PATH + 64], path[DEFINITION_PATH + 96];
-
-	tls_dir(c, dir, sizeof(dir));
-	snprintf(path, sizeof(path), "%s/keys.psk", dir);
-	(void)unlink(path);
-	(void)rmdir(dir);
-}
-
-static int tls_write_key(const struct commands *c, const struct mig_hash *key)
-{
-	char dir[DEFINITION_PATH + 64], path[DEFINITION_PATH + 96];
-	char line[sizeof(TLS_USER) + 2 * MIG_KEY + 4];
-	_cleanup_close_ int fd = -1;
-	size_t n = sizeof(TLS_USER);
-	int r = 0;
-
-	tls_dir(c, dir, sizeof(dir));
-	snprintf(path, sizeof(path), "%s/keys.psk", dir);
-	if (mkdir(dir, 0700) < 0)
-		return -errno;
-	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return -errno;
-	snprintf(line, sizeof(line), "%s:", TLS_USER);
-	for (size_t i = 0; i < MIG_KEY; i++)
-		snprintf(line + n + 2 * i, 3, "%02x", key->byte[i]);
-	n += (size_t)2 * MIG_KEY;
-	line[n++] = '\n';
-	if (write(fd, line, n) != (ssize_t)n)
-		r = errno ? -errno : -EIO;
-	explicit_bzero(line, sizeof(line));
-	return r;
+	tls_forget(c);
 }
 
 /* ---- steps: each gives one QMP command, or NULL after the last ---- */
@@ -185,26 +153,26 @@ struct call {
 static struct call step_tls(struct commands *c, unsigned int step)
 {
 	struct mig_command *m = &c->queue[0];
-	const char *endpoint = m->kind == MIG_COMMAND_MIGRATE ? "client" : "server";
-	char id[32], dir[DEFINITION_PATH + 64];
+	bool is_client = m->kind == MIG_COMMAND_MIGRATE;
+	json_t *o;
+	char id[32];
 
 	snprintf(id, sizeof(id), "tls%u", step == 0 ? c->tls_made + 1 : c->tls_made);
 	if (step == 1)
 		return (struct call){"migrate-set-parameters",
 				     json_pack("{s:s, s:s}", "tls-creds", id, "tls-hostname", ""),
 				     NULL};
-	if (m->kind == MIG_COMMAND_MIGRATE_INCOMING &&
-	    getrandom(m->key.byte, sizeof(m->key.byte), 0) != sizeof(m->key.byte))
+	if (!is_client && getrandom(m->key.byte, sizeof(m->key.byte), 0) != sizeof(m->key.byte))
 		return (struct call){"", NULL, "no random numbers for the stream's key"};
 	c->tls_made++;
-	if (tls_write_key(c, &m->key))
+	if (psk_write(c->psk_dir, &m->key))
 		return (struct call){"", NULL, "the stream's key cannot be written to the run dir"};
-	tls_dir(c, dir, sizeof(dir));
-	return (struct call){"object-add",
-			     json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "qom-type",
-				       "tls-creds-psk", "id", id, "endpoint", endpoint, "dir", dir,
-				       "username", TLS_USER, "priority", TLS_PRIORITY),
-			     NULL};
+	o = json_pack("{s:s, s:s, s:s, s:s, s:s}", "qom-type", "tls-creds-psk", "id", id,
+		      "endpoint", is_client ? "client" : "server", "dir", c->psk_dir, "priority",
+		      TLS_PRIORITY);
+	if (is_client)
+		json_object_set_new(o, "username", json_string(PSK_USER));
+	return (struct call){"object-add", o, NULL};
 }
 
 static struct call uri_call(const char *name, const char *address, uint16_t port)
@@ -329,8 +297,8 @@ static void on_reply(void *data, const struct qmp_reply *reply)
 {
 	struct commands *c = data;
 
-	if (is_tls_step(c))
-		tls_forget(c); /* QEMU has read it, or will not */
+	if (is_tls_step(c) && (reply->r || c->queue[0].kind == MIG_COMMAND_MIGRATE))
+		tls_forget(c);
 	if (reply->r) {
 		refuse(c, reply->text);
 		return;
@@ -380,6 +348,10 @@ static void check(struct commands *c)
 	const struct mig_command *m = &c->queue[0];
 	struct mig_answer answer = {.is_ok = true};
 
+	if (!c->options.is_incoming) {
+		finish(c, &answer); /* the source has the VM */
+		return;
+	}
 	if (available_bytes() < m->ram_bytes + MEMORY_SPARE)
 		answer.failed |= 1u << MIG_CHECK_MEMORY;
 	if (!is_newer_or_same(c->options.qemu, m->qemu))
@@ -475,10 +447,17 @@ void commands_set_qmp(struct commands *c, struct qmp *qmp)
 int commands_open(qb_loop_t *loop, const struct commands_options *options, struct commands **ret)
 {
 	struct commands *c = calloc(1, sizeof(*c));
+	int r;
 
 	if (!c)
 		return -ENOMEM;
 	*c = (struct commands){.loop = loop, .options = *options};
+	r = record_path(options->run_dir, options->definition->uuid, "psk", c->psk_dir);
+	if (r) {
+		free(c);
+		return r;
+	}
+	tls_forget(c); /* what one that was killed has left */
 	*ret = c;
 	return 0;
 }
@@ -490,6 +469,7 @@ struct commands *commands_close(struct commands *c)
 	if (c->is_job_due)
 		(void)qb_loop_job_del(c->loop, QB_LOOP_HIGH, c, begin);
 	run_free(c->run);
+	tls_forget(c);
 	explicit_bzero(c->queue, sizeof(c->queue));
 	free(c);
 	return NULL;

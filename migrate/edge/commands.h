@@ -20,8 +20,8 @@ struct commands;
 
 struct commands_options {
 	const struct definition *definition; /* borrowed for life */
-	const char *run_dir;		     /* for a key file, for a moment; borrowed for life */
-	const char *qemu;		     /* version, of identity.qemu; borrowed for life */
+	const char *run_dir; /* for a key file, until the stream has come; borrowed for life */
+	const char *qemu;    /* version, of identity.qemu; borrowed for life */
 	bool is_incoming;
 	void (*on_answer)(void *arg, const struct mig_answer *answer);
 	void *arg;
@@ -32,6 +32,8 @@ int commands_open(qb_loop_t *loop, const struct commands_options *options, struc
 void commands_set_qmp(struct commands *c, struct qmp *qmp);
 /* Queues it. Never answers from inside. */
 void commands_give(struct commands *c, const struct mig_command *command);
+/* QEMU's stream has come, or will not: its key is needed no more. */
+void commands_stream_began(struct commands *c);
 /* Takes NULL, returns NULL. */
 struct commands *commands_close(struct commands *c);
 

@@ -43,17 +43,28 @@ static void on_ready(void *arg, const struct qmp_version *version)
 	host_event(h, &e);
 }
 
+/* MIGRATION of an incoming stream: "setup" says that QEMU listens, all others that it has come. */
+static bool is_stream_there(const char *name, const json_t *data)
+{
+	const char *status = json_string_value(json_object_get(data, "status"));
+
+	return strcmp(name, "MIGRATION") == 0 && status && strcmp(status, "setup") != 0;
+}
+
 static void on_event(void *arg, const char *name, const json_t *data)
 {
+	struct host *h = arg;
 	struct mig_event e = {.type = MIG_EV_QEMU_EVENT};
 
-	(void)data; /* it is read back */
+	/* What else it says is read back. */
+	if (is_stream_there(name, data))
+		commands_stream_began(h->commands);
 	log_debug("event %.40s", name);
 	for (size_t i = 0; i < MUST_ARRAY_SIZE(qemu_events); i++) {
 		if (strcmp(qemu_events[i].name, name) != 0)
 			continue;
 		e.qemu_event = qemu_events[i].event;
-		host_event(arg, &e);
+		host_event(h, &e);
 		return;
 	}
 }
