@@ -13,15 +13,22 @@ tests_sim_sim_ladder_SOURCES = \
 tests_sim_sim_ladder_CPPFLAGS = $(AM_CPPFLAGS) -DCLUSTERD_MUTANTS
 tests_sim_sim_ladder_LDADD = fence/libfence_mutants.a lib/libbase.a
 
+check_PROGRAMS += tests/sim/sim_mig
+tests_sim_sim_mig_SOURCES = \
+	tests/sim/sim_mig.c tests/sim/sim_mig_cluster.c tests/sim/sim_mig_qemu.c \
+	tests/sim/sim_mig_world.c tests/sim/sim_mig_world.h
+tests_sim_sim_mig_CPPFLAGS = $(AM_CPPFLAGS) -DMIGRATE_MUTANTS
+tests_sim_sim_mig_LDADD = migrate/libmig_mutants.a lib/libbase.a
+
 TESTS += tests/sim/check-sim tests/sim/check-mutants
 EXTRA_DIST += tests/sim/check-sim tests/sim/check-mutants
 
 # Longer runs: make check-sim SEEDS=5000
 SEEDS = 1000
-check-sim: tests/sim/sim_repl tests/sim/sim_lock tests/sim/sim_ladder
+check-sim: tests/sim/sim_repl tests/sim/sim_lock tests/sim/sim_ladder tests/sim/sim_mig
 	SEEDS=$(SEEDS) $(srcdir)/tests/sim/check-sim
 
-check-mutants: tests/sim/sim_repl tests/sim/sim_ladder
+check-mutants: tests/sim/sim_repl tests/sim/sim_ladder tests/sim/sim_mig
 	$(srcdir)/tests/sim/check-mutants
 
 # ---- unit tests: one program per module

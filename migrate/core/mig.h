@@ -386,17 +386,18 @@ struct mig_session {
 	bool is_listening; /* destination: QEMU takes the stream at ready.port */
 	bool is_ready;	   /* source: READY was heard */
 	struct mig_msg_ready ready;
-	bool is_migrate_given; /* source: QEMU may be migrating, until read to be at an end */
-	uint32_t cancel_seq;   /* ROLLBACK: reads after it count; 0: to be given */
-	uint64_t cancel_ms;    /* when to give it again */
-	bool is_loaded;	       /* LOADED was said or heard */
-	bool is_inactive;      /* destination: INACTIVE was heard */
-	bool is_returned;      /* RETURN_STORAGE was answered */
-	bool is_peer_running;  /* source: RUNNING was heard: this copy is old */
-	uint64_t progress_ms;  /* when sent_bytes last grew */
-	uint64_t best_bytes;   /* the smallest `remaining` at the begin of a pass */
-	uint32_t stuck;	       /* passes in a row that did not shrink */
-	uint64_t still_ms;     /* when the vCPUs were seen still, for the downtime */
+	bool is_migrate_given;	/* source: QEMU may be migrating, until read to be at an end */
+	uint32_t completed_seq; /* source: `completed` was read; 0: it was not */
+	uint32_t cancel_seq;	/* ROLLBACK: reads after it count; 0: to be given */
+	uint64_t cancel_ms;	/* when to give it again */
+	bool is_loaded;		/* LOADED was said or heard */
+	bool is_inactive;	/* destination: INACTIVE was heard */
+	bool is_returned;	/* RETURN_STORAGE was answered */
+	bool is_peer_running;	/* source: RUNNING was heard: this copy is old */
+	uint64_t progress_ms;	/* when sent_bytes last grew */
+	uint64_t best_bytes;	/* the smallest `remaining` at the begin of a pass */
+	uint32_t stuck;		/* passes in a row that did not shrink */
+	uint64_t still_ms;	/* when the vCPUs were seen still, for the downtime */
 };
 
 struct mig_pending {

@@ -85,18 +85,26 @@ void mig_qemu_on_event(struct mig_state *s, enum mig_qemu_event event)
 		s->is_stream_due = true;
 }
 
-/* vCPUs stand still, and nothing but a command of ours sets them going, as far as this word goes.
+/*
+ * vCPUs stand still, and nothing but a command of ours sets them going. finish-migrate is on its
+ * way to somewhere else, and a sleeping guest is woken by QEMU.
  */
 static bool is_still(enum mig_runstate run)
 {
 	return run != MIG_RUNSTATE_UNKNOWN && run != MIG_RUNSTATE_RUNNING &&
-	       run != MIG_RUNSTATE_SUSPENDED && run != MIG_RUNSTATE_COLO;
+	       run != MIG_RUNSTATE_SUSPENDED && run != MIG_RUNSTATE_COLO &&
+	       run != MIG_RUNSTATE_FINISH_MIGRATE;
 }
 
 static void on_status(struct mig_state *s, const struct mig_answer *a)
 {
-	bool may_go_by_itself = s->session.is_migrate_given && !MIG_MUTANT(s, SELF_RESUME);
+	struct mig_session *m = &s->session;
+	bool may_go_by_itself;
 
+	/* `completed` is true when finish-migrate is over, too; it may be that of the one before. */
+	if (m->completed_seq && a->seq > m->completed_seq && a->run != MIG_RUNSTATE_FINISH_MIGRATE)
+		m->is_migrate_given = false;
+	may_go_by_itself = m->is_migrate_given && !MIG_MUTANT(s, SELF_RESUME);
 	if (a->run == MIG_RUNSTATE_IO_ERROR)
 		s->cont_ms = s->now_ms + s->config.io_retry_ms;
 	s->run = a->run;

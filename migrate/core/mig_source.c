@@ -27,10 +27,10 @@ void mig_source_roll_back(struct mig_state *s, struct mig_actions *out, enum mig
 
 /* ---- what QEMU says of its migration */
 
-static bool is_at_end(enum mig_stream stream)
+static bool is_off(enum mig_stream stream)
 {
-	return stream == MIG_STREAM_NONE || stream == MIG_STREAM_COMPLETED ||
-	       stream == MIG_STREAM_FAILED || stream == MIG_STREAM_CANCELLED;
+	return stream == MIG_STREAM_NONE || stream == MIG_STREAM_FAILED ||
+	       stream == MIG_STREAM_CANCELLED;
 }
 
 /* A pass is done: does what is left shrink? */
@@ -67,17 +67,20 @@ void mig_source_on_numbers(struct mig_state *s, const struct mig_answer *a, stru
 	if (m->step != MIG_STEP_MEMORY && m->step != MIG_STEP_STATE && m->step != MIG_STEP_ROLLBACK)
 		return;
 	m->numbers = a->numbers;
+	if (a->numbers.stream != MIG_STREAM_COMPLETED)
+		m->completed_seq = 0;
+	else if (!m->completed_seq)
+		m->completed_seq = s->seq;
+	s->is_status_due = s->is_status_due || m->completed_seq;
 	if (m->step == MIG_STEP_MEMORY)
 		in_memory(s, &old, out);
 	if (m->step == MIG_STEP_ROLLBACK) {
-		if (m->cancel_seq && a->seq > m->cancel_seq && is_at_end(a->numbers.stream))
+		if (m->cancel_seq && a->seq > m->cancel_seq && is_off(a->numbers.stream))
 			mig_qemu_stream_ended(s);
 		return;
 	}
 	if (a->numbers.stream == MIG_STREAM_FAILED || a->numbers.stream == MIG_STREAM_CANCELLED)
 		mig_session_fail(s, out, MIG_REASON_QEMU_FAILED, a->numbers.error);
-	else if (a->numbers.stream == MIG_STREAM_COMPLETED && m->is_migrate_given)
-		mig_qemu_stream_ended(s);
 }
 
 /* ---- steps before it asks */
@@ -266,6 +269,8 @@ static bool settle_reasons(struct mig_state *s, struct mig_actions *out)
 		mig_session_fail(s, out, MIG_REASON_NO_LEASE, "");
 	else if (is_guest_gone(s->run))
 		mig_session_fail(s, out, MIG_REASON_GUEST, mig_runstate_word(s->run));
+	else if (!s->has_run)
+		mig_session_fail(s, out, MIG_REASON_GUEST, "it has not run yet");
 	return s->session.step == MIG_STEP_ROLLBACK;
 }
 
