@@ -48,7 +48,7 @@ int control_bind(const char *path)
 		return -errno;
 	memcpy(a.sun_path, path, strlen(path) + 1);
 	unlink(path);
-	mask = umask(077);
+	mask = umask(0177);
 	r = bind(fd, (struct sockaddr *)&a, sizeof(a)) < 0 || listen(fd, LISTEN_QUEUE) < 0 ? -errno
 											   : 0;
 	umask(mask);
