@@ -206,6 +206,8 @@ static int see_it_gone(const struct client_options *o)
 	alarm(EXIT_S);
 	fd = record_lock_wait(o->run_dir, o->uuid);
 	alarm(0);
+	if (fd == -ENOENT)
+		return CLIENT_OK; /* no run dir: there never was one */
 	r = fd < 0 ? fd : record_kill(o->run_dir, o->uuid);
 	if (r) {
 		fprintf(stderr, "vm-host: %s\n",

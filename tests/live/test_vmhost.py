@@ -10,7 +10,8 @@ import time
 
 import pytest
 from common import read, wait_until
-from vmhost import (DESTINATION, SECONDS, SOURCE, UUID, FakeClusterd, VmHost, build_guest, is_alive)
+from vmhost import (DESTINATION, SECONDS, SOURCE, UUID, VM_HOST, FakeClusterd, VmHost, build_guest,
+                    is_alive)
 
 LEASE_MS = 3000
 HALT_SECONDS = 2        # beyond the lease, for `stop` on a machine that is busy
@@ -148,13 +149,6 @@ def test_sigterm_asks_the_guest_to_switch_itself_off(alone):
     host.process.send_signal(signal.SIGTERM)
     assert host.end() == 0
     assert read(host.serial).endswith("!")
-
-
-def test_guest_that_switches_itself_off_is_not_running(alone, where):
-    host = alone(append="unused")
-    # The button is pressed by the other end of QMP only; the guest cannot tell who it was.
-    assert host.call("stop", "--deadline", "60000").returncode == 0
-    assert host.call("status").returncode == 3
 
 
 def test_killed_qemu_is_told_as_crashed(alone):
@@ -330,13 +324,18 @@ def test_garbage_from_clusterd_is_no_word(under, clusterd):
 
 # ---- migration
 
+def make_key(where, name):
+    path = os.path.join(where, name)
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT, 0o400), "wb") as f:
+        f.write(os.urandom(128))
+    return path
+
+
 class Migration:
     """Source and destination under one clusterd."""
 
     def __init__(self, start, clusterd, where, bandwidth=0, **changes):
-        key = os.path.join(where, "key")
-        with open(os.open(key, os.O_WRONLY | os.O_CREAT, 0o400), "wb") as f:
-            f.write(os.urandom(128))
+        key = make_key(where, "key")
         self.clusterd, self.bandwidth = clusterd, bandwidth
         clusterd.holder = 1
         options = ("--socket", clusterd.path, "--key", key)
@@ -520,9 +519,7 @@ def test_definition_that_differs_is_refused_before_the_vm_is_touched(start, clus
 def test_stranger_without_the_key_gets_nowhere(start, clusterd, where, migration):
     m = migration()
     m.destination.close()
-    key = os.path.join(where, "other-key")
-    with open(os.open(key, os.O_WRONLY | os.O_CREAT, 0o400), "wb") as f:
-        f.write(os.urandom(128))
+    key = make_key(where, "other-key")
     other = start("c", "--socket", clusterd.path, "--key", key, "--incoming", instance=2)
     other.wait("incoming")
     m.begin()
@@ -531,9 +528,7 @@ def test_stranger_without_the_key_gets_nowhere(start, clusterd, where, migration
 
 
 def test_migration_without_clusterd(start, where):
-    key = os.path.join(where, "key")
-    with open(os.open(key, os.O_WRONLY | os.O_CREAT, 0o400), "wb") as f:
-        f.write(os.urandom(128))
+    key = make_key(where, "key")
     source = start("a", "--standalone", "--key", key)
     source.wait("running")
     source.computes()
@@ -543,3 +538,90 @@ def test_migration_without_clusterd(start, where):
     destination.wait("running")
     destination.computes()
     assert source.end() == 0, source.tail()
+
+
+# ---- the resource agent
+
+AGENT = os.path.realpath(os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "..",
+                                      "agents", "vm"))
+
+
+class Node:
+    """The agent as a cluster manager calls it on one node."""
+
+    def __init__(self, directory, definition, **params):
+        self.dir = directory
+        os.makedirs(directory)
+        path = os.path.join(directory, "vm.json")
+        with open(path, "w", encoding="utf-8") as f:
+            json.dump({**definition, "serial": {"log": os.path.join(directory, "serial")}}, f)
+        self.params = {"definition": path, "run_dir": os.path.join(directory, "run"),
+                       "binary": VM_HOST, **params}
+
+    def __call__(self, action, **more):
+        env = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "OCF_ROOT": "/usr/lib/ocf",
+               "HA_RSCTMP": self.dir, "OCF_RESOURCE_INSTANCE": "vm1", "HA_LOGFACILITY": "none",
+               "OCF_RESKEY_CRM_meta_timeout": "60000"}
+        env.update({f"OCF_RESKEY_{k}": v for k, v in {**self.params, **more}.items()})
+        run = subprocess.run([AGENT, action], env=env, stdout=subprocess.DEVNULL,
+                             stderr=subprocess.PIPE, text=True, timeout=90, check=False)
+        self.stderr = run.stderr
+        return run.returncode
+
+    def serial(self):
+        return read(os.path.join(self.dir, "serial"), "")
+
+
+def test_agent_passes_ocf_tester(where, definition):
+    node = Node(os.path.join(where, "n"), definition)
+    params = [w for k, v in node.params.items() for w in ("-o", f"{k}={v}")]
+    run = subprocess.run(["ocf-tester", "-n", "vm-tested", *params, AGENT], capture_output=True,
+                         text=True, timeout=240, check=False)
+    node("stop")
+    assert run.returncode == 0 and "passed all tests" in run.stdout, run.stdout + run.stderr
+
+
+def test_agent_migrates(where, definition):
+    key = make_key(where, "key")
+    a = Node(os.path.join(where, "a"), definition, key=key, migration_addresses="n2=127.0.0.3",
+             migration_port="15421")
+    b = Node(os.path.join(where, "b"), definition, key=key, migration_port="15421",
+             migration_addresses=f"{os.uname().nodename}=127.0.0.3")
+    try:
+        assert a("start") == 0, a.stderr
+        assert (a("monitor"), b("monitor")) == (0, 7)
+        assert a("migrate_to", CRM_meta_migrate_target="n2") == 0, a.stderr
+        assert b("migrate_from", CRM_meta_migrate_source="n1") == 0, b.stderr
+        assert b("monitor") == 0
+        assert a("stop") == 0 and a("monitor") == 7
+        before = len(b.serial())
+        wait_until(lambda: len(b.serial()) > before + 5, SECONDS, "it gets on")
+        assert "X" not in b.serial()
+    finally:
+        assert (a("stop"), b("stop")) == (0, 0)
+    assert b.serial().endswith("!")
+
+
+def test_agent_tells_failures_from_stopped(where, definition):
+    node = Node(os.path.join(where, "n"), definition)
+    assert node("validate-all") == 0
+    assert node("monitor") == 7
+    assert node("start") == 0, node.stderr
+    status = subprocess.run([VM_HOST, "status", "--uuid", UUID, "--run-dir", node.params["run_dir"],
+                             "--json"], stdout=subprocess.PIPE, text=True, check=True)
+    os.kill(json.loads(status.stdout)["qemu_pid"], signal.SIGKILL)
+    wait_until(lambda: node("monitor") == 1, SECONDS, "it is told as failed")
+    assert "signal 9" in node.stderr
+    assert node("start") == 0 and node("monitor") == 0     # recovers
+    # The definition goes, the machine is stopped all the same.
+    os.unlink(node.params["definition"])
+    assert node("validate-all") == 5
+    assert node("monitor") == 0 and node("stop") == 0 and node("monitor") == 7
+
+
+def test_agent_refuses_a_definition_that_is_not_valid(where, definition):
+    node = Node(os.path.join(where, "n"), {**definition, "cpu": "host"})
+    assert node("validate-all") == 2
+    assert "/cpu: found" in node.stderr
+    assert node("start") == 2 and node("stop") == 0
+    assert Node(os.path.join(where, "m"), definition)("validate-all", definition="") == 6
