@@ -105,8 +105,11 @@ static void on_status(struct mig_state *s, const struct mig_answer *a)
 	struct mig_session *m = &s->session;
 	bool may_go_by_itself;
 
-	/* `completed` is true when finish-migrate is over, too; it may be that of the one before.
-	 */
+	if (a->seq <= s->proof_seq) {
+		s->is_status_due = true; /* it was asked before the last change */
+		return;
+	}
+	/* `completed` counts when finish-migrate is over; or it is that of a migration before. */
 	if (m->completed_seq && a->seq > m->completed_seq && a->run != MIG_RUNSTATE_FINISH_MIGRATE)
 		m->is_migrate_given = false;
 	may_go_by_itself = m->is_migrate_given && !MIG_MUTANT(s, SELF_RESUME);
@@ -116,7 +119,7 @@ static void on_status(struct mig_state *s, const struct mig_answer *a)
 	if (!is_still(s, a->run)) {
 		s->may_run = true;
 		s->has_run = s->has_run || a->run == MIG_RUNSTATE_RUNNING;
-	} else if (a->seq > s->proof_seq && !may_go_by_itself) {
+	} else if (!may_go_by_itself) {
 		s->may_run = false;
 	}
 }
