@@ -37,7 +37,7 @@ UNIT_TESTS = \
 	tests/unit/test_msg tests/unit/test_quorum tests/unit/test_repl tests/unit/test_wire \
 	tests/unit/test_db tests/unit/test_plan tests/unit/test_store \
 	tests/unit/test_ladder tests/unit/test_fence_agent tests/unit/test_ocf tests/unit/test_run \
-	tests/unit/test_definition tests/unit/test_qmp
+	tests/unit/test_definition tests/unit/test_qmp tests/unit/test_mig
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
 UNIT_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS) $(QB_CFLAGS) $(XML_CFLAGS)
@@ -83,6 +83,9 @@ tests_unit_test_ladder_LDADD = fence/libfence.a $(UNIT_LDADD)
 tests_unit_test_fence_agent_SOURCES = tests/unit/test_fence_agent.c
 tests_unit_test_fence_agent_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_fence_agent_LDADD = $(EDGE_LDADD)
+tests_unit_test_mig_SOURCES = tests/unit/test_mig.c
+tests_unit_test_mig_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_mig_LDADD = migrate/libmig.a $(UNIT_LDADD)
 tests_unit_test_ocf_SOURCES = tests/unit/test_ocf.c
 tests_unit_test_ocf_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_ocf_LDADD = $(EDGE_LDADD)

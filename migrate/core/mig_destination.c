@@ -86,7 +86,6 @@ static void arrive(struct mig_state *s)
 {
 	s->is_incoming = false;
 	s->has_run = true;
-	s->is_status_due = true;
 	mig_session_move(s, MIG_STEP_ONLINE, 0);
 }
 

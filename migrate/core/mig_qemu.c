@@ -76,8 +76,10 @@ void mig_qemu_on_ended(struct mig_state *s, const char *text)
 
 void mig_qemu_on_event(struct mig_state *s, enum mig_qemu_event event)
 {
+	if (event == MIG_QEMU_RESUME && MIG_MUTANT(s, SELF_RESUME))
+		return;
 	s->is_status_due = true;
-	if (event == MIG_QEMU_RESUME && !MIG_MUTANT(s, SELF_RESUME)) {
+	if (event == MIG_QEMU_RESUME) {
 		s->may_run = true;
 		s->proof_seq = s->seq;
 	}
@@ -89,11 +91,13 @@ void mig_qemu_on_event(struct mig_state *s, enum mig_qemu_event event)
  * vCPUs stand still, and nothing but a command of ours sets them going. finish-migrate is on its
  * way to somewhere else, and a sleeping guest is woken by QEMU.
  */
-static bool is_still(enum mig_runstate run)
+static bool is_still(const struct mig_state *s, enum mig_runstate run)
 {
+	(void)s; /* but for the mutant */
+	if (run == MIG_RUNSTATE_FINISH_MIGRATE)
+		return MIG_MUTANT(s, SELF_RESUME);
 	return run != MIG_RUNSTATE_UNKNOWN && run != MIG_RUNSTATE_RUNNING &&
-	       run != MIG_RUNSTATE_SUSPENDED && run != MIG_RUNSTATE_COLO &&
-	       run != MIG_RUNSTATE_FINISH_MIGRATE;
+	       run != MIG_RUNSTATE_SUSPENDED && run != MIG_RUNSTATE_COLO;
 }
 
 static void on_status(struct mig_state *s, const struct mig_answer *a)
@@ -101,17 +105,21 @@ static void on_status(struct mig_state *s, const struct mig_answer *a)
 	struct mig_session *m = &s->session;
 	bool may_go_by_itself;
 
-	/* `completed` is true when finish-migrate is over, too; it may be that of the one before. */
+	if (a->seq <= s->proof_seq) {
+		s->is_status_due = true; /* it was asked before the last change */
+		return;
+	}
+	/* `completed` counts when finish-migrate is over; or it is that of a migration before. */
 	if (m->completed_seq && a->seq > m->completed_seq && a->run != MIG_RUNSTATE_FINISH_MIGRATE)
 		m->is_migrate_given = false;
 	may_go_by_itself = m->is_migrate_given && !MIG_MUTANT(s, SELF_RESUME);
 	if (a->run == MIG_RUNSTATE_IO_ERROR)
 		s->cont_ms = s->now_ms + s->config.io_retry_ms;
 	s->run = a->run;
-	if (!is_still(a->run)) {
+	if (!is_still(s, a->run)) {
 		s->may_run = true;
 		s->has_run = s->has_run || a->run == MIG_RUNSTATE_RUNNING;
-	} else if (a->seq > s->proof_seq && !may_go_by_itself) {
+	} else if (!may_go_by_itself) {
 		s->may_run = false;
 	}
 }
@@ -201,8 +209,9 @@ static bool polls_stream(const struct mig_state *s)
 
 static bool polls_status(const struct mig_state *s)
 {
-	return polls_stream(s) || s->run == MIG_RUNSTATE_FINISH_MIGRATE ||
-	       s->session.step == MIG_STEP_ONLINE;
+	bool is_leaving = s->run == MIG_RUNSTATE_FINISH_MIGRATE && !MIG_MUTANT(s, SELF_RESUME);
+
+	return polls_stream(s) || is_leaving || s->session.step == MIG_STEP_ONLINE;
 }
 
 uint64_t mig_qemu_deadline_ms(const struct mig_state *s)

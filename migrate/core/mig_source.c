@@ -175,7 +175,7 @@ static void settle_state(struct mig_state *s, struct mig_actions *out)
 	}
 	if (!m->is_loaded && !is_trusting)
 		return;
-	mig_session_move(s, MIG_STEP_ASKED, MIG_MUTANT(s, TIMER_RESUME) ? s->config.state_ms : 0);
+	mig_session_move(s, MIG_STEP_ASKED, MIG_MUTANT(s, TIMER_RESUME) ? s->config.retry_ms : 0);
 	mig_session_send(s, out, MIG_MESSAGE_INACTIVE);
 	if (MIG_MUTANT(s, QUIT_EARLY))
 		mig_life_end(s);

@@ -187,8 +187,7 @@ static bool wants_cont(const struct mig_state *s)
 static void settle_cont(struct mig_state *s, struct mig_actions *out)
 {
 	if (!wants_cont(s) || s->now_ms < s->cont_ms || s->is_status_due ||
-	    mig_is_pending(s, MIG_COMMAND_CONT) || mig_is_pending(s, MIG_COMMAND_STOP) ||
-	    mig_is_pending(s, MIG_COMMAND_QUERY_STATUS))
+	    mig_is_pending(s, MIG_COMMAND_CONT) || mig_is_pending(s, MIG_COMMAND_STOP))
 		return;
 	mig_give(s, out, MIG_COMMAND_CONT);
 	s->proof_seq = s->seq;

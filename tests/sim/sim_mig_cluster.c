@@ -474,6 +474,8 @@ static void plan_migration(struct world *w)
 static void plan(struct world *w)
 {
 	w->plan_ms = sim_in(w, 20, w->is_healed ? 100 : 300);
+	if (!w->is_healed && sim_chance(w, 3))
+		w->plan_ms = sim_in(w, 500, 5000); /* its node has gone, another takes over */
 	for (int h = 0; h < HOSTS; h++) {
 		hear(w, h);
 		backstop(w, h);
