@@ -117,7 +117,7 @@ check-docs: all
 	$(srcdir)/tests/docs/check-docs $(srcdir) .
 
 # ---- on a lab of real nodes; root only. CLUSTERD_LIVE=expression selects tests
-check-live: all
+check-live: all tests/guests/witness.elf
 	CLUSTERD_BUILD=$(abs_top_builddir) /usr/bin/python3 -m pytest -q -p no:cacheprovider \
 		$(abs_top_srcdir)/tests/live $(LIVE_FLAGS)
 
@@ -130,3 +130,5 @@ check-valgrind: $(check_PROGRAMS)
 		srcdir=$(srcdir) valgrind -q --error-exitcode=1 --leak-check=full \
 			--child-silent-after-fork=yes ./$$t || exit 1; \
 	done
+
+include tests/guests/local.mk
