@@ -57,6 +57,11 @@ int tls_key_load(const char *path, const char *purpose, struct tls_key *ret)
 	return r ? -EIO : 0;
 }
 
+void tls_hash(const void *p, size_t n, uint8_t ret[TLS_HASH_BYTES])
+{
+	must(gnutls_hash_fast(GNUTLS_DIG_SHA256, p, n, ret) == 0);
+}
+
 static int make_address(const char *address, uint16_t port, struct sockaddr_storage *ret,
 			socklen_t *ret_len)
 {

@@ -13,7 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define TLS_KEY_BYTES 32
+#define TLS_KEY_BYTES  32
+#define TLS_HASH_BYTES 32
 
 struct tls_key {
 	uint8_t byte[TLS_KEY_BYTES];
@@ -26,6 +27,8 @@ struct tls;
  * authkey). 0; -EACCES when others can read the file; -EINVAL when it is too short; -errno.
  */
 int tls_key_load(const char *path, const char *purpose, struct tls_key *ret);
+/* SHA-256. */
+void tls_hash(const void *p, size_t n, uint8_t ret[TLS_HASH_BYTES]);
 /* Listens on address:port. Returns the descriptor or -errno. */
 int tls_listen(const char *address, uint16_t port);
 /* Connects and does the handshake. 0 and the channel (owned); -errno; -EPROTO: handshake failed. */

@@ -2,7 +2,7 @@
 # ---- simulators: link the cores compiled with mutants
 SIMULATORS = \
 	tests/sim/sim_repl tests/sim/sim_lock tests/sim/sim_ladder tests/sim/sim_volume \
-	tests/sim/sim_session
+	tests/sim/sim_session tests/sim/sim_mig
 check_PROGRAMS += $(SIMULATORS)
 tests_sim_sim_repl_SOURCES = tests/sim/sim_repl.c tests/sim/sim_world.c tests/sim/sim_world.h
 tests_sim_sim_repl_CPPFLAGS = $(AM_CPPFLAGS) -DCLUSTERD_MUTANTS
@@ -26,6 +26,11 @@ tests_sim_sim_session_SOURCES = \
 	tests/sim/sim_session_world.c tests/sim/sim_session_world.h
 tests_sim_sim_session_CPPFLAGS = $(AM_CPPFLAGS) -DCSVFS_MUTANTS
 tests_sim_sim_session_LDADD = csvfs/libcsvcore_mutants.a lib/libbase.a
+tests_sim_sim_mig_SOURCES = \
+	tests/sim/sim_mig.c tests/sim/sim_mig_cluster.c tests/sim/sim_mig_qemu.c \
+	tests/sim/sim_mig_world.c tests/sim/sim_mig_world.h
+tests_sim_sim_mig_CPPFLAGS = $(AM_CPPFLAGS) -DMIGRATE_MUTANTS
+tests_sim_sim_mig_LDADD = migrate/libmig_mutants.a lib/libbase.a
 
 TESTS += tests/sim/check-sim tests/sim/check-mutants
 EXTRA_DIST += tests/sim/check-sim tests/sim/check-mutants
@@ -49,15 +54,16 @@ UNIT_TESTS = \
 	tests/unit/test_fence_agent tests/unit/test_ocf tests/unit/test_run \
 	tests/unit/test_record tests/unit/test_header tests/unit/test_lun \
 	tests/unit/test_volume_db tests/unit/test_volume_plan tests/unit/test_client \
-	tests/unit/test_fuse_mount tests/unit/test_proto \
-	tests/unit/test_change \
-	tests/unit/test_session tests/unit/test_session_order tests/unit/test_mount_db
+	tests/unit/test_fuse_mount tests/unit/test_proto tests/unit/test_change \
+	tests/unit/test_session tests/unit/test_session_order tests/unit/test_mount_db \
+	tests/unit/test_definition tests/unit/test_qmp tests/unit/test_mig
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
 UNIT_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS) $(QB_CFLAGS) $(XML_CFLAGS)
 UNIT_LDADD = clusterd/libcore.a lib/liblock.a lib/libbase.a $(CMOCKA_LIBS)
 EDGE_LDADD = clusterd/libedge.a lib/libedgebase.a lib/libbase.a \
 	$(CMOCKA_LIBS) $(QB_LIBS) $(XML_LIBS) $(SQLITE_LIBS) -lpthread
+VM_LDADD = migrate/libvmedge.a lib/libbase.a $(CMOCKA_LIBS) $(QB_LIBS) $(JANSSON_LIBS)
 
 tests_unit_test_crc32c_SOURCES = tests/unit/test_crc32c.c
 tests_unit_test_crc32c_CPPFLAGS = $(UNIT_CPPFLAGS)
@@ -105,6 +111,9 @@ tests_unit_test_ladder_LDADD = fence/libfence.a $(UNIT_LDADD)
 tests_unit_test_fence_agent_SOURCES = tests/unit/test_fence_agent.c
 tests_unit_test_fence_agent_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_fence_agent_LDADD = $(EDGE_LDADD)
+tests_unit_test_mig_SOURCES = tests/unit/test_mig.c
+tests_unit_test_mig_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_mig_LDADD = migrate/libmig.a $(UNIT_LDADD)
 tests_unit_test_ocf_SOURCES = tests/unit/test_ocf.c
 tests_unit_test_ocf_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_ocf_LDADD = $(EDGE_LDADD)
@@ -171,6 +180,12 @@ tests_unit_test_session_LDADD = csvfs/libcsvcore.a $(UNIT_LDADD)
 tests_unit_test_session_order_SOURCES = tests/unit/test_session_order.c tests/unit/session_fixture.h
 tests_unit_test_session_order_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_session_order_LDADD = csvfs/libcsvcore.a $(UNIT_LDADD)
+tests_unit_test_definition_SOURCES = tests/unit/test_definition.c
+tests_unit_test_definition_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_definition_LDADD = $(VM_LDADD)
+tests_unit_test_qmp_SOURCES = tests/unit/test_qmp.c
+tests_unit_test_qmp_CPPFLAGS = $(UNIT_CPPFLAGS) $(JANSSON_CFLAGS)
+tests_unit_test_qmp_LDADD = $(VM_LDADD)
 
 # ---- decoders against their corpus; make fuzz builds the same sources for libFuzzer
 FUZZ_REPLAYS = tests/fuzz/fuzz_csv tests/fuzz/fuzz_msg tests/fuzz/fuzz_lock_snapshot
@@ -195,15 +210,18 @@ check-docs: all
 check_PROGRAMS += tests/live/lun_tool
 tests_live_lun_tool_SOURCES = tests/live/lun_tool.c
 tests_live_lun_tool_LDADD = $(LUN_LDADD)
-check-live: all tests/live/lun_tool
+check-live: all tests/live/lun_tool tests/guests/witness.elf
 	CLUSTERD_BUILD=$(abs_top_builddir) /usr/bin/python3 -m pytest -q -p no:cacheprovider \
 		$(abs_top_srcdir)/tests/live $(LIVE_FLAGS)
 
-golden-update: tests/unit/test_msg
+golden-update: tests/unit/test_msg tests/unit/test_definition
 	srcdir=$(srcdir) tests/unit/test_msg --golden-update
+	srcdir=$(srcdir) tests/unit/test_definition --golden-update
 
 check-valgrind: $(check_PROGRAMS)
 	for t in $(UNIT_TESTS); do \
 		srcdir=$(srcdir) valgrind -q --error-exitcode=1 --leak-check=full \
 			--child-silent-after-fork=yes ./$$t || exit 1; \
 	done
+
+include tests/guests/local.mk

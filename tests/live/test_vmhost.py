@@ -1,0 +1,627 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""vm-host with real QEMUs (TCG), alone and under a clusterd made of Python. No lab is needed."""
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+
+import pytest
+from common import read, wait_until
+from vmhost import (DESTINATION, SECONDS, SOURCE, UUID, VM_HOST, FakeClusterd, VmHost, build_guest,
+                    is_alive)
+
+LEASE_MS = 3000
+HALT_SECONDS = 2        # beyond the lease, for `stop` on a machine that is busy
+SLOW = 8 << 20          # bytes per second: a migration in which there is time for things
+PHASES_BEFORE = ("check", "memory", "state", "storage-handle")
+
+
+@pytest.fixture
+def where():
+    """A directory whose path is short: names of sockets are."""
+    path = tempfile.mkdtemp(prefix="vm-", dir="/tmp")
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture
+def definition(where):
+    return {"schema": 1, "name": "tiny", "uuid": UUID, "vcpus": 1, "memory": 64,
+            "accelerator": "tcg", "kernel": build_guest(where)}
+
+
+@pytest.fixture
+def start(where, definition):
+    """start(name, *options) gives a VmHost; all are gone after the test."""
+    hosts = []
+
+    def make(name, *options, instance=1, deaf=False, **changes):
+        d = {**definition, **changes}
+        if deaf:
+            d["kernel"] = build_guest(where, deaf=True)
+        hosts.append(VmHost(os.path.join(where, name), d, *options, instance=instance))
+        return hosts[-1]
+    yield make
+    for host in hosts:
+        host.close()
+        assert "AddressSanitizer" not in read(host.log, ""), host.tail()
+
+
+@pytest.fixture
+def clusterd(where):
+    c = FakeClusterd(where, LEASE_MS)
+    yield c
+    c.close()
+
+
+@pytest.fixture
+def alone(start):
+    def make(**changes):
+        host = start("a", "--standalone", **changes)
+        host.wait("running")
+        host.computes()
+        return host
+    return make
+
+
+@pytest.fixture
+def under(start, clusterd):
+    """A vm-host of clusterd that has the lock."""
+    def make(**changes):
+        clusterd.holder = 1
+        host = start("a", "--socket", clusterd.path, **changes)
+        host.wait("running")
+        host.computes()
+        return host
+    return make
+
+
+# ---- alone
+
+def test_status_tells_what_runs(alone):
+    host = alone()
+    s = host.status()
+    assert s["machine"].startswith("pc-q35-") and s["accelerator"] == "tcg"
+    assert s["has_lock"] and s["is_standalone"] and is_alive(s["qemu_pid"])
+    assert s["cgroup"] or s["no_cgroup"]
+    if s["cgroup"]:
+        assert read(s["cgroup"] + "/cgroup.procs").split() == [str(s["qemu_pid"])]
+    assert host.call("status").returncode == 0
+    assert os.stat(host.control).st_mode & 0o777 == 0o600
+
+
+def test_qemu_gets_nothing_but_what_it_needs(alone):
+    host = alone()
+    pid = host.status()["qemu_pid"]
+    environment = read(f"/proc/{pid}/environ").split("\0")
+    assert environment == ["PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", ""]
+    status = dict(line.split(":\t", 1) for line in read(f"/proc/{pid}/status").splitlines())
+    assert status["Seccomp"] == "2"
+    assert os.getsid(pid) == pid
+    files = {os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")}
+    assert not [f for f in files if f.startswith(host.dir) and f != host.serial], files
+
+
+def test_pause_and_resume(alone):
+    host = alone()
+    assert host.call("pause").returncode == 0
+    host.wait("paused")
+    assert host.stands_still()
+    assert host.call("resume").returncode == 0
+    host.wait("running")
+    host.computes()
+
+
+def test_guest_that_obeys_switches_itself_off(alone):
+    host = alone()
+    out = host.call("stop", "--deadline", "60000")
+    assert out.returncode == 0, out.stderr
+    assert host.end() == 0, host.tail()
+    assert read(host.serial).endswith("!")
+    assert host.call("status").returncode == 3
+    assert os.listdir(host.dir).count(f"vm-{UUID}.sock") == 0
+
+
+def test_guest_that_is_deaf_is_switched_off_at_the_deadline(alone):
+    host = alone(deaf=True)
+    began = time.monotonic()
+    assert host.call("stop", "--deadline", "1000").returncode == 0
+    assert time.monotonic() - began >= 1
+    assert host.end() == 0
+    assert "answer to quit: ok" in read(host.log)
+
+
+def test_qemu_that_is_deaf_is_killed(alone):
+    host = alone()
+    pid = host.status()["qemu_pid"]
+    os.kill(pid, signal.SIGSTOP)
+    assert host.call("stop", "--deadline", "500").returncode == 0
+    assert host.end() == 0
+    assert not is_alive(pid)
+    assert "QEMU ended: signal 9" in read(host.log)
+
+
+def test_sigterm_asks_the_guest_to_switch_itself_off(alone):
+    host = alone()
+    host.process.send_signal(signal.SIGTERM)
+    assert host.end() == 0
+    assert read(host.serial).endswith("!")
+
+
+def test_killed_qemu_is_told_as_crashed(alone):
+    host = alone()
+    os.kill(host.status()["qemu_pid"], signal.SIGKILL)
+    s = host.wait("crashed")
+    assert "signal 9" in s["text"] and s["qemu_pid"] == 0
+    assert host.call("status").returncode == 1
+    assert host.call("stop").returncode == 0
+    assert host.end() == 0
+
+
+def test_killed_vm_host_takes_qemu_with_it(alone):
+    host = alone()
+    pid = host.status()["qemu_pid"]
+    host.kill()
+    wait_until(lambda: not is_alive(pid), SECONDS, "QEMU is gone")
+    assert host.call("status").returncode == 3
+    assert host.call("stop").returncode == 0
+
+
+def test_qemu_that_was_left_is_found_and_ended(alone, start):
+    """PDEATHSIG is no more than an accelerator: whatever the record names is ended all the same."""
+    host = alone()
+    group = host.status()["cgroup"]
+    host.kill()
+    with subprocess.Popen(["sleep", "1000"]) as left:
+        if group:
+            os.makedirs(group, exist_ok=True)
+            with open(group + "/cgroup.procs", "w", encoding="ascii") as f:
+                f.write(str(left.pid))
+        start_ticks = int(read(f"/proc/{left.pid}/stat").rpartition(")")[2].split()[19])
+        with open(os.path.join(host.dir, f"vm-{UUID}.json"), "w", encoding="utf-8") as f:
+            json.dump({"qemu_pid": left.pid, "qemu_start": start_ticks, "cgroup": group}, f)
+        out = host.call("status")
+        assert (out.returncode, out.stdout) == (1, "its vm-host is gone, its QEMU lives\n")
+        again = start("a", "--standalone")
+        wait_until(lambda: again.run() == "running", SECONDS, "the next one runs")
+        assert left.wait(timeout=SECONDS) == -signal.SIGKILL
+
+
+def test_record_of_a_stranger_hits_nobody(alone):
+    host = alone()
+    host.kill()
+    with subprocess.Popen(["sleep", "1000"]) as stranger:
+        with open(os.path.join(host.dir, f"vm-{UUID}.json"), "w", encoding="utf-8") as f:
+            json.dump({"qemu_pid": stranger.pid, "qemu_start": 1, "cgroup": ""}, f)
+        assert host.call("stop").returncode == 0
+        assert stranger.poll() is None
+        stranger.kill()
+
+
+def test_second_vm_host_of_a_vm_is_refused(alone, start):
+    alone()
+    second = start("a", "--standalone")
+    assert second.end() == 1
+    assert "a vm-host of this VM is running" in read(second.log)
+
+
+def test_qemu_that_cannot_start_says_why(start):
+    host = start("a", "--standalone", disks=[{"path": "/nonexistent/disk", "format": "raw"}])
+    s = host.wait("failed")
+    assert "/nonexistent/disk" in s["text"]
+    assert host.call("stop").returncode == 0
+    assert host.end() == 0
+
+
+def test_machine_type_that_qemu_has_not_is_told(start):
+    host = start("a", "--standalone", machine="pc-q35-99.0")
+    assert "has no machine type pc-q35-99.0" in host.wait("failed")["text"]
+
+
+def test_definition_that_is_not_valid_ends_with_2(start):
+    host = start("a", "--standalone", vcpus="two")
+    assert host.end() == 2
+    assert '/vcpus: found "two"; allowed: an integer from 1 to 255' in read(host.log)
+
+
+# ---- under clusterd
+
+def test_vm_runs_only_with_lock_and_fresh_word(start, clusterd):
+    clusterd.peer(1).is_fresh = False
+    clusterd.holder = 1
+    host = start("a", "--socket", clusterd.path)
+    clusterd.wait_status(1, lambda s: s.get("run") == "ready", "ready")
+    time.sleep(1)
+    assert host.run() == "ready" and host.dots() == 0
+    with clusterd.change():
+        clusterd.holder, clusterd.peer(1).is_fresh = 2, True
+    time.sleep(0.5)
+    assert host.run() == "ready"
+    with clusterd.change():
+        clusterd.holder = 1
+    host.wait("running")
+    host.computes()
+    assert clusterd.peer(1).attach == {"incoming": False}
+
+
+def test_vm_does_not_run_without_clusterd(start, where):
+    host = start("a", "--socket", os.path.join(where, "nobody"))
+    host.wait("ready")
+    time.sleep(1)
+    assert host.run() == "ready" and host.dots() == 0
+    assert host.call("stop").returncode == 1
+
+
+def test_end_of_the_lease_halts_and_its_return_resumes(under, clusterd):
+    host = under()
+    clusterd.peer(1).is_leased = False
+    began = time.monotonic()
+    host.wait("halted")
+    took = time.monotonic() - began
+    assert took < LEASE_MS / 1000 + HALT_SECONDS, took
+    assert host.stands_still()
+    clusterd.peer(1).is_leased = True
+    host.wait("running")
+    host.computes()
+
+
+def test_lock_that_is_taken_away_halts_at_once(under, clusterd):
+    host = under()
+    with clusterd.change():
+        clusterd.holder = 7
+    began = time.monotonic()
+    host.wait("halted")
+    assert time.monotonic() - began < HALT_SECONDS
+    assert host.stands_still(1)
+    assert host.run() == "halted"
+
+
+def test_qemu_that_cannot_be_halted_is_killed(under, clusterd):
+    host = under()
+    pid = host.status()["qemu_pid"]
+    os.kill(pid, signal.SIGSTOP)
+    clusterd.peer(1).is_leased = False
+    wait_until(lambda: not is_alive(pid), LEASE_MS / 1000 + 5 + HALT_SECONDS, "QEMU is killed")
+    host.wait("crashed")
+
+
+def test_clusterd_may_be_started_anew(under, clusterd):
+    host = under()
+    clusterd.restart()
+    clusterd.wait_status(1, lambda s: s.get("run") == "running", "told anew")
+    host.computes()
+    time.sleep(LEASE_MS / 1000)
+    assert host.run() == "running"
+
+
+def test_clusterd_stops_and_pauses(under, clusterd):
+    host = under()
+    with clusterd.change():
+        clusterd.peer(1).is_paused = True
+    host.wait("paused")
+    assert host.stands_still()
+    with clusterd.change():
+        clusterd.peer(1).is_paused = False
+    host.wait("running")
+    with clusterd.change():
+        clusterd.peer(1).is_stop, clusterd.peer(1).stop_ms = True, 60000
+    assert host.end() == 0
+    assert read(host.serial).endswith("!")
+    assert clusterd.peer(1).status["run"] == "stopped"
+
+
+def test_garbage_from_clusterd_is_no_word(under, clusterd):
+    host = under()
+    with clusterd.lock:
+        clusterd.peer(1).sock.send(b"\1\0\3garbage")
+    clusterd.wait_status(1, lambda s: s.get("run") == "running", "attached anew")
+    host.computes()
+    assert "does not speak as agreed" in read(host.log)
+
+
+# ---- migration
+
+def make_key(where, name):
+    path = os.path.join(where, name)
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT, 0o400), "wb") as f:
+        f.write(os.urandom(128))
+    return path
+
+
+class Migration:
+    """Source and destination under one clusterd."""
+
+    def __init__(self, start, clusterd, where, bandwidth=0, **changes):
+        key = make_key(where, "key")
+        self.clusterd, self.bandwidth = clusterd, bandwidth
+        clusterd.holder = 1
+        options = ("--socket", clusterd.path, "--key", key)
+        self.source = start("a", *options, instance=1, **changes)
+        self.destination = start("b", *options, "--incoming", instance=2, **changes)
+        self.source.wait("running")
+        self.destination.wait("incoming")
+        self.source.computes()
+
+    def begin(self, number=9):
+        with self.clusterd.change() as c:
+            c.peer(2).migration = {"id": number, "role": DESTINATION, "listen": "127.0.0.3"}
+            c.peer(1).migration = {"id": number, "role": SOURCE, "listen": "127.0.0.2",
+                                   "peer": "127.0.0.3", "bandwidth": self.bandwidth}
+
+    def wait_phase(self, phase, instance=1):
+        """It was in it, if only for a moment."""
+        p = self.clusterd.peer(instance)
+        wait_until(lambda: phase in [s["phase"] for s in p.statuses], SECONDS,
+                   f"{instance} in phase {phase}")
+
+    def bury(self, dead):
+        """What a cluster does that has proven the end of one side."""
+        with self.clusterd.change() as c:
+            c.peer(3 - dead).migration["peer_dead"] = True
+            if c.holder == dead and dead == 2:
+                c.holder = 1        # the destination never ran
+
+    def runs_at(self, host, other):
+        host.wait("running")
+        host.computes()
+        assert other.process.poll() is not None or other.run() != "running"
+
+
+@pytest.fixture
+def migration(start, clusterd, where):
+    def make(**changes):
+        return Migration(start, clusterd, where, **changes)
+    return make
+
+
+def test_migration_moves_the_vm(migration, clusterd):
+    m = migration()
+    m.begin()
+    m.runs_at(m.destination, m.source)
+    assert m.source.end() == 0, m.source.tail()
+    assert clusterd.transferred == 1 and clusterd.holder == 2
+    phases = [s["phase"] for s in clusterd.peer(1).statuses]
+    order = ["check", "setup", "memory", "state", "storage-handle", "online", "done"]
+    assert [p for i, p in enumerate(phases) if p in order and p not in phases[:i]] == order
+    done = clusterd.peer(1).status
+    assert done["address"] == "127.0.0.3" and done["total"] > 64 << 20 and done["passes"] > 0
+    assert 0 < done["downtime_ms"] < 10000
+    assert m.source.stands_still()
+    assert not [f for f in os.listdir(m.destination.dir) if f.endswith(".psk")]
+
+
+def test_vm_that_has_moved_obeys_its_new_host(migration, clusterd):
+    m = migration()
+    m.begin()
+    m.runs_at(m.destination, m.source)
+    with clusterd.change():
+        clusterd.peer(2).migration = None
+        clusterd.peer(2).is_stop, clusterd.peer(2).stop_ms = True, 60000
+    assert m.destination.end() == 0
+    assert read(m.destination.serial).endswith("!")
+
+
+def test_cancel_in_memory_leaves_the_source_running(migration, clusterd):
+    m = migration(bandwidth=SLOW, memory=256)
+    m.begin()
+    m.wait_phase("memory")
+    with clusterd.change():
+        clusterd.peer(1).migration["cancelled"] = clusterd.peer(2).migration["cancelled"] = True
+    m.wait_phase("cancelled")
+    m.runs_at(m.source, m.destination)
+    assert m.destination.end() == 0, m.destination.tail()
+
+
+def test_cancel_before_the_transfer_brings_it_back(migration, clusterd):
+    clusterd.is_transferring = False
+    m = migration()
+    m.begin()
+    m.wait_phase("storage-handle")
+    time.sleep(0.5)
+    assert m.source.stands_still() and m.destination.dots() == 0
+    with clusterd.change():
+        clusterd.peer(1).migration["cancelled"] = clusterd.peer(2).migration["cancelled"] = True
+    m.wait_phase("cancelled")
+    m.runs_at(m.source, m.destination)
+    assert m.destination.end() == 0
+
+
+def test_second_migration_succeeds_after_a_cancelled_one(migration, clusterd, start):
+    m = migration(bandwidth=SLOW, memory=256)
+    m.begin()
+    m.wait_phase("memory")
+    with clusterd.change():
+        clusterd.peer(1).migration["cancelled"] = clusterd.peer(2).migration["cancelled"] = True
+    assert m.destination.end() == 0
+    with clusterd.change():
+        clusterd.peer(1).migration = clusterd.peers.pop(2).migration = None
+    m.clusterd.wait_status(1, lambda s: s["id"] == 0, "forgotten")
+    m.destination = start("b", "--socket", clusterd.path, "--key",
+                          os.path.join(os.path.dirname(m.source.dir), "key"), "--incoming",
+                          instance=2, memory=256)
+    m.destination.wait("incoming")
+    m.bandwidth = 0
+    m.begin(10)
+    m.runs_at(m.destination, m.source)
+    assert m.source.end() == 0
+
+
+@pytest.mark.parametrize("phase", PHASES_BEFORE)
+def test_destination_killed_before_the_transfer(migration, clusterd, phase):
+    clusterd.is_transferring = False
+    m = migration(bandwidth=SLOW if phase == "memory" else 0)
+    if phase == "check":
+        m.destination.kill()
+        m.begin()
+    else:
+        clusterd.on_status = lambda instance, s: instance == 1 and s["phase"] == phase and \
+            m.destination.process.kill()
+        m.begin()
+    m.wait_phase(phase)
+    m.destination.process.wait(timeout=SECONDS)
+    m.bury(2)
+    m.wait_phase("failed")
+    m.runs_at(m.source, m.destination)
+
+
+@pytest.mark.parametrize("phase", PHASES_BEFORE[1:])
+def test_source_killed_before_the_transfer(migration, clusterd, phase):
+    clusterd.is_transferring = False
+    m = migration(bandwidth=SLOW if phase == "memory" else 0)
+    clusterd.on_status = lambda instance, s: instance == 1 and s["phase"] == phase and \
+        m.source.process.kill()
+    m.begin()
+    m.source.process.wait(timeout=SECONDS)
+    m.bury(1)
+    assert m.destination.end() == 0, m.destination.tail()
+    assert m.destination.dots() == 0
+
+
+def test_source_killed_after_the_transfer(migration, clusterd):
+    m = migration()
+    clusterd.on_status = lambda instance, s: instance == 1 and s["phase"] == "online" and \
+        m.source.process.kill()
+    m.begin()
+    m.source.process.wait(timeout=SECONDS)
+    m.runs_at(m.destination, m.source)
+
+
+def test_destination_killed_after_the_transfer_that_never_ran(migration, clusterd):
+    m = migration()
+    clusterd.on_status = lambda instance, s: instance == 1 and s["phase"] == "storage-handle" and \
+        m.destination.process.kill()
+    m.begin()
+    m.destination.process.wait(timeout=SECONDS)
+    wait_until(lambda: clusterd.transferred, SECONDS, "the transfer")
+    time.sleep(0.5)
+    assert m.source.stands_still()
+    m.bury(2)
+    m.runs_at(m.source, m.destination)
+
+
+def test_definition_that_differs_is_refused_before_the_vm_is_touched(start, clusterd, where,
+                                                                      migration):
+    m = migration()
+    m.destination.close()
+    other = start("c", "--socket", clusterd.path, "--key", os.path.join(where, "key"), "--incoming",
+                  instance=2, vcpus=2)
+    other.wait("incoming")
+    m.begin()
+    m.wait_phase("failed")
+    assert "the definition differs" in clusterd.peer(1).status["why"]
+    assert "memory" not in [s["phase"] for s in clusterd.peer(1).statuses]
+    m.runs_at(m.source, other)
+
+
+def test_stranger_without_the_key_gets_nowhere(start, clusterd, where, migration):
+    m = migration()
+    m.destination.close()
+    key = make_key(where, "other-key")
+    other = start("c", "--socket", clusterd.path, "--key", key, "--incoming", instance=2)
+    other.wait("incoming")
+    m.begin()
+    wait_until(lambda: "not of this cluster, or not TLS" in read(m.source.log), SECONDS, "refusal")
+    assert m.source.run() == "running" and other.run() == "incoming"
+
+
+def test_migration_without_clusterd(start, where):
+    key = make_key(where, "key")
+    source = start("a", "--standalone", "--key", key)
+    source.wait("running")
+    source.computes()
+    assert source.call("migrate", "--peer", "127.0.0.3", "--port", "15420").returncode == 0
+    destination = start("b", "--standalone", "--key", key, "--incoming", "--listen", "127.0.0.3",
+                        "--port", "15420")
+    destination.wait("running")
+    destination.computes()
+    assert source.end() == 0, source.tail()
+
+
+# ---- the resource agent
+
+AGENT = os.path.realpath(os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "..",
+                                      "agents", "vm"))
+
+
+class Node:
+    """The agent as a cluster manager calls it on one node."""
+
+    def __init__(self, directory, definition, **params):
+        self.dir = directory
+        os.makedirs(directory)
+        path = os.path.join(directory, "vm.json")
+        with open(path, "w", encoding="utf-8") as f:
+            json.dump({**definition, "serial": {"log": os.path.join(directory, "serial")}}, f)
+        self.params = {"definition": path, "run_dir": os.path.join(directory, "run"),
+                       "binary": VM_HOST, **params}
+
+    def __call__(self, action, **more):
+        env = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "OCF_ROOT": "/usr/lib/ocf",
+               "HA_RSCTMP": self.dir, "OCF_RESOURCE_INSTANCE": "vm1", "HA_LOGFACILITY": "none",
+               "OCF_RESKEY_CRM_meta_timeout": "60000"}
+        env.update({f"OCF_RESKEY_{k}": v for k, v in {**self.params, **more}.items()})
+        run = subprocess.run([AGENT, action], env=env, stdout=subprocess.DEVNULL,
+                             stderr=subprocess.PIPE, text=True, timeout=90, check=False)
+        self.stderr = run.stderr
+        return run.returncode
+
+    def serial(self):
+        return read(os.path.join(self.dir, "serial"), "")
+
+
+def test_agent_passes_ocf_tester(where, definition):
+    node = Node(os.path.join(where, "n"), definition)
+    params = [w for k, v in node.params.items() for w in ("-o", f"{k}={v}")]
+    run = subprocess.run(["ocf-tester", "-n", "vm-tested", *params, AGENT], capture_output=True,
+                         text=True, timeout=240, check=False)
+    node("stop")
+    assert run.returncode == 0 and "passed all tests" in run.stdout, run.stdout + run.stderr
+
+
+def test_agent_migrates(where, definition):
+    key = make_key(where, "key")
+    a = Node(os.path.join(where, "a"), definition, key=key, migration_addresses="n2=127.0.0.3",
+             migration_port="15421")
+    b = Node(os.path.join(where, "b"), definition, key=key, migration_port="15421",
+             migration_addresses=f"{os.uname().nodename}=127.0.0.3")
+    try:
+        assert a("start") == 0, a.stderr
+        assert (a("monitor"), b("monitor")) == (0, 7)
+        assert a("migrate_to", CRM_meta_migrate_target="n2") == 0, a.stderr
+        assert b("migrate_from", CRM_meta_migrate_source="n1") == 0, b.stderr
+        assert b("monitor") == 0
+        assert a("stop") == 0 and a("monitor") == 7
+        before = len(b.serial())
+        wait_until(lambda: len(b.serial()) > before + 5, SECONDS, "it gets on")
+        assert "X" not in b.serial()
+    finally:
+        assert (a("stop"), b("stop")) == (0, 0)
+    assert b.serial().endswith("!")
+
+
+def test_agent_tells_failures_from_stopped(where, definition):
+    node = Node(os.path.join(where, "n"), definition)
+    assert node("validate-all") == 0
+    assert node("monitor") == 7
+    assert node("start") == 0, node.stderr
+    status = subprocess.run([VM_HOST, "status", "--uuid", UUID, "--run-dir", node.params["run_dir"],
+                             "--json"], stdout=subprocess.PIPE, text=True, check=True)
+    os.kill(json.loads(status.stdout)["qemu_pid"], signal.SIGKILL)
+    wait_until(lambda: node("monitor") == 1, SECONDS, "it is told as failed")
+    assert "signal 9" in node.stderr
+    assert node("start") == 0 and node("monitor") == 0     # recovers
+    # The definition goes, the machine is stopped all the same.
+    os.unlink(node.params["definition"])
+    assert node("validate-all") == 5
+    assert node("monitor") == 0 and node("stop") == 0 and node("monitor") == 7
+
+
+def test_agent_refuses_a_definition_that_is_not_valid(where, definition):
+    node = Node(os.path.join(where, "n"), {**definition, "cpu": "host"})
+    assert node("validate-all") == 2
+    assert "/cpu: found" in node.stderr
+    assert node("start") == 2 and node("stop") == 0
+    assert Node(os.path.join(where, "m"), definition)("validate-all", definition="") == 6
