@@ -165,7 +165,7 @@ void sim_oracle_run(struct world *w, int h)
 			sim_broke(w, "the VM was lost, and nothing had happened to it");
 		w->boots++;
 		w->is_started = true;
-		w->is_excused = false;
+		w->is_excused = me->is_lost; /* it may be dying already */
 	} else if (me->qemu.image != w->image) {
 		sim_broke(w, "it runs with memory that is not the last");
 	}

@@ -1345,6 +1345,15 @@ static void what_has_arrived_is_a_vm_like_any_other(void **state)
 	assert_null(action(&f, MIG_DO_END));
 }
 
+static void what_arrives_and_runs_by_itself_is_halted(void **state)
+{
+	struct fixture f = destination_in_memory();
+
+	(void)state;
+	qemu_event(&f, MIG_QEMU_RESUME);
+	assert_non_null(command(&f, MIG_COMMAND_STOP));
+}
+
 /* ---- words and bytes */
 
 static void qemus_words_are_read_and_others_are_unknown(void **state)
@@ -1491,6 +1500,7 @@ int main(void)
 		cmocka_unit_test(a_destination_lists_what_does_not_fit),
 		cmocka_unit_test(another_version_or_another_migration_is_refused),
 		cmocka_unit_test(what_has_arrived_is_a_vm_like_any_other),
+		cmocka_unit_test(what_arrives_and_runs_by_itself_is_halted),
 		cmocka_unit_test(qemus_words_are_read_and_others_are_unknown),
 		cmocka_unit_test(messages_survive_their_bytes),
 		cmocka_unit_test(bad_messages_are_refused),
