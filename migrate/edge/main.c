@@ -11,6 +11,7 @@
 #include <syslog.h>
 #include <unistd.h>
 
+#include "lib/cgroup.h"
 #include "lib/cleanup.h"
 #include "migrate/edge/client.h"
 #include "migrate/edge/control.h"
@@ -288,6 +289,9 @@ static int run(struct options *o, const struct definition *d)
 	signal(SIGPIPE, SIG_IGN);
 	snprintf(name, sizeof(name), "vm-host %s", d->name);
 	open_log(name, o->is_foreground, o->is_debug ? LOG_DEBUG : LOG_INFO);
+	/* An end of clusterd's service is not the end of the machine. */
+	if (!o->is_standalone && cgroup_put_beside("vm-host", getpid(), NULL, 0))
+		log_warning("stays in the control group of who has started it");
 	r = host_run(&h);
 	explicit_bzero(&h.key, sizeof(h.key));
 	if (!record_path(h.run_dir, d->uuid, "sock", path))

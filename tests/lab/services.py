@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What runs in a node, in order of start. Add a line here to add a service.
 
-argv     the program, in the foreground; {bin} is the directory of --bin, {csvfsd} the program
-         csvfsd beside it
+argv     the program, in the foreground; {bin} is the directory of --bin, {csvfsd} and {vmhost} the
+         programs beside it, {agents} the folder of our OCF agents
 ready    a program that exits 0 once the service answers, None if it need not
 needs    a file without which the service is left out, None if it always runs
 timeout  seconds until `ready` must have said yes
@@ -16,10 +16,12 @@ TABLE = (
     Service("corosync", ["corosync", "-f"], ["corosync-cfgtool", "-s"], None, 20),
     # nouuid: the nodes share a kernel, which would refuse, and so hide, a second mount of one XFS.
     Service("clusterd", ["{bin}/clusterd", "--foreground", "--csvfsd", "{csvfsd}",
-                         "--xfs-options", "nouuid"], None, "{bin}/clusterd", 20),
+                         "--xfs-options", "nouuid", "--vm-host", "{vmhost}", "--agents", "{agents}"], None, "{bin}/clusterd", 20),
 )
 
 STOP_SECONDS = 10
+AGENTS = os.path.normpath(os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "..",
+                                       "agents"))
 
 
 def select(bin_dir):
@@ -42,11 +44,17 @@ def _expand(service, bin_dir):
             path = service.needs.format(bin=directory)
             if not directory or not (os.path.isfile(path) and os.access(path, os.X_OK)):
                 continue
-        csvfsd = next((p for p in (os.path.join(directory, "csvfsd"),
-                                   os.path.join(directory, "..", "csvfs", "csvfsd"))
-                       if os.path.isfile(p)), os.path.join(directory, "csvfsd"))
-        argv = [word.format(bin=directory, csvfsd=os.path.normpath(csvfsd))
+        argv = [word.format(bin=directory, csvfsd=_beside(directory, "csvfs", "csvfsd"),
+                            vmhost=_beside(directory, "migrate", "vm-host"), agents=AGENTS)
                 for word in service.argv]
         return {"name": service.name, "argv": argv, "ready": service.ready,
                 "timeout": service.timeout}
     return None
+
+
+def _beside(directory, folder, program):
+    """A program of ours: beside clusterd where it is installed, in its folder in a build tree."""
+    installed = os.path.join(directory, program)
+    if os.path.isfile(installed):
+        return installed
+    return os.path.normpath(os.path.join(directory, "..", folder, program))
