@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Virtual machines on the cluster: they run once, move while they run, and survive their node.
+
+What counts is what the witness says from inside (witness.py), not our own logs.
+"""
+import os
+import random
+
+import pytest
+from cluster import BUILD, Cluster
+from lablib import wait_until
+from witness import Witness
+
+HERE = os.path.dirname(os.path.realpath(__file__))
+FENCE = os.path.join(HERE, "..", "lab", "fence_lab")
+MIGRATIONS = 20
+CANCELS = 20
+
+
+@pytest.fixture
+def vm3(make_lab):
+    """Three nodes with power switches, one volume, the witness running on one of them."""
+    c = Cluster(make_lab(3, bin=BUILD)).create()
+    c.ctl("n1", "fence", "create", "bmc", "--agent", os.path.realpath(FENCE), "--param",
+          "bmc_socket=/run/lab/bmc.sock")
+    c.volume()
+    w = Witness(c).create().start()
+    yield w
+    w.close()
+
+
+def other(w, *nodes):
+    return next(n for n in w.c.lab.nodes if n not in nodes)
+
+
+def migrate(w, to, via="n1", timeout=120):
+    w.c.ctl(via, "vm", "migrate", w.name, "--to", to, f"--wait={timeout}", timeout=timeout + 30)
+
+
+def check(w, via="n1"):
+    w.stop(via)
+    assert w.judge(via) == []
+
+
+def test_a_vm_starts_and_stops_by_its_power_button(vm3):
+    w = vm3
+    show = w.show()
+    assert show["work"] == "online" and show["uuid"] and show["definition"]["name"] == "web1"
+    assert any(lock["name"] == f"vm:{show['uuid']}" for lock in w.c.ctl("n1", "lock", "list"))
+    check(w)
+    with w.lock:
+        assert any("WITNESS OFF" in text for _, _, text in w.lines)
+    assert not any(lock["name"].startswith("vm:") for lock in w.c.ctl("n1", "lock", "list"))
+
+
+def test_migrations_back_and_forth_lose_nothing(vm3):
+    w = vm3
+    for i in range(MIGRATIONS):
+        to = other(w, w.node())
+        migrate(w, to)
+        assert w.node() == to
+        w.wait_alive(to)
+    assert len(w.boots()) == 1
+    check(w)
+
+
+def test_a_cancelled_migration_goes_on_where_it_was(vm3):
+    """At any moment before the storage handle moves; after it, a cancel is refused."""
+    w, dice = vm3, random.Random(7)
+    ends = {"cancelled": 0, "done": 0}
+    for i in range(CANCELS):
+        here = w.node()
+        to = other(w, here)
+        task = w.c.ctl("n1", "vm", "migrate", w.name, "--to", to, "--no-wait")["task"]
+        moment = dice.choice(["queued", "setup", "memory", "state", "storage-handle", "online"])
+        wait_until(lambda: reached(w, task, moment), 60, f"phase {moment}")
+        try:
+            w.c.ctl("n1", "task", "cancel", str(task))
+        except Exception as e:                          # noqa: B902 - Ctl, with its code
+            assert e.code == 4, e
+        wait_until(lambda: w.c.ctl("n1", "task", "show", str(task))["state"] != "running", 60,
+                   "the task ends")
+        state = w.c.ctl("n1", "task", "show", str(task))["state"]
+        ends[state] = ends.get(state, 0) + 1
+        assert w.node() == (to if state == "done" else here)
+        w.wait_alive(w.node())
+    assert ends["cancelled"] > 0
+    assert len(w.boots()) == 1
+    check(w)
+
+
+PHASES = ["queued", "check", "setup", "memory", "state", "storage-handle", "online", "ended"]
+
+
+def reached(w, task, phase):
+    t = w.c.ctl("n1", "task", "show", str(task))
+    now = t.get("migration", {}).get("phase", "ended") if t["state"] == "running" else "ended"
+    return PHASES.index(now) >= PHASES.index(phase)
+
+
+@pytest.mark.parametrize("victim", ["node", "coordinator"])
+def test_a_vm_survives_its_node(vm3, victim):
+    """It runs again elsewhere after the fence, and what it had acknowledged is on its disk."""
+    w, c = vm3, vm3.c
+    here = w.node()
+    coordinator = c.volume_show("vol")["node"]
+    if victim == "node" and coordinator == here:
+        c.ctl("n1", "volume", "move", "vol", "--to", other(w, here), "--wait=60", timeout=90)
+    if victim == "coordinator" and coordinator != here:
+        c.ctl("n1", "volume", "move", "vol", "--to", here, "--wait=60", timeout=90)
+    via = other(w, here)
+    c.lab.kill(here)
+    c.wait(via, lambda: w.node(via) not in (here, None) and w.show(via)["work"] == "online",
+           "it runs elsewhere", 90)
+    w.wait_alive(w.node(via))
+    assert len(w.boots()) == 2
+    check(w, via)
+
+
+def test_a_vm_without_quorum_stands_still_and_is_not_lost(vm3):
+    """All links down for a while: it pauses, is not killed, and nobody starts a second one."""
+    w, c = vm3, vm3.c
+    here = w.node()
+    for node in c.lab.nodes:
+        c.lab.cut(node)
+    wait_until(lambda: not moves(w), 60, "the machine stands still")
+    c.lab.heal()
+    w.wait_alive(timeout=120)
+    assert len(w.boots()) <= 2
+    if len(w.boots()) == 1:
+        assert w.node() == here
+    check(w)
+
+
+def moves(w):
+    before = len(w.stamps())
+    try:
+        wait_until(lambda: len(w.stamps()) > before, 2, "a stamp")
+        return True
+    except Exception:                                   # noqa: B902 - LabError: none came
+        return False
+
+
+def test_a_minority_stops_its_vm_before_the_majority_starts_it(vm3):
+    w, c = vm3, vm3.c
+    here = w.node()
+    c.lab.cut(here)
+    via = other(w, here)
+    c.wait(via, lambda: w.node(via) not in (here, None) and w.show(via)["work"] == "online",
+           "it runs in the majority", 90)
+    w.wait_alive(w.node(via))
+    c.lab.heal()
+    c.wait(here, lambda: c.is_whole(here), "the minority is back", 90)
+    check(w, via)
+
+
+def test_clusterd_is_killed_and_no_vm_is_touched(vm3):
+    w, c = vm3, vm3.c
+    for node in c.lab.nodes:
+        c.lab.service(node, "kill", "clusterd")
+        c.lab.service(node, "start", "clusterd")
+        c.wait(node, lambda n=node: c.is_whole(n), "whole again")
+        w.wait_alive()
+    assert len(w.boots()) == 1 and not c.events("n1", "fence-begin")
+    check(w)
+
+
+def test_a_dead_vm_host_takes_its_qemu_along_and_is_restarted(vm3):
+    w, c = vm3, vm3.c
+    here = w.node()
+    c.lab.run(here, "pkill -9 -x vm-host")
+    wait_until(lambda: len(w.boots()) == 2, 60, "it boots again")
+    w.wait_alive()
+    check(w)
+
+
+def test_bad_input_is_refused_with_a_reason(vm3):
+    w, c = vm3, vm3.c
+    code, text = c.fails("n1", "vm", "migrate", "web1", "--to", w.node())
+    assert code in (0, 4, 8) or "already" in text
+    code, text = c.fails("n1", "vm", "migrate", "web1", "--to", "n9")
+    assert code == 3
+    code, text = c.fails("n1", "vm", "migrate", "none", "--to", "n2")
+    assert code == 3
+    c.ctl("n1", "node", "drain", other(w, w.node()), "--no-wait")
+    code, text = c.fails("n1", "vm", "migrate", "web1", "--to", other(w, w.node()))
+    assert code == 8 and "paused" in text
+    c.lab.run("n1", "echo '{\"schema\": 1}' > /run/bad.json")
+    code, text = c.fails("n1", "vm", "create", "bad", "--file", "/run/bad.json")
+    assert code in (2, 8) and text

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The witness as a virtual machine of a cluster in a lab, and what it says, with times.
+
+Its serial line goes to a file on each node, which lies on the host: a thread here follows all of
+them and writes down when each line was seen. The judge reads that and the machine's disk.
+"""
+import json
+import os
+import sys
+import threading
+import time
+
+from cluster import BUILD
+from lablib import wait_until
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "guests"))
+
+from witness_judge import judge                                 # noqa: E402
+
+ELF = os.path.join(BUILD, "tests", "guests", "witness.elf")
+LOOK_SECONDS = 0.01
+SLACK = 1.0     # this thread has to share two cores with three nodes
+
+
+class Witness:
+    """One VM that runs the witness. Also a follower of its serial lines: close() ends that."""
+
+    def __init__(self, c, name="web1", volume="vol", memory=128, dirty=512, mem=32):
+        self.c, self.name = c, name
+        self.disk = f"/cluster/{volume}/{name}.img"
+        self.definition = {
+            "schema": 1, "name": name, "vcpus": 1, "memory": memory, "machine": "q35",
+            "accelerator": "tcg", "disks": [{"path": self.disk, "format": "raw"}],
+            "kernel": ELF, "append": f"vm={name} mem={mem} dirty={dirty} ring=512",
+            "serial": {"log": f"/var/log/{name}.serial"}}
+        self.lines, self.lock, self.ends = [], threading.Lock(), False
+        self.thread = threading.Thread(target=self._follow, daemon=True)
+        self.thread.start()
+
+    def close(self):
+        self.ends = True
+        self.thread.join()
+
+    def _follow(self):
+        files = {n: os.path.join(self.c.lab.dir, n, "log", f"{self.name}.serial")
+                 for n in self.c.lab.nodes}
+        seen, rest = dict.fromkeys(files, 0), dict.fromkeys(files, b"")
+        while not self.ends:
+            for node, path in files.items():
+                try:
+                    with open(path, "rb") as f:
+                        f.seek(seen[node])
+                        data = f.read()
+                except OSError:
+                    continue
+                now = time.monotonic()
+                seen[node] += len(data)
+                *whole, rest[node] = (rest[node] + data).split(b"\n")
+                with self.lock:
+                    self.lines += [(now, node, w.decode("latin-1").rstrip("\r")) for w in whole]
+            time.sleep(LOOK_SECONDS)        # a poll of files: there is nothing to wait for
+
+    def create(self, via="n1"):
+        self.c.lab.run(via, f"truncate -s 4M {self.disk}")
+        self.c.lab.run(via, ["tee", f"/run/{self.name}.json"], stdin=json.dumps(self.definition))
+        self.c.ctl(via, "vm", "create", self.name, "--file", f"/run/{self.name}.json")
+        return self
+
+    def start(self, via="n1"):
+        self.c.ctl(via, "vm", "start", self.name, "--wait=60", timeout=90)
+        self.wait_alive()
+        return self
+
+    def show(self, via="n1"):
+        return self.c.ctl(via, "vm", "show", self.name)
+
+    def node(self, via="n1"):
+        return self.show(via)["node"]
+
+    def stamps(self, node=None):
+        """(time, node, sequence) of the stamps that were seen."""
+        with self.lock:
+            return [(t, n, int(text.split()[2])) for t, n, text in self.lines
+                    if text.startswith("W ") and node in (None, n)]
+
+    def boots(self):
+        with self.lock:
+            return [(t, n) for t, n, text in self.lines if text.startswith("WITNESS BOOT")]
+
+    def wait_alive(self, node=None, more=5, timeout=60):
+        """So many further stamps, on that node or anywhere."""
+        now = time.monotonic()
+        wait_until(lambda: len([s for s in self.stamps(node) if s[0] > now]) >= more, timeout,
+                   f"{self.name} stamps{' on ' + node if node else ''}")
+
+    def stop(self, via="n1"):
+        self.c.ctl(via, "vm", "stop", self.name, "--wait=90", timeout=120)
+
+    def judge(self, via="n1"):
+        """Sentences about what is wrong; the machine is off."""
+        image = os.path.join(self.c.lab.dir, "shared", f"{self.name}.img")
+        log = os.path.join(self.c.lab.dir, "shared", f"{self.name}.log")
+        os.makedirs(os.path.dirname(image), exist_ok=True)
+        self.c.lab.run(via, f"cp {self.disk} {image}")
+        with self.lock, open(log, "w", encoding="latin-1") as f:
+            f.writelines(f"{t:.6f} {n} {text}\n" for t, n, text in self.lines)
+        return judge(image, [log], SLACK)
