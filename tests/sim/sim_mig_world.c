@@ -377,6 +377,8 @@ void sim_host_step(struct world *w, int h, const struct mig_event *given)
 	if (broken && w->mutant == MIG_MUTANT_NONE)
 		sim_broke(w, broken);
 	me->tick_ms = mig_next_deadline_ms(&me->mig);
+	if (me->tick_ms <= w->now_ms && w->mutant == MIG_MUTANT_NONE)
+		sim_broke(w, "what is due is not done");
 	for (size_t i = 0; i < out.count && me->is_alive; i++)
 		carry_out(w, h, &out.item[i]);
 }
