@@ -204,10 +204,10 @@ static struct call step_settings(const struct commands *c, unsigned int step)
 			json_pack("{s:[{s:s,s:b},{s:s,s:b},{s:s,s:b},{s:s,s:b},{s:s,s:b}]}",
 				  "capabilities", "capability", "events", "state", 1, "capability",
 				  "late-block-activate", "state", 1, "capability", "auto-converge",
-				  "state", !c->options.is_incoming, "capability", "postcopy-ram",
+				  "state", !*c->options.is_incoming, "capability", "postcopy-ram",
 				  "state", 0, "capability", "pause-before-switchover", "state", 0),
 			NULL};
-	if (step > 2 || c->options.is_incoming)
+	if (step > 2 || *c->options.is_incoming)
 		return (struct call){0};
 	return (struct call){"migrate-set-parameters",
 			     json_pack("{s:I, s:I, s:i, s:i}", "max-bandwidth",
@@ -348,7 +348,7 @@ static void check(struct commands *c)
 	const struct mig_command *m = &c->queue[0];
 	struct mig_answer answer = {.is_ok = true};
 
-	if (!c->options.is_incoming) {
+	if (!*c->options.is_incoming) {
 		finish(c, &answer); /* the source has the VM */
 		return;
 	}

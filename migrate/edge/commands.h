@@ -20,9 +20,9 @@ struct commands;
 
 struct commands_options {
 	const struct definition *definition; /* borrowed for life */
-	const char *run_dir; /* for a key file, until the stream has come; borrowed for life */
-	const char *qemu;    /* version, of identity.qemu; borrowed for life */
-	bool is_incoming;
+	const char *run_dir;	 /* for a key file, until the stream has come; borrowed for life */
+	const char *qemu;	 /* version, of identity.qemu; borrowed for life */
+	const bool *is_incoming; /* the VM is not ours yet; borrowed for life */
 	void (*on_answer)(void *arg, const struct mig_answer *answer);
 	void *arg;
 };

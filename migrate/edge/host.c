@@ -276,7 +276,7 @@ static int begin(struct host *h)
 	struct commands_options co = {.definition = d,
 				      .run_dir = h->options.run_dir,
 				      .qemu = h->probed.version,
-				      .is_incoming = h->options.is_incoming,
+				      .is_incoming = &h->mig.is_incoming,
 				      .on_answer = on_answer,
 				      .arg = h};
 	struct link_options lo = {

@@ -5,13 +5,21 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 
 import pytest
 from common import read, wait_until
-from vmhost import (DESTINATION, SECONDS, SOURCE, UUID, VM_HOST, FakeClusterd, VmHost, build_guest,
+from vmhost import (BUILD, Console, DESTINATION, SECONDS, SOURCE, UUID, VM_HOST, FakeClusterd, VmHost, build_guest,
                     is_alive)
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "guests"))
+
+from machine import SerialLog                                   # noqa: E402
+from witness_judge import BLOCK, judge                          # noqa: E402
+
+WITNESS = os.path.join(BUILD, "tests", "guests", "witness.elf")
 
 LEASE_MS = 3000
 HALT_SECONDS = 2        # beyond the lease, for `stop` on a machine that is busy
@@ -538,6 +546,106 @@ def test_migration_without_clusterd(start, where):
     destination.wait("running")
     destination.computes()
     assert source.end() == 0, source.tail()
+
+
+# ---- a guest that proves what became of it (tests/guests)
+
+@pytest.fixture
+def witness(where, start, clusterd):
+    """witness(name, instance, *options) gives a vm-host and its console; judged at the end."""
+    if not os.path.exists(WITNESS):
+        pytest.skip("make tests/guests/witness.elf first")
+    log, consoles = SerialLog(os.path.join(where, "serial.log")), []
+    image = os.path.join(where, "disk.img")
+    with open(image, "wb") as f:
+        f.truncate(64 * BLOCK)
+
+    def make(name, instance, *options, disk=image, **changes):
+        path = os.path.join(where, f"{name}.serial")
+        host = start(name, "--socket", clusterd.path, *options, instance=instance, kernel=WITNESS,
+                     append="vm=w1 interval=5 dirty=2048 sweep=500 ring=64", memory=128,
+                     serial={"socket": path}, disks=[{"path": disk, "format": "raw"}], **changes)
+        consoles.append(Console(path, name, log))
+        return host, consoles[-1]
+    make.judge = lambda: judge(image, [log.path])
+    yield make
+    for console in consoles:
+        console.is_ending = True
+    log.close()
+
+
+def stop_by_clusterd(clusterd, instance, host):
+    with clusterd.change():
+        clusterd.peer(instance).migration = None
+        clusterd.peer(instance).is_stop, clusterd.peer(instance).stop_ms = True, 60000
+    assert host.end() == 0, host.tail()
+
+
+@pytest.mark.parametrize("machine", ("q35", "pc"))
+def test_witness_finds_nothing_in_three_migrations(witness, clusterd, where, machine):
+    key = make_key(where, "key")
+    clusterd.holder = 1
+    host, console = witness("n1", 1, "--key", key, machine=machine)
+    host.wait("running")
+    console.gets_on()
+    for source in (1, 2, 3):
+        target = source + 1
+        after, arrives = witness(f"n{target}", target, "--key", key, "--incoming", machine=machine)
+        after.wait("incoming")
+        with clusterd.change():
+            clusterd.peer(target).migration = {"id": target, "role": DESTINATION,
+                                               "listen": f"127.0.0.{target}"}
+            clusterd.peer(source).migration = {"id": target, "role": SOURCE,
+                                               "peer": f"127.0.0.{target}"}
+        after.wait("running", seconds=60)
+        assert host.end() == 0, host.tail()
+        clusterd.peers.pop(source)
+        with clusterd.change():
+            clusterd.peer(target).migration = None
+        arrives.gets_on()
+        host, console = after, arrives
+    stop_by_clusterd(clusterd, 4, host)
+    console.close()
+    assert witness.judge() == []
+
+
+def test_lease_that_comes_and_goes_costs_the_witness_nothing(witness, clusterd):
+    clusterd.holder = 1
+    host, console = witness("n1", 1)
+    host.wait("running")
+    for _ in range(2):
+        console.gets_on()
+        clusterd.peer(1).is_leased = False
+        host.wait("halted")
+        clusterd.peer(1).is_leased = True
+        host.wait("running")
+    console.gets_on()
+    stop_by_clusterd(clusterd, 1, host)
+    console.close()
+    assert witness.judge() == []
+
+
+def test_full_disk_pauses_and_room_resumes(witness, clusterd, where):
+    """ENOSPC stands for any failed request: the guest is not told of it."""
+    small = os.path.join(where, "small")
+    os.mkdir(small)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=80k", "tmpfs", small], check=True)
+    try:
+        disk = os.path.join(small, "disk.img")
+        with open(disk, "wb") as f:
+            f.truncate(64 * BLOCK)
+        clusterd.holder = 1
+        host, console = witness("n1", 1, disk=disk)
+        host.wait("io-error")
+        assert 0 < console.sequence() < 64
+        subprocess.run(["mount", "-o", "remount,size=1m", small], check=True)
+        host.wait("running")
+        console.gets_on(100)
+        stop_by_clusterd(clusterd, 1, host)
+        assert not [line for line in console.lines if line.kind in ("ERROR", "FAULT", "DAMAGE")]
+    finally:
+        host.close()
+        subprocess.run(["umount", small], check=True)
 
 
 # ---- the resource agent

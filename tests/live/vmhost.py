@@ -111,7 +111,7 @@ class VmHost:
         self.definition = os.path.join(self.dir, "vm.json")
         self.instance = instance
         with open(self.definition, "w", encoding="utf-8") as f:
-            json.dump({**definition, "serial": {"log": self.serial}}, f)
+            json.dump({"serial": {"log": self.serial}, **definition}, f)
         self.log = os.path.join(self.dir, "log")
         with open(self.log, "w", encoding="utf-8") as log:
             self.process = subprocess.Popen(
@@ -172,6 +172,39 @@ class VmHost:
             self.kill()
         assert poll(lambda: not pid or not is_alive(pid), SECONDS), f"QEMU {pid} lives"
         self.call("stop", "--deadline", "0")
+
+
+class Console:
+    """Reads a VM's serial line from its socket, each line with the host's time (SerialLog)."""
+
+    def __init__(self, path, node, log):
+        self.path, self.node, self.log, self.lines = path, node, log, []
+        self.is_ending = False
+        self.thread = threading.Thread(target=self._read, daemon=True)
+        self.thread.start()
+
+    def _read(self):
+        with socket.socket(socket.AF_UNIX) as s:
+            if not poll(lambda: self.is_ending or s.connect_ex(self.path) == 0, SECONDS):
+                return
+            with s.makefile("rb") as lines:
+                for raw in lines:
+                    if self.is_ending:
+                        return
+                    self.lines.append(
+                        self.log.add(self.node, raw.decode("utf-8", "replace").strip()))
+
+    def sequence(self):
+        return max([line.sequence for line in self.lines if line.kind == "W"], default=0)
+
+    def gets_on(self, by=20, seconds=SECONDS):
+        before = self.sequence()
+        wait_until(lambda: self.sequence() > before + by, seconds, f"{self.node} stamps",
+                   hint=str([line.text for line in self.lines[-5:]]))
+
+    def close(self):
+        self.is_ending = True
+        self.thread.join(SECONDS)
 
 
 class Peer:
