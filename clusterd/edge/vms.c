@@ -190,6 +190,8 @@ static void tell(struct vms *v, struct vms_client *c)
 	const struct db_migration *m = vm ? vm_migration(&e->db, vm) : NULL;
 	struct vm_link_state s = {0};
 
+	if (e->repl.phase != REPL_OPEN && !c->has_told)
+		return; /* nothing is known here yet that it does not know better */
 	if (e->repl.phase != REPL_OPEN) {
 		s = c->told;
 		s.is_fresh = false;
