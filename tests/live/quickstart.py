@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The way through: three nodes, a cluster, a group that survives the crash of its node.
+"""The way through: three nodes, a shared volume, a VM that moves while it runs and survives its node.
 
 Run by ./quickstart. Every step is checked from outside; the exit code is 1 if one did not hold.
 """
@@ -14,7 +14,9 @@ sys.path[:0] = [HERE, os.path.join(HERE, "..", "lab")]
 
 from cluster import BUILD, CTL, Cluster                         # noqa: E402
 from lablib import Lab, LabError, wait_until                    # noqa: E402
+from witness import Witness                                     # noqa: E402
 
+KEEP = sys.argv[1:] == ["--keep"]
 FENCE_AGENT = os.path.join(HERE, "..", "lab", "fence_lab")
 
 
@@ -33,25 +35,66 @@ class Table:
         return result
 
 
-def crash(c, node):
-    c.lab.kill(node)
-    return None
+def start_witness(w):
+    w.create().start()
+    return f"runs on {w.node()}, {len(w.stamps())} stamps so far"
 
 
-def failed_over(c, other, victim):
-    c.wait(other, lambda: c.group(other, "web")["work"] == "online" and
-           c.group(other, "web")["node"] != victim, "group online elsewhere")
-    node = c.group(other, "web")["node"]
-    if c.where("page") != [node]:
-        raise LabError(f"the resource runs on {c.where('page')}, the database says {node}")
-    return f"runs on {node}"
+def migrate(w):
+    here = w.node()
+    to = next(n for n in w.c.lab.nodes if n != here)
+    w.c.ctl("n1", "vm", "migrate", w.name, "--to", to, "--wait=120", timeout=150)
+    w.wait_alive(to)
+    if w.node() != to or len(w.boots()) != 1:
+        raise LabError(f"{w.name} is on {w.node()} and has booted {len(w.boots())} times")
+    return f"from {here} to {to}, still; {downtime(w, here, to)} without a stamp"
 
 
-def proof(c, other, victim):
-    line = [e["text"] for e in c.events(other, "node-fenced") if e["object"] == victim]
+def downtime(w, here, to):
+    last = max(t for t, _, _ in w.stamps(here))
+    first = min(t for t, _, _ in w.stamps(to) if t > last)
+    return f"{first - last:.2f} s"
+
+
+def one_name_space(c):
+    c.lab.run("n1", "echo hello > /cluster/vol/file")
+    seen = {c.lab.run(n, "cat /cluster/vol/file").stdout for n in c.lab.nodes}
+    if seen != {"hello\n"}:
+        raise LabError(f"the nodes see {seen}")
+    return "coordinator on " + c.volume_show()["node"]
+
+
+def crash(w):
+    """The node of the machine, with whatever else it has."""
+    w.victim = w.node()
+    w.via = next(n for n in w.c.lab.nodes if n != w.victim)
+    w.crashed = time.monotonic()
+    w.c.lab.kill(w.victim)
+    return w.victim
+
+
+def survived(w):
+    w.c.wait(w.via, lambda: w.node(w.via) not in (None, w.victim) and
+             w.show(w.via)["work"] == "online", f"{w.name} online elsewhere", 90)
+    node = w.node(w.via)
+    w.wait_alive(node)
+    first = min(t for t, n, _ in w.stamps(node) if t > w.crashed)
+    return f"runs on {node}, first stamp {first - w.crashed:.1f} s after the crash"
+
+
+def proof(w):
+    line = [e["text"] for e in w.c.events(w.via, "node-fenced") if e["object"] == w.victim]
     if not line:
-        raise LabError(f"{victim} was not fenced")
+        raise LabError(f"{w.victim} was not fenced")
     return line[-1]
+
+
+def verdict(w):
+    w.stop(w.via)
+    wrong = w.judge(w.via)
+    if wrong:
+        raise LabError("; ".join(wrong))
+    return f"{w.stamps()[-1][2]} stamps, none lost, never two at once, memory whole"
 
 
 def run(lab, table):
@@ -61,17 +104,23 @@ def run(lab, table):
     table.step("fence device for all nodes", lambda: c.ctl(
         "n1", "fence", "create", "bmc", "--agent", os.path.realpath(FENCE_AGENT),
         "--param", "bmc_socket=/run/lab/bmc.sock") and None)
-    table.step("group 'web' with an OCF resource, started", lambda: (
-        c.dummy("web", "page", monitor_ms=1000), c.ctl("n1", "group", "start", "web", "--wait"),
-        "runs on " + c.group("n1", "web")["node"])[-1])
-    table.step("moved to n3", lambda: c.ctl("n1", "group", "move", "web", "--to", "n3", "--wait")
-               and c.wait_group("n2", "web", work="online", node="n3") and None)
-    table.step("n3 crashes", lambda: crash(c, "n3"))
-    table.step("detected, fenced, started elsewhere", lambda: failed_over(c, "n1", "n3"))
-    table.step("proof of the fence", lambda: proof(c, "n1", "n3"))
-    table.step("n3 boots again and is a member", lambda: c.wait(
-        "n1", lambda: c.is_whole("n1"), "n3 is back"))
-    table.step("the same database on all three", lambda: c.wait_same())
+    table.step("LUN formatted, volume mounted on all three", lambda: c.volume() and None)
+    table.step("one name space", lambda: one_name_space(c))
+    w = Witness(c)
+    try:
+        table.step("virtual machine 'web1' started", lambda: start_witness(w))
+        table.step("moved while it runs", lambda: migrate(w))
+        table.step("its node crashes", lambda: crash(w))
+        table.step("detected, fenced, started elsewhere", lambda: survived(w))
+        table.step("proof of the fence", lambda: proof(w))
+        table.step("the crashed node boots again and is a member", lambda: c.wait(
+            w.via, lambda: c.is_whole(w.via), f"{w.victim} is back", 60))
+        table.step("the witness's verdict, from inside", lambda: verdict(w))
+        table.step("the same database on all three", lambda: c.wait_same())
+        if KEEP:
+            table.step("'web1' started again", lambda: w.start() and None)
+    finally:
+        w.close()
 
 
 def interrupted(*_):
@@ -79,7 +128,6 @@ def interrupted(*_):
 
 
 def main():
-    keep = sys.argv[1:] == ["--keep"]
     signal.signal(signal.SIGTERM, interrupted)
     lab = Lab(3, dir=tempfile.mkdtemp(prefix="clusterd-quickstart-", dir="/var/tmp"), bin=BUILD)
     code = 1
@@ -92,10 +140,12 @@ def main():
     except Exception as e:
         print(f"quickstart: {e}", file=sys.stderr)
     finally:
-        if keep and code == 0:
+        if KEEP and code == 0:
             print(f"\nThe nodes are up. Look around:\n"
                   f"  tests/lab/lab --dir {lab.dir} run n1 {CTL} status\n"
-                  f"  tests/lab/lab --dir {lab.dir} sh n1\n"
+                  f"  tests/lab/lab --dir {lab.dir} run n1 {CTL} vm show web1\n"
+                  f"  tests/lab/lab --dir {lab.dir} run n1 {CTL} vm migrate web1 --to n3\n"
+                  f"  tests/lab/lab --dir {lab.dir} sh n1          # ls /cluster/vol\n"
                   f"  tests/lab/lab --dir {lab.dir} down")
         else:
             lab.down()
