@@ -274,6 +274,23 @@ def test_clusterd_can_be_restarted_under_a_volume(vol3):
     assert (show["node"], show["term"]) == (where, term)
 
 
+def test_a_coordinator_that_loses_its_disk_hands_over(vol3):
+    """Its path to the LUN is gone, the node is not: nobody is fenced, nobody sees an error."""
+    c, load = vol3, Load(vol3)
+    move_to(c, "n1")
+    for node in c.lab.nodes:
+        load.start(node, "append", "names")
+    load.wait_progress()
+    c.lab.disk("n1", "eio")
+    c.wait("n2", lambda: coordinator(c, "n2") in ("n2", "n3"), "another coordinator", 60)
+    load.wait_progress()
+    c.lab.disk("n1", "ok")
+    load.stop()
+    load.check("n1")
+    assert not c.events("n2", "fence-begin")
+    check_clean(c, "n2")
+
+
 # --- partitions
 
 def test_a_cut_off_coordinator_stops_before_others_take_over(vol3):
