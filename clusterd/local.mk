@@ -8,7 +8,7 @@ core_sources = \
 	clusterd/core/lease.c clusterd/core/lease.h \
 	clusterd/core/msg.c clusterd/core/msg.h \
 	clusterd/core/plan.c clusterd/core/plan.h clusterd/core/plan_impl.h \
-	clusterd/core/plan_volume.c \
+	clusterd/core/plan_vm.c clusterd/core/plan_volume.c \
 	clusterd/core/quorum.c clusterd/core/quorum.h \
 	clusterd/core/repl.c clusterd/core/repl.h clusterd/core/repl_internal.h \
 	clusterd/core/repl_log.c clusterd/core/repl_view.c \

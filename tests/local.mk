@@ -2,7 +2,7 @@
 # ---- simulators: link the cores compiled with mutants
 SIMULATORS = \
 	tests/sim/sim_repl tests/sim/sim_lock tests/sim/sim_ladder tests/sim/sim_volume \
-	tests/sim/sim_session tests/sim/sim_mig
+	tests/sim/sim_session tests/sim/sim_mig tests/sim/sim_vm
 check_PROGRAMS += $(SIMULATORS)
 tests_sim_sim_repl_SOURCES = tests/sim/sim_repl.c tests/sim/sim_world.c tests/sim/sim_world.h
 tests_sim_sim_repl_CPPFLAGS = $(AM_CPPFLAGS) -DCLUSTERD_MUTANTS
@@ -21,6 +21,10 @@ tests_sim_sim_volume_SOURCES = \
 	tests/sim/sim_volume_world.h
 tests_sim_sim_volume_CPPFLAGS = $(AM_CPPFLAGS) -DCLUSTERD_MUTANTS
 tests_sim_sim_volume_LDADD = clusterd/libcore_mutants.a lib/liblock.a lib/libbase.a
+tests_sim_sim_vm_SOURCES = \
+	tests/sim/sim_vm.c tests/sim/sim_vm_exec.c tests/sim/sim_vm_world.c tests/sim/sim_vm_world.h
+tests_sim_sim_vm_CPPFLAGS = $(AM_CPPFLAGS) -DCLUSTERD_MUTANTS
+tests_sim_sim_vm_LDADD = clusterd/libcore_mutants.a lib/liblock.a lib/libbase.a
 tests_sim_sim_session_SOURCES = \
 	tests/sim/sim_session.c tests/sim/sim_session_client.c tests/sim/sim_session_disk.c \
 	tests/sim/sim_session_world.c tests/sim/sim_session_world.h

@@ -164,6 +164,7 @@ static uint32_t groups_unknown(struct apply *a, const struct db_node *n)
 			continue;
 		if (DB_MUTANT(a->db, VM_LOST_RELEASES)) {
 			group_release(a, g, "its node is lost");
+			resources_set(a->db, g->name, DB_WORK_OFFLINE);
 			continue;
 		}
 		g->work = DB_WORK_UNKNOWN;

@@ -126,6 +126,8 @@ bool migration_task_cancel(struct apply *a, uint64_t task)
 
 void migrations_node_away(struct apply *a, const struct db_node *n, const char *reason)
 {
+	if (DB_MUTANT(a->db, VM_TRANSFER_LOST))
+		return;
 	for (uint32_t i = 0; i < db_count(a->db, DB_KIND_MIGRATION); i++) {
 		struct db_migration *m = db_at(a->db, DB_KIND_MIGRATION, i);
 

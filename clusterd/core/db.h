@@ -43,9 +43,10 @@ enum db_mutant {
 	DB_MUTANT_GROUP_BEFORE_RECOVERY, /* a group starts while a mount is not recovered */
 	DB_MUTANT_LEAVES_MOUNTED,	 /* a node may leave with a volume mounted */
 	DB_MUTANT_SECOND_MOUNT,		 /* a mount takes the place of one that is not recovered */
-	DB_MUTANT_VM_TRANSFER_EARLY,	 /* a transfer in any phase */
-	DB_MUTANT_VM_TRANSFER_CANCELLED, /* a transfer of what is cancelled */
-	DB_MUTANT_VM_TRANSFER_LOST,	 /* a transfer to a node that is lost */
+	DB_MUTANT_VM_FIRST,		 /* from here on: what sim_vm has to find */
+	DB_MUTANT_VM_TRANSFER_EARLY = DB_MUTANT_VM_FIRST, /* a transfer in any phase */
+	DB_MUTANT_VM_TRANSFER_CANCELLED,		  /* a transfer of what is cancelled */
+	DB_MUTANT_VM_TRANSFER_LOST,			  /* a transfer to a node that is lost */
 	DB_MUTANT_VM_TRANSFER_KEEPS_ORDER, /* the source's reports count after the transfer */
 	DB_MUTANT_VM_PAIR_SHARED,	   /* two sessions between a pair of nodes */
 	DB_MUTANT_VM_LOST_RELEASES,	   /* vm: goes when its node is lost, not when fenced */

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "clusterd/core/plan_impl.h"
+#include "clusterd/core/vm.h"
 #include "clusterd/core/volume.h"
 #include "lib/must.h"
 
@@ -23,8 +24,7 @@ uint16_t plan_candidates(const struct db *db, const struct db_group *group)
 	return (uint16_t)(set & volume_group_nodes(db, group));
 }
 
-/* A volume that it needs has just been told to stop: the group waits where it is. */
-static bool is_moving(const struct plan_orders *out, const struct db_group *g)
+bool plan_is_moving(const struct plan_orders *out, const struct db_group *g)
 {
 	for (size_t i = 0; i < out->volume_count; i++) {
 		if (out->volume[i].work == DB_WORK_STOPPING &&
@@ -37,7 +37,7 @@ static bool is_moving(const struct plan_orders *out, const struct db_group *g)
 static uint16_t candidates_now(const struct db *db, const struct plan_orders *out,
 			       const struct db_group *g)
 {
-	return is_moving(out, g) ? 0 : plan_candidates(db, g);
+	return plan_is_moving(out, g) ? 0 : plan_candidates(db, g);
 }
 
 static void count_load(const struct db *db, struct plan_load *l)
@@ -103,8 +103,11 @@ static const char *why_stop(const struct db *db, const struct plan_orders *out,
 {
 	const struct db_node *n = db_node_by_slot(db, g->node);
 	bool is_wished_away = g->wish < CL_MAX_NODES && g->wish != g->node;
+	const struct db_vm *v = vm_of_group(db, g);
 	uint16_t others;
 
+	if (v)
+		return plan_vm_why_stop(db, out, g, v);
 	if (g->intent == DB_INTENT_OFFLINE)
 		return "asked to be offline";
 	if (n && n->is_leaving)
@@ -133,6 +136,7 @@ void plan_run(const struct db *db, struct plan_orders *ret)
 	plan_volumes(db, ret);
 	ret->count = 0;
 	count_load(db, &l);
+	plan_vms(db, ret, &l);
 	for (uint32_t i = 0; i < db_count(db, DB_KIND_GROUP); i++) {
 		const struct db_group *g = db_at(db, DB_KIND_GROUP, i);
 		const char *why;
@@ -191,5 +195,6 @@ void plan_explain(const struct db *db, const struct db_group *g, char *text, siz
 		snprintf(text, size, "failed on %s: %s", db_node_name(db, g->node), g->reason);
 		return;
 	}
-	snprintf(text, size, "%s", g->reason[0] ? g->reason : "as asked");
+	if (!plan_explain_vm(db, g, text, size))
+		snprintf(text, size, "%s", g->reason[0] ? g->reason : "as asked");
 }

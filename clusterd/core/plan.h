@@ -4,8 +4,8 @@
  * run by the sequencer after each applied entry; planning on its own result yields nothing (C6).
  *
  * What it never does: order anything on a node that is not admitted or is paused, or start a
- * group or a volume whose lock somebody holds, or a group before its volumes are recovered
- * (db_apply() refuses all that as well).
+ * group or a volume whose lock somebody holds, or a group before its volumes are recovered, or stop
+ * a virtual machine that is being migrated (db_apply() refuses all that as well).
  */
 #ifndef CLUSTERD_CORE_PLAN_H
 #define CLUSTERD_CORE_PLAN_H
@@ -20,6 +20,10 @@ struct plan_orders {
 	struct db_cmd_group_order item[PLAN_MAX_ORDERS];
 	size_t volume_count;
 	struct db_cmd_volume_order volume[PLAN_MAX_ORDERS];
+	size_t begin_count; /* of what is queued: to be carried out before `migration` */
+	struct db_cmd_migration_order begin[PLAN_MAX_ORDERS];
+	size_t migration_count; /* of virtual machines, for wishes and drains */
+	struct db_cmd_vm_migrate migration[PLAN_MAX_ORDERS];
 };
 
 void plan_run(const struct db *db, struct plan_orders *ret);

@@ -14,6 +14,18 @@ struct plan_load {
 uint8_t plan_choose(const struct plan_load *l, uint16_t candidates, uint8_t wish);
 bool plan_node_is_admitted(const struct db *db, uint8_t slot, uint64_t incarnation);
 
+/* A volume that it needs has just been told to stop: the group waits where it is. */
+bool plan_is_moving(const struct plan_orders *out, const struct db_group *g);
+
 void plan_volumes(const struct db *db, struct plan_orders *out);
+
+/* ---- plan_vm.c */
+
+void plan_vms(const struct db *db, struct plan_orders *out, struct plan_load *l);
+/* Why a virtual machine that is online has to be stopped; NULL if not. After plan_vms(). */
+const char *plan_vm_why_stop(const struct db *db, const struct plan_orders *out,
+			     const struct db_group *g, const struct db_vm *v);
+/* False: there is nothing to say of it that is not said of every group. */
+bool plan_explain_vm(const struct db *db, const struct db_group *g, char *text, size_t size);
 
 #endif

@@ -121,6 +121,18 @@ static void order(struct engine *e)
 		cmd.volume_order = orders.volume[i];
 		submit(e, &cmd);
 	}
+	for (size_t i = 0; i < orders.begin_count; i++) {
+		struct db_command cmd = engine_command(e, DB_CMD_MIGRATION_ORDER);
+
+		cmd.migration_order = orders.begin[i];
+		submit(e, &cmd);
+	}
+	for (size_t i = 0; i < orders.migration_count; i++) {
+		struct db_command cmd = engine_command(e, DB_CMD_VM_MIGRATE);
+
+		cmd.vm_migrate = orders.migration[i];
+		submit(e, &cmd);
+	}
 	for (size_t i = 0; i < orders.count; i++) {
 		struct db_command cmd = engine_command(e, DB_CMD_GROUP_ORDER);
 
