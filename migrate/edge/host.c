@@ -205,6 +205,10 @@ void host_state(struct host *h)
 {
 	struct mig_event e = {.type = MIG_EV_STATE, .state = h->state};
 
+	if (h->is_stop_asked && !e.state.is_stop) {
+		e.state.is_stop = true;
+		e.state.stop_ms = h->stop_asked_ms;
+	}
 	if (h->signals) {
 		e.state.is_stop = true;
 		e.state.stop_ms = h->signals > 1 ? 0 : HOST_STOP_MS;

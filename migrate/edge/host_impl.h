@@ -50,6 +50,8 @@ struct host {
 	struct vm_link_progress last; /* the last migration with an end */
 	struct vm_link_state state;   /* the last that clusterd said, or made here, standalone */
 	unsigned int signals;	      /* SIGTERM and SIGINT so far */
+	bool is_stop_asked; /* over the control socket: by the agent that has started us */
+	uint32_t stop_asked_ms;
 };
 
 /* Gives the core an event, after those that are waiting. now_ms is filled in. */

@@ -3,7 +3,7 @@
  * Requests on the control socket:
  *   {"command": "status"}                              what is going on
  *   {"command": "wait", "runs": [...], "wait_ms": N}   the same, once it is one of these
- *   {"command": "stop", "stop_ms": N, "wait_ms": N}    standalone only, as are those below
+ *   {"command": "stop", "stop_ms": N, "wait_ms": N}    by the agent; those below standalone only
  *   {"command": "pause"}  {"command": "resume"}  {"command": "cancel"}
  *   {"command": "migrate", "peer": ADDRESS, "port": N, "bandwidth": BYTES_PER_S}
  * Answers: {"ok": BOOL, "text": WHY, "status": {...}}
@@ -93,10 +93,10 @@ static json_t *stop(struct host *h, const json_t *request, bool is_late, uint64_
 	if (!h->is_begun)
 		h->signals += 2; /* before there is a VM: at once */
 	*ret_wait_ms = wait_ms(request, "wait_ms");
-	if (!h->is_begun || h->state.is_stop)
+	if (!h->is_begun || h->is_stop_asked)
 		return NULL;
-	h->state.is_stop = true;
-	h->state.stop_ms = (uint32_t)wait_ms(request, "stop_ms");
+	h->is_stop_asked = true;
+	h->stop_asked_ms = (uint32_t)wait_ms(request, "stop_ms");
 	host_state(h);
 	return NULL;
 }
@@ -138,10 +138,10 @@ json_t *host_request(void *arg, const json_t *request, bool is_late, uint64_t *r
 		return answer(h, true, "");
 	if (strcmp(command, "wait") == 0)
 		return wait_for(h, request, is_late, ret_wait_ms);
-	if (!h->options.is_standalone)
-		return answer(h, false, "clusterd decides on this VM: use clusterctl");
 	if (strcmp(command, "stop") == 0)
 		return stop(h, request, is_late, ret_wait_ms);
+	if (!h->options.is_standalone)
+		return answer(h, false, "clusterd decides on this VM: use clusterctl");
 	if (!h->is_begun)
 		return answer(h, false, "the VM is not set up yet");
 	if (strcmp(command, "migrate") == 0)
