@@ -46,7 +46,7 @@ clusterd_clusterd_SOURCES = \
 	clusterd/edge/log.c clusterd/edge/log.h \
 	clusterd/edge/main.c \
 	clusterd/edge/verbs.c clusterd/edge/verbs.h clusterd/edge/verbs_impl.h \
-	clusterd/edge/verbs_volume.c \
+	clusterd/edge/verbs_vm.c clusterd/edge/verbs_volume.c \
 	clusterd/edge/volumes.c clusterd/edge/volumes.h clusterd/edge/volumes_impl.h \
 	clusterd/edge/volumes_link.c clusterd/edge/volumes_process.c
 clusterd_clusterd_CPPFLAGS = $(AM_CPPFLAGS) $(QB_CFLAGS) $(COROSYNC_CFLAGS) $(JANSSON_CFLAGS) \
