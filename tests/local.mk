@@ -60,7 +60,8 @@ UNIT_TESTS = \
 	tests/unit/test_volume_db tests/unit/test_volume_plan tests/unit/test_client \
 	tests/unit/test_fuse_mount tests/unit/test_proto tests/unit/test_change \
 	tests/unit/test_session tests/unit/test_session_order tests/unit/test_mount_db \
-	tests/unit/test_definition tests/unit/test_qmp tests/unit/test_mig
+	tests/unit/test_definition tests/unit/test_qmp tests/unit/test_mig \
+	tests/unit/test_vm_db tests/unit/test_migration_db tests/unit/test_vm_plan
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
 UNIT_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS) $(QB_CFLAGS) $(XML_CFLAGS)
@@ -105,6 +106,18 @@ tests_unit_test_mount_db_LDADD = $(UNIT_LDADD)
 tests_unit_test_volume_plan_SOURCES = tests/unit/test_volume_plan.c tests/unit/volume_fixture.h
 tests_unit_test_volume_plan_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_volume_plan_LDADD = $(UNIT_LDADD)
+tests_unit_test_vm_db_SOURCES = \
+	tests/unit/test_vm_db.c tests/unit/vm_fixture.h tests/unit/volume_fixture.h
+tests_unit_test_vm_db_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_vm_db_LDADD = $(UNIT_LDADD)
+tests_unit_test_migration_db_SOURCES = \
+	tests/unit/test_migration_db.c tests/unit/vm_fixture.h tests/unit/volume_fixture.h
+tests_unit_test_migration_db_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_migration_db_LDADD = $(UNIT_LDADD)
+tests_unit_test_vm_plan_SOURCES = \
+	tests/unit/test_vm_plan.c tests/unit/vm_fixture.h tests/unit/volume_fixture.h
+tests_unit_test_vm_plan_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_vm_plan_LDADD = $(UNIT_LDADD)
 tests_unit_test_store_SOURCES = tests/unit/test_store.c
 tests_unit_test_store_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_store_LDADD = clusterd/libedge.a $(UNIT_LDADD) $(QB_LIBS) $(SQLITE_LIBS) \

@@ -68,6 +68,8 @@ static const char *placeholder(const char *type)
 		return "A,B,...";
 	if (!strcmp(type, "number"))
 		return "N";
+	if (!strcmp(type, "document"))
+		return "FILE";
 	return strcmp(type, "pairs") ? "TEXT" : "NAME=VALUE";
 }
 
@@ -149,10 +151,10 @@ static json_t *list_value(const char *text)
 	return a;
 }
 
-/* The API's names use underscores. */
-static void api_name(const char *option, char *ret, size_t size)
+/* The API's names use underscores; a document is sent as what it defines. */
+static void api_name(const struct option_text *o, char *ret, size_t size)
 {
-	snprintf(ret, size, "%s", option);
+	snprintf(ret, size, "%s", strcmp(o->type, "document") ? o->name : "definition");
 	for (char *p = ret; *p; p++) {
 		if (*p == '-')
 			*p = '_';
@@ -179,12 +181,33 @@ static int set_pair(json_t *args, const char *text)
 	return CLI_OK;
 }
 
+static int set_document(json_t *args, const char *name, const char *path)
+{
+	json_error_t e;
+	json_t *v = json_load_file(path, JSON_REJECT_DUPLICATES, &e);
+
+	if (json_is_object(v)) {
+		json_object_set_new(args, name, v);
+		return CLI_OK;
+	}
+	if (v)
+		fprintf(stderr, "clusterctl: %s: not a JSON object\n", path);
+	else if (e.line > 0)
+		fprintf(stderr, "clusterctl: %s:%d: %s\n", path, e.line, e.text);
+	else
+		fprintf(stderr, "clusterctl: %s\n", e.text);
+	json_decref(v);
+	return CLI_USAGE;
+}
+
 static int set_option(struct cli *cli, const struct option_text *o, const char *value)
 {
 	char name[40];
 	double number;
 
-	api_name(o->name, name, sizeof(name));
+	api_name(o, name, sizeof(name));
+	if (!strcmp(o->type, "document"))
+		return set_document(cli->args, name, value);
 	if (!strcmp(o->type, "pairs"))
 		return set_pair(cli->args, value);
 	if (!strcmp(o->type, "list")) {
@@ -323,7 +346,7 @@ static int check_complete(const struct cli *cli, const char *names)
 		return CLI_USAGE;
 	}
 	while ((at = next_option(at, &o))) {
-		api_name(o.name, name, sizeof(name));
+		api_name(&o, name, sizeof(name));
 		if (o.is_needed && !json_object_get(cli->args, name)) {
 			fprintf(stderr, "clusterctl: --%s: missing; usage:\n  ", o.name);
 			print_synopsis(stderr, cli->command);

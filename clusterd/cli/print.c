@@ -187,6 +187,27 @@ static void print_volume(const struct cli *cli, const json_t *data)
 	print_table(cli, "node,state,since,id,reason", json_object_get(data, "mounts"));
 }
 
+/* The virtual machine field by field, then its definition, then a table of its migrations. */
+static void print_vm(const struct cli *cli, const json_t *data)
+{
+	json_t *fields = json_copy((json_t *)data);
+	const json_t *migrations = json_object_get(data, "migrations");
+
+	json_object_del(fields, "definition");
+	json_object_del(fields, "migrations");
+	json_object_del(fields, "migration");
+	print_fields(fields);
+	json_decref(fields);
+	printf("\n");
+	json_dumpf(json_object_get(data, "definition"), stdout, JSON_INDENT(2) | JSON_ENCODE_ANY);
+	printf("\n");
+	if (!json_array_size(migrations))
+		return;
+	printf("\n");
+	print_table(cli, "id,source,destination,phase,outcome,sent,passes,downtime_ms,since,reason",
+		    migrations);
+}
+
 void print_data(const struct cli *cli, const json_t *data)
 {
 	if (!data || json_is_null(data))
@@ -202,6 +223,8 @@ void print_data(const struct cli *cli, const json_t *data)
 		print_row(cli, data);
 	} else if (!strcmp(cli->command->api, "volume.show")) {
 		print_volume(cli, data);
+	} else if (!strcmp(cli->command->api, "vm.show")) {
+		print_vm(cli, data);
 	} else {
 		print_fields(data);
 	}

@@ -39,7 +39,8 @@ static json_t *field_json(const struct db *db, const struct db_field *f, const v
 		return json_boolean(*(const bool *)p);
 	case DB_TYPE_u8:
 		/* A node in a row is its slot; people know names. */
-		if (!strcmp(f->name, "node") || !strcmp(f->name, "wish"))
+		if (!strcmp(f->name, "node") || !strcmp(f->name, "wish") ||
+		    !strcmp(f->name, "source") || !strcmp(f->name, "destination"))
 			return v8 == CL_NODE_NONE ? json_null() : json_string(db_node_name(db, v8));
 		return json_integer(v8);
 	case DB_TYPE_u16:
@@ -49,7 +50,8 @@ static json_t *field_json(const struct db *db, const struct db_field *f, const v
 	case DB_TYPE_u64:
 		break;
 	}
-	if (!strcmp(f->name, "incarnation") || !strcmp(f->name, "instance")) {
+	if (!strcmp(f->name, "incarnation") || !strcmp(f->name, "instance") ||
+	    !strcmp(f->name, "source_incarnation") || !strcmp(f->name, "destination_incarnation")) {
 		snprintf(text, sizeof(text), "%016" PRIx64, *(const uint64_t *)p);
 		return json_string(text);
 	}
@@ -135,8 +137,8 @@ bool verb_arg_name(struct api_client *c, const json_t *args, const char *name, c
 	return true;
 }
 
-static bool arg_u32(struct api_client *c, const json_t *args, const char *name, uint32_t def,
-		    uint32_t max, uint32_t *ret)
+bool verb_arg_u32(struct api_client *c, const json_t *args, const char *name, uint32_t def,
+		  uint32_t max, uint32_t *ret)
 {
 	const json_t *v = json_object_get(args, name);
 
@@ -337,7 +339,7 @@ static void group_create(struct api_client *c, const json_t *args)
 	uint32_t priority;
 
 	if (!verb_arg_name(c, args, "name", cmd.group_create.name, sizeof(cmd.group_create.name)) ||
-	    !arg_u32(c, args, "priority", 100, 255, &priority) ||
+	    !verb_arg_u32(c, args, "priority", 100, 255, &priority) ||
 	    !arg_volumes(c, json_object_get(args, "volumes"), cmd.group_create.volumes,
 			 sizeof(cmd.group_create.volumes)))
 		return;
@@ -353,8 +355,8 @@ static void group_delete(struct api_client *c, const json_t *args)
 		verb_submit(c, &cmd);
 }
 
-static void group_intent(struct api_client *c, const json_t *args, enum db_intent intent,
-			 const char *verb, bool to_is_needed)
+void verb_group_intent(struct api_client *c, const json_t *args, enum db_intent intent,
+		       const char *verb, bool to_is_needed)
 {
 	struct db_command cmd = verb_command(c, DB_CMD_GROUP_INTENT);
 	const struct db_node *to = NULL;
@@ -374,17 +376,22 @@ static void group_intent(struct api_client *c, const json_t *args, enum db_inten
 
 static void group_start(struct api_client *c, const json_t *args)
 {
-	group_intent(c, args, DB_INTENT_ONLINE, "group-start", false);
+	verb_group_intent(c, args, DB_INTENT_ONLINE, "group-start", false);
 }
 
 static void group_stop(struct api_client *c, const json_t *args)
 {
-	group_intent(c, args, DB_INTENT_OFFLINE, "group-stop", false);
+	verb_group_intent(c, args, DB_INTENT_OFFLINE, "group-stop", false);
 }
 
+/* A virtual machine that runs goes without being stopped. */
 static void group_move(struct api_client *c, const json_t *args)
 {
-	group_intent(c, args, DB_INTENT_ONLINE, "group-move", true);
+	if (verb_vm_runs(c, verb_arg_text(args, "name"))) {
+		verb_vm_move(c, args, "group-move");
+		return;
+	}
+	verb_group_intent(c, args, DB_INTENT_ONLINE, "group-move", true);
 }
 
 /* An object of strings becomes lines NAME=VALUE. */
@@ -425,10 +432,10 @@ static void resource_create(struct api_client *c, const json_t *args)
 	if (!verb_arg_name(c, args, "name", r->name, sizeof(r->name)) ||
 	    !verb_arg_name(c, args, "group", r->group, sizeof(r->group)) ||
 	    !verb_arg_name(c, args, "agent", r->agent, sizeof(r->agent)) ||
-	    !arg_u32(c, args, "restart_max", 3, 1000, &r->restart_max) ||
-	    !arg_u32(c, args, "monitor_ms", 10000, 86400000, &r->monitor_ms) ||
-	    !arg_u32(c, args, "start_ms", 60000, 86400000, &r->start_ms) ||
-	    !arg_u32(c, args, "stop_ms", 60000, 86400000, &r->stop_ms) ||
+	    !verb_arg_u32(c, args, "restart_max", 3, 1000, &r->restart_max) ||
+	    !verb_arg_u32(c, args, "monitor_ms", 10000, 86400000, &r->monitor_ms) ||
+	    !verb_arg_u32(c, args, "start_ms", 60000, 86400000, &r->start_ms) ||
+	    !verb_arg_u32(c, args, "stop_ms", 60000, 86400000, &r->stop_ms) ||
 	    !arg_params(c, json_object_get(args, "params"), r->params, sizeof(r->params)))
 		return;
 	verb_submit(c, &cmd);
@@ -473,8 +480,8 @@ static void fence_create(struct api_client *c, const json_t *args)
 	uint32_t level, timeout_ms;
 
 	if (!verb_arg_name(c, args, "name", f->name, 48) ||
-	    !arg_u32(c, args, "level", 1, 8, &level) ||
-	    !arg_u32(c, args, "timeout_ms", 30000, 600000, &timeout_ms) ||
+	    !verb_arg_u32(c, args, "level", 1, 8, &level) ||
+	    !verb_arg_u32(c, args, "timeout_ms", 30000, 600000, &timeout_ms) ||
 	    !arg_nodes(c, json_object_get(args, "nodes"), &f->nodes) ||
 	    !arg_params(c, json_object_get(args, "params"), f->params, sizeof(f->params)))
 		return;
@@ -779,15 +786,21 @@ static void task_show(struct api_client *c, const json_t *args)
 {
 	const struct db *db = &api_engine(c)->db;
 	const struct db_task *t;
+	json_t *o, *migration;
 	uint64_t id;
 
 	if (!arg_id(c, args, &id))
 		return;
 	t = db_find_id(db, DB_KIND_TASK, id);
-	if (!t)
+	if (!t) {
 		api_reply(c, API_NO_SUCH, NULL, "no task %" PRIu64, id);
-	else
-		api_reply(c, API_OK, verb_row_json(db, DB_KIND_TASK, t), "%s", "");
+		return;
+	}
+	o = verb_row_json(db, DB_KIND_TASK, t);
+	migration = verb_task_migration(db, id);
+	if (migration)
+		json_object_set_new(o, "migration", migration);
+	api_reply(c, API_OK, o, "%s", "");
 }
 
 static void task_wait(struct api_client *c, const json_t *args)
@@ -796,7 +809,7 @@ static void task_wait(struct api_client *c, const json_t *args)
 	uint32_t timeout_ms;
 
 	if (arg_id(c, args, &id) &&
-	    arg_u32(c, args, "timeout_ms", 60000, API_WAIT_MAX_MS, &timeout_ms))
+	    verb_arg_u32(c, args, "timeout_ms", 60000, API_WAIT_MAX_MS, &timeout_ms))
 		api_wait_task(c, id, timeout_ms);
 }
 
@@ -901,6 +914,15 @@ static const struct verb verbs[] = {
 	{"task.list", false, task_list},
 	{"task.show", false, task_show},
 	{"task.wait", false, task_wait},
+	{"vm.create", true, verb_vm_create},
+	{"vm.delete", true, verb_vm_delete},
+	{"vm.list", false, verb_vm_list},
+	{"vm.migrate", true, verb_vm_migrate},
+	{"vm.pause", true, verb_vm_pause},
+	{"vm.resume", true, verb_vm_resume},
+	{"vm.show", false, verb_vm_show},
+	{"vm.start", true, verb_vm_start},
+	{"vm.stop", true, verb_vm_stop},
 	{"volume.clear", true, verb_volume_clear},
 	{"volume.create", true, verb_volume_create},
 	{"volume.delete", true, verb_volume_delete},

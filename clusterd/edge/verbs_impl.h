@@ -10,6 +10,9 @@ const char *verb_arg_text(const json_t *args, const char *name);
 /* Copies a name argument; replies and returns false if it is missing, too long or odd. */
 bool verb_arg_name(struct api_client *c, const json_t *args, const char *name, char *to,
 		   size_t size);
+/* A number from 0 to max; replies and returns false if it is none. */
+bool verb_arg_u32(struct api_client *c, const json_t *args, const char *name, uint32_t def,
+		  uint32_t max, uint32_t *ret);
 /* The node that the argument names; replies and returns NULL if there is none. */
 const struct db_node *verb_arg_node(struct api_client *c, const json_t *args, const char *name);
 /* The name a second time in `confirm`; replies with what would happen, and returns false. */
@@ -20,6 +23,28 @@ struct db_command verb_command(struct api_client *c, enum db_cmd_type type);
 /* Hands it to the cluster; the reply comes when it is applied. */
 void verb_submit(struct api_client *c, const struct db_command *cmd);
 json_t *verb_table_json(const struct db *db, enum db_kind kind);
+
+/* What is wanted of the group in argument `name`, with a task of that verb. */
+void verb_group_intent(struct api_client *c, const json_t *args, enum db_intent intent,
+		       const char *verb, bool to_is_needed);
+
+/* ---- verbs_vm.c */
+
+/* There is a virtual machine of that name, and it is online. */
+bool verb_vm_runs(struct api_client *c, const char *name);
+/* Live migration of the one in argument `name` to the node in argument `to`. */
+void verb_vm_move(struct api_client *c, const json_t *args, const char *verb);
+/* The newest migration of that task, or NULL. */
+json_t *verb_task_migration(const struct db *db, uint64_t task);
+void verb_vm_create(struct api_client *c, const json_t *args);
+void verb_vm_delete(struct api_client *c, const json_t *args);
+void verb_vm_list(struct api_client *c, const json_t *args);
+void verb_vm_migrate(struct api_client *c, const json_t *args);
+void verb_vm_pause(struct api_client *c, const json_t *args);
+void verb_vm_resume(struct api_client *c, const json_t *args);
+void verb_vm_show(struct api_client *c, const json_t *args);
+void verb_vm_start(struct api_client *c, const json_t *args);
+void verb_vm_stop(struct api_client *c, const json_t *args);
 
 /* ---- verbs_volume.c */
 

@@ -472,6 +472,11 @@ void volumes_leave(struct volumes *v)
 	v->is_leaving = true;
 }
 
+const char *volumes_mount_dir(const struct volumes *v)
+{
+	return v->options.mount_dir;
+}
+
 bool volumes_has_work(const struct volumes *v)
 {
 	const struct engine *e = v->engine;

@@ -39,6 +39,8 @@ static const struct db_limits limits = {
 			[DB_KIND_ORIGIN] = CL_MAX_NODES,
 			[DB_KIND_VOLUME] = 3,
 			[DB_KIND_MOUNT] = 6,
+			[DB_KIND_VM] = 2,
+			[DB_KIND_MIGRATION] = 3,
 		},
 	.locks = {.max_sessions = 12, .max_resources = 16, .max_locks = 24, .max_queued = 4},
 };
