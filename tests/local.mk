@@ -37,14 +37,15 @@ UNIT_TESTS = \
 	tests/unit/test_msg tests/unit/test_quorum tests/unit/test_repl tests/unit/test_wire \
 	tests/unit/test_db tests/unit/test_plan tests/unit/test_store \
 	tests/unit/test_ladder tests/unit/test_fence_agent tests/unit/test_ocf tests/unit/test_run \
-	tests/unit/test_definition tests/unit/test_qmp tests/unit/test_mig
+	tests/unit/test_channel tests/unit/test_definition tests/unit/test_qmp tests/unit/test_mig
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
 UNIT_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS) $(QB_CFLAGS) $(XML_CFLAGS)
 UNIT_LDADD = clusterd/libcore.a lib/liblock.a lib/libbase.a $(CMOCKA_LIBS)
 EDGE_LDADD = clusterd/libedge.a lib/libedgebase.a lib/libbase.a \
 	$(CMOCKA_LIBS) $(QB_LIBS) $(XML_LIBS) $(SQLITE_LIBS) -lpthread
-VM_LDADD = migrate/libvmedge.a lib/libbase.a $(CMOCKA_LIBS) $(QB_LIBS) $(JANSSON_LIBS)
+VM_LDADD = migrate/libvmedge.a migrate/libmig.a lib/libedgebase.a lib/libbase.a $(CMOCKA_LIBS) \
+	$(QB_LIBS) $(JANSSON_LIBS) $(GNUTLS_LIBS) -lpthread
 
 tests_unit_test_crc32c_SOURCES = tests/unit/test_crc32c.c
 tests_unit_test_crc32c_CPPFLAGS = $(UNIT_CPPFLAGS)
@@ -92,6 +93,9 @@ tests_unit_test_ocf_LDADD = $(EDGE_LDADD)
 tests_unit_test_run_SOURCES = tests/unit/test_run.c
 tests_unit_test_run_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_run_LDADD = $(EDGE_LDADD)
+tests_unit_test_channel_SOURCES = tests/unit/test_channel.c
+tests_unit_test_channel_CPPFLAGS = $(UNIT_CPPFLAGS) $(JANSSON_CFLAGS)
+tests_unit_test_channel_LDADD = $(VM_LDADD)
 tests_unit_test_definition_SOURCES = tests/unit/test_definition.c
 tests_unit_test_definition_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_definition_LDADD = $(VM_LDADD)

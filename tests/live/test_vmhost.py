@@ -4,9 +4,11 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 import pytest
@@ -24,7 +26,7 @@ WITNESS = os.path.join(BUILD, "tests", "guests", "witness.elf")
 LEASE_MS = 3000
 HALT_SECONDS = 2        # beyond the lease, for `stop` on a machine that is busy
 SLOW = 8 << 20          # bytes per second: a migration in which there is time for things
-PHASES_BEFORE = ("check", "memory", "state", "storage-handle")
+PHASES_BEFORE = ("check", "setup", "memory", "state", "storage-handle")
 
 
 @pytest.fixture
@@ -235,6 +237,54 @@ def test_definition_that_is_not_valid_ends_with_2(start):
     assert '/vcpus: found "two"; allowed: an integer from 1 to 255' in read(host.log)
 
 
+def test_accelerator_is_found_by_trying(start):
+    host = start("a", "--standalone", accelerator="auto")
+    assert host.wait("running")["accelerator"] in ("kvm", "tcg")
+    host.computes()
+
+
+def test_network_card_is_on_its_bridge(where, definition):
+    """In a network namespace of its own: nothing is changed on this machine."""
+    if not os.path.exists("/dev/net/tun"):
+        pytest.skip("no /dev/net/tun")
+    path = os.path.join(where, "vm.json")
+    nics = [{"bridge": "br7", "mac": "52:54:00:00:00:01"},
+            {"bridge": "user", "mac": "52:54:00:00:00:02", "model": "e1000e"},
+            {"bridge": "none", "mac": "52:54:00:00:00:03"}]
+    with open(path, "w", encoding="utf-8") as f:
+        json.dump({**definition, "nics": nics}, f)
+    script = f"""
+        ip link add br7 type bridge && ip link set br7 up || exit 99
+        {VM_HOST} run --standalone --definition {path} --run-dir {where}/run || exit 98
+        {VM_HOST} status --definition {path} --run-dir {where}/run --wait running,failed
+        ip -o link show master br7
+        {VM_HOST} stop --definition {path} --run-dir {where}/run --deadline 500
+        ip -o link show master br7 | grep -c . """
+    run = subprocess.run(["unshare", "-n", "sh", "-c", script], capture_output=True, text=True,
+                         timeout=90, check=False)
+    if run.returncode == 99:
+        pytest.skip(f"no bridge can be made: {run.stderr}")
+    assert ": running" in run.stdout and " vm0:" in run.stdout, run.stdout + run.stderr
+    assert run.stdout.splitlines()[-1] == "0"      # it goes with QEMU
+
+
+def test_bridge_that_is_not_there_is_told(start):
+    host = start("a", "--standalone", nics=[{"bridge": "no-br", "mac": "52:54:00:00:00:01"}])
+    assert "QEMU cannot be started: No such device" in host.wait("failed")["text"]
+
+
+def test_stop_before_qemu_is_there_is_obeyed(start, where):
+    """A QEMU that takes its time to say its version."""
+    slow = os.path.join(where, "slow")
+    with open(slow, "w", encoding="ascii") as f:
+        f.write("#!/bin/sh\nsleep 2\nexec /usr/bin/qemu-system-x86_64 \"$@\"\n")
+    os.chmod(slow, 0o755)
+    host = start("a", "--standalone", "--qemu", slow)
+    assert host.call("stop").returncode == 0
+    assert host.end() == 0
+    assert host.dots() == 0 and "is set up" not in read(host.log)
+
+
 # ---- under clusterd
 
 def test_vm_runs_only_with_lock_and_fresh_word(start, clusterd):
@@ -399,6 +449,47 @@ def test_migration_moves_the_vm(migration, clusterd):
     assert 0 < done["downtime_ms"] < 10000
     assert m.source.stands_still()
     assert not [f for f in os.listdir(m.destination.dir) if f.endswith(".psk")]
+
+
+class Wire:
+    """What each TCP connection to an address begins with, seen on the loopback interface."""
+
+    def __init__(self, address):
+        self.address, self.begins, self.is_ending = socket.inet_aton(address), {}, False
+        self.sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+        self.sock.bind(("lo", 0))
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 24)
+        self.sock.settimeout(0.1)
+        self.thread = threading.Thread(target=self._read, daemon=True)
+        self.thread.start()
+
+    def _read(self):
+        while not self.is_ending:
+            try:
+                ip = self.sock.recv(65536)[14:]
+            except TimeoutError:
+                continue
+            if ip[9:10] != b"\x06" or ip[16:20] != self.address:
+                continue
+            tcp = ip[(ip[0] & 15) * 4:]
+            payload = tcp[(tcp[12] >> 4) * 4:]
+            if payload:
+                self.begins.setdefault(tcp[0:4], payload[:5])
+
+    def close(self):
+        self.is_ending = True
+        self.thread.join(SECONDS)
+        self.sock.close()
+
+
+def test_nothing_of_a_migration_goes_in_clear(migration):
+    wire = Wire("127.0.0.3")
+    m = migration()
+    m.begin()
+    m.runs_at(m.destination, m.source)
+    wire.close()
+    hello = b"\x16\x03"       # a handshake record of TLS, in front of a ClientHello
+    assert len(wire.begins) == 2 and all(b[:2] == hello for b in wire.begins.values()), wire.begins
 
 
 def test_vm_that_has_moved_obeys_its_new_host(migration, clusterd):
