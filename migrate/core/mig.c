@@ -153,7 +153,7 @@ const char *mig_check(const struct mig_state *s)
 {
 	if (s->life >= MIG_LIFE_MAX || s->run >= MIG_RUNSTATE_MAX)
 		return "no such state";
-	if (s->is_incoming && (s->has_run || mig_is_pending(s, MIG_COMMAND_CONT)))
+	if (s->is_incoming && mig_is_pending(s, MIG_COMMAND_CONT))
 		return "runs what arrives";
 	if (s->may_run && !mig_may_hold(s) && mig_qemu_is_up(s) && !s->halt_ms)
 		return "may run without lock or lease, and is not being halted";

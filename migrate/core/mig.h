@@ -39,8 +39,7 @@
 #define MIG_NEVER UINT64_MAX
 #define MIG_TEXT  VM_LINK_TEXT
 
-/* Planted bugs, for the simulator only. */
-#ifdef MIGRATE_MUTANTS
+/* Planted bugs. Only the simulator's build (MIGRATE_MUTANTS) knows them. */
 #define MIG_MUTANTS(X)                                                                             \
 	X(NONE)                                                                                    \
 	X(TIMER_RESUME)	   /* a source that asked long ago resumes on a timer */                   \
@@ -71,6 +70,8 @@ enum mig_mutant {
 		MIG_MUTANT_MAX
 };
 const char *mig_mutant_name(enum mig_mutant mutant);
+
+#ifdef MIGRATE_MUTANTS
 #define MIG_MUTANT(s, name) ((s)->mutant == MIG_MUTANT_##name)
 #else
 #define MIG_MUTANT(s, name) false
@@ -104,7 +105,7 @@ enum mig_runstate {
 		MIG_RUNSTATE_MAX
 };
 
-/* MigrationStatus of `query-migrate`; NONE: there is none yet. */
+/* MigrationStatus of `query-migrate`. QEMU 7.2 gives none at all before the first: that is NONE. */
 #define MIG_STREAMS(X)                                                                             \
 	X(UNKNOWN, "")                                                                             \
 	X(NONE, "none")                                                                            \

@@ -95,7 +95,6 @@ const char *mig_action_name(enum mig_action_kind kind)
 	return kind < MIG_DO_MAX ? name[kind] : "?";
 }
 
-#ifdef MIGRATE_MUTANTS
 const char *mig_mutant_name(enum mig_mutant mutant)
 {
 	static const char *const name[MIG_MUTANT_MAX] = {
@@ -106,4 +105,3 @@ const char *mig_mutant_name(enum mig_mutant mutant)
 
 	return mutant < MIG_MUTANT_MAX ? name[mutant] : "?";
 }
-#endif

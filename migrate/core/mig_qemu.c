@@ -80,7 +80,7 @@ void mig_qemu_on_event(struct mig_state *s, enum mig_qemu_event event)
 		return;
 	s->is_status_due = true;
 	if (event == MIG_QEMU_RESUME) {
-		s->may_run = true;
+		s->may_run = s->has_run = true;
 		s->proof_seq = s->seq;
 	}
 	if (event == MIG_QEMU_MIGRATION)

@@ -192,7 +192,6 @@ static void settle_cont(struct mig_state *s, struct mig_actions *out)
 	mig_give(s, out, MIG_COMMAND_CONT);
 	s->proof_seq = s->seq;
 	s->may_run = true;
-	s->has_run = true;
 	s->is_powerdown_given = false;
 	s->run = MIG_RUNSTATE_UNKNOWN; /* until it is read back */
 }

@@ -108,8 +108,11 @@ static void fault(struct world *w)
 	}
 }
 
-/* The dangerous moments: from the last of the memory to the first step at the destination. */
-static bool is_dangerous(const struct world *w)
+/*
+ * The dangerous moments: from the last of the memory to the first step at the destination. A host
+ * that is in one, or -1.
+ */
+static int in_danger(const struct world *w)
 {
 	for (int h = 0; h < HOSTS; h++) {
 		const struct host *me = &w->host[h];
@@ -118,9 +121,9 @@ static bool is_dangerous(const struct world *w)
 		if (me->is_used && me->is_alive &&
 		    (step == MIG_STEP_STATE || step == MIG_STEP_ASKED || step == MIG_STEP_LOADED ||
 		     step == MIG_STEP_TRANSFERRED))
-			return true;
+			return h;
 	}
-	return false;
+	return -1;
 }
 
 static void administrate(struct world *w)
@@ -137,9 +140,12 @@ static void administrate(struct world *w)
 
 static void env_step(struct world *w)
 {
-	bool is_now = is_dangerous(w);
+	int now = in_danger(w);
+	bool is_now = now >= 0;
 
 	w->env_ms = sim_in(w, 50, is_now ? 300 : 1500);
+	if (is_now && sim_chance(w, w->rate_fault / 4))
+		fault_of_host(w, now);
 	administrate(w);
 	if (sim_chance(w, w->rate_fault / (is_now ? 2 : 1)))
 		fault(w);

@@ -165,7 +165,7 @@ void sim_oracle_run(struct world *w, int h)
 			sim_broke(w, "the VM was lost, and nothing had happened to it");
 		w->boots++;
 		w->is_started = true;
-		w->is_excused = false;
+		w->is_excused = me->is_lost; /* it may be dying already */
 	} else if (me->qemu.image != w->image) {
 		sim_broke(w, "it runs with memory that is not the last");
 	}
@@ -377,6 +377,8 @@ void sim_host_step(struct world *w, int h, const struct mig_event *given)
 	if (broken && w->mutant == MIG_MUTANT_NONE)
 		sim_broke(w, broken);
 	me->tick_ms = mig_next_deadline_ms(&me->mig);
+	if (me->tick_ms <= w->now_ms && w->mutant == MIG_MUTANT_NONE)
+		sim_broke(w, "what is due is not done");
 	for (size_t i = 0; i < out.count && me->is_alive; i++)
 		carry_out(w, h, &out.item[i]);
 }

@@ -34,6 +34,8 @@ static int step(struct fixture *f, struct mig_event *ev)
 	ev->now_ms = f->now_ms;
 	r = mig_step(&f->s, ev, &f->out);
 	assert_null(mig_check(&f->s));
+	/* What is due was done: the edge never turns in circles. */
+	assert_true(mig_next_deadline_ms(&f->s) > f->now_ms);
 	return r;
 }
 
@@ -1302,13 +1304,13 @@ static void a_destination_lists_what_does_not_fit(void **state)
 	struct mig_event ev;
 
 	(void)state;
-	m.hello.definition.byte[3] = 1;
+	m.hello.definition.byte[3] = m.hello.vm.byte[5] = 1;
 	hear_message(&f, &m);
 	ev = answer_of(&f, MIG_COMMAND_CHECK);
 	ev.answer.failed = 1u << MIG_CHECK_MEMORY;
 	step(&f, &ev);
 	assert_int_equal(f.s.session.ready.failed,
-			 1u << MIG_CHECK_MEMORY | 1u << MIG_CHECK_DEFINITION);
+			 1u << MIG_CHECK_MEMORY | 1u << MIG_CHECK_DEFINITION | 1u << MIG_CHECK_VM);
 	assert_true(says(&f, MIG_MESSAGE_READY));
 	assert_non_null(command(&f, MIG_COMMAND_QUIT));
 }
@@ -1343,6 +1345,131 @@ static void what_has_arrived_is_a_vm_like_any_other(void **state)
 	qemu_ends(&f);
 	assert_int_equal(told(&f), VM_LINK_CRASHED);
 	assert_null(action(&f, MIG_DO_END));
+}
+
+static void what_arrives_and_runs_by_itself_is_halted(void **state)
+{
+	struct fixture f = destination_in_memory();
+
+	(void)state;
+	qemu_event(&f, MIG_QEMU_RESUME);
+	assert_non_null(command(&f, MIG_COMMAND_STOP));
+}
+
+static void a_migration_and_a_cont_that_time_out_have_an_end(void **state)
+{
+	struct fixture f = fresh(false);
+
+	(void)state;
+	grant(&f);
+	pass(&f, config.command_ms);
+	read_status(&f, MIG_RUNSTATE_PAUSED);
+	pass(&f, config.retry_ms);
+	answer(&f, MIG_COMMAND_CONT);
+	read_status(&f, MIG_RUNSTATE_RUNNING);
+	begin(&f, VM_LINK_SOURCE);
+	pass(&f, config.check_ms);
+	assert_int_equal(f.s.session.reason, MIG_REASON_CHECK_DEADLINE);
+	assert_non_null(strstr(f.s.told.migration.text, "check"));
+}
+
+static void an_answer_that_comes_too_late_is_not_heard(void **state)
+{
+	struct fixture f = fresh(false);
+	struct mig_event ev;
+
+	(void)state;
+	grant(&f);
+	ev = answer_of(&f, MIG_COMMAND_CONT);
+	pass(&f, config.command_ms);
+	step(&f, &ev);
+	assert_string_equal(f.s.told.text, "QEMU does not answer");
+}
+
+static void a_powerdown_that_is_refused_is_given_again(void **state)
+{
+	struct fixture f = running();
+
+	(void)state;
+	f.state.is_stop = true;
+	f.state.stop_ms = 60000;
+	tell_state(&f);
+	refuse(&f, MIG_COMMAND_POWERDOWN);
+	assert_non_null(command(&f, MIG_COMMAND_POWERDOWN));
+}
+
+static void messages_out_of_turn_break_the_channel(void **state)
+{
+	static const enum mig_message_type to_source[] = {MIG_MESSAGE_HELLO, MIG_MESSAGE_READY,
+							  MIG_MESSAGE_START, MIG_MESSAGE_RUNNING,
+							  MIG_MESSAGE_BYE};
+	static const enum mig_message_type to_destination[] = {
+		MIG_MESSAGE_START, MIG_MESSAGE_LOADED, MIG_MESSAGE_INACTIVE, MIG_MESSAGE_RUNNING,
+		MIG_MESSAGE_READY};
+	struct fixture f;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(to_source) / sizeof(to_source[0]); i++) {
+		f = source_in_memory();
+		assert_int_equal(hear(&f, to_source[i]), -EPROTO);
+		assert_non_null(action(&f, MIG_DO_CLOSE));
+		assert_int_equal(hear(&f, MIG_MESSAGE_HEARTBEAT), 0);
+	}
+	for (size_t i = 0; i < sizeof(to_destination) / sizeof(to_destination[0]); i++) {
+		f = destination_listens();
+		assert_int_equal(hear(&f, to_destination[i]), -EPROTO);
+		assert_int_equal(f.s.session.reason, MIG_REASON_PROTOCOL);
+	}
+	f = running();
+	begin(&f, VM_LINK_SOURCE);
+	channel_event(&f, MIG_EV_CHANNEL_OPEN, 0);
+	assert_int_equal(hear(&f, MIG_MESSAGE_LOADED), -EPROTO);
+}
+
+static void nothing_happens_after_the_end(void **state)
+{
+	struct fixture f = fresh(true);
+
+	(void)state;
+	qemu_ends(&f);
+	assert_int_equal(told(&f), VM_LINK_FAILED);
+	assert_non_null(action(&f, MIG_DO_END));
+	grant(&f);
+	assert_int_equal(f.out.count, 0);
+}
+
+/* Each state that is spoilt is named. */
+static void broken_invariants_are_named(void **state)
+{
+	struct fixture f = source_asked();
+	struct mig_state good = f.s;
+
+	(void)state;
+#define BROKEN(change)                                                                             \
+	do {                                                                                       \
+		f.s = good;                                                                        \
+		change;                                                                            \
+		assert_non_null(mig_check(&f.s));                                                  \
+	} while (0)
+	BROKEN(f.s.session.step = MIG_STEP_MAX);
+	BROKEN(f.s.session.id = 0);
+	BROKEN(f.s.session.role = VM_LINK_NO_ROLE);
+	BROKEN(f.s.session.role = VM_LINK_DESTINATION);
+	BROKEN(f.s.session.step = MIG_STEP_ONLINE);
+	BROKEN(f.s.session.is_loaded = false);
+	BROKEN(f.s.session.is_returned = false);
+	BROKEN(f.s.pending[MIG_COMMAND_CONT].seq = 1);
+	BROKEN(f.s.pending[MIG_COMMAND_QUERY_STATUS].seq = f.s.seq + 1);
+	BROKEN(f.s.life = MIG_LIFE_MAX);
+	BROKEN(f.s.may_run = true);
+	BROKEN(f.s.halt_ms = 5);
+	BROKEN(f.s.life = MIG_LIFE_GONE);
+	BROKEN(f.s.state.is_stop = true);
+	good = destination_loaded().s;
+	BROKEN(f.s.session.step = MIG_STEP_ONLINE);
+	BROKEN(f.s.pending[MIG_COMMAND_CONT].seq = 1);
+	BROKEN(f.s.session = (struct mig_session){.channel.state = MIG_CHANNEL_OPEN});
+#undef BROKEN
 }
 
 /* ---- words and bytes */
@@ -1491,6 +1618,13 @@ int main(void)
 		cmocka_unit_test(a_destination_lists_what_does_not_fit),
 		cmocka_unit_test(another_version_or_another_migration_is_refused),
 		cmocka_unit_test(what_has_arrived_is_a_vm_like_any_other),
+		cmocka_unit_test(what_arrives_and_runs_by_itself_is_halted),
+		cmocka_unit_test(a_migration_and_a_cont_that_time_out_have_an_end),
+		cmocka_unit_test(an_answer_that_comes_too_late_is_not_heard),
+		cmocka_unit_test(a_powerdown_that_is_refused_is_given_again),
+		cmocka_unit_test(messages_out_of_turn_break_the_channel),
+		cmocka_unit_test(nothing_happens_after_the_end),
+		cmocka_unit_test(broken_invariants_are_named),
 		cmocka_unit_test(qemus_words_are_read_and_others_are_unknown),
 		cmocka_unit_test(messages_survive_their_bytes),
 		cmocka_unit_test(bad_messages_are_refused),
