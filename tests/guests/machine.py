@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""QEMU machines that run the witness: a QMP client, and serial lines with the host's time.
+"""QEMU machines that run the guests of this folder: a QMP client, and serial lines with the
+host's time.
 
     log = SerialLog("vm.log")
     with Machine(elf, "disk.img", log, node="n1") as m:
@@ -81,17 +82,20 @@ class SerialLog:
 
 
 class Machine:
-    """A QEMU with a witness in it. `incoming`: waits for a migration to listen() on.
+    """A QEMU with one of our guests in it. `incoming`: waits for a migration to listen() on.
 
-    `ram_file` is then its memory, `error` are options of QEMU's blkdebug under the disk.
+    `kernel` is the witness, or that of the Linux guest with its `initramfs`. `ram_file` is then
+    its memory, `error` are options of QEMU's blkdebug under the disk.
     """
 
-    def __init__(self, elf, image, log, node="n1", options="", incoming=False, ram_file=None,
-                 machine="pc", is_locked=True, error=""):
+    def __init__(self, kernel, image, log, node="n1", options="", incoming=False, ram_file=None,
+                 machine="pc", is_locked=True, error="", initramfs=None):
         self.node, self.log, self.lines, self.errors = node, log, [], []
         ours, theirs = socket.socketpair()
-        argv = self._argv(elf, image, options, machine, is_locked, error, ram_file,
-                          theirs.fileno())
+        argv = self._argv(image, machine, is_locked, error, ram_file, theirs.fileno())
+        argv += ["-kernel", kernel, "-append", options]
+        if initramfs:
+            argv += ["-initrd", initramfs]
         if incoming:
             argv += ["-incoming", "defer"]
         self.stderr = tempfile.TemporaryFile()      # closed by close()
@@ -109,7 +113,7 @@ class Machine:
             raise QmpError(f"QEMU did not start: {self.last_words()}") from None
 
     @staticmethod
-    def _argv(elf, image, options, machine, is_locked, error, ram_file, qmp_fd):
+    def _argv(image, machine, is_locked, error, ram_file, qmp_fd):
         file = f"driver=file,locking={'auto' if is_locked else 'off'},filename={image}"
         if error:
             image_of = ",".join("image." + option for option in file.split(","))
@@ -122,7 +126,7 @@ class Machine:
                                 f"mem-path={ram_file}"]
             machine += ",memory-backend=ram"
         return argv + [
-            "-machine", machine, "-kernel", elf, "-append", options,
+            "-machine", machine,
             "-blockdev", f"driver=raw,node-name=disk,{disk}",
             "-device", "virtio-blk-pci,drive=disk,disable-legacy=off",
             "-chardev", "stdio,id=serial,signal=off", "-serial", "chardev:serial",
