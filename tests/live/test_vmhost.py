@@ -2,6 +2,7 @@
 """vm-host with real QEMUs (TCG), alone and under a clusterd made of Python. No lab is needed."""
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -698,6 +699,101 @@ def test_witness_finds_nothing_in_three_migrations(witness, clusterd, where, mac
     stop_by_clusterd(clusterd, 4, host)
     console.close()
     assert witness.judge() == []
+
+
+class Campaign:
+    """Migrations, and one fault in each at a moment that a seed picks. The cluster fences, and
+    starts the VM anew where it is lost; the witness's judge has the last word."""
+
+    def __init__(self, seed, witness, clusterd, key):
+        self.random, self.witness, self.clusterd = random.Random(seed), witness, clusterd
+        self.key, self.number, self.story = key, 0, [f"seed {seed}"]
+
+    def new(self, *options):
+        self.number += 1
+        return (self.number, *self.witness(f"n{self.number}", self.number, "--key", self.key,
+                                           *options))
+
+    def boot(self):
+        number, host, console = self.new()
+        with self.clusterd.change() as c:
+            c.holder = number
+        host.wait("running", seconds=60)
+        console.gets_on(5)
+        return number, host, console
+
+    def fence(self, number, host):
+        """Its processes are gone for certain; then it counts as dead."""
+        host.kill()
+        host.close()
+        with self.clusterd.change() as c:
+            for other, p in c.peers.items():
+                if p.migration and other != number:
+                    p.migration["peer_dead"] = True
+            c.peers.pop(number, None)
+            return c.holder == number
+
+    def round(self, source):
+        number, host, _ = source
+        target = self.new("--incoming")
+        target[1].wait("incoming")
+        with self.clusterd.change() as c:
+            c.peer(target[0]).migration = {"id": target[0], "role": DESTINATION,
+                                           "listen": "127.0.0.3"}
+            c.peer(number).migration = {"id": target[0], "role": SOURCE, "peer": "127.0.0.3",
+                                        "bandwidth": self.random.choice((0, 64 << 20))}
+        time.sleep(self.random.uniform(0, 2.5))
+        victim = self.random.choice((source, target))
+        how = self.random.choice(("kill", "freeze", "cancel", "none"))
+        self.story.append(f"{number} -> {target[0]}: {how} {victim[0]}")
+        if how == "cancel":
+            with self.clusterd.change() as c:
+                for p in c.peers.values():
+                    if p.migration:
+                        p.migration["cancelled"] = True
+        elif how in ("kill", "freeze"):
+            victim[1].process.send_signal(signal.SIGKILL if how == "kill" else signal.SIGSTOP)
+            time.sleep(self.random.uniform(0, 1))
+            if self.fence(victim[0], victim[1]):
+                return self.lost(victim, source if victim is target else target)
+        return self.settle(source, target)
+
+    def lost(self, victim, other):
+        """The holder of the lock is gone: the other side ends, the VM starts anew."""
+        with self.clusterd.change() as c:
+            c.holder = None
+            if other[0] in c.peers:
+                c.peer(other[0]).migration = None
+                c.peer(other[0]).is_stop = True
+        assert other[1].end() == 0, other[1].tail()
+        self.clusterd.peers.pop(other[0], None)
+        self.story.append(f"lost with {victim[0]}")
+        return self.boot()
+
+    def settle(self, source, target):
+        """One side ends by itself, the other has the VM."""
+        ended = wait_until(lambda: [s for s in (source, target)
+                                    if s[1].process.poll() is not None], 90, str(self.story))[0]
+        left = target if ended is source else source
+        assert self.clusterd.holder == left[0], self.story
+        left[1].wait("running", seconds=60)
+        left[2].gets_on(5)
+        self.clusterd.peers.pop(ended[0], None)
+        with self.clusterd.change() as c:
+            c.peer(left[0]).migration = None
+        self.clusterd.wait_status(left[0], lambda s: s.get("id") == 0, "migration is forgotten")
+        return left
+
+
+@pytest.mark.parametrize("seed", range(int(os.environ.get("VMHOST_SEEDS", "1"))))
+def test_faults_at_any_moment_of_a_migration(witness, clusterd, where, seed):
+    campaign = Campaign(seed, witness, clusterd, make_key(where, "key"))
+    now = campaign.boot()
+    for _ in range(6):
+        now = campaign.round(now)
+    stop_by_clusterd(clusterd, now[0], now[1])
+    now[2].close()
+    assert witness.judge() == [], campaign.story
 
 
 def test_lease_that_comes_and_goes_costs_the_witness_nothing(witness, clusterd):
