@@ -61,14 +61,16 @@ UNIT_TESTS = \
 	tests/unit/test_fuse_mount tests/unit/test_proto tests/unit/test_change \
 	tests/unit/test_session tests/unit/test_session_order tests/unit/test_mount_db \
 	tests/unit/test_definition tests/unit/test_qmp tests/unit/test_mig \
-	tests/unit/test_vm_db tests/unit/test_migration_db tests/unit/test_vm_plan
+	tests/unit/test_vm_db tests/unit/test_migration_db tests/unit/test_vm_plan \
+	tests/unit/test_channel
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
 UNIT_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS) $(QB_CFLAGS) $(XML_CFLAGS)
 UNIT_LDADD = clusterd/libcore.a lib/liblock.a lib/libbase.a $(CMOCKA_LIBS)
 EDGE_LDADD = clusterd/libedge.a lib/libedgebase.a lib/libbase.a \
 	$(CMOCKA_LIBS) $(QB_LIBS) $(XML_LIBS) $(SQLITE_LIBS) -lpthread
-VM_LDADD = migrate/libvmedge.a lib/libbase.a $(CMOCKA_LIBS) $(QB_LIBS) $(JANSSON_LIBS)
+VM_LDADD = migrate/libvmedge.a migrate/libmig.a lib/libedgebase.a lib/libbase.a $(CMOCKA_LIBS) \
+	$(QB_LIBS) $(JANSSON_LIBS) $(GNUTLS_LIBS) -lpthread
 
 tests_unit_test_crc32c_SOURCES = tests/unit/test_crc32c.c
 tests_unit_test_crc32c_CPPFLAGS = $(UNIT_CPPFLAGS)
@@ -197,6 +199,9 @@ tests_unit_test_session_LDADD = csvfs/libcsvcore.a $(UNIT_LDADD)
 tests_unit_test_session_order_SOURCES = tests/unit/test_session_order.c tests/unit/session_fixture.h
 tests_unit_test_session_order_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_session_order_LDADD = csvfs/libcsvcore.a $(UNIT_LDADD)
+tests_unit_test_channel_SOURCES = tests/unit/test_channel.c
+tests_unit_test_channel_CPPFLAGS = $(UNIT_CPPFLAGS) $(JANSSON_CFLAGS)
+tests_unit_test_channel_LDADD = $(VM_LDADD)
 tests_unit_test_definition_SOURCES = tests/unit/test_definition.c
 tests_unit_test_definition_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_definition_LDADD = $(VM_LDADD)

@@ -140,6 +140,8 @@ static void *run_writer(void *arg)
 		r = write_message(c->tls, &m);
 		pthread_mutex_lock(&c->lock);
 	}
+	if (c->is_broken)
+		r = -EPIPE;
 	pthread_mutex_unlock(&c->lock);
 	/*
 	 * The reader sees the end. Not closed at once: what the peer still says would make the
@@ -393,8 +395,8 @@ void channel_send(struct channel *c, const struct mig_message *message)
 	pthread_mutex_lock(&c->lock);
 	if (c->out.n < CHANNEL_QUEUE_MAX)
 		c->out.item[c->out.n++] = *message;
-	else if (c->tls)
-		shutdown(tls_fd(c->tls), SHUT_RDWR);
+	else
+		c->is_broken = true; /* the writer ends, and with it the reader */
 	pthread_cond_broadcast(&c->changed);
 	pthread_mutex_unlock(&c->lock);
 }

@@ -33,6 +33,9 @@ struct commands {
 	unsigned int tls_made; /* number of the last tls-creds object */
 	bool has_tls;	       /* QEMU has it */
 	char psk_dir[RECORD_PATH];
+	/* RETURN_STORAGE goes beside the queue: a disk that hangs must not hold `stop`. */
+	struct mig_command storage, storage_given; /* under way; and given, by the job */
+	bool is_storage_due;
 	struct run *run;
 };
 
@@ -40,19 +43,30 @@ static void next(struct commands *c);
 
 /* ---- answers ---- */
 
+static void give_answer(struct commands *c, const struct mig_command *done,
+			struct mig_answer *answer)
+{
+	answer->kind = done->kind;
+	answer->seq = done->seq;
+	if (due_now_ms() < done->deadline_ms)
+		c->options.on_answer(c->options.arg, answer);
+	else
+		log_debug("%s: answered too late", mig_command_word(done->kind));
+}
+
+static void remove_at(struct commands *c, size_t i)
+{
+	c->n--;
+	memmove(c->queue + i, c->queue + i + 1, (c->n - i) * sizeof(c->queue[0]));
+}
+
 static void finish(struct commands *c, struct mig_answer *answer)
 {
 	struct mig_command done = c->queue[0];
 
 	c->is_busy = false;
-	c->n--;
-	memmove(c->queue, c->queue + 1, c->n * sizeof(c->queue[0]));
-	answer->kind = done.kind;
-	answer->seq = done.seq;
-	if (due_now_ms() < done.deadline_ms)
-		c->options.on_answer(c->options.arg, answer);
-	else
-		log_debug("%s: answered too late", mig_command_word(done.kind));
+	remove_at(c, 0);
+	give_answer(c, &done, answer);
 	next(c);
 }
 
@@ -370,36 +384,55 @@ static void on_synced(void *data, const struct run_result *result)
 	if (!answer.is_ok && !run_output_text(&result->err, 1, answer.text, sizeof(answer.text)))
 		snprintf(answer.text, sizeof(answer.text), "sync of the disks: %s",
 			 run_kind_name(result->kind));
-	finish(c, &answer);
+	give_answer(c, &c->storage, &answer);
 }
 
-/*
- * QEMU has flushed and inactivated its disks; fsync(2) on top makes the file system write what it
- * holds itself, and csvfs give its grants back. A child, because a disk may hang.
- */
-static void return_storage(struct commands *c)
+/* -ENOENT: there is no disk to be written. */
+static int start_sync(struct commands *c)
 {
 	const char *argv[DEFINITION_DISKS + 3] = {SYNC_PROGRAM, "--"};
 	const struct definition *d = c->options.definition;
-	uint64_t now_ms = due_now_ms(), until_ms = c->queue[0].deadline_ms;
+	uint64_t now_ms = due_now_ms(), until_ms = c->storage.deadline_ms;
 	struct run_options o = RUN_OPTIONS_INIT;
-	struct mig_answer answer = {.is_ok = true};
 	size_t n = 2;
 
 	for (unsigned int i = 0; i < d->n_disks; i++) {
 		if (!d->disk[i].is_readonly)
 			argv[n++] = d->disk[i].path;
 	}
-	if (n == 2) {
-		finish(c, &answer);
-		return;
-	}
+	if (n == 2)
+		return -ENOENT;
 	o.path = SYNC_PROGRAM;
 	o.argv = argv;
 	o.timeout_ms = until_ms > now_ms ? (uint32_t)(until_ms - now_ms) : 1;
 	o.grace_ms = RETURN_GRACE_MS;
-	if (run_start(c->loop, &o, on_synced, c, &c->run))
-		refuse(c, "the sync of the disks could not be started");
+	return run_start(c->loop, &o, on_synced, c, &c->run);
+}
+
+/*
+ * QEMU has flushed and inactivated its disks; fsync(2) on top makes the file system write what it
+ * holds itself, and csvfs give its grants back. A child, because a disk may hang.
+ */
+static void return_storage(void *data)
+{
+	struct commands *c = data;
+	struct mig_answer answer = {0};
+	int r;
+
+	c->is_storage_due = false;
+	if (c->run) { /* what it proves is not what is asked now */
+		snprintf(answer.text, sizeof(answer.text), "an earlier sync of the disks hangs");
+		give_answer(c, &c->storage_given, &answer);
+		return;
+	}
+	c->storage = c->storage_given;
+	r = start_sync(c);
+	if (!r)
+		return;
+	answer.is_ok = r == -ENOENT; /* there is no disk */
+	if (!answer.is_ok)
+		snprintf(answer.text, sizeof(answer.text), "sync of the disks: %s", strerror(-r));
+	give_answer(c, &c->storage, &answer);
 }
 
 /* ---- the queue ---- */
@@ -417,8 +450,6 @@ static void begin(void *data)
 		refuse(c, "too late");
 	else if (c->queue[0].kind == MIG_COMMAND_CHECK)
 		check(c);
-	else if (c->queue[0].kind == MIG_COMMAND_RETURN_STORAGE)
-		return_storage(c);
 	else
 		must(give_step(c));
 }
@@ -431,10 +462,28 @@ static void next(struct commands *c)
 	must(qb_loop_job_add(c->loop, QB_LOOP_HIGH, c, begin) == 0);
 }
 
+/* What waits behind one that QEMU does not answer, and was given up. */
+static void drop_late(struct commands *c)
+{
+	uint64_t now_ms = due_now_ms();
+
+	for (size_t i = c->n; i-- > 1;) {
+		if (c->queue[i].deadline_ms <= now_ms)
+			remove_at(c, i);
+	}
+}
+
 void commands_give(struct commands *c, const struct mig_command *command)
 {
-	/* One of each kind is under way at most; the given-up ones drop out at their deadline. */
-	must(c->n < QUEUE_MAX);
+	if (command->kind == MIG_COMMAND_RETURN_STORAGE) {
+		if (!c->is_storage_due)
+			must(qb_loop_job_add(c->loop, QB_LOOP_HIGH, c, return_storage) == 0);
+		c->is_storage_due = true;
+		c->storage_given = *command;
+		return;
+	}
+	drop_late(c);
+	must(c->n < QUEUE_MAX); /* one of each kind is under way at most */
 	c->queue[c->n++] = *command;
 	next(c);
 }
@@ -468,6 +517,8 @@ struct commands *commands_close(struct commands *c)
 		return NULL;
 	if (c->is_job_due)
 		(void)qb_loop_job_del(c->loop, QB_LOOP_HIGH, c, begin);
+	if (c->is_storage_due)
+		(void)qb_loop_job_del(c->loop, QB_LOOP_HIGH, c, return_storage);
 	run_free(c->run);
 	tls_forget(c);
 	explicit_bzero(c->queue, sizeof(c->queue));

@@ -327,7 +327,9 @@ static void on_probed(void *arg, const struct probe_result *result)
 		qb_loop_stop(h->loop);
 		return;
 	}
-	if (result->is_ok) {
+	if (result->is_ok && h->mig.life != MIG_LIFE_STARTING) {
+		r = -ECANCELED; /* it was asked to stop meanwhile */
+	} else if (result->is_ok) {
 		log_info("QEMU %s, machine %s, %s", h->probed.version, h->probed.machine,
 			 h->probed.is_kvm ? "kvm" : "tcg");
 		r = host_qemu_begin(h);

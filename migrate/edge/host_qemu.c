@@ -82,7 +82,8 @@ static void on_monitor_end(void *arg, const char *why)
 
 	log_info("monitor: %s", why);
 	commands_set_qmp(h->commands, NULL);
-	due_at(h->monitor_due, due_now_ms() + HOST_MONITOR_MS);
+	if (qemu_pid(h->qemu))
+		due_at(h->monitor_due, due_now_ms() + HOST_MONITOR_MS);
 }
 
 /* ---- the process */

@@ -9,6 +9,7 @@
 
 #include "lib/cleanup.h"
 #include "lib/run.h"
+#include "migrate/edge/log.h"
 
 struct probe {
 	qb_loop_t *loop;
@@ -83,6 +84,47 @@ static bool has_failed(struct probe *p, const struct run_result *r)
 	return true;
 }
 
+/* Runs QEMU; `input` may be NULL. */
+static int ask(struct probe *p, const char *const *argv, const char *input, run_done_fn done)
+{
+	struct run_options o = RUN_OPTIONS_INIT;
+
+	o.path = p->program;
+	o.argv = argv;
+	o.timeout_ms = PROBE_MS;
+	o.input = input;
+	o.input_len = input ? strlen(input) : 0;
+	return run_start(p->loop, &o, done, p, &p->run);
+}
+
+/* A KVM without every feature of the VM's CPU model is of no use to it. */
+static void on_model(void *data, const struct run_result *r)
+{
+	struct probe *p = data;
+	char said[PROBE_TEXT];
+
+	p->result.is_kvm = r->kind == RUN_EXITED && r->code == 0;
+	if (!p->result.is_kvm) {
+		run_output_text(&r->err, 1, said, sizeof(said));
+		log_notice("KVM cannot be what the VM's CPU model is: %s -> tcg", said);
+	}
+	end(p);
+}
+
+/* QEMU makes the machine with ",enforce", and quits. False: it is not tried. */
+static bool try_model(struct probe *p)
+{
+	static const char input[] = "{\"execute\": \"qmp_capabilities\"}\n"
+				    "{\"execute\": \"quit\"}\n";
+	char machine[DEFINITION_WORD + 16], cpu[DEFINITION_CPU + 16];
+	const char *const argv[] = {p->program, "-machine", machine,	   "-cpu", cpu,	    "-S",
+				    "-display", "none",	    "-nodefaults", "-qmp", "stdio", NULL};
+
+	snprintf(machine, sizeof(machine), "%s,accel=kvm", p->result.machine);
+	snprintf(cpu, sizeof(cpu), "%s,enforce", p->definition->cpu);
+	return ask(p, argv, input, on_model) == 0;
+}
+
 static void on_machines(void *data, const struct run_result *r)
 {
 	struct probe *p = data;
@@ -99,17 +141,10 @@ static void on_machines(void *data, const struct run_result *r)
 		snprintf(p->result.text, sizeof(p->result.text),
 			 "QEMU %.16s has no machine type %.60s", p->result.version,
 			 p->definition->machine);
+	if (p->result.is_ok && p->result.is_kvm && p->definition->accelerator == DEFINITION_AUTO &&
+	    try_model(p))
+		return;
 	end(p);
-}
-
-static int ask(struct probe *p, const char *const *argv, run_done_fn done)
-{
-	struct run_options o = RUN_OPTIONS_INIT;
-
-	o.path = p->program;
-	o.argv = argv;
-	o.timeout_ms = PROBE_MS;
-	return run_start(p->loop, &o, done, p, &p->run);
 }
 
 static void on_version(void *data, const struct run_result *r)
@@ -126,7 +161,7 @@ static void on_version(void *data, const struct run_result *r)
 		end(p);
 		return;
 	}
-	if (ask(p, argv, on_machines)) {
+	if (ask(p, argv, NULL, on_machines)) {
 		snprintf(p->result.text, sizeof(p->result.text), "%.100s: out of memory",
 			 p->program);
 		end(p);
@@ -147,7 +182,7 @@ int probe_start(qb_loop_t *loop, const char *program, const struct definition *d
 		.loop = loop, .program = program, .definition = d, .done = done, .arg = arg};
 	p->result.is_kvm = d->accelerator == DEFINITION_KVM ||
 			   (d->accelerator == DEFINITION_AUTO && probe_kvm());
-	r = ask(p, argv, on_version);
+	r = ask(p, argv, NULL, on_version);
 	if (r) {
 		free(p);
 		return r;

@@ -2,11 +2,14 @@
 """vm-host with real QEMUs (TCG), alone and under a clusterd made of Python. No lab is needed."""
 import json
 import os
+import random
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 import pytest
@@ -24,7 +27,7 @@ WITNESS = os.path.join(BUILD, "tests", "guests", "witness.elf")
 LEASE_MS = 3000
 HALT_SECONDS = 2        # beyond the lease, for `stop` on a machine that is busy
 SLOW = 8 << 20          # bytes per second: a migration in which there is time for things
-PHASES_BEFORE = ("check", "memory", "state", "storage-handle")
+PHASES_BEFORE = ("check", "setup", "memory", "state", "storage-handle")
 
 
 @pytest.fixture
@@ -235,6 +238,54 @@ def test_definition_that_is_not_valid_ends_with_2(start):
     assert '/vcpus: found "two"; allowed: an integer from 1 to 255' in read(host.log)
 
 
+def test_accelerator_is_found_by_trying(start):
+    host = start("a", "--standalone", accelerator="auto")
+    assert host.wait("running")["accelerator"] in ("kvm", "tcg")
+    host.computes()
+
+
+def test_network_card_is_on_its_bridge(where, definition):
+    """In a network namespace of its own: nothing is changed on this machine."""
+    if not os.path.exists("/dev/net/tun"):
+        pytest.skip("no /dev/net/tun")
+    path = os.path.join(where, "vm.json")
+    nics = [{"bridge": "br7", "mac": "52:54:00:00:00:01"},
+            {"bridge": "user", "mac": "52:54:00:00:00:02", "model": "e1000e"},
+            {"bridge": "none", "mac": "52:54:00:00:00:03"}]
+    with open(path, "w", encoding="utf-8") as f:
+        json.dump({**definition, "nics": nics}, f)
+    script = f"""
+        ip link add br7 type bridge && ip link set br7 up || exit 99
+        {VM_HOST} run --standalone --definition {path} --run-dir {where}/run || exit 98
+        {VM_HOST} status --definition {path} --run-dir {where}/run --wait running,failed
+        ip -o link show master br7
+        {VM_HOST} stop --definition {path} --run-dir {where}/run --deadline 500
+        ip -o link show master br7 | grep -c . """
+    run = subprocess.run(["unshare", "-n", "sh", "-c", script], capture_output=True, text=True,
+                         timeout=90, check=False)
+    if run.returncode == 99:
+        pytest.skip(f"no bridge can be made: {run.stderr}")
+    assert ": running" in run.stdout and " vm0:" in run.stdout, run.stdout + run.stderr
+    assert run.stdout.splitlines()[-1] == "0"      # it goes with QEMU
+
+
+def test_bridge_that_is_not_there_is_told(start):
+    host = start("a", "--standalone", nics=[{"bridge": "no-br", "mac": "52:54:00:00:00:01"}])
+    assert "QEMU cannot be started: No such device" in host.wait("failed")["text"]
+
+
+def test_stop_before_qemu_is_there_is_obeyed(start, where):
+    """A QEMU that takes its time to say its version."""
+    slow = os.path.join(where, "slow")
+    with open(slow, "w", encoding="ascii") as f:
+        f.write("#!/bin/sh\nsleep 2\nexec /usr/bin/qemu-system-x86_64 \"$@\"\n")
+    os.chmod(slow, 0o755)
+    host = start("a", "--standalone", "--qemu", slow)
+    assert host.call("stop").returncode == 0
+    assert host.end() == 0
+    assert host.dots() == 0 and "is set up" not in read(host.log)
+
+
 # ---- under clusterd
 
 def test_vm_runs_only_with_lock_and_fresh_word(start, clusterd):
@@ -399,6 +450,47 @@ def test_migration_moves_the_vm(migration, clusterd):
     assert 0 < done["downtime_ms"] < 10000
     assert m.source.stands_still()
     assert not [f for f in os.listdir(m.destination.dir) if f.endswith(".psk")]
+
+
+class Wire:
+    """What each TCP connection to an address begins with, seen on the loopback interface."""
+
+    def __init__(self, address):
+        self.address, self.begins, self.is_ending = socket.inet_aton(address), {}, False
+        self.sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+        self.sock.bind(("lo", 0))
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 24)
+        self.sock.settimeout(0.1)
+        self.thread = threading.Thread(target=self._read, daemon=True)
+        self.thread.start()
+
+    def _read(self):
+        while not self.is_ending:
+            try:
+                ip = self.sock.recv(65536)[14:]
+            except TimeoutError:
+                continue
+            if ip[9:10] != b"\x06" or ip[16:20] != self.address:
+                continue
+            tcp = ip[(ip[0] & 15) * 4:]
+            payload = tcp[(tcp[12] >> 4) * 4:]
+            if payload:
+                self.begins.setdefault(tcp[0:4], payload[:5])
+
+    def close(self):
+        self.is_ending = True
+        self.thread.join(SECONDS)
+        self.sock.close()
+
+
+def test_nothing_of_a_migration_goes_in_clear(migration):
+    wire = Wire("127.0.0.3")
+    m = migration()
+    m.begin()
+    m.runs_at(m.destination, m.source)
+    wire.close()
+    hello = b"\x16\x03"       # a handshake record of TLS, in front of a ClientHello
+    assert len(wire.begins) == 2 and all(b[:2] == hello for b in wire.begins.values()), wire.begins
 
 
 def test_vm_that_has_moved_obeys_its_new_host(migration, clusterd):
@@ -607,6 +699,101 @@ def test_witness_finds_nothing_in_three_migrations(witness, clusterd, where, mac
     stop_by_clusterd(clusterd, 4, host)
     console.close()
     assert witness.judge() == []
+
+
+class Campaign:
+    """Migrations, and one fault in each at a moment that a seed picks. The cluster fences, and
+    starts the VM anew where it is lost; the witness's judge has the last word."""
+
+    def __init__(self, seed, witness, clusterd, key):
+        self.random, self.witness, self.clusterd = random.Random(seed), witness, clusterd
+        self.key, self.number, self.story = key, 0, [f"seed {seed}"]
+
+    def new(self, *options):
+        self.number += 1
+        return (self.number, *self.witness(f"n{self.number}", self.number, "--key", self.key,
+                                           *options))
+
+    def boot(self):
+        number, host, console = self.new()
+        with self.clusterd.change() as c:
+            c.holder = number
+        host.wait("running", seconds=60)
+        console.gets_on(5)
+        return number, host, console
+
+    def fence(self, number, host):
+        """Its processes are gone for certain; then it counts as dead."""
+        host.kill()
+        host.close()
+        with self.clusterd.change() as c:
+            for other, p in c.peers.items():
+                if p.migration and other != number:
+                    p.migration["peer_dead"] = True
+            c.peers.pop(number, None)
+            return c.holder == number
+
+    def round(self, source):
+        number, host, _ = source
+        target = self.new("--incoming")
+        target[1].wait("incoming")
+        with self.clusterd.change() as c:
+            c.peer(target[0]).migration = {"id": target[0], "role": DESTINATION,
+                                           "listen": "127.0.0.3"}
+            c.peer(number).migration = {"id": target[0], "role": SOURCE, "peer": "127.0.0.3",
+                                        "bandwidth": self.random.choice((0, 64 << 20))}
+        time.sleep(self.random.uniform(0, 2.5))
+        victim = self.random.choice((source, target))
+        how = self.random.choice(("kill", "freeze", "cancel", "none"))
+        self.story.append(f"{number} -> {target[0]}: {how} {victim[0]}")
+        if how == "cancel":
+            with self.clusterd.change() as c:
+                for p in c.peers.values():
+                    if p.migration:
+                        p.migration["cancelled"] = True
+        elif how in ("kill", "freeze"):
+            victim[1].process.send_signal(signal.SIGKILL if how == "kill" else signal.SIGSTOP)
+            time.sleep(self.random.uniform(0, 1))
+            if self.fence(victim[0], victim[1]):
+                return self.lost(victim, source if victim is target else target)
+        return self.settle(source, target)
+
+    def lost(self, victim, other):
+        """The holder of the lock is gone: the other side ends, the VM starts anew."""
+        with self.clusterd.change() as c:
+            c.holder = None
+            if other[0] in c.peers:
+                c.peer(other[0]).migration = None
+                c.peer(other[0]).is_stop = True
+        assert other[1].end() == 0, other[1].tail()
+        self.clusterd.peers.pop(other[0], None)
+        self.story.append(f"lost with {victim[0]}")
+        return self.boot()
+
+    def settle(self, source, target):
+        """One side ends by itself, the other has the VM."""
+        ended = wait_until(lambda: [s for s in (source, target)
+                                    if s[1].process.poll() is not None], 90, str(self.story))[0]
+        left = target if ended is source else source
+        assert self.clusterd.holder == left[0], self.story
+        left[1].wait("running", seconds=60)
+        left[2].gets_on(5)
+        self.clusterd.peers.pop(ended[0], None)
+        with self.clusterd.change() as c:
+            c.peer(left[0]).migration = None
+        self.clusterd.wait_status(left[0], lambda s: s.get("id") == 0, "migration is forgotten")
+        return left
+
+
+@pytest.mark.parametrize("seed", range(int(os.environ.get("VMHOST_SEEDS", "1"))))
+def test_faults_at_any_moment_of_a_migration(witness, clusterd, where, seed):
+    campaign = Campaign(seed, witness, clusterd, make_key(where, "key"))
+    now = campaign.boot()
+    for _ in range(6):
+        now = campaign.round(now)
+    stop_by_clusterd(clusterd, now[0], now[1])
+    now[2].close()
+    assert witness.judge() == [], campaign.story
 
 
 def test_lease_that_comes_and_goes_costs_the_witness_nothing(witness, clusterd):
