@@ -27,6 +27,8 @@ clusterd_libcore_mutants_a_CPPFLAGS = $(AM_CPPFLAGS) -DCLUSTERD_MUTANTS
 # clusterd/edge: I/O, one libqb loop. The parts that tests use on their own are a library.
 noinst_LIBRARIES += clusterd/libedge.a
 clusterd_libedge_a_SOURCES = \
+	clusterd/edge/local.c clusterd/edge/local.h \
+	clusterd/edge/log.c clusterd/edge/log.h \
 	clusterd/edge/ocf.c clusterd/edge/ocf.h \
 	clusterd/edge/ocf_meta.c clusterd/edge/ocf_meta.h \
 	clusterd/edge/store.c clusterd/edge/store.h clusterd/edge/store_impl.h \
@@ -43,8 +45,6 @@ clusterd_clusterd_SOURCES = \
 	clusterd/edge/engine.c clusterd/edge/engine.h \
 	clusterd/edge/exec.c clusterd/edge/exec.h \
 	clusterd/edge/fencer.c clusterd/edge/fencer.h \
-	clusterd/edge/local.c clusterd/edge/local.h \
-	clusterd/edge/log.c clusterd/edge/log.h \
 	clusterd/edge/main.c \
 	clusterd/edge/spawn.c clusterd/edge/spawn.h \
 	clusterd/edge/verbs.c clusterd/edge/verbs.h clusterd/edge/verbs_impl.h \

@@ -23,7 +23,8 @@ static int beside(const char *name, char *path, size_t size)
 
 		if (strncmp(line, "0::/", 4) != 0)
 			continue;
-		line[strcspn(line, "\n")] = 0;
+		if (!strchr(line, '\n'))
+			return -ENAMETOOLONG; /* what is cut may name another group */
 		slash = strrchr(line, '/');
 		*slash = 0; /* there is one: see above */
 		if (snprintf(path, size, "%s%s/%s", CGROUP_ROOT, line + 3, name) >= (int)size)

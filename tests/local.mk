@@ -148,9 +148,31 @@ tests_unit_test_run_LDADD = $(EDGE_LDADD)
 tests_unit_test_record_SOURCES = tests/unit/test_record.c
 tests_unit_test_record_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_record_LDADD = csvfs/libcsvcore.a $(UNIT_LDADD)
+
+# Codecs
+UNIT_TESTS += tests/unit/test_links tests/unit/test_uuid tests/unit/test_golden
+tests_unit_test_links_SOURCES = tests/unit/test_links.c
+tests_unit_test_links_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_links_LDADD = lib/libbase.a $(CMOCKA_LIBS)
+tests_unit_test_uuid_SOURCES = tests/unit/test_uuid.c
+tests_unit_test_uuid_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_uuid_LDADD = lib/libbase.a $(CMOCKA_LIBS)
+tests_unit_test_golden_SOURCES = tests/unit/test_golden.c
+tests_unit_test_golden_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_golden_LDADD = csvfs/libcsvcore.a migrate/libmig.a lib/libbase.a $(CMOCKA_LIBS)
+
+# Root only; skipped elsewhere. Not for valgrind: one is fast enough, one has a file system of its own.
+ROOT_TESTS = tests/unit/test_local tests/unit/test_cgroup
+tests_unit_test_local_SOURCES = tests/unit/test_local.c
+tests_unit_test_local_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_local_LDADD = clusterd/libedge.a lib/libbase.a $(CMOCKA_LIBS) $(QB_LIBS)
+tests_unit_test_cgroup_SOURCES = tests/unit/test_cgroup.c
+tests_unit_test_cgroup_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_cgroup_LDADD = lib/libedgebase.a lib/libbase.a $(CMOCKA_LIBS)
+
 # The backing, compiled again with stops for crash tests. Root only; skipped elsewhere, and not
 # for valgrind, which does not know what it asks of XFS.
-ROOT_TESTS = \
+ROOT_TESTS += \
 	tests/unit/test_backing tests/unit/test_backing_opens tests/unit/test_backing_crash \
 	tests/unit/test_backing_crash_data
 check_PROGRAMS += $(ROOT_TESTS)
@@ -209,17 +231,48 @@ tests_unit_test_qmp_SOURCES = tests/unit/test_qmp.c
 tests_unit_test_qmp_CPPFLAGS = $(UNIT_CPPFLAGS) $(JANSSON_CFLAGS)
 tests_unit_test_qmp_LDADD = $(VM_LDADD)
 
-# ---- decoders against their corpus; make fuzz builds the same sources for libFuzzer
-FUZZ_REPLAYS = tests/fuzz/fuzz_csv tests/fuzz/fuzz_msg tests/fuzz/fuzz_lock_snapshot
+# ---- decoders against their corpus
+FUZZ_REPLAYS = \
+	tests/fuzz/fuzz_csv tests/fuzz/fuzz_disk tests/fuzz/fuzz_links tests/fuzz/fuzz_lock_snapshot \
+	tests/fuzz/fuzz_mig tests/fuzz/fuzz_msg
 check_PROGRAMS += $(FUZZ_REPLAYS)
 TESTS += $(FUZZ_REPLAYS)
 tests_fuzz_fuzz_csv_SOURCES = tests/fuzz/fuzz_csv.c tests/fuzz/replay_main.c tests/fuzz/fuzz.h
 tests_fuzz_fuzz_csv_LDADD = csvfs/libcsvcore.a lib/libbase.a
+tests_fuzz_fuzz_disk_SOURCES = tests/fuzz/fuzz_disk.c tests/fuzz/replay_main.c tests/fuzz/fuzz.h
+tests_fuzz_fuzz_disk_LDADD = csvfs/libcsvcore.a lib/libbase.a
+tests_fuzz_fuzz_links_SOURCES = tests/fuzz/fuzz_links.c tests/fuzz/replay_main.c tests/fuzz/fuzz.h
+tests_fuzz_fuzz_links_LDADD = lib/libbase.a
+tests_fuzz_fuzz_mig_SOURCES = tests/fuzz/fuzz_mig.c tests/fuzz/replay_main.c tests/fuzz/fuzz.h
+tests_fuzz_fuzz_mig_LDADD = migrate/libmig.a lib/libbase.a
 tests_fuzz_fuzz_msg_SOURCES = tests/fuzz/fuzz_msg.c tests/fuzz/replay_main.c tests/fuzz/fuzz.h
 tests_fuzz_fuzz_msg_LDADD = clusterd/libcore.a lib/liblock.a lib/libbase.a
 tests_fuzz_fuzz_lock_snapshot_SOURCES = \
 	tests/fuzz/fuzz_lock_snapshot.c tests/fuzz/replay_main.c tests/fuzz/fuzz.h
 tests_fuzz_fuzz_lock_snapshot_LDADD = lib/liblock.a lib/libbase.a
+
+# The same sources with libFuzzer of clang, all cores linked to each; FUZZ_SECONDS for each target.
+# What it finds stays in build/fuzz, and belongs into the corpus as found-<hash>.
+FUZZ_CC = clang
+FUZZ_SECONDS = 60
+FUZZ_FLAGS = -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all
+FUZZ_CORES = $(filter %.c,$(lib_libbase_a_SOURCES) $(lib_liblock_a_SOURCES) $(core_sources) \
+	$(csvfs_core_sources) $(mig_sources))
+fuzz:
+	rm -rf fuzz/cores && $(MKDIR_P) fuzz/cores
+	for c in $(FUZZ_CORES); do \
+		$(FUZZ_CC) $(FUZZ_FLAGS) $(DEFS) $(AM_CPPFLAGS) -c $(srcdir)/$$c \
+			-o fuzz/cores/$$(echo $$c | tr / -).o || exit 1; \
+	done
+	for t in $(FUZZ_REPLAYS); do \
+		name=$${t##*/} && mkdir -p fuzz/$$name.new && \
+		$(FUZZ_CC) $(FUZZ_FLAGS) $(DEFS) $(AM_CPPFLAGS) -o fuzz/$$name $(srcdir)/$$t.c \
+			fuzz/cores/*.o && \
+		fuzz/$$name -max_total_time=$(FUZZ_SECONDS) -artifact_prefix=fuzz/$$name- \
+			fuzz/$$name.new $(srcdir)/tests/fuzz/corpus/$$name || exit 1; \
+	done
+
+.PHONY: fuzz
 
 EXTRA_DIST += tests/golden tests/fuzz/corpus tests/agents tests/fence-agents tests/lint tests/lab \
 	tests/live tests/docs doc
@@ -239,8 +292,9 @@ check-live: all tests/live/lun_tool tests/guests/witness.elf
 		-n $(LIVE_JOBS) --dist loadfile --durations=15 \
 		$(abs_top_srcdir)/tests/live $(LIVE_FLAGS)
 
-golden-update: tests/unit/test_msg tests/unit/test_definition
+golden-update: tests/unit/test_msg tests/unit/test_golden tests/unit/test_definition
 	srcdir=$(srcdir) tests/unit/test_msg --golden-update
+	srcdir=$(srcdir) tests/unit/test_golden --golden-update
 	srcdir=$(srcdir) tests/unit/test_definition --golden-update
 
 check-valgrind: $(check_PROGRAMS)

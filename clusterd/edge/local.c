@@ -63,12 +63,12 @@ static int on_conn(int32_t fd, int32_t revents, void *arg)
 	uint8_t buf[LOCAL_PACKET_MAX];
 
 	(void)revents;
-	while (!c->is_gone) {
-		ssize_t n = recv(fd, buf, sizeof(buf), MSG_DONTWAIT);
+	for (int i = 0; i < LOCAL_PACKETS_PER_TURN && !c->is_gone; i++) {
+		ssize_t n = recv(fd, buf, sizeof(buf), MSG_DONTWAIT | MSG_TRUNC);
 
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			break;
-		if (n > 0 && l->calls.packet(l->arg, c, buf, (size_t)n))
+		if (n > 0 && n <= LOCAL_PACKET_MAX && l->calls.packet(l->arg, c, buf, (size_t)n))
 			continue;
 		if (n > 0)
 			log_warning("%s: process %d does not speak as agreed -> disconnected",

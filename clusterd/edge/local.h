@@ -14,8 +14,9 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define LOCAL_PACKET_MAX 4096
-#define LOCAL_CONNS_MAX	 512
+#define LOCAL_PACKET_MAX       4096
+#define LOCAL_CONNS_MAX	       512
+#define LOCAL_PACKETS_PER_TURN 64 /* of one connection, before the loop looks at others */
 
 struct local;
 
@@ -33,7 +34,7 @@ struct local_calls {
 	bool (*packet)(void *arg, struct local_conn *c, const void *data, size_t len);
 	/* The connection is at its end; also after local_drop(). */
 	void (*closed)(void *arg, struct local_conn *c);
-	/* After all packets that were there have been given: look at what has changed. */
+	/* After what was there has been given, a turn of the loop: look at what has changed. */
 	void (*changed)(void *arg);
 };
 

@@ -7,7 +7,7 @@
  *
  * Left out: leases and halting (a side that may not run is dead here), convergence, QEMU's lies.
  *
- * doc/models/check-handover proves the right one and refutes those that are broken:
+ * doc/models/check-models proves the right one and refutes those that are broken:
  *   TIMER      a source that has asked resumes on a timer
  *   OWN        ... because the lock is still its own
  *   STALE      ... because of a database that is not fresh
