@@ -92,10 +92,41 @@ def test_a_cancelled_migration_goes_on_where_it_was(vm3):
 PHASES = ["queued", "check", "setup", "memory", "state", "storage-handle", "online", "ended"]
 
 
-def reached(w, task, phase):
-    t = w.c.ctl("n1", "task", "show", str(task))
+def reached(w, task, phase, via="n1"):
+    t = w.c.ctl(via, "task", "show", str(task))
     now = t.get("migration", {}).get("phase", "ended") if t["state"] == "running" else "ended"
     return PHASES.index(now) >= PHASES.index(phase)
+
+
+def slow_migration(w, to, via, phase):
+    """Under way to that node, in that phase of its long course."""
+    task = w.c.ctl(via, "vm", "migrate", w.name, "--to", to, "--bandwidth", "2000000",
+                   "--no-wait")["task"]
+    wait_until(lambda: reached(w, task, phase, via), 60, f"phase {phase}")
+    return task
+
+
+def test_either_node_dies_in_the_midst_of_a_migration(vm3):
+    """The destination: it goes on where it was. The source: it is started anew after the fence."""
+    w, c = vm3, vm3.c
+    here = w.node()
+    to = other(w, here)
+    via = other(w, here, to)
+    task = slow_migration(w, to, via, "memory")
+    c.lab.kill(to)
+    c.wait(via, lambda: c.ctl(via, "task", "show", str(task))["state"] == "failed", "it fails", 60)
+    w.wait_alive(here)
+    assert w.node(via) == here and len(w.boots()) == 1
+    c.wait(via, lambda: c.is_whole(via), "the destination is back", 90)
+    c.wait_volume(via=via)
+    task = slow_migration(w, to, via, "memory")
+    c.lab.kill(here)
+    c.wait(via, lambda: w.node(via) not in (here, None) and w.show(via)["work"] == "online",
+           "it runs elsewhere", 90)
+    assert c.ctl(via, "task", "show", str(task))["state"] == "failed"
+    w.wait_alive(w.node(via))
+    assert len(w.boots()) == 2
+    check(w, via)
 
 
 @pytest.mark.parametrize("victim", ["node", "coordinator"])
