@@ -126,6 +126,10 @@ static bool can_create(struct apply *a, const struct db_cmd_vm_create *c)
 			     "a virtual machine needs a definition and a uuid in lower case");
 		return false;
 	}
+	if (db_find(a->db, DB_KIND_VM, c->name)) {
+		apply_answer(a, DB_CONFLICT, "virtual machine %s exists", c->name);
+		return false;
+	}
 	if (twin) {
 		apply_answer(a, DB_CONFLICT, "that uuid is virtual machine %s already", twin);
 		return false;

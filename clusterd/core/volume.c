@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "clusterd/core/vm.h"
+
 #define SEPARATORS ", "
 
 void volume_mount_key(const char *volume, uint8_t slot, char ret[DB_KEY_MAX])
@@ -46,6 +48,22 @@ uint16_t volume_candidates(const struct db *db, const struct db_volume *volume)
 	return set;
 }
 
+/* A side of a migration has its disks open, or is about to. */
+static bool is_migrated(const struct db *db, const char *volume, uint8_t slot)
+{
+	for (uint32_t i = 0; i < db_count(db, DB_KIND_MIGRATION); i++) {
+		const struct db_migration *m = db_at(db, DB_KIND_MIGRATION, i);
+		const struct db_group *g;
+
+		if (!vm_is_session(m) || (m->source != slot && m->destination != slot))
+			continue;
+		g = db_find(db, DB_KIND_GROUP, m->vm);
+		if (g && volume_is_named(g->volumes, volume))
+			return true;
+	}
+	return false;
+}
+
 bool volume_is_used(const struct db *db, const char *volume, uint8_t slot)
 {
 	for (uint32_t i = 0; i < db_count(db, DB_KIND_GROUP); i++) {
@@ -54,7 +72,7 @@ bool volume_is_used(const struct db *db, const char *volume, uint8_t slot)
 		if (g->lock && g->node == slot && volume_is_named(g->volumes, volume))
 			return true;
 	}
-	return false;
+	return is_migrated(db, volume, slot);
 }
 
 bool volume_mount_wanted(const struct db *db, const struct db_volume *volume,

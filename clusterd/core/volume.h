@@ -15,7 +15,7 @@ void volume_mount_key(const char *volume, uint8_t slot, char ret[DB_KEY_MAX]);
 uint16_t volume_mounts(const struct db *db, const char *volume, enum db_mount_state state);
 /* Nodes that may become its coordinator now. */
 uint16_t volume_candidates(const struct db *db, const struct db_volume *volume);
-/* A group that needs the volume is, or may be, somewhere on the node. */
+/* A group that needs the volume is, or may be, on the node, or is migrated from or to it. */
 bool volume_is_used(const struct db *db, const char *volume, uint8_t slot);
 /*
  * The node shall have the volume mounted; if not, and it has, it shall unmount. On a node that

@@ -339,6 +339,21 @@ static void a_leaving_node_has_its_virtual_machines_migrated(void **state)
 	expect_migration(f, 1, "its node stops");
 }
 
+static void a_leaving_source_keeps_its_mount_until_the_migration_has_ended(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t id;
+
+	assert_int_equal(leave(f, 0, false), DB_OK);
+	id = expect_migration(f, 1, "its node stops");
+	assert_int_equal(says(f, id, 0, DB_MIGRATION_PHASE_STORAGE_HANDLE), DB_OK);
+	assert_int_equal(transfer(f, id), DB_OK);
+	assert_true(volume_mount_wanted(&f->db, volume(f, "v"), node(f, 0)));
+	assert_int_equal(plan(f), 0);
+	assert_int_equal(ends(f, id, 1, true), DB_OK);
+	assert_false(volume_mount_wanted(&f->db, volume(f, "v"), node(f, 0)));
+}
+
 static void a_leaving_node_stops_what_cannot_be_migrated(void **state)
 {
 	struct fixture *f = *state;
@@ -434,6 +449,7 @@ int main(void)
 		VM_TEST(drained_virtual_machines_spread_over_the_nodes),
 		VM_TEST(a_drained_destination_sends_what_is_queued_to_another_in_one_plan),
 		VM_TEST(a_leaving_node_has_its_virtual_machines_migrated),
+		VM_TEST(a_leaving_source_keeps_its_mount_until_the_migration_has_ended),
 		VM_TEST(a_leaving_node_stops_what_cannot_be_migrated),
 		VM_TEST(a_stop_waits_for_the_end_of_a_migration),
 		VM_TEST(a_stop_after_the_transfer_waits_for_the_destination),
