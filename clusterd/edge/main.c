@@ -162,7 +162,6 @@ static int32_t on_signal(int32_t signal, void *arg)
 	struct daemon *d = arg;
 
 	log_notice("signal %d -> stop", signal);
-	volumes_leave(d->volumes);
 	exec_stop_all(d->exec);
 	return 0;
 }

@@ -35,34 +35,13 @@ static bool is_self(const struct engine *e, uint8_t slot, uint64_t incarnation)
 	return slot == e->repl.self_slot && incarnation == e->repl.self.incarnation;
 }
 
-static bool is_admitted(const struct engine *e)
-{
-	const struct db_node *n = db_node_by_slot(&e->db, e->repl.self_slot);
-
-	return n && n->incarnation == e->repl.self.incarnation &&
-	       n->membership == DB_MEMBERSHIP_ADMITTED;
-}
-
-/* Somebody here still works on it: a group that needs the volume. */
-static bool has_users(const struct engine *e, const char *volume)
-{
-	for (uint32_t i = 0; i < db_count(&e->db, DB_KIND_GROUP); i++) {
-		const struct db_group *g = db_at(&e->db, DB_KIND_GROUP, i);
-
-		if (g->lock && is_self(e, g->node, g->incarnation) &&
-		    volume_is_named(g->volumes, volume))
-			return true;
-	}
-	return false;
-}
-
 static bool mount_is_wanted(const struct volumes_local *l, const struct db_volume *row)
 {
 	const struct engine *e = l->volumes->engine;
+	const struct db_node *n = db_node_by_slot(&e->db, e->repl.self_slot);
 
-	if (!row || row->is_deleting)
-		return false;
-	return is_admitted(e) && (!l->volumes->is_leaving || has_users(e, l->name));
+	return row && n && n->incarnation == e->repl.self.incarnation &&
+	       volume_mount_wanted(&e->db, row, n);
 }
 
 static bool lease_holds(const struct volumes *v)
@@ -465,11 +444,6 @@ static void on_timer(void *arg)
 	qb_loop_timer_add(v->engine->loop, QB_LOOP_HIGH, VOLUMES_TIMER_NS, v, on_timer, &v->timer);
 	volumes_changed(v);
 	local_reap(v->local);
-}
-
-void volumes_leave(struct volumes *v)
-{
-	v->is_leaving = true;
 }
 
 const char *volumes_mount_dir(const struct volumes *v)

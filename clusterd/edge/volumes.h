@@ -34,8 +34,6 @@ int volumes_open(struct engine *e, const struct volumes_options *options, struct
 void volumes_close(struct volumes *v);
 /* The engine has changed: look at what is to be done. */
 void volumes_changed(struct volumes *v);
-/* This node leaves: unmount, and let the coordinators go elsewhere. */
-void volumes_leave(struct volumes *v);
 /* Something of a volume is still mounted here, or held in the database. */
 bool volumes_has_work(const struct volumes *v);
 /* Volumes are mounted in it, each under its name. */

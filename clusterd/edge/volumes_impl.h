@@ -59,7 +59,6 @@ struct volumes {
 	char socket[108];
 	struct local *local;
 	qb_loop_timer_handle timer;
-	bool is_leaving;
 	struct volumes_local *locals;
 	/* addresses, by slot: asked of corosync once for each nodeid */
 	uint32_t address_of[CL_MAX_NODES];
