@@ -161,7 +161,7 @@ tests_unit_test_golden_SOURCES = tests/unit/test_golden.c
 tests_unit_test_golden_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_golden_LDADD = csvfs/libcsvcore.a migrate/libmig.a lib/libbase.a $(CMOCKA_LIBS)
 
-# Root only; skipped elsewhere. Not for valgrind: one is fast enough, one has a file system of its own.
+# Root only; skipped elsewhere, and not for valgrind.
 ROOT_TESTS = tests/unit/test_local tests/unit/test_cgroup
 tests_unit_test_local_SOURCES = tests/unit/test_local.c
 tests_unit_test_local_CPPFLAGS = $(UNIT_CPPFLAGS)
