@@ -12,6 +12,7 @@
 #define CLUSTERD_CORE_SCHEMA_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "clusterd/core/types.h"

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <syslog.h>
 
@@ -206,6 +207,18 @@ static int make_dir(const char *root, const char *path, mode_t mode, char *ret, 
 	return 0;
 }
 
+/* Each csvfsd, vm-host, agent and client of the API costs descriptors. */
+static void raise_limits(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit))
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &limit))
+		log_warning("the number of open files cannot be raised: %s", strerror(errno));
+}
+
 static int start(struct daemon *d, const struct options *o)
 {
 	char lib[PATH_BYTES], agents[PATH_BYTES], db[PATH_BYTES + 32];
@@ -286,6 +299,7 @@ int main(int argc, char **argv)
 	}
 	log_open("clusterd", o.foreground, o.level);
 	signal(SIGPIPE, SIG_IGN);
+	raise_limits();
 	d.loop = qb_loop_create();
 	r = start(&d, &o);
 	if (r)

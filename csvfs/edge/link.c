@@ -90,13 +90,14 @@ static int receive(struct link *l, int fd)
 {
 	uint8_t buf[CSV_LINK_MAX];
 	struct csv_link_message m;
-	ssize_t n = recv(fd, buf, sizeof(buf), 0);
+	ssize_t n = recv(fd, buf, sizeof(buf), MSG_TRUNC);
 
 	if (n < 0)
 		return errno == EINTR || errno == EAGAIN ? 0 : -errno;
 	if (!n)
 		return -EPIPE;
-	if (csv_link_decode(buf, (size_t)n, &m) || m.type != CSV_LINK_STATE)
+	if ((size_t)n > sizeof(buf) || csv_link_decode(buf, (size_t)n, &m) ||
+	    m.type != CSV_LINK_STATE)
 		return -EPROTO;
 	l->options.on_state(l->options.arg, &m.state);
 	return 0;
