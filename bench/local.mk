@@ -12,6 +12,6 @@ bench_names_LDADD = -lpthread
 bench: all tests/guests/witness.elf $(bench_tools)
 
 # Not the folder: make would take what it has built there along.
-EXTRA_DIST += bench/README.md bench/home bench/lab.py
+EXTRA_DIST += bench/README.md bench/api_load.py bench/home bench/lab.py bench/latency
 
 .PHONY: bench
