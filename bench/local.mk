@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Programs that the commands of bench/ run in nodes. Built by `make bench` only.
+bench_tools = bench/cpg_rtt bench/names
+EXTRA_PROGRAMS = $(bench_tools)
+CLEANFILES += $(bench_tools)
+bench_cpg_rtt_SOURCES = bench/cpg_rtt.c
+bench_cpg_rtt_CPPFLAGS = $(AM_CPPFLAGS) $(COROSYNC_CFLAGS)
+bench_cpg_rtt_LDADD = $(COROSYNC_LIBS)
+bench_names_SOURCES = bench/names.c
+bench_names_LDADD = -lpthread
+
+bench: all tests/guests/witness.elf $(bench_tools)
+
+# Not the folder: make would take what it has built there along.
+EXTRA_DIST += bench/README.md bench/api_load.py bench/home bench/lab.py bench/latency
+
+.PHONY: bench
