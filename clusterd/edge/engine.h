@@ -49,6 +49,7 @@ struct engine_request {
 };
 
 struct volumes;
+struct vms;
 
 struct engine {
 	qb_loop_t *loop;
@@ -85,6 +86,7 @@ struct engine {
 
 	qb_loop_timer_handle timer;
 	struct volumes *volumes; /* of this node, for the API; NULL before they are opened */
+	struct vms *vms;	 /* likewise */
 	/* Called after anything that others may want to look at: state applied, view changed. */
 	void (*changed)(void *arg);
 	void *changed_arg;

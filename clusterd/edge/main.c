@@ -278,6 +278,7 @@ static int start(struct daemon *d, const struct options *o)
 		return r;
 	}
 	d->engine.volumes = d->volumes;
+	d->engine.vms = d->vms;
 	d->engine.changed = on_changed;
 	d->engine.changed_arg = d;
 	return 0;

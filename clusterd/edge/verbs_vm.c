@@ -10,6 +10,7 @@
 #include "clusterd/core/vm.h"
 #include "clusterd/core/volume.h"
 #include "clusterd/edge/verbs_impl.h"
+#include "clusterd/edge/vms.h"
 #include "clusterd/edge/volumes.h"
 #include "lib/must.h"
 #include "lib/uuid.h"
@@ -142,6 +143,39 @@ static bool take_definition(struct api_client *c, json_t *definition, struct db_
 	return true;
 }
 
+/* A creation that waits for its definition to be looked at. */
+struct creation {
+	struct api_ticket *ticket;
+	struct db_command cmd;
+};
+
+static void create_validated(void *arg, const char *why)
+{
+	struct creation *w = arg;
+	struct api_client *c = api_ticket_take(w->ticket);
+
+	if (c && why) /* it begins with the name of a file of ours, which says nothing to anybody */
+		api_reply(c, API_USAGE, NULL, "definition: %s",
+			  strstr(why, ": ") ? strstr(why, ": ") + 2 : why);
+	else if (c)
+		verb_submit(c, &w->cmd);
+	free(w);
+}
+
+static void validate(struct api_client *c, const struct db_command *cmd)
+{
+	struct creation *w = calloc(1, sizeof(*w));
+
+	must(w);
+	w->cmd = *cmd;
+	w->ticket = api_ticket_new(c);
+	if (!vms_validate(api_engine(c)->vms, cmd->vm_create.definition, create_validated, w))
+		return;
+	api_ticket_take(w->ticket);
+	free(w);
+	api_reply(c, API_FAILED, NULL, "the definition cannot be looked at now: try again");
+}
+
 void verb_vm_create(struct api_client *c, const json_t *args)
 {
 	struct db_command cmd = verb_command(c, DB_CMD_VM_CREATE);
@@ -165,7 +199,7 @@ void verb_vm_create(struct api_client *c, const json_t *args)
 	definition = json_copy((json_t *)given);
 	must(definition);
 	if (take_definition(c, definition, v))
-		verb_submit(c, &cmd);
+		validate(c, &cmd);
 	json_decref(definition);
 }
 

@@ -18,12 +18,14 @@
 #include "clusterd/edge/spawn.h"
 #include "lib/cleanup.h"
 #include "lib/must.h"
+#include "lib/run.h"
 #include "lib/uuid.h"
 #include "lib/vm_link.h"
 
 #define VMS_TIMER_NS	(200 * 1000 * 1000ull)
 #define VMS_REQUEST_MS	10000
 #define VMS_PROGRESS_MS 1000 /* numbers of a migration go to the database that often */
+#define VMS_VALIDATE_MS 8000 /* below what a client of the API waits */
 #define VMS_ATTACH_MS	30000
 #define VMS_PATH_MAX	512
 #define VMS_SPAWNS	64 /* destinations that are being started here */
@@ -567,6 +569,58 @@ void vms_close(struct vms *v)
 	qb_loop_timer_del(v->engine->loop, v->timer);
 	local_close(v->local);
 	free(v);
+}
+
+/* ---- is a definition good */
+
+struct validation {
+	vms_validated done;
+	void *arg;
+	char path[VMS_PATH_MAX];
+};
+
+static void validated(void *data, const struct run_result *result)
+{
+	struct validation *d = data;
+	char text[VM_LINK_TEXT];
+
+	unlink(d->path);
+	if (result->kind == RUN_EXITED && result->code == 0) {
+		d->done(d->arg, NULL);
+	} else {
+		run_output_text(&result->err, 1, text, sizeof(text));
+		d->done(d->arg, text[0] ? text : run_kind_name(result->kind));
+	}
+	free(d);
+}
+
+int vms_validate(struct vms *v, const char *definition, vms_validated done, void *arg)
+{
+	struct validation *d = calloc(1, sizeof(*d));
+	const char *const argv[] = {v->options.vm_host, "validate", "--definition", d->path, NULL};
+	struct run_options o = RUN_OPTIONS_INIT;
+	_cleanup_close_ int fd = -1;
+	size_t len = strlen(definition);
+	int r;
+
+	must(d);
+	d->done = done;
+	d->arg = arg;
+	/* No name in a message: it is the definition that is wrong, not this file. */
+	snprintf(d->path, sizeof(d->path), "%s/definition.XXXXXX", v->options.run_dir);
+	fd = mkostemp(d->path, O_CLOEXEC);
+	r = fd < 0 ? -errno : write(fd, definition, len) == (ssize_t)len ? 0 : -EIO;
+	o.path = argv[0];
+	o.argv = argv;
+	o.timeout_ms = VMS_VALIDATE_MS;
+	o.grace_ms = 0;
+	r = r ? r : run_start(v->engine->loop, &o, validated, d, NULL);
+	if (!r)
+		return 0;
+	if (fd >= 0)
+		unlink(d->path);
+	free(d);
+	return r;
 }
 
 /* ---- for the executor */

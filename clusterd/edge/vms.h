@@ -34,6 +34,13 @@ void vms_close(struct vms *v);
 void vms_changed(struct vms *v);
 
 /*
+ * Has vm-host look at a definition (JSON text), in a process of its own. `done` comes once, from
+ * the loop; `why` is NULL if the definition is good, else what is wrong with it. 0 or -errno.
+ */
+typedef void (*vms_validated)(void *arg, const char *why);
+int vms_validate(struct vms *v, const char *definition, vms_validated done, void *arg);
+
+/*
  * For the executor: if the group is a virtual machine, writes its definition where the agent finds
  * it and adds what the agent has to know to params (borrowed until the next call). Returns the new
  * count.

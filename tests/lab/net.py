@@ -56,7 +56,8 @@ def unplug(number):
         try:
             command(["ip", "link", "del", port(number, net)])
         except LabError as e:
-            if "Cannot find device" not in str(e):
+            # The kernel may be taking it away at this moment, with the namespace at its other end.
+            if "Cannot find device" not in str(e) and "No such device" not in str(e):
                 raise
 
 

@@ -311,7 +311,7 @@ def test_vm_does_not_run_without_clusterd(start, where):
     host.wait("ready")
     time.sleep(1)
     assert host.run() == "ready" and host.dots() == 0
-    assert host.call("stop").returncode == 1
+    assert host.call("stop").returncode == 0        # by the agent that has started it
 
 
 def test_end_of_the_lease_halts_and_its_return_resumes(under, clusterd):
