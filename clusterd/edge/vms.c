@@ -23,6 +23,8 @@
 
 #define VMS_TIMER_NS	(200 * 1000 * 1000ull)
 #define VMS_REQUEST_MS	10000
+#define VMS_AGAIN_MS	50   /* after a refusal, twice that after the next, and so on ... */
+#define VMS_AGAIN_MAX	7    /* ... so often: not as fast as the log takes them */
 #define VMS_PROGRESS_MS 1000 /* numbers of a migration go to the database that often */
 #define VMS_ATTACH_MS	30000
 #define VMS_PATH_MAX	512
@@ -41,6 +43,8 @@ struct vms_client {
 	struct vm_link_progress reported;
 	uint64_t reported_ms;
 	bool request_runs;
+	uint8_t refusals; /* one after the other */
+	uint64_t again_ms;
 };
 
 /* The vm-host of a destination, from its start until it has attached or ended. */
@@ -216,19 +220,26 @@ static void told(void *arg, int r, const struct db_result *result)
 {
 	struct vms_request *q = arg;
 	struct vms_client *c = client_find(q->vms, q->vm, q->instance);
+	bool is_refused = !r && result->code;
 
-	if (c)
-		c->request_runs = false;
-	if (!r && result->code)
+	if (is_refused)
 		log_info("migration: not taken: %s", result->text);
 	free(q);
+	if (!c)
+		return;
+	c->request_runs = false;
+	if (r || is_refused)
+		c->reported_id = 0; /* the database does not know it: it is news again */
+	if (is_refused)
+		c->again_ms = engine_now_ms() + ((uint64_t)VMS_AGAIN_MS << c->refusals);
+	c->refusals = !is_refused ? 0 : (uint8_t)(c->refusals + (c->refusals < VMS_AGAIN_MAX));
 }
 
 static bool submit(struct vms *v, struct vms_client *c, const struct db_command *cmd)
 {
 	struct vms_request *q;
 
-	if (c->request_runs || v->engine->repl.phase != REPL_OPEN)
+	if (c->request_runs || v->engine->repl.phase != REPL_OPEN || engine_now_ms() < c->again_ms)
 		return false;
 	q = calloc(1, sizeof(*q));
 	must(q);

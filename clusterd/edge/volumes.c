@@ -75,10 +75,18 @@ static bool lease_holds(const struct volumes *v)
 static void told(void *arg, int r, const struct db_result *result)
 {
 	struct volumes_local *l = arg;
+	uint8_t *refusals = &l->again[l->request].refusals;
 
 	l->request_runs = false;
-	if (!r && result->code)
-		log_info("volume %s: not taken: %s", l->name, result->text);
+	if (r)
+		return;
+	if (!result->code) {
+		*refusals = 0;
+		return;
+	}
+	log_info("volume %s: not taken: %s", l->name, result->text);
+	l->again[l->request].next_ms = engine_now_ms() + ((uint64_t)VOLUMES_AGAIN_MS << *refusals);
+	*refusals = (uint8_t)(*refusals + (*refusals < VOLUMES_AGAIN_MAX));
 }
 
 /* One command at a time for a volume; what is not taken is found wanting at the next look. */
@@ -86,8 +94,10 @@ static void tell(struct volumes_local *l, const struct db_command *cmd)
 {
 	struct engine *e = l->volumes->engine;
 
-	if (l->request_runs || e->repl.phase != REPL_OPEN)
+	if (l->request_runs || e->repl.phase != REPL_OPEN ||
+	    (l->again[cmd->type].refusals && engine_now_ms() < l->again[cmd->type].next_ms))
 		return;
+	l->request = cmd->type;
 	l->request_runs = !engine_request(e, cmd, VOLUMES_REQUEST_MS, told, l);
 }
 

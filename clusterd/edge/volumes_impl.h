@@ -11,6 +11,8 @@
 
 #define VOLUMES_TIMER_NS    (200 * 1000 * 1000ull)
 #define VOLUMES_REQUEST_MS  10000
+#define VOLUMES_AGAIN_MS    200	  /* after a refusal, twice that after the next, and so on ... */
+#define VOLUMES_AGAIN_MAX   7	  /* ... so often */
 #define VOLUMES_ATTACH_MS   30000 /* a started csvfsd says who it is by then, or is killed */
 #define VOLUMES_END_MS	    60000 /* one that was told to end has ended by then, or is killed */
 #define VOLUMES_PROVE_MS    20000
@@ -46,7 +48,13 @@ struct volumes_local {
 	uint8_t uuid[CSV_LINK_UUID];
 	char uuid_text[DB_UUID_TEXT];
 	struct volumes_process mount, coordinator;
-	bool request_runs;	/* a command about this volume is on its way */
+	bool request_runs; /* a command about this volume is on its way */
+	enum db_cmd_type request;
+	/* Commands that were not taken are tried again, but not as fast as the log takes them. */
+	struct {
+		uint8_t refusals; /* one after the other */
+		uint64_t next_ms;
+	} again[DB_CMD_MAX];
 	struct run *prove;	/* looks whether the LUN is free */
 	bool is_proven;		/* it was, after the coordinator's process had ended */
 	uint64_t prove_next_ms; /* not again before */
