@@ -191,8 +191,8 @@ static void take_status(struct volumes_local *l, struct volumes_process *p)
 	if (!c)
 		return;
 	p->id = c->who.id;
-	if (c->status.phase == CSV_LINK_READY)
-		p->was_ready = true;
+	p->was_ready = p->was_ready || c->status.phase == CSV_LINK_READY;
+	p->was_stopped = c->status.phase == CSV_LINK_STOPPED;
 	if (c->status.text[0])
 		memcpy(p->text, c->status.text, sizeof(p->text));
 }
@@ -206,7 +206,11 @@ static void bound_process(struct volumes_local *l, struct volumes_process *p)
 	if (p->stop_ms && now - p->stop_ms > VOLUMES_END_MS) {
 		volumes_process_kill(l, p);
 		p->stop_ms = now;
-	} else if (!is_attached && p->child && now - p->started_ms > VOLUMES_ATTACH_MS) {
+	}
+	/* Its line may break, or we be a new daemon: then its time begins anew. */
+	if (is_attached || !p->started_ms || volumes_process_is_over(l, p)) {
+		p->started_ms = now;
+	} else if (now - p->started_ms > VOLUMES_ATTACH_MS) {
 		volumes_process_kill(l, p);
 		p->started_ms = now;
 	}
@@ -282,7 +286,7 @@ static void report_mounts_dropped(struct volumes_local *l, const struct db_volum
 static void end_coordinator(struct volumes_local *l, const struct db_volume *row)
 {
 	struct volumes_process *p = &l->coordinator;
-	bool could_not_start = row->work == DB_WORK_STARTING && !p->was_ready;
+	bool could_not_start = row->work == DB_WORK_STARTING && !p->was_ready && !p->was_stopped;
 
 	if (!l->is_proven) {
 		volumes_prove(l, row->device);
@@ -290,6 +294,14 @@ static void end_coordinator(struct volumes_local *l, const struct db_volume *row
 	}
 	tell_volume(l, row, could_not_start ? DB_WORK_FAILED : DB_WORK_OFFLINE, 0,
 		    p->text[0] ? p->text : "the coordinator has ended");
+}
+
+/* It is to end, or does so by itself: without a lease, or because the disk failed. */
+static bool ends(const struct db_volume *row, const struct volumes_process *p,
+		 const struct volumes_client *c)
+{
+	return (p->id && p->id != row->term) || row->work == DB_WORK_STOPPING ||
+	       row->work == DB_WORK_FAILED || (c && c->status.phase >= CSV_LINK_STOPPING);
 }
 
 static void run_coordinator(struct volumes_local *l, const struct db_volume *row)
@@ -300,15 +312,13 @@ static void run_coordinator(struct volumes_local *l, const struct db_volume *row
 
 	if (!is_over) {
 		l->is_proven = false;
-		if (p->id && p->id != row->term) {
+		c = volumes_client_find(l->volumes, l->uuid, CSV_LINK_COORDINATOR);
+		if (ends(row, p, c)) {
 			p->stop_ms = p->stop_ms ? p->stop_ms : engine_now_ms();
 			return;
 		}
-		p->stop_ms = row->work != DB_WORK_STOPPING ? 0
-			     : p->stop_ms		   ? p->stop_ms
-							   : engine_now_ms();
-		c = volumes_client_find(l->volumes, l->uuid, CSV_LINK_COORDINATOR);
-		if (!c || c->status.phase != CSV_LINK_READY || row->work == DB_WORK_STOPPING)
+		p->stop_ms = 0;
+		if (!c || c->status.phase != CSV_LINK_READY)
 			return;
 		if (row->work == DB_WORK_STARTING || row->port != c->status.port)
 			tell_volume(l, row, DB_WORK_ONLINE, c->status.port, "it serves");
@@ -319,7 +329,8 @@ static void run_coordinator(struct volumes_local *l, const struct db_volume *row
 	if (p->id && p->id != row->term)
 		forget_process(p); /* of an earlier term */
 	if (row->work == DB_WORK_STARTING && !p->was_started) {
-		if (!lease_holds(l->volumes))
+		/* A look that runs would count for the one that begins now. */
+		if (!lease_holds(l->volumes) || l->prove)
 			return;
 		p->id = row->term;
 		p->was_started = true;

@@ -35,8 +35,9 @@ struct volumes_process {
 	uint64_t id;	  /* mount incarnation or term under which it runs; 0: none */
 	bool was_started; /* by this daemon, under `id` */
 	bool was_ready;
+	bool was_stopped;	  /* it said itself that it leaves nothing behind */
 	pid_t child;		  /* not reaped yet; 0 if there is none, or it is not our child */
-	uint64_t started_ms;	  /* or when we began to wait for it to attach */
+	uint64_t started_ms;	  /* or since when we wait for it to attach; 0: not yet */
 	uint64_t stop_ms;	  /* since when it is to end; 0: it may run */
 	char text[CSV_LINK_TEXT]; /* the last that it said */
 };
@@ -89,7 +90,7 @@ int volumes_spawn_mount(struct volumes_local *l);
 int volumes_spawn_coordinator(struct volumes_local *l, const struct db_volume *row);
 /* No process of that role is left: none holds its lock file, and our child is reaped. */
 bool volumes_process_is_over(struct volumes_local *l, struct volumes_process *p);
-/* SIGKILL to whoever it is. */
+/* SIGKILL to whoever it is: our child, who has attached, or who holds the lock file. */
 void volumes_process_kill(struct volumes_local *l, struct volumes_process *p);
 /* What a dead mount has left in the name space: a mount point that answers ENOTCONN. */
 void volumes_clean_mount_point(struct volumes_local *l);
