@@ -282,6 +282,24 @@ static void report_mounts_dropped(struct volumes_local *l, const struct db_volum
 	}
 }
 
+/*
+ * Nobody knows whether it is over: after a while that is what the cluster hears, instead of the
+ * last good news. UNKNOWN keeps the lock; FAILED would say that it is over.
+ */
+static void note_stuck(struct volumes_local *l, const struct db_volume *row)
+{
+	struct volumes_process *p = &l->coordinator;
+	uint64_t now = engine_now_ms();
+
+	if (p->stuck_order != row->order) {
+		p->stuck_order = row->order;
+		p->stuck_ms = now;
+	}
+	if (now - p->stuck_ms > VOLUMES_STUCK_MS && row->work != DB_WORK_FAILED)
+		tell_volume(l, row, DB_WORK_UNKNOWN, 0,
+			    p->text[0] ? p->text : "the coordinator does not end");
+}
+
 /* Its process has ended; it is told when the LUN is proven to be free. */
 static void end_coordinator(struct volumes_local *l, const struct db_volume *row)
 {
@@ -290,6 +308,7 @@ static void end_coordinator(struct volumes_local *l, const struct db_volume *row
 
 	if (!l->is_proven) {
 		volumes_prove(l, row->device);
+		note_stuck(l, row);
 		return;
 	}
 	tell_volume(l, row, could_not_start ? DB_WORK_FAILED : DB_WORK_OFFLINE, 0,
@@ -315,9 +334,10 @@ static void run_coordinator(struct volumes_local *l, const struct db_volume *row
 		c = volumes_client_find(l->volumes, l->uuid, CSV_LINK_COORDINATOR);
 		if (ends(row, p, c)) {
 			p->stop_ms = p->stop_ms ? p->stop_ms : engine_now_ms();
+			note_stuck(l, row);
 			return;
 		}
-		p->stop_ms = 0;
+		p->stop_ms = p->stuck_order = 0;
 		if (!c || c->status.phase != CSV_LINK_READY)
 			return;
 		if (row->work == DB_WORK_STARTING || row->port != c->status.port)

@@ -16,7 +16,8 @@
 #define VOLUMES_ATTACH_MS   30000 /* a started csvfsd says who it is by then, or is killed */
 #define VOLUMES_END_MS	    60000 /* one that was told to end has ended by then, or is killed */
 #define VOLUMES_PROVE_MS    20000
-#define VOLUMES_IDENTIFY_MS 8000 /* below what a client of the API waits */
+#define VOLUMES_STUCK_MS    90000 /* then the cluster is told that nobody knows; more than END_MS */
+#define VOLUMES_IDENTIFY_MS 8000  /* below what a client of the API waits */
 
 struct run;
 
@@ -35,10 +36,12 @@ struct volumes_process {
 	uint64_t id;	  /* mount incarnation or term under which it runs; 0: none */
 	bool was_started; /* by this daemon, under `id` */
 	bool was_ready;
-	bool was_stopped;	  /* it said itself that it leaves nothing behind */
-	pid_t child;		  /* not reaped yet; 0 if there is none, or it is not our child */
-	uint64_t started_ms;	  /* or since when we wait for it to attach; 0: not yet */
-	uint64_t stop_ms;	  /* since when it is to end; 0: it may run */
+	bool was_stopped;    /* it said itself that it leaves nothing behind */
+	pid_t child;	     /* not reaped yet; 0 if there is none, or it is not our child */
+	uint64_t started_ms; /* or since when we wait for it to attach; 0: not yet */
+	uint64_t stop_ms;    /* since when it is to end; 0: it may run */
+	/* Since when it should be over and is not proven to be, and under which order. */
+	uint64_t stuck_ms, stuck_order;
 	char text[CSV_LINK_TEXT]; /* the last that it said */
 };
 
