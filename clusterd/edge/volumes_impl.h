@@ -95,7 +95,7 @@ int volumes_spawn_coordinator(struct volumes_local *l, const struct db_volume *r
 bool volumes_process_is_over(struct volumes_local *l, struct volumes_process *p);
 /* SIGKILL to whoever it is: our child, who has attached, or who holds the lock file. */
 void volumes_process_kill(struct volumes_local *l, struct volumes_process *p);
-/* What a dead mount has left in the name space: a mount point that answers ENOTCONN. */
+/* Takes away what a mount whose process is over has left: a mount point that answers ENOTCONN. */
 void volumes_clean_mount_point(struct volumes_local *l);
 /* Starts to look whether the LUN is free; sets is_proven later. */
 void volumes_prove(struct volumes_local *l, const char *device);

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <jansson.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -207,14 +208,35 @@ void volumes_process_kill(struct volumes_local *l, struct volumes_process *p)
 	kill(pid, SIGKILL);
 }
 
+/*
+ * A csvfs is mounted there and nothing on it. By the kernel's list: a path into a file system whose
+ * process is dead or stopped is nothing that this daemon walks.
+ */
+static bool is_csvfs_at(const char *path)
+{
+	_cleanup_fclose_ FILE *f = fopen("/proc/self/mountinfo", "re");
+	_cleanup_free_ char *line = NULL;
+	char at[PATH_MAX];
+	bool is_csvfs = false;
+	size_t cap = 0;
+
+	while (f && getline(&line, &cap, f) > 0) {
+		if (sscanf(line, "%*s %*s %*s %*s %4095s", at) == 1 && !strcmp(at, path))
+			is_csvfs = strstr(line, " - fuse.csvfs ") != NULL;
+	}
+	return is_csvfs;
+}
+
 void volumes_clean_mount_point(struct volumes_local *l)
 {
+	_cleanup_free_ char *dir = realpath(l->volumes->options.mount_dir, NULL);
 	char path[512];
-	struct stat st;
 
-	mount_point(l, path, sizeof(path));
-	while (stat(path, &st) < 0 && errno == ENOTCONN) {
-		if (umount2(path, MNT_DETACH) < 0) {
+	if (!dir)
+		return; /* not made yet */
+	snprintf(path, sizeof(path), "%s/%s", strcmp(dir, "/") != 0 ? dir : "", l->name);
+	while (is_csvfs_at(path)) {
+		if (umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) < 0) {
 			log_warning("%s: a dead mount cannot be taken away: %s", path,
 				    strerror(errno));
 			return;
