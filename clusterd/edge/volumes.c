@@ -221,7 +221,7 @@ static void bound_process(struct volumes_local *l, struct volumes_process *p)
 static void look_at_mount(struct volumes_local *l, const struct db_volume *row)
 {
 	struct volumes_process *p = &l->mount;
-	const struct db_mount *m = mount_row(l);
+	const struct db_mount *m = row ? mount_row(l) : NULL;
 	const struct engine *e = l->volumes->engine;
 	bool is_wanted = mount_is_wanted(l, row), is_over;
 
@@ -429,21 +429,34 @@ static void tell_clients(struct volumes_local *l, const struct db_volume *row)
 			s.port = row->port;
 			snprintf(s.address, sizeof(s.address), "%s", volumes_address(v, row->node));
 		}
+		fill_mounts(l, &s);
 	}
-	fill_mounts(l, &s);
 	tell_client(l, &l->mount, &s);
 	tell_client(l, &l->coordinator, &s);
 }
 
 /* ---- all of them */
 
-static struct volumes_local *local_for(struct volumes *v, const struct db_volume *row)
+/* By its uuid too: one of that name that was deleted may not be over here yet. */
+static bool is_row_of(const struct volumes_local *l, const struct db_volume *row)
+{
+	return !strcmp(l->name, row->name) && !strcmp(l->uuid_text, row->uuid);
+}
+
+static const struct db_volume *row_of(const struct volumes_local *l)
+{
+	const struct db_volume *row = db_find(&l->volumes->engine->db, DB_KIND_VOLUME, l->name);
+
+	return row && is_row_of(l, row) ? row : NULL;
+}
+
+static void make_local(struct volumes *v, const struct db_volume *row)
 {
 	struct volumes_local *l;
 
 	for (l = v->locals; l; l = l->next) {
-		if (!strcmp(l->name, row->name))
-			return l;
+		if (is_row_of(l, row))
+			return;
 	}
 	l = calloc(1, sizeof(*l));
 	must(l);
@@ -455,7 +468,6 @@ static struct volumes_local *local_for(struct volumes *v, const struct db_volume
 	l->coordinator.role = CSV_LINK_COORDINATOR;
 	l->next = v->locals;
 	v->locals = l;
-	return l;
 }
 
 static void look(struct volumes_local *l, const struct db_volume *row)
@@ -476,8 +488,8 @@ static void reap_locals(struct volumes *v)
 	for (struct volumes_local **link = &v->locals; *link;) {
 		struct volumes_local *l = *link;
 
-		if (db_find(&v->engine->db, DB_KIND_VOLUME, l->name) || l->request_runs ||
-		    l->prove || !volumes_process_is_over(l, &l->mount) ||
+		if (row_of(l) || l->request_runs || l->prove ||
+		    !volumes_process_is_over(l, &l->mount) ||
 		    !volumes_process_is_over(l, &l->coordinator)) {
 			link = &l->next;
 			continue;
@@ -492,9 +504,9 @@ void volumes_changed(struct volumes *v)
 	const struct db *db = &v->engine->db;
 
 	for (uint32_t i = 0; i < db_count(db, DB_KIND_VOLUME); i++)
-		local_for(v, db_at(db, DB_KIND_VOLUME, i));
+		make_local(v, db_at(db, DB_KIND_VOLUME, i));
 	for (struct volumes_local *l = v->locals; l; l = l->next)
-		look(l, db_find(db, DB_KIND_VOLUME, l->name));
+		look(l, row_of(l));
 	if (v->engine->repl.phase == REPL_OPEN)
 		reap_locals(v);
 }
