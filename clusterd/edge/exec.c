@@ -491,6 +491,8 @@ static void look_at_order(struct exec *x, const struct db_group *g)
 		return;
 	if (x->is_leaving || !engine_may_act(x->engine))
 		return;
+	if ((!l || l->phase == LOCAL_STOPPED) && x->vms && vms_is_arriving(x->vms, g->name))
+		return;
 	if (!l)
 		l = new_local(x, g);
 	/* Online there and stopped here: a report got lost while the node was away. */

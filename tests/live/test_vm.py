@@ -92,8 +92,8 @@ def test_a_cancelled_migration_goes_on_where_it_was(vm3):
 PHASES = ["queued", "check", "setup", "memory", "state", "storage-handle", "online", "ended"]
 
 
-def reached(w, task, phase):
-    t = w.c.ctl("n1", "task", "show", str(task))
+def reached(w, task, phase, via="n1"):
+    t = w.c.ctl(via, "task", "show", str(task))
     now = t.get("migration", {}).get("phase", "ended") if t["state"] == "running" else "ended"
     return PHASES.index(now) >= PHASES.index(phase)
 
@@ -162,6 +162,24 @@ def test_clusterd_is_killed_and_no_vm_is_touched(vm3):
         c.wait(node, lambda n=node: c.is_whole(n), "whole again")
         w.wait_alive()
     assert len(w.boots()) == 1 and not c.events("n1", "fence-begin")
+    check(w)
+
+
+def test_clusterd_is_killed_where_a_migration_arrives(vm3):
+    """At the transfer or about it: the agent does not take the arriving machine for a failed one."""
+    w, c = vm3, vm3.c
+    for moment in ("memory", "state", "storage-handle", "online"):
+        here = w.node()
+        to = other(w, here)
+        task = c.ctl(here, "vm", "migrate", w.name, "--to", to, "--no-wait")["task"]
+        wait_until(lambda t=task, m=moment: reached(w, t, m, here), 60, f"phase {moment}")
+        c.lab.service(to, "kill", "clusterd")
+        c.lab.service(to, "start", "clusterd")
+        wait_until(lambda t=task: c.ctl(here, "task", "show", str(t))["state"] != "running", 90,
+                   "the task ends")
+        c.wait(to, lambda n=to: c.is_whole(n), "whole again")
+        w.wait_alive(w.node(here))
+    assert len(w.boots()) == 1
     check(w)
 
 
