@@ -582,7 +582,10 @@ static void do_group_order(struct apply *a, const struct db_cmd_group_order *c)
 		    "on %s: %s", n->name, c->reason);
 }
 
-/* OFFLINE: all is stopped. FAILED while starting: stopped too, but it could not run there. */
+/*
+ * OFFLINE: all is stopped. FAILED while starting or online: stopped too, but it could not run
+ * there. FAILED while stopping, and UNKNOWN: a stop failed, so something of it may run on.
+ */
 static void do_group_report(struct apply *a, const struct db_cmd_group_report *c)
 {
 	struct db_group *g = group_find(a, c->name);
@@ -594,8 +597,10 @@ static void do_group_report(struct apply *a, const struct db_cmd_group_report *c
 		apply_answer(a, DB_CONFLICT, "the report is about an order that is not in force");
 		return;
 	}
-	if (c->work != DB_WORK_ONLINE && c->work != DB_WORK_OFFLINE && c->work != DB_WORK_FAILED) {
-		apply_answer(a, DB_INVALID, "only online, offline and failed can be reported");
+	if (c->work != DB_WORK_ONLINE && c->work != DB_WORK_OFFLINE && c->work != DB_WORK_FAILED &&
+	    c->work != DB_WORK_UNKNOWN) {
+		apply_answer(a, DB_INVALID,
+			     "only online, offline, failed and unknown can be reported");
 		return;
 	}
 	was_starting = g->work == DB_WORK_STARTING || g->work == DB_WORK_ONLINE;
@@ -615,7 +620,7 @@ static void do_group_report(struct apply *a, const struct db_cmd_group_report *c
 		g->wish = CL_NODE_NONE;
 		return;
 	}
-	if (c->work == DB_WORK_FAILED && !was_starting) {
+	if (c->work == DB_WORK_UNKNOWN || (c->work == DB_WORK_FAILED && !was_starting)) {
 		g->work = DB_WORK_FAILED; /* a stop that failed: the lock stays where it is */
 		apply_task_end(a, g->task, DB_TASK_STATE_FAILED, c->reason);
 		g->task = 0;

@@ -360,7 +360,8 @@ static void is_down(struct local_group *l)
 			snprintf(l->reason, sizeof(l->reason), "%zu resources stopped", l->count);
 		report(l, l->stop_failed ? DB_WORK_FAILED : DB_WORK_OFFLINE);
 	} else if (l->cause == STOP_FAILED) {
-		report(l, DB_WORK_FAILED);
+		/* FAILED says that nothing of it is left here, so that another node may have it. */
+		report(l, l->stop_failed ? DB_WORK_UNKNOWN : DB_WORK_FAILED);
 	}
 }
 
@@ -489,6 +490,8 @@ static void look_at_order(struct exec *x, const struct db_group *g)
 	if (g->work != DB_WORK_STARTING && g->work != DB_WORK_ONLINE)
 		return;
 	if (x->is_leaving || !engine_may_act(x->engine))
+		return;
+	if ((!l || l->phase == LOCAL_STOPPED) && x->vms && vms_is_arriving(x->vms, g->name))
 		return;
 	if (!l)
 		l = new_local(x, g);

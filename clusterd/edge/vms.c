@@ -24,9 +24,11 @@
 
 #define VMS_TIMER_NS	(200 * 1000 * 1000ull)
 #define VMS_REQUEST_MS	10000
-#define VMS_PROGRESS_MS 1000 /* numbers of a migration go to the database that often */
-#define VMS_VALIDATE_MS 8000 /* below what a client of the API waits */
-#define VMS_ATTACH_MS	30000
+#define VMS_AGAIN_MS	50    /* after a refusal, twice that after the next, and so on ... */
+#define VMS_AGAIN_MAX	7     /* ... so often: not as fast as the log takes them */
+#define VMS_PROGRESS_MS 1000  /* numbers of a migration go to the database that often */
+#define VMS_ARRIVE_MS	10000 /* the lock is here: so long a destination may take to run */
+#define VMS_VALIDATE_MS 8000  /* below what a client of the API waits */
 #define VMS_PATH_MAX	512
 #define VMS_SPAWNS	64 /* destinations that are being started here */
 
@@ -43,6 +45,8 @@ struct vms_client {
 	struct vm_link_progress reported;
 	uint64_t reported_ms;
 	bool request_runs;
+	uint8_t refusals; /* one after the other */
+	uint64_t again_ms;
 };
 
 /* The vm-host of a destination, from its start until it has attached or ended. */
@@ -50,7 +54,7 @@ struct vms_spawn {
 	uint64_t migration; /* 0: free row */
 	pid_t child;	    /* 0: it has ended */
 	uint64_t started_ms;
-	bool was_attached;
+	uint64_t arriving_ms; /* since when its lock is known to be here; 0: not yet */
 };
 
 /* A command under way: told back to the client by what names it, for the client may be gone. */
@@ -204,6 +208,10 @@ static void tell(struct vms *v, struct vms_client *c)
 	s.is_fresh = true;
 	s.lease_until_ms = e->repl.lease.deadline_ms;
 	s.has_lock = vm && has_lock(v, vm, c->who.instance);
+	/* A daemon that was started anew has no lease yet, and takes back none that was promised.
+	 */
+	if (!c->has_told && s.has_lock && engine_now_ms() >= s.lease_until_ms)
+		return;
 	s.is_paused = vm && vm->is_paused;
 	if (m)
 		fill_migration(v, c, m, &s.migration);
@@ -218,19 +226,26 @@ static void told(void *arg, int r, const struct db_result *result)
 {
 	struct vms_request *q = arg;
 	struct vms_client *c = client_find(q->vms, q->vm, q->instance);
+	bool is_refused = !r && result->code;
 
-	if (c)
-		c->request_runs = false;
-	if (!r && result->code)
+	if (is_refused)
 		log_info("migration: not taken: %s", result->text);
 	free(q);
+	if (!c)
+		return;
+	c->request_runs = false;
+	if (r || is_refused)
+		c->reported_id = 0; /* the database does not know it: it is news again */
+	if (is_refused)
+		c->again_ms = engine_now_ms() + ((uint64_t)VMS_AGAIN_MS << c->refusals);
+	c->refusals = !is_refused ? 0 : (uint8_t)(c->refusals + (c->refusals < VMS_AGAIN_MAX));
 }
 
 static bool submit(struct vms *v, struct vms_client *c, const struct db_command *cmd)
 {
 	struct vms_request *q;
 
-	if (c->request_runs || v->engine->repl.phase != REPL_OPEN)
+	if (c->request_runs || v->engine->repl.phase != REPL_OPEN || engine_now_ms() < c->again_ms)
 		return false;
 	q = calloc(1, sizeof(*q));
 	must(q);
@@ -324,6 +339,19 @@ static void report_transfer(struct vms *v, struct vms_client *c, const struct db
 	submit(v, c, &cmd);
 }
 
+/* The destination died with the lock, and was started anew in its place: that one ends it. */
+static bool report_replaced(struct vms *v, struct vms_client *c)
+{
+	const struct db_vm *vm = vm_by_uuid(&v->engine->db, c->who.vm);
+	const struct db_migration *m = vm ? vm_migration(&v->engine->db, vm) : NULL;
+
+	if (c->who.is_incoming || !m || m->id != c->who.instance ||
+	    m->phase != DB_MIGRATION_PHASE_ONLINE)
+		return false;
+	report_end(v, c, m, true, "it ended on its arrival and was started anew there");
+	return true;
+}
+
 /* What the process says of its migration, as far as the database does not know it. */
 static void report(struct vms *v, struct vms_client *c)
 {
@@ -332,7 +360,7 @@ static void report(struct vms *v, struct vms_client *c)
 	const struct db_migration *m = p->id ? db_find_id(db, DB_KIND_MIGRATION, p->id) : NULL;
 	bool is_source = !c->who.is_incoming || c->who.instance != p->id;
 
-	if (!m || m->phase == DB_MIGRATION_PHASE_ENDED || c->request_runs)
+	if (c->request_runs || report_replaced(v, c) || !m || m->phase == DB_MIGRATION_PHASE_ENDED)
 		return;
 	if (p->phase == VM_LINK_MIG_FAILED || p->phase == VM_LINK_MIG_CANCELLED) {
 		if (m->phase < DB_MIGRATION_PHASE_ONLINE)
@@ -426,15 +454,16 @@ static void look_at_destination(struct vms *v, const struct db_migration *m)
 	if (!vm || !s || !uuid_parse(vm->uuid, uuid))
 		return;
 	if (client_find(v, uuid, m->id)) {
-		*s = (struct vms_spawn){
-			.migration = m->id, .child = s->child, .was_attached = true};
+		s->migration = m->id;
+		s->started_ms = engine_now_ms(); /* its line may break for a moment */
 		return;
 	}
 	if (s->migration && s->child && waitpid(s->child, &status, WNOHANG) != 0)
 		s->child = 0;
 	if (!s->migration) {
-		if (m->phase >= DB_MIGRATION_PHASE_SETUP && !m->is_cancelled &&
-		    engine_may_act(v->engine))
+		/* Once the lock is here, one that is gone took the guest with it: a plain start. */
+		if (m->phase >= DB_MIGRATION_PHASE_SETUP && m->phase < DB_MIGRATION_PHASE_ONLINE &&
+		    !m->is_cancelled && engine_may_act(v->engine))
 			spawn_destination(v, vm, m, s);
 		return;
 	}
@@ -646,6 +675,26 @@ size_t vms_add_params(struct vms *v, const char *group, struct ocf_value *params
 bool vms_holds_still(const struct vms *v, const char *group)
 {
 	return db_find(&v->engine->db, DB_KIND_VM, group) != NULL;
+}
+
+bool vms_is_arriving(struct vms *v, const char *group)
+{
+	const struct db_vm *vm = db_find(&v->engine->db, DB_KIND_VM, group);
+	const struct db_migration *m = vm ? vm_migration(&v->engine->db, vm) : NULL;
+	struct vms_spawn *s = m ? spawn_row(v, m->id) : NULL;
+	const struct vms_client *c;
+	uint8_t uuid[UUID_BYTES];
+
+	if (!s || m->phase != DB_MIGRATION_PHASE_ONLINE || !uuid_parse(vm->uuid, uuid) ||
+	    !is_self(v, m->destination, m->destination_incarnation))
+		return false;
+	c = client_find(v, uuid, m->id);
+	if (c && c->has_status && c->status.run != VM_LINK_INCOMING)
+		return false;
+	s->migration = m->id;
+	if (!s->arriving_ms)
+		s->arriving_ms = engine_now_ms();
+	return engine_now_ms() - s->arriving_ms < VMS_ARRIVE_MS;
 }
 
 bool vms_has_moved(const struct vms *v, const char *group, uint64_t order)

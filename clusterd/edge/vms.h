@@ -52,6 +52,11 @@ size_t vms_add_params(struct vms *v, const char *group, struct ocf_value *params
  * on when the lease is back.
  */
 bool vms_holds_still(const struct vms *v, const char *group);
+/*
+ * True while the group, which is ours by a migration, has yet to begin to run in the process that
+ * waits for it: the agent would take that for a failed one and start it anew, without its memory.
+ */
+bool vms_is_arriving(struct vms *v, const char *group);
 /* True if the group has been, or is being, moved away from here by a migration. */
 bool vms_has_moved(const struct vms *v, const char *group, uint64_t order);
 

@@ -54,10 +54,18 @@ static bool lease_holds(const struct volumes *v)
 static void told(void *arg, int r, const struct db_result *result)
 {
 	struct volumes_local *l = arg;
+	uint8_t *refusals = &l->again[l->request].refusals;
 
 	l->request_runs = false;
-	if (!r && result->code)
-		log_info("volume %s: not taken: %s", l->name, result->text);
+	if (r)
+		return;
+	if (!result->code) {
+		*refusals = 0;
+		return;
+	}
+	log_info("volume %s: not taken: %s", l->name, result->text);
+	l->again[l->request].next_ms = engine_now_ms() + ((uint64_t)VOLUMES_AGAIN_MS << *refusals);
+	*refusals = (uint8_t)(*refusals + (*refusals < VOLUMES_AGAIN_MAX));
 }
 
 /* One command at a time for a volume; what is not taken is found wanting at the next look. */
@@ -65,8 +73,10 @@ static void tell(struct volumes_local *l, const struct db_command *cmd)
 {
 	struct engine *e = l->volumes->engine;
 
-	if (l->request_runs || e->repl.phase != REPL_OPEN)
+	if (l->request_runs || e->repl.phase != REPL_OPEN ||
+	    (l->again[cmd->type].refusals && engine_now_ms() < l->again[cmd->type].next_ms))
 		return;
+	l->request = cmd->type;
 	l->request_runs = !engine_request(e, cmd, VOLUMES_REQUEST_MS, told, l);
 }
 
@@ -160,8 +170,8 @@ static void take_status(struct volumes_local *l, struct volumes_process *p)
 	if (!c)
 		return;
 	p->id = c->who.id;
-	if (c->status.phase == CSV_LINK_READY)
-		p->was_ready = true;
+	p->was_ready = p->was_ready || c->status.phase == CSV_LINK_READY;
+	p->was_stopped = c->status.phase == CSV_LINK_STOPPED;
 	if (c->status.text[0])
 		memcpy(p->text, c->status.text, sizeof(p->text));
 }
@@ -175,7 +185,11 @@ static void bound_process(struct volumes_local *l, struct volumes_process *p)
 	if (p->stop_ms && now - p->stop_ms > VOLUMES_END_MS) {
 		volumes_process_kill(l, p);
 		p->stop_ms = now;
-	} else if (!is_attached && p->child && now - p->started_ms > VOLUMES_ATTACH_MS) {
+	}
+	/* Its line may break, or we be a new daemon: then its time begins anew. */
+	if (is_attached || !p->started_ms || volumes_process_is_over(l, p)) {
+		p->started_ms = now;
+	} else if (now - p->started_ms > VOLUMES_ATTACH_MS) {
 		volumes_process_kill(l, p);
 		p->started_ms = now;
 	}
@@ -186,7 +200,7 @@ static void bound_process(struct volumes_local *l, struct volumes_process *p)
 static void look_at_mount(struct volumes_local *l, const struct db_volume *row)
 {
 	struct volumes_process *p = &l->mount;
-	const struct db_mount *m = mount_row(l);
+	const struct db_mount *m = row ? mount_row(l) : NULL;
 	const struct engine *e = l->volumes->engine;
 	bool is_wanted = mount_is_wanted(l, row), is_over;
 
@@ -247,18 +261,45 @@ static void report_mounts_dropped(struct volumes_local *l, const struct db_volum
 	}
 }
 
+/*
+ * Nobody knows whether it is over: after a while that is what the cluster hears, instead of the
+ * last good news. UNKNOWN keeps the lock; FAILED would say that it is over.
+ */
+static void note_stuck(struct volumes_local *l, const struct db_volume *row)
+{
+	struct volumes_process *p = &l->coordinator;
+	uint64_t now = engine_now_ms();
+
+	if (p->stuck_order != row->order) {
+		p->stuck_order = row->order;
+		p->stuck_ms = now;
+	}
+	if (now - p->stuck_ms > VOLUMES_STUCK_MS && row->work != DB_WORK_FAILED)
+		tell_volume(l, row, DB_WORK_UNKNOWN, 0,
+			    p->text[0] ? p->text : "the coordinator does not end");
+}
+
 /* Its process has ended; it is told when the LUN is proven to be free. */
 static void end_coordinator(struct volumes_local *l, const struct db_volume *row)
 {
 	struct volumes_process *p = &l->coordinator;
-	bool could_not_start = row->work == DB_WORK_STARTING && !p->was_ready;
+	bool could_not_start = row->work == DB_WORK_STARTING && !p->was_ready && !p->was_stopped;
 
 	if (!l->is_proven) {
 		volumes_prove(l, row->device);
+		note_stuck(l, row);
 		return;
 	}
 	tell_volume(l, row, could_not_start ? DB_WORK_FAILED : DB_WORK_OFFLINE, 0,
 		    p->text[0] ? p->text : "the coordinator has ended");
+}
+
+/* It is to end, or does so by itself: without a lease, or because the disk failed. */
+static bool ends(const struct db_volume *row, const struct volumes_process *p,
+		 const struct volumes_client *c)
+{
+	return (p->id && p->id != row->term) || row->work == DB_WORK_STOPPING ||
+	       row->work == DB_WORK_FAILED || (c && c->status.phase >= CSV_LINK_STOPPING);
 }
 
 static void run_coordinator(struct volumes_local *l, const struct db_volume *row)
@@ -269,15 +310,14 @@ static void run_coordinator(struct volumes_local *l, const struct db_volume *row
 
 	if (!is_over) {
 		l->is_proven = false;
-		if (p->id && p->id != row->term) {
+		c = volumes_client_find(l->volumes, l->uuid, CSV_LINK_COORDINATOR);
+		if (ends(row, p, c)) {
 			p->stop_ms = p->stop_ms ? p->stop_ms : engine_now_ms();
+			note_stuck(l, row);
 			return;
 		}
-		p->stop_ms = row->work != DB_WORK_STOPPING ? 0
-			     : p->stop_ms		   ? p->stop_ms
-							   : engine_now_ms();
-		c = volumes_client_find(l->volumes, l->uuid, CSV_LINK_COORDINATOR);
-		if (!c || c->status.phase != CSV_LINK_READY || row->work == DB_WORK_STOPPING)
+		p->stop_ms = p->stuck_order = 0;
+		if (!c || c->status.phase != CSV_LINK_READY)
 			return;
 		if (row->work == DB_WORK_STARTING || row->port != c->status.port)
 			tell_volume(l, row, DB_WORK_ONLINE, c->status.port, "it serves");
@@ -288,7 +328,8 @@ static void run_coordinator(struct volumes_local *l, const struct db_volume *row
 	if (p->id && p->id != row->term)
 		forget_process(p); /* of an earlier term */
 	if (row->work == DB_WORK_STARTING && !p->was_started) {
-		if (!lease_holds(l->volumes))
+		/* A look that runs would count for the one that begins now. */
+		if (!lease_holds(l->volumes) || l->prove)
 			return;
 		p->id = row->term;
 		p->was_started = true;
@@ -367,21 +408,34 @@ static void tell_clients(struct volumes_local *l, const struct db_volume *row)
 			s.port = row->port;
 			snprintf(s.address, sizeof(s.address), "%s", volumes_address(v, row->node));
 		}
+		fill_mounts(l, &s);
 	}
-	fill_mounts(l, &s);
 	tell_client(l, &l->mount, &s);
 	tell_client(l, &l->coordinator, &s);
 }
 
 /* ---- all of them */
 
-static struct volumes_local *local_for(struct volumes *v, const struct db_volume *row)
+/* By its uuid too: one of that name that was deleted may not be over here yet. */
+static bool is_row_of(const struct volumes_local *l, const struct db_volume *row)
+{
+	return !strcmp(l->name, row->name) && !strcmp(l->uuid_text, row->uuid);
+}
+
+static const struct db_volume *row_of(const struct volumes_local *l)
+{
+	const struct db_volume *row = db_find(&l->volumes->engine->db, DB_KIND_VOLUME, l->name);
+
+	return row && is_row_of(l, row) ? row : NULL;
+}
+
+static void make_local(struct volumes *v, const struct db_volume *row)
 {
 	struct volumes_local *l;
 
 	for (l = v->locals; l; l = l->next) {
-		if (!strcmp(l->name, row->name))
-			return l;
+		if (is_row_of(l, row))
+			return;
 	}
 	l = calloc(1, sizeof(*l));
 	must(l);
@@ -393,7 +447,6 @@ static struct volumes_local *local_for(struct volumes *v, const struct db_volume
 	l->coordinator.role = CSV_LINK_COORDINATOR;
 	l->next = v->locals;
 	v->locals = l;
-	return l;
 }
 
 static void look(struct volumes_local *l, const struct db_volume *row)
@@ -414,8 +467,8 @@ static void reap_locals(struct volumes *v)
 	for (struct volumes_local **link = &v->locals; *link;) {
 		struct volumes_local *l = *link;
 
-		if (db_find(&v->engine->db, DB_KIND_VOLUME, l->name) || l->request_runs ||
-		    l->prove || !volumes_process_is_over(l, &l->mount) ||
+		if (row_of(l) || l->request_runs || l->prove ||
+		    !volumes_process_is_over(l, &l->mount) ||
 		    !volumes_process_is_over(l, &l->coordinator)) {
 			link = &l->next;
 			continue;
@@ -430,9 +483,9 @@ void volumes_changed(struct volumes *v)
 	const struct db *db = &v->engine->db;
 
 	for (uint32_t i = 0; i < db_count(db, DB_KIND_VOLUME); i++)
-		local_for(v, db_at(db, DB_KIND_VOLUME, i));
+		make_local(v, db_at(db, DB_KIND_VOLUME, i));
 	for (struct volumes_local *l = v->locals; l; l = l->next)
-		look(l, db_find(db, DB_KIND_VOLUME, l->name));
+		look(l, row_of(l));
 	if (v->engine->repl.phase == REPL_OPEN)
 		reap_locals(v);
 }

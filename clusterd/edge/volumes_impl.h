@@ -11,10 +11,13 @@
 
 #define VOLUMES_TIMER_NS    (200 * 1000 * 1000ull)
 #define VOLUMES_REQUEST_MS  10000
+#define VOLUMES_AGAIN_MS    200	  /* after a refusal, twice that after the next, and so on ... */
+#define VOLUMES_AGAIN_MAX   7	  /* ... so often */
 #define VOLUMES_ATTACH_MS   30000 /* a started csvfsd says who it is by then, or is killed */
 #define VOLUMES_END_MS	    60000 /* one that was told to end has ended by then, or is killed */
 #define VOLUMES_PROVE_MS    20000
-#define VOLUMES_IDENTIFY_MS 8000 /* below what a client of the API waits */
+#define VOLUMES_STUCK_MS    90000 /* then the cluster is told that nobody knows; more than END_MS */
+#define VOLUMES_IDENTIFY_MS 8000  /* below what a client of the API waits */
 
 struct run;
 
@@ -33,9 +36,12 @@ struct volumes_process {
 	uint64_t id;	  /* mount incarnation or term under which it runs; 0: none */
 	bool was_started; /* by this daemon, under `id` */
 	bool was_ready;
-	pid_t child;		  /* not reaped yet; 0 if there is none, or it is not our child */
-	uint64_t started_ms;	  /* or when we began to wait for it to attach */
-	uint64_t stop_ms;	  /* since when it is to end; 0: it may run */
+	bool was_stopped;    /* it said itself that it leaves nothing behind */
+	pid_t child;	     /* not reaped yet; 0 if there is none, or it is not our child */
+	uint64_t started_ms; /* or since when we wait for it to attach; 0: not yet */
+	uint64_t stop_ms;    /* since when it is to end; 0: it may run */
+	/* Since when it should be over and is not proven to be, and under which order. */
+	uint64_t stuck_ms, stuck_order;
 	char text[CSV_LINK_TEXT]; /* the last that it said */
 };
 
@@ -46,7 +52,13 @@ struct volumes_local {
 	uint8_t uuid[CSV_LINK_UUID];
 	char uuid_text[DB_UUID_TEXT];
 	struct volumes_process mount, coordinator;
-	bool request_runs;	/* a command about this volume is on its way */
+	bool request_runs; /* a command about this volume is on its way */
+	enum db_cmd_type request;
+	/* Commands that were not taken are tried again, but not as fast as the log takes them. */
+	struct {
+		uint8_t refusals; /* one after the other */
+		uint64_t next_ms;
+	} again[DB_CMD_MAX];
 	struct run *prove;	/* looks whether the LUN is free */
 	bool is_proven;		/* it was, after the coordinator's process had ended */
 	uint64_t prove_next_ms; /* not again before */
@@ -80,9 +92,9 @@ int volumes_spawn_mount(struct volumes_local *l);
 int volumes_spawn_coordinator(struct volumes_local *l, const struct db_volume *row);
 /* No process of that role is left: none holds its lock file, and our child is reaped. */
 bool volumes_process_is_over(struct volumes_local *l, struct volumes_process *p);
-/* SIGKILL to whoever it is. */
+/* SIGKILL to whoever it is: our child, who has attached, or who holds the lock file. */
 void volumes_process_kill(struct volumes_local *l, struct volumes_process *p);
-/* What a dead mount has left in the name space: a mount point that answers ENOTCONN. */
+/* Takes away what a mount whose process is over has left: a mount point that answers ENOTCONN. */
 void volumes_clean_mount_point(struct volumes_local *l);
 /* Starts to look whether the LUN is free; sets is_proven later. */
 void volumes_prove(struct volumes_local *l, const char *device);

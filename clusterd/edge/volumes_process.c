@@ -4,13 +4,16 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <jansson.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mount.h>
+#include <sys/pidfd.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -116,18 +119,58 @@ int volumes_spawn_coordinator(struct volumes_local *l, const struct db_volume *r
 	return r;
 }
 
+static void lock_path(const struct volumes_local *l, enum csv_link_role role, char *path,
+		      size_t size)
+{
+	snprintf(path, size, "%s/csv-%s-%s.lock", l->volumes->options.run_dir, l->uuid_text,
+		 role == CSV_LINK_MOUNT ? "mount" : "coordinator");
+}
+
 /* False when the file can be locked: who held it is dead. */
 static bool lock_is_held(const struct volumes_local *l, enum csv_link_role role)
 {
 	_cleanup_close_ int fd = -1;
 	char path[256];
 
-	snprintf(path, sizeof(path), "%s/csv-%s-%s.lock", l->volumes->options.run_dir, l->uuid_text,
-		 role == CSV_LINK_MOUNT ? "mount" : "coordinator");
+	lock_path(l, role, path, sizeof(path));
 	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return true; /* it cannot be found out, which proves nothing */
 	return flock(fd, LOCK_EX | LOCK_NB) < 0;
+}
+
+/* Whose lock it is, by the kernel's list: proc(5); 0: nobody's that can be named. */
+static pid_t lock_holder(const char *path)
+{
+	_cleanup_fclose_ FILE *f = fopen("/proc/locks", "re");
+	unsigned int dev_major, dev_minor;
+	unsigned long long ino;
+	char line[256];
+	struct stat st;
+	int pid;
+
+	if (stat(path, &st) < 0)
+		return 0;
+	while (f && fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%*u: FLOCK %*s WRITE %d %x:%x:%llu", &pid, &dev_major, &dev_minor,
+			   &ino) == 4 &&
+		    makedev(dev_major, dev_minor) == st.st_dev && ino == st.st_ino && pid > 0)
+			return pid;
+	}
+	return 0;
+}
+
+/* One of an earlier daemon, that has not attached to this one. */
+static void kill_holder(const char *path)
+{
+	pid_t pid = lock_holder(path);
+	_cleanup_close_ int fd = pid ? pidfd_open(pid, 0) : -1;
+
+	/* Asked again: the number may have become somebody else's before it was pinned. */
+	if (fd < 0 || lock_holder(path) != pid)
+		return;
+	log_error("csvfsd %d (%s) does not come back -> killed", pid, path);
+	pidfd_send_signal(fd, SIGKILL, NULL, 0);
 }
 
 bool volumes_process_is_over(struct volumes_local *l, struct volumes_process *p)
@@ -135,10 +178,12 @@ bool volumes_process_is_over(struct volumes_local *l, struct volumes_process *p)
 	int status;
 
 	if (p->child) {
-		if (waitpid(p->child, &status, WNOHANG) == 0)
+		pid_t pid = waitpid(p->child, &status, WNOHANG);
+
+		if (!pid)
 			return false;
 		p->child = 0;
-		if (WIFSIGNALED(status))
+		if (pid > 0 && WIFSIGNALED(status))
 			log_warning("volume %s: csvfsd (%s) was ended by signal %d", l->name,
 				    p->role == CSV_LINK_MOUNT ? "mount" : "coordinator",
 				    WTERMSIG(status));
@@ -151,22 +196,47 @@ void volumes_process_kill(struct volumes_local *l, struct volumes_process *p)
 {
 	const struct volumes_client *c = volumes_client_find(l->volumes, l->uuid, p->role);
 	pid_t pid = p->child ? p->child : c ? c->conn->pid : 0;
+	char path[256];
 
-	if (!pid)
+	if (!pid) {
+		lock_path(l, p->role, path, sizeof(path));
+		kill_holder(path);
 		return;
+	}
 	log_error("volume %s: csvfsd %d (%s) does not end -> killed", l->name, pid,
 		  p->role == CSV_LINK_MOUNT ? "mount" : "coordinator");
 	kill(pid, SIGKILL);
 }
 
+/*
+ * A csvfs is mounted there and nothing on it. By the kernel's list: a path into a file system whose
+ * process is dead or stopped is nothing that this daemon walks.
+ */
+static bool is_csvfs_at(const char *path)
+{
+	_cleanup_fclose_ FILE *f = fopen("/proc/self/mountinfo", "re");
+	_cleanup_free_ char *line = NULL;
+	char at[PATH_MAX];
+	bool is_csvfs = false;
+	size_t cap = 0;
+
+	while (f && getline(&line, &cap, f) > 0) {
+		if (sscanf(line, "%*s %*s %*s %*s %4095s", at) == 1 && !strcmp(at, path))
+			is_csvfs = strstr(line, " - fuse.csvfs ") != NULL;
+	}
+	return is_csvfs;
+}
+
 void volumes_clean_mount_point(struct volumes_local *l)
 {
+	_cleanup_free_ char *dir = realpath(l->volumes->options.mount_dir, NULL);
 	char path[512];
-	struct stat st;
 
-	mount_point(l, path, sizeof(path));
-	while (stat(path, &st) < 0 && errno == ENOTCONN) {
-		if (umount2(path, MNT_DETACH) < 0) {
+	if (!dir)
+		return; /* not made yet */
+	snprintf(path, sizeof(path), "%s/%s", strcmp(dir, "/") != 0 ? dir : "", l->name);
+	while (is_csvfs_at(path)) {
+		if (umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) < 0) {
 			log_warning("%s: a dead mount cannot be taken away: %s", path,
 				    strerror(errno));
 			return;

@@ -64,7 +64,8 @@ int backing_records(struct backing *b,
 		    void (*found)(void *arg, uint64_t mount, uint16_t slot, uint64_t seq,
 				  bool is_done),
 		    void *arg);
-/* Calls `found` for each mount that has a directory of records. 0 or -errno. */
+/* Calls `found` for each mount that has a directory of records; it may drop that one. 0 or -errno.
+ */
 int backing_mounts(struct backing *b, void (*found)(void *arg, uint64_t mount), void *arg);
 
 /* The mount's opens, as it tells them itself; reset first forgets those known so far. */

@@ -189,6 +189,9 @@ int backing_change(struct backing_op *o)
 		else
 			step = change_next(o->is_redo, step, outcome, 0);
 	}
+	/* Before the locks go: nothing may follow on these inodes, its intent is without result. */
+	if (step == CHANGE_HALT)
+		o->b->is_halted = true;
 	return step == CHANGE_FINISH ? 0 : -EIO;
 }
 

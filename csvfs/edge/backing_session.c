@@ -241,8 +241,10 @@ int backing_records(struct backing *b,
 
 int backing_mounts(struct backing *b, void (*found)(void *arg, uint64_t mount), void *arg)
 {
-	for (struct backing_mount *m = b->mounts; m; m = m->next)
+	for (struct backing_mount *m = b->mounts, *next; m; m = next) {
+		next = m->next; /* `found` may drop it */
 		found(arg, m->id);
+	}
 	return 0;
 }
 

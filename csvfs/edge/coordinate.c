@@ -49,7 +49,7 @@ struct coordinator {
 	struct csv_lun *lun;
 	struct backing *backing;
 	char mount_point[256];
-	bool is_mounted;
+	bool is_mounted, is_unwanted;
 	char text[CSV_LUN_TEXT_MAX];
 };
 
@@ -304,7 +304,7 @@ static int mount_xfs(struct coordinator *c)
 }
 
 /* Nothing of ours is left on the disk's device, or the text says what. */
-static int unmount_xfs(struct coordinator *c)
+static int unmount_xfs(struct coordinator *c, char *text, size_t size)
 {
 	uint64_t until = csv_now_ms() + UNMOUNT_WAIT_S * 1000;
 	int r = 0;
@@ -316,15 +316,16 @@ static int unmount_xfs(struct coordinator *c)
 		if (!r || r == -EINVAL)
 			break;
 		if (r != -EBUSY || csv_now_ms() >= until) {
-			snprintf(c->text, sizeof(c->text), "the private mount cannot be ended: %s",
-				 strerror(-r));
+			snprintf(text, size, "the private mount cannot be ended: %s", strerror(-r));
 			return r;
 		}
 		wait_change(c, csv_now_ms() + 100);
 	}
 	c->is_mounted = false;
 	rmdir(c->mount_point);
-	r = csv_lun_detach(c->lun, c->text, sizeof(c->text));
+	if (!c->lun)
+		return 0;
+	r = csv_lun_detach(c->lun, text, size);
 	c->lun = csv_lun_close(c->lun);
 	return r;
 }
@@ -357,6 +358,49 @@ static int check_identity(struct coordinator *c)
 
 /* ---- life */
 
+static bool has_heard(struct coordinator *c)
+{
+	bool r;
+
+	pthread_mutex_lock(&c->lock);
+	r = c->has_state || c->is_signalled;
+	pthread_mutex_unlock(&c->lock);
+	return r;
+}
+
+/* How things are now; -ECANCELED if this term is not to begin (any more), or without a lease. */
+static int check_wanted(struct coordinator *c, struct csv_link_state *ret)
+{
+	pthread_mutex_lock(&c->lock);
+	*ret = c->state;
+	c->is_unwanted = !c->has_state || c->is_signalled || c->state.term != c->term ||
+			 c->state.is_stop || csv_now_ms() >= c->state.lease_until_ms;
+	pthread_mutex_unlock(&c->lock);
+	if (!c->is_unwanted)
+		return 0;
+	snprintf(c->text, sizeof(c->text),
+		 "clusterd does not want term %llu (any more), or the quorum lease is over",
+		 (unsigned long long)c->term);
+	return -ECANCELED;
+}
+
+/* The disk may take its time: whether it is still wanted is asked right before the mount. */
+static int take_lun(struct coordinator *c)
+{
+	struct csv_link_state state;
+	int r = csv_lun_open(c->device, true, &c->lun, c->text, sizeof(c->text));
+
+	r = r ? r : check_identity(c);
+	r = r ? r : check_wanted(c, &state);
+	r = r ? r : write_term(c);
+	if (r)
+		return r;
+	csv_log(LOG_INFO, "volume %s: term %llu is on the LUN -> mounting", c->volume,
+		(unsigned long long)c->term);
+	r = check_wanted(c, &state);
+	return r ? r : mount_xfs(c);
+}
+
 static int start(struct coordinator *c)
 {
 	struct server_options o = {.volume = c->uuid,
@@ -372,30 +416,29 @@ static int start(struct coordinator *c)
 		snprintf(c->text, sizeof(c->text), "%s: %s", c->key_path, strerror(-r));
 		return r;
 	}
-	while (!c->has_state && csv_now_ms() < until)
+	while (!has_heard(c) && csv_now_ms() < until)
 		wait_change(c, until);
-	pthread_mutex_lock(&c->lock);
-	state = c->state;
-	pthread_mutex_unlock(&c->lock);
-	if (!c->has_state || state.term != c->term || state.is_stop ||
-	    csv_now_ms() >= state.lease_until_ms) {
-		snprintf(c->text, sizeof(c->text), "clusterd does not want term %llu (any more)",
-			 (unsigned long long)c->term);
-		return -ECANCELED;
-	}
-	r = csv_lun_open(c->device, true, &c->lun, c->text, sizeof(c->text));
-	r = r ? r : check_identity(c);
-	r = r ? r : write_term(c);
-	csv_log(LOG_INFO, "volume %s: term %llu is on the LUN -> mounting", c->volume,
-		(unsigned long long)c->term);
-	r = r ? r : mount_xfs(c);
+	r = check_wanted(c, &state);
+	r = r ? r : take_lun(c);
+	if (r)
+		return r;
 	csv_log(LOG_INFO, "volume %s: mounted -> reading the records of mounts", c->volume);
+	r = check_wanted(c, &state);
 	o.backing = c->backing;
 	r = r ? r : server_open(&o, &state, &c->server, c->text, sizeof(c->text));
 	if (!r)
 		csv_log(LOG_NOTICE, "volume %s: coordinator under term %llu", c->volume,
 			(unsigned long long)c->term);
 	return r;
+}
+
+/* Why it did not begin stays in c->text. */
+static void undo_start(struct coordinator *c)
+{
+	char text[CSV_LUN_TEXT_MAX];
+
+	if (unmount_xfs(c, text, sizeof(text)))
+		csv_log(LOG_ERR, "volume %s: %s", c->volume, text);
 }
 
 /* Why it should end, or NULL. */
@@ -451,7 +494,7 @@ static int stop(struct coordinator *c)
 		return -EIO;
 	server_close(c->server);
 	c->server = NULL;
-	r = unmount_xfs(c);
+	r = unmount_xfs(c, c->text, sizeof(c->text));
 	return r;
 }
 
@@ -527,9 +570,10 @@ int csv_coordinate_main(int argc, char **argv)
 		if (r && c.server && server_failure(c.server))
 			snprintf(c.text, sizeof(c.text), "%s", server_failure(c.server));
 	} else {
-		unmount_xfs(&c);
+		undo_start(&c);
 	}
-	tell(&c, r ? CSV_LINK_FAILED : CSV_LINK_STOPPED, r ? c.text : why);
+	/* One that was not wanted any more has not failed: it may be tried here again. */
+	tell(&c, r && !c.is_unwanted ? CSV_LINK_FAILED : CSV_LINK_STOPPED, r ? c.text : why);
 	if (r)
 		csv_log(LOG_ERR, "volume %s: %s", c.volume, c.text);
 	link_close(c.link, TELL_WAIT_MS);

@@ -16,6 +16,7 @@
 #include "lib/must.h"
 
 #define LINK_RETRY_MS 200 /* clusterd is away: it may be back any time, and is local */
+#define LINK_SEND_S   1	  /* one that takes nothing for so long, stopped perhaps, holds nobody up */
 
 struct link {
 	struct link_options options;
@@ -32,9 +33,11 @@ struct link {
 static int dial(const char *path)
 {
 	struct sockaddr_un a = {.sun_family = AF_UNIX};
+	struct timeval limit = {.tv_sec = LINK_SEND_S};
 	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 
-	if (fd < 0)
+	/* It bounds connect(2) as well. */
+	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) < 0)
 		return -errno;
 	memcpy(a.sun_path, path, strlen(path) + 1); /* link_open() has measured it */
 	if (connect(fd, (struct sockaddr *)&a, sizeof(a)) < 0)
@@ -145,7 +148,8 @@ static void *run(void *arg)
 
 		if (fd >= 0)
 			converse(l, fd);
-		else if (poll(&p, 1, LINK_RETRY_MS) > 0)
+		/* Also after one that was closed at once: nothing says that the next is not. */
+		if (!ends(l) && poll(&p, 1, LINK_RETRY_MS) > 0)
 			drain_wake(l);
 	}
 	return NULL;

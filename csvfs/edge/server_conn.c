@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <syslog.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "csvfs/edge/log.h"
@@ -14,7 +15,8 @@
 #include "lib/must.h"
 #include "lib/wire.h"
 
-#define HELLO_MAX 256 /* bytes that one who has not said who it is may send */
+#define HELLO_MAX	256 /* bytes that one who has not said who it is may send */
+#define ACCEPT_PAUSE_NS (100 * 1000 * 1000)
 
 void server_frame_put(struct frame_buf *f)
 {
@@ -392,12 +394,25 @@ static void start_conn(struct server *s, int fd)
 	pthread_attr_destroy(&attr);
 }
 
+/* Out of descriptors or memory, or an error of the network of one peer: it passes (accept(2)). */
+static void wait_accept(int error, int *last)
+{
+	const struct timespec pause = {.tv_nsec = ACCEPT_PAUSE_NS};
+
+	if (error != *last)
+		csv_log(LOG_WARNING, "no connection can be taken: %s -> tried again",
+			strerror(error));
+	*last = error;
+	nanosleep(&pause, NULL);
+}
+
 void *server_accept_thread(void *arg)
 {
 	struct server *s = arg;
+	int last_error = 0;
 
 	for (;;) {
-		int fd = accept4(s->listener, NULL, NULL, SOCK_CLOEXEC);
+		int fd = accept4(s->listener, NULL, NULL, SOCK_CLOEXEC), error = errno;
 		bool ends;
 
 		pthread_mutex_lock(&s->lock);
@@ -410,7 +425,7 @@ void *server_accept_thread(void *arg)
 		}
 		if (fd >= 0)
 			start_conn(s, fd);
-		else if (errno != EINTR && errno != ECONNABORTED && errno != EMFILE)
-			return NULL;
+		else if (error != EINTR && error != ECONNABORTED)
+			wait_accept(error, &last_error);
 	}
 }

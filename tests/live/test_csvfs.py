@@ -276,6 +276,35 @@ def test_clusterd_can_be_restarted_under_a_volume(vol3):
     assert (show["node"], show["term"]) == (where, term)
 
 
+def test_a_stopped_coordinator_does_not_outlast_the_next_clusterd(vol3):
+    """It never attaches to the new daemon, which has neither child nor line to end it by."""
+    c, load = vol3, Load(vol3)
+    move_to(c, "n2")
+    load.start("n1", "append")
+    load.wait_progress()
+    pid, = csvfsd(c, "n2", "coordinate")
+    c.lab.run("n2", f"kill -STOP {pid}")
+    c.lab.service("n2", "kill", "clusterd")
+    c.lab.service("n2", "start", "clusterd")
+    load.wait_progress(timeout=120)
+    assert pid not in csvfsd(c, "n2", "coordinate")
+    load.stop()
+    load.check("n1")
+    assert not c.events("n1", "fence-begin")
+    check_clean(c)
+
+
+def test_a_lun_that_a_node_does_not_have_is_refused_there_with_the_reason(vol3):
+    c = vol3
+    move_to(c, "n1")
+    c.lab.run("n2", "mv /dev/lab/lun /dev/lab/away")
+    code, text = c.fails("n1", "volume", "move", "vol", "--to", "n2", "--wait=60")
+    assert code != 0 and "no such device" in text
+    c.lab.run("n2", "mv /dev/lab/away /dev/lab/lun")
+    c.wait_volume()
+    check_clean(c)
+
+
 def test_a_coordinator_that_loses_its_disk_hands_over(vol3):
     """Its path to the LUN is gone, the node is not: nobody is fenced, nobody sees an error."""
     c, load = vol3, Load(vol3)

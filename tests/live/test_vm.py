@@ -196,6 +196,24 @@ def test_clusterd_is_killed_and_no_vm_is_touched(vm3):
     check(w)
 
 
+def test_clusterd_is_killed_where_a_migration_arrives(vm3):
+    """At the transfer or about it: the agent does not take the arriving machine for a failed one."""
+    w, c = vm3, vm3.c
+    for moment in ("memory", "state", "storage-handle", "online"):
+        here = w.node()
+        to = other(w, here)
+        task = c.ctl(here, "vm", "migrate", w.name, "--to", to, "--no-wait")["task"]
+        wait_until(lambda t=task, m=moment: reached(w, t, m, here), 60, f"phase {moment}")
+        c.lab.service(to, "kill", "clusterd")
+        c.lab.service(to, "start", "clusterd")
+        wait_until(lambda t=task: c.ctl(here, "task", "show", str(t))["state"] != "running", 90,
+                   "the task ends")
+        c.wait(to, lambda n=to: c.is_whole(n), "whole again")
+        w.wait_alive(w.node(here))
+    assert len(w.boots()) == 1
+    check(w)
+
+
 def test_a_dead_vm_host_takes_its_qemu_along_and_is_restarted(vm3):
     w, c = vm3, vm3.c
     here = w.node()

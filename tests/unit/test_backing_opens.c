@@ -322,6 +322,28 @@ static void the_last_change_of_each_slot_is_on_record(void **state)
 	assert_true(s.is_done);
 }
 
+static void drop_mount(void *arg, uint64_t mount)
+{
+	assert_int_equal(backing_drop(arg, mount, false), 0);
+}
+
+/* As a new coordinator does with what the cluster does not know any more. */
+static void mounts_can_be_dropped_while_they_are_listed(void **state)
+{
+	struct volume *v = *state;
+	struct seen s = {0};
+	struct csv_reply p;
+
+	for (uint64_t m = 1; m <= 3; m++) {
+		const char name[] = {(char)('a' + m), 0};
+
+		assert_int_equal(volume_do(v, m, 0, ask_mkdir(v->root, name, 0755), &p), 0);
+	}
+	assert_int_equal(backing_mounts(v->b, drop_mount, v->b), 0);
+	assert_int_equal(backing_mounts(v->b, see_mount, &s), 0);
+	assert_int_equal(s.mounts, 0);
+}
+
 static void a_volume_that_is_no_xfs_is_refused_with_a_reason(void **state)
 {
 	struct volume *v = *state;
@@ -679,6 +701,7 @@ int main(void)
 		T(a_dropped_mount_leaves_neither_records_nor_orphans),
 		T(a_mount_that_is_dropped_in_recovery_leaves_its_orphans_to_the_reaping),
 		T(the_last_change_of_each_slot_is_on_record),
+		T(mounts_can_be_dropped_while_they_are_listed),
 		T(a_volume_that_is_no_xfs_is_refused_with_a_reason),
 		T(a_directory_is_read_in_pieces_of_any_size),
 		T(the_root_shows_all_but_the_hidden_directory_with_attributes),

@@ -990,10 +990,26 @@ static void a_report_about_an_offline_or_unknown_group_is_refused(void **state)
 		.work = DB_WORK_ONLINE);
 }
 
-static void only_online_offline_and_failed_can_be_reported(void **state)
+/* Unlike FAILED, which says that it is down: whoever else started it would run it twice. */
+static void a_stop_that_failed_after_a_failure_keeps_the_lock(void **state)
 {
 	struct fixture *f = *state;
-	static const uint8_t bad[] = {DB_WORK_STARTING, DB_WORK_STOPPING, DB_WORK_UNKNOWN};
+
+	make_online(f);
+	assert_int_equal(report(f, "g", DB_WORK_UNKNOWN), DB_OK);
+	assert_int_equal(group(f, "g")->work, DB_WORK_FAILED);
+	assert_int_equal(holder(f, "g"), INCARNATION_A);
+	assert_int_equal(stop(f, "g"), DB_CONFLICT);
+	DONE(f, GROUP_INTENT, group_intent, .name = "g", .intent = DB_INTENT_ONLINE,
+	     .wish = CL_NODE_NONE, .verb = "group-start");
+	assert_int_equal(group(f, "g")->work, DB_WORK_ONLINE);
+	assert_int_equal(holder(f, "g"), INCARNATION_A);
+}
+
+static void only_what_has_come_to_an_end_can_be_reported(void **state)
+{
+	struct fixture *f = *state;
+	static const uint8_t bad[] = {DB_WORK_STARTING, DB_WORK_STOPPING};
 
 	make_online(f);
 	for (size_t i = 0; i < sizeof(bad); i++) {
@@ -1658,7 +1674,8 @@ int main(void)
 		TEST(a_failed_group_is_tried_again_when_somebody_asks),
 		TEST(a_report_about_an_old_order_is_refused),
 		TEST(a_report_about_an_offline_or_unknown_group_is_refused),
-		TEST(only_online_offline_and_failed_can_be_reported),
+		TEST(a_stop_that_failed_after_a_failure_keeps_the_lock),
+		TEST(only_what_has_come_to_an_end_can_be_reported),
 		TEST(a_restarted_resource_is_counted),
 		TEST(a_task_runs_until_its_group_is_as_asked),
 		TEST(a_task_for_what_is_so_already_is_done_at_once),
