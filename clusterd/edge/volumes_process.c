@@ -263,11 +263,14 @@ static void proved(void *data, const struct run_result *result)
 
 void volumes_prove(struct volumes_local *l, const char *device)
 {
-	const char *const argv[] = {l->volumes->options.csvfsd, "free", "--device", device, NULL};
+	char lock[256];
+	const char *const argv[] = {
+		l->volumes->options.csvfsd, "free", "--device", device, "--lock", lock, NULL};
 	struct run_options o = RUN_OPTIONS_INIT;
 
 	if (l->prove || engine_now_ms() < l->prove_next_ms)
 		return;
+	lock_path(l, CSV_LINK_COORDINATOR, lock, sizeof(lock));
 	o.path = argv[0];
 	o.argv = argv;
 	o.timeout_ms = VOLUMES_PROVE_MS;

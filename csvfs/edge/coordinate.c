@@ -49,7 +49,8 @@ struct coordinator {
 	struct csv_lun *lun;
 	struct backing *backing;
 	char mount_point[256];
-	bool is_mounted, is_unwanted;
+	int lock_fd; /* its file is not empty while there may be a mount of ours: see set_mark() */
+	bool is_marked, is_mounted, is_unwanted;
 	char text[CSV_LUN_TEXT_MAX];
 };
 
@@ -274,6 +275,24 @@ static int make_private(char *text, size_t size)
 	return 0;
 }
 
+/*
+ * What is known of this node when the LUN itself is not there to be looked at: with an empty lock
+ * file nothing was mounted, or it was unmounted. /run ends with the machine, and so does a mount.
+ */
+static int set_mark(struct coordinator *c, const char *device)
+{
+	size_t len = strlen(device);
+
+	if (pwrite(c->lock_fd, device, len, 0) != (ssize_t)len ||
+	    ftruncate(c->lock_fd, (off_t)len)) {
+		snprintf(c->text, sizeof(c->text), "the lock file cannot be written: %s",
+			 strerror(errno));
+		return -EIO;
+	}
+	c->is_marked = len > 0;
+	return 0;
+}
+
 static int mount_xfs(struct coordinator *c)
 {
 	char device[CSV_LUN_DEV_MAX];
@@ -286,6 +305,9 @@ static int mount_xfs(struct coordinator *c)
 		snprintf(c->text, sizeof(c->text), "%s: %s", c->mount_point, strerror(errno));
 		return -errno;
 	}
+	r = set_mark(c, device);
+	if (r)
+		return r;
 	if (mount(device, c->mount_point, "xfs", MS_NOSUID | MS_NODEV | MS_NOEXEC,
 		  c->xfs_options)) {
 		r = -errno;
@@ -327,7 +349,8 @@ static int unmount_xfs(struct coordinator *c, char *text, size_t size)
 		return 0;
 	r = csv_lun_detach(c->lun, text, size);
 	c->lun = csv_lun_close(c->lun);
-	return r;
+	/* What an earlier one has left there is not ours to take back. */
+	return r || !c->is_marked ? r : set_mark(c, "");
 }
 
 static int write_term(struct coordinator *c)
@@ -545,7 +568,8 @@ int csv_coordinate_main(int argc, char **argv)
 		return r - 1;
 	csv_log_open("csvfsd", c.to_syslog, LOG_INFO);
 	uuid_text(c.uuid.byte, uuid);
-	if (process_lock(c.socket, uuid, "coordinator") < 0)
+	c.lock_fd = process_lock(c.socket, uuid, "coordinator");
+	if (c.lock_fd < 0)
 		return 1; /* kept until the process ends */
 	snprintf(c.mount_point, sizeof(c.mount_point), "%.*s/csv-%s",
 		 (int)(strrchr(c.socket, '/') - c.socket), c.socket, uuid);
