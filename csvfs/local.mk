@@ -2,6 +2,8 @@
 # csvfs/core: pure decisions and the codec. Compiled twice, like clusterd/core.
 csvfs_core_sources = \
 	csvfs/core/change.c csvfs/core/change.h \
+	csvfs/core/direct.c csvfs/core/direct.h \
+	csvfs/core/grant.c csvfs/core/grant.h \
 	csvfs/core/header.c csvfs/core/header.h \
 	csvfs/core/proto.c csvfs/core/proto.h \
 	csvfs/core/record.c csvfs/core/record.h \

@@ -220,6 +220,13 @@ static int on_frame(struct conn *c, const struct csv_frame *f)
 	case CSV_FRAME_HELLO:
 	case CSV_FRAME_WELCOME:
 	case CSV_FRAME_REFUSED:
+	case CSV_FRAME_CHANNEL:
+	case CSV_FRAME_RECALL:
+	case CSV_FRAME_RECALL_DONE:
+	case CSV_FRAME_RETURN:
+	case CSV_FRAME_RECLAIM_GRANT:
+	case CSV_FRAME_ASK:
+	case CSV_FRAME_TOLD:
 		return -EPROTO;
 	}
 	server_step(c->server, &e);
