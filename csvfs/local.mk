@@ -20,6 +20,7 @@ csvfs_libcsvcore_mutants_a_CPPFLAGS = $(AM_CPPFLAGS) -DCSVFS_MUTANTS
 csvfs_backing_sources = \
 	csvfs/edge/backing.c csvfs/edge/backing.h csvfs/edge/backing_impl.h \
 	csvfs/edge/backing_attr.c csvfs/edge/backing_change.c csvfs/edge/backing_dir.c \
+	csvfs/edge/backing_grant.c csvfs/edge/grants.c csvfs/edge/grants.h \
 	csvfs/edge/backing_inode.c csvfs/edge/backing_io.c csvfs/edge/backing_names.c \
 	csvfs/edge/backing_op.c csvfs/edge/backing_opens.c csvfs/edge/backing_session.c \
 	csvfs/edge/backing_undo.c
@@ -39,7 +40,7 @@ csvfs_libcsvedge_a_SOURCES = \
 	csvfs/edge/process.c csvfs/edge/process.h \
 	csvfs/edge/coordinate.c csvfs/edge/coordinate.h csvfs/edge/look.c csvfs/edge/look.h \
 	csvfs/edge/server.c csvfs/edge/server.h csvfs/edge/server_impl.h \
-	csvfs/edge/server_conn.c csvfs/edge/server_work.c $(csvfs_backing_sources)
+	csvfs/edge/server_conn.c csvfs/edge/server_grant.c csvfs/edge/server_work.c $(csvfs_backing_sources)
 csvfs_libcsvedge_a_CPPFLAGS = $(AM_CPPFLAGS) $(GNUTLS_CFLAGS) $(FUSE_CFLAGS)
 
 sbin_PROGRAMS += csvfs/csvfsd

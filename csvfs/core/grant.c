@@ -186,7 +186,8 @@ static int on_channel(struct grant_state *s, const struct grant_event *e, struct
 	for (size_t i = 0; i < GRANT_ROWS && !GRANT_MUTANT(s, NO_RESEND); i++) {
 		const struct grant_row *row = &s->row[i];
 
-		if (row->handle.ino && row->recalls && row->holder[index].mode != CSV_GRANT_NONE)
+		if (row->handle.ino && (row->recalls || row->is_unwanted) &&
+		    row->holder[index].mode != CSV_GRANT_NONE)
 			send_recall(s, row, index, out);
 	}
 	/* Who has asked asks again: what was asked over the line before may be lost. */
@@ -272,8 +273,8 @@ static enum csv_ungranted why_not(struct grant_state *s, const struct grant_even
 		return CSV_UNGRANTED_CHANNEL;
 	if (!row)
 		return CSV_UNGRANTED_FULL;
-	if ((row->recalls && !GRANT_MUTANT(s, NO_LOOK_AGAIN)) || !s->is_open ||
-	    (e->is_write && grant_is_sole_elsewhere(s, &e->handle, e->mount)))
+	if (((row->recalls || row->is_unwanted) && !GRANT_MUTANT(s, NO_LOOK_AGAIN)) ||
+	    !s->is_open || (e->is_write && grant_is_sole_elsewhere(s, &e->handle, e->mount)))
 		return CSV_UNGRANTED_RECALLED;
 	return CSV_UNGRANTED_NOTHING;
 }
@@ -308,11 +309,14 @@ static void on_recall(struct grant_state *s, const struct grant_event *e, struct
 {
 	struct grant_row *row = find(s, &e->handle);
 
-	if (!row)
+	if (!row && e->type == GRANT_EV_RECALL)
 		row = make(s, &e->handle);
 	if (!row)
 		return; /* the table is full of others: nobody can be given this one */
-	row->recalls++;
+	if (e->type == GRANT_EV_RECALL)
+		row->recalls++;
+	else
+		row->is_unwanted = true;
 	for (size_t i = 0; i < GRANT_MOUNTS; i++) {
 		if (row->holder[i].mode != CSV_GRANT_NONE)
 			send_recall(s, row, i, out);
@@ -433,6 +437,7 @@ int grant_step(struct grant_state *s, const struct grant_event *e, struct grant_
 		on_issue(s, e, out);
 		break;
 	case GRANT_EV_RECALL:
+	case GRANT_EV_UNWANTED:
 		on_recall(s, e, out);
 		break;
 	case GRANT_EV_END:

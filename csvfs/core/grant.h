@@ -58,6 +58,7 @@ struct grant_row {
 	struct csv_handle handle; /* ino 0: free */
 	uint16_t next;		  /* in its bucket, or among the free ones: index + 1 */
 	uint16_t recalls;	  /* that have begun and not ended */
+	bool is_unwanted;	  /* recalled for good: it goes with the last one that has it */
 	bool is_shared;		  /* its blocks are another file's, too: for reading only */
 	bool has_written;	  /* holders have said so, of what is not in the inode yet */
 	struct csv_time written;
@@ -87,22 +88,23 @@ struct grant_state {
 
 /* ---- events: X(NAME), with the fields of struct grant_event that count */
 #define GRANT_EVENTS(X)                                                                            \
-	X(CHANNEL) /* mount, conn: its line for recalls */                                         \
-	X(LOST)	   /* conn */                                                                      \
-	X(GONE)	   /* mount: it has ended, and its I/O with it */                                  \
-	X(FORGET)  /* mount: nothing of it is left */                                              \
-	X(RESET)   /* mount: what it has told of itself is forgotten */                            \
-	X(RECLAIM) /* mount, handle, id, mode */                                                   \
-	X(OPEN)	   /* all have told what they have */                                              \
-	X(ISSUE)   /* mount, handle, is_write, is_shared; the inode is locked for writing and      \
-		      grant_make_next() has come so far */                                         \
-	X(RECALL)  /* handle: no new ones, and the others back */                                  \
-	X(END)	   /* handle: of a recall */                                                       \
-	X(DONE)	   /* mount, handle, id, has_written, written */                                   \
-	X(ASK)	   /* handle, wants_flush, serial: of all that may write; serial 0: a new one,     \
-		      else again those that have not answered it */                                \
-	X(TOLD)	   /* mount, handle, id, serial, error, has_written, written */                    \
-	X(TOUCHED) /* handle: what was written is in the inode */
+	X(CHANNEL)  /* mount, conn: its line for recalls */                                        \
+	X(LOST)	    /* conn */                                                                     \
+	X(GONE)	    /* mount: it has ended, and its I/O with it */                                 \
+	X(FORGET)   /* mount: nothing of it is left */                                             \
+	X(RESET)    /* mount: what it has told of itself is forgotten */                           \
+	X(RECLAIM)  /* mount, handle, id, mode */                                                  \
+	X(OPEN)	    /* all have told what they have */                                             \
+	X(ISSUE)    /* mount, handle, is_write, is_shared; the inode is locked for writing and     \
+		       grant_make_next() has come so far */                                        \
+	X(RECALL)   /* handle: no new ones, and the others back */                                 \
+	X(UNWANTED) /* handle: as RECALL, for good: nobody has the file open */                    \
+	X(END)	    /* handle: of a recall */                                                      \
+	X(DONE)	    /* mount, handle, id, has_written, written */                                  \
+	X(ASK)	    /* handle, wants_flush, serial: of all that may write; serial 0: a new one,    \
+		       else again those that have not answered it */                               \
+	X(TOLD)	    /* mount, handle, id, serial, error, has_written, written */                   \
+	X(TOUCHED)  /* handle: what was written is in the inode */
 
 enum grant_event_type {
 #define GRANT_EVENT_ENUM(NAME) GRANT_EV_##NAME,
