@@ -29,6 +29,8 @@ noinst_LIBRARIES += csvfs/libcsvedge.a
 csvfs_libcsvedge_a_SOURCES = \
 	csvfs/edge/client.c csvfs/edge/client.h csvfs/edge/client_impl.h \
 	csvfs/edge/client_conn.c csvfs/edge/client_life.c csvfs/edge/client_opens.c \
+	csvfs/edge/datapath.c csvfs/edge/datapath.h csvfs/edge/datapath_impl.h \
+	csvfs/edge/datapath_io.c csvfs/edge/datapath_line.c \
 	csvfs/edge/fuse.c csvfs/edge/fuse.h csvfs/edge/fuse_impl.h \
 	csvfs/edge/fuse_call.c csvfs/edge/fuse_dir.c csvfs/edge/fuse_io.c csvfs/edge/fuse_ops.c \
 	csvfs/edge/fuse_inode.c csvfs/edge/fuse_inode.h csvfs/edge/fuse_signal.c \
@@ -59,6 +61,6 @@ LUN_LDADD = csvfs/liblun.a csvfs/libcsvcore.a lib/libedgebase.a lib/libbase.a \
 	$(BLKID_LIBS) $(FDISK_LIBS) $(QB_LIBS)
 
 sbin_PROGRAMS += csvfs/csvadm
-csvfs_csvadm_SOURCES = csvfs/edge/csvadm.c
+csvfs_csvadm_SOURCES = csvfs/edge/csvadm.c csvfs/edge/prealloc.c csvfs/edge/prealloc.h
 csvfs_csvadm_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
 csvfs_csvadm_LDADD = $(LUN_LDADD) $(JANSSON_LIBS)

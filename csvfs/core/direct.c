@@ -162,7 +162,7 @@ static void on_begin(struct direct_state *s, const struct direct_event *e,
 		return;
 	}
 	/* One for reading is replaced by one for writing as it stands. */
-	if (e->now_ms < f->ask_after_ms ||
+	if (!e->may_ask || e->now_ms < f->ask_after_ms ||
 	    (f->state != DIRECT_HOME && f->state != DIRECT_GRANTED)) {
 		emit(out, DIRECT_DO_HOME);
 		return;

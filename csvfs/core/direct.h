@@ -101,7 +101,7 @@ struct direct_state {
 #define DIRECT_EVENTS(X)                                                                           \
 	X(OPENED)    /* handle */                                                                  \
 	X(CLOSED)    /* handle */                                                                  \
-	X(BEGIN)     /* handle, is_write, now_ms: I/O that could go direct, may it? */             \
+	X(BEGIN)     /* handle, is_write, may_ask, now_ms: I/O that could go direct, may it? */    \
 	X(END)	     /* file, is_write, written: it has ended, whatever came of it */              \
 	X(ISSUED)    /* handle, id, mode, now_ms: what GRANT has brought */                        \
 	X(REFUSED)   /* handle, why, now_ms: nothing, and why */                                   \
@@ -127,6 +127,7 @@ struct direct_event {
 	enum csv_ungranted why;
 	enum direct_block block;
 	bool is_write;
+	bool may_ask;
 	bool has_lease;
 	struct csv_time written;
 	uint64_t now_ms;

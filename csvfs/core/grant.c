@@ -245,18 +245,6 @@ static void on_reset(struct grant_state *s, const struct grant_event *e, struct 
 		drop_all(s, m, out);
 }
 
-static int on_reclaim(struct grant_state *s, const struct grant_event *e)
-{
-	struct grant_mount *m = mount_make(s, e->mount);
-	struct grant_row *row = m && !m->is_gone ? make(s, &e->handle) : NULL;
-
-	if (!m || (!m->is_gone && !row))
-		return -ENOSPC;
-	if (row)
-		row->holder[m - s->mount] = (struct grant_holder){.mode = e->mode, .id = e->id};
-	return 0;
-}
-
 static bool has_other_writer(const struct grant_row *row, size_t mount)
 {
 	for (size_t i = 0; i < GRANT_MOUNTS; i++) {
@@ -264,6 +252,21 @@ static bool has_other_writer(const struct grant_row *row, size_t mount)
 			return true;
 	}
 	return false;
+}
+
+static int on_reclaim(struct grant_state *s, const struct grant_event *e)
+{
+	struct grant_mount *m = mount_make(s, e->mount);
+	struct grant_row *row = m && !m->is_gone ? make(s, &e->handle) : NULL;
+
+	if (!m || (!m->is_gone && !row))
+		return -ENOSPC;
+	if (!row)
+		return 0;
+	row->holder[m - s->mount] = (struct grant_holder){.mode = e->mode, .id = e->id};
+	/* Whether the blocks are another file's, too, only one who may write is sure of. */
+	row->is_shared = !has_other_writer(row, GRANT_MOUNTS);
+	return 0;
 }
 
 static enum csv_ungranted why_not(struct grant_state *s, const struct grant_event *e,
@@ -297,8 +300,9 @@ static void on_issue(struct grant_state *s, const struct grant_event *e, struct 
 	*h = (struct grant_holder){.mode = CSV_GRANT_READ, .id = {s->term, ++s->serial}};
 	row->is_shared = e->is_shared;
 	if (e->is_write)
-		h->mode = has_other_writer(row, (size_t)(m - s->mount)) ? CSV_GRANT_WRITE
-									: CSV_GRANT_SOLE;
+		h->mode = e->is_contended || has_other_writer(row, (size_t)(m - s->mount))
+				  ? CSV_GRANT_WRITE
+				  : CSV_GRANT_SOLE;
 	a = emit(out, GRANT_DO_ISSUED);
 	a->handle = e->handle;
 	a->id = h->id;

@@ -95,7 +95,8 @@ struct grant_state {
 	X(RESET)    /* mount: what it has told of itself is forgotten */                           \
 	X(RECLAIM)  /* mount, handle, id, mode */                                                  \
 	X(OPEN)	    /* all have told what they have */                                             \
-	X(ISSUE)    /* mount, handle, is_write, is_shared; the inode is locked for writing and     \
+	X(ISSUE)    /* mount, handle, is_write, is_shared, is_contended: it was recalled for this, \
+		       so who had it will want it again; the inode is locked for writing and       \
 		       grant_make_next() has come so far */                                        \
 	X(RECALL)   /* handle: no new ones, and the others back */                                 \
 	X(UNWANTED) /* handle: as RECALL, for good: nobody has the file open */                    \
@@ -122,6 +123,7 @@ struct grant_event {
 	enum csv_grant_mode mode;
 	bool is_write;
 	bool is_shared;
+	bool is_contended;
 	bool wants_flush;
 	bool has_written;
 	struct csv_time written;

@@ -356,7 +356,8 @@ static int make_grant(struct backing_op *o, enum csv_ungranted *ret_why)
 	struct grant_event e = {.type = GRANT_EV_ISSUE,
 				.mount = o->mount,
 				.handle = o->q->grant.handle,
-				.is_write = o->q->grant.is_write};
+				.is_write = o->q->grant.is_write,
+				.is_contended = o->recalled[0].ino != 0};
 	enum grant_make step = grant_make_first(0);
 	enum csv_grant_mode mode = CSV_GRANT_NONE;
 
@@ -376,6 +377,8 @@ static int make_grant(struct backing_op *o, enum csv_ungranted *ret_why)
 		}
 		step = grant_make_next(step, is_ok, 0);
 	}
+	/* Our own recall ends here: the inode is locked, nobody else can be given it before us. */
+	backing_recall_end(o);
 	if (step == GRANT_MAKE_ISSUE)
 		*ret_why = grants_issue(o->b->grants, &e, &p->id, &mode);
 	p->mode = (uint8_t)mode;

@@ -202,9 +202,7 @@ bool grants_is_shared(struct grants *g, const struct csv_handle *h)
 
 	pthread_mutex_lock(&g->lock);
 	row = grant_find(&g->state, h);
-	/* What an earlier coordinator gave for reading may be. */
-	r = row && grant_is_held(&g->state, h) &&
-	    (row->is_shared || !grant_has_writers(&g->state, h));
+	r = row && row->is_shared;
 	pthread_mutex_unlock(&g->lock);
 	return r;
 }

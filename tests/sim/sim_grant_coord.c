@@ -179,16 +179,27 @@ static bool do_make(struct world *w, struct task *t)
 	return false;
 }
 
+static void end_recall(struct world *w, struct task *t)
+{
+	if (t->has_recalled)
+		grant_event(w, &(struct grant_event){.type = GRANT_EV_END,
+						     .handle = sim_handle(t->file)});
+	t->has_recalled = false;
+}
+
 static void answer_grant(struct world *w, struct task *t)
 {
 	struct message a = {.is_ask_reply = true, .file = t->file, .why = t->why};
 	struct mount *m = &w->mount[t->mount];
+	bool is_contended = t->has_recalled;
 
+	end_recall(w, t);
 	if (t->make == GRANT_MAKE_ISSUE) {
 		grant_event(w, &(struct grant_event){.type = GRANT_EV_ISSUE,
 						     .mount = (uint64_t)t->mount + 1,
 						     .handle = sim_handle(t->file),
-						     .is_write = t->is_write});
+						     .is_write = t->is_write,
+						     .is_contended = is_contended});
 		for (size_t i = 0; i < w->grant_out.count; i++) {
 			a.why = w->grant_out.item[i].why;
 			a.id = w->grant_out.item[i].id;
@@ -220,10 +231,7 @@ static void unlock(struct world *w, struct task *t)
 	if (t->has_lock)
 		w->is_locked[t->file] = false;
 	t->has_lock = false;
-	if (t->has_recalled)
-		grant_event(w, &(struct grant_event){.type = GRANT_EV_END,
-						     .handle = sim_handle(t->file)});
-	t->has_recalled = false;
+	end_recall(w, t);
 }
 
 static bool take_lock(struct world *w, struct task *t)

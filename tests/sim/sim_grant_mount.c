@@ -292,6 +292,7 @@ void mount_go_on(struct world *w, int m)
 		    &(struct direct_event){.type = DIRECT_EV_BEGIN,
 					   .handle = sim_handle(o->file),
 					   .is_write = o->is_write,
+					   .may_ask = true,
 					   .now_ms = w->step * STEP_MS});
 	for (size_t n = 0; n < w->direct_out.count; n++) {
 		const struct direct_action *a = &w->direct_out.item[n];

@@ -24,6 +24,7 @@ struct fixture {
 static void step(struct fixture *f, struct direct_event e)
 {
 	e.now_ms = f->now_ms;
+	e.may_ask = true;
 	direct_step(&f->s, &e, &f->out);
 	assert_null(direct_check(&f->s));
 }
