@@ -3,10 +3,12 @@
 """direct_io WHAT FILE NAME ...: I/O in blocks that say what they are; runs until /run/NAME.stop.
 
   random    reads and writes any block, with O_DIRECT; prints how many when it has ended
-  own       FILE NAME MINE OF: writes its own blocks (number % OF == MINE) with rising numbers, O_DIRECT, and
-            reads them back; after each write /run/NAME.log has the block and the number
-  watch     reads all blocks, buffered or O_DIRECT in turn: no number of a block ever falls
-  check     FILE NAME ZERO: once: every block is zeros or one of this file
+  own       MINE OF LOG: writes its own blocks (number % OF == MINE) with rising sequences, O_DIRECT,
+            and reads them back, buffered and O_DIRECT in turn; what was written is in LOG
+  watch     LOG: reads blocks that LOG says were written: none is older than LOG said before
+  rough     writes and reads any block, while others cut the file: only what is another file's is
+            an error
+  check     once: every block is zeros or one of this file
 
 A block: file, number of the block, writer, sequence, check sum. One that is of another file, torn
 or older than what was seen is an error.
@@ -64,6 +66,11 @@ def go_on(name):
     return not os.path.exists(f"/run/{name}.stop")
 
 
+def say(name, count):
+    with open(f"/run/{name}.log", "w", encoding="ascii") as log:
+        log.write(f"{count}\n")
+
+
 def do_random(path, name):
     f, count = File(path), 0
     print("ready", flush=True)
@@ -74,15 +81,13 @@ def do_random(path, name):
         else:
             f.read(number)
         count += 1
-        if count % 16 == 0:
-            with open(f"/run/{name}.log", "w", encoding="ascii") as log:
-                log.write(f"{count}\n")
+        say(name, count)
     print(count, flush=True)
 
 
-def do_own(path, name, mine, of):
+def do_own(path, name, mine, of, told):
     f, seq, last = File(path), 0, {}
-    with open(f"/run/{name}.log", "w", encoding="ascii") as log:
+    with open(told, "w", encoding="ascii") as log:
         while go_on(name):
             seq += 1
             number = random.randrange(f.blocks // int(of)) * int(of) + int(mine)
@@ -90,24 +95,43 @@ def do_own(path, name, mine, of):
             last[number] = seq
             log.write(f"{number} {seq}\n")
             log.flush()
+            say(name, seq)
             number = random.choice(list(last))
             seen = f.read(number, seq % 2)
             assert seen == (name, last[number]), f"block {number}: {seen}, not {last[number]}"
 
 
-def do_watch(path, name):
-    f, seen, count = File(path), {}, 0
+def do_watch(path, name, *logs):
+    """The logs are those of `own` on this and other nodes, in a folder that all see."""
+    f, count, seen = File(path), 0, {}
+    logs = [open(x, encoding="ascii") for x in logs]        # pylint: disable=R1732
+    while go_on(name):
+        for log in logs:
+            for line in log.readlines()[-8:]:
+                if not line.endswith("\n") or len(line.split()) != 2:
+                    continue
+                number, seq = map(int, line.split())
+                now = f.read(number, count % 2)
+                assert now and now[1] >= seq, f"block {number}: {now}, and {seq} was written"
+                assert seen.get(number, 0) <= now[1], f"block {number} fell back to {now}"
+                seen[number] = now[1]
+                count += 1
+        say(name, count)
+    assert count
+
+
+def do_rough(path, name):
+    f, count = File(path), 0
     while go_on(name):
         number = random.randrange(f.blocks)
-        now = f.read(number, count % 2)
+        try:
+            f.write(number, name, count)
+            f.read(random.randrange(f.blocks))
+        except AssertionError as e:
+            if "another file" in str(e):
+                raise
         count += 1
-        if now:
-            assert seen.get((number, now[0]), 0) <= now[1], f"block {number} is older: {now}"
-            seen[(number, now[0])] = now[1]
-        if count % 16 == 0:
-            with open(f"/run/{name}.log", "w", encoding="ascii") as log:
-                log.write(f"{count}\n" * (count // 16))
-    assert count
+        say(name, count)
 
 
 def do_check(path, name):
@@ -122,7 +146,8 @@ def main():
     what, path, name = sys.argv[1:4]
     begin = time.monotonic()
     try:
-        {"random": do_random, "own": do_own, "watch": do_watch, "check": do_check}[what](
+        {"random": do_random, "own": do_own, "watch": do_watch, "rough": do_rough,
+         "check": do_check}[what](
             path, name, *sys.argv[4:])
     except (AssertionError, OSError) as e:
         sys.exit(f"{name}, after {time.monotonic() - begin:.1f} s: {e!r}")

@@ -2,7 +2,6 @@
 """Granted files on real nodes: no message for steady I/O, one truth for all, no error for a path."""
 import os
 import subprocess
-import time
 
 import pytest
 from cluster import BUILD, CSVADM, Cluster
@@ -39,20 +38,6 @@ def prealloc(c, node, name, mib):
     c.lab.run(node, [CSVADM, "prealloc", f"{VOL}/{name}", "--size", f"{mib}M"], timeout=120)
 
 
-def settled(c, node):
-    """Counters that have stopped moving: they are told once a second."""
-    before = None
-
-    def is_still():
-        nonlocal before
-        now = io(c, node)
-        same, before = now == before, now
-        time.sleep(1.1)         # the interval in which they are told
-        return same
-    wait_until(is_still, 30, f"{node}: counters stand still")
-    return before
-
-
 class Work:
     """direct_io.py on nodes."""
 
@@ -68,9 +53,7 @@ class Work:
 
     def progress(self, key):
         node = self.runs[key][0]
-        text = self.c.lab.run(node, f"wc -c < /run/{key}.log", check=False).stdout.strip()
-        first = self.c.lab.run(node, f"head -1 /run/{key}.log", check=False).stdout.strip()
-        return (int(text or 0), first)
+        return self.c.lab.run(node, f"cat /run/{key}.log", check=False).stdout.strip()
 
     def wait_progress(self, timeout=60):
         for key, (_, process) in self.runs.items():
@@ -124,4 +107,168 @@ def test_steady_io_on_a_granted_file_costs_the_coordinator_nothing(vol3):
     for node in c.lab.nodes:
         assert after[node]["requests"] == before[node]["requests"], (before[node], after[node])
         assert after[node]["redirected_bytes"] == 0
+    check_clean(c)
+
+
+# --- coherence
+
+def start_writers(c, work, nodes=("n1", "n2", "n3")):
+    """On each node one that writes, one that reads what it and the others have written."""
+    logs = [f"{VOL}/{node}.log" for node in nodes]
+    for i, node in enumerate(nodes):
+        work.start(node, "own", "disk", str(i), str(len(nodes)), logs[i])
+    work.wait_progress()
+    for node in nodes:
+        work.start(node, "watch", "disk", *logs)
+
+
+def test_what_was_written_on_one_node_is_read_on_all(vol3):
+    """O_DIRECT and buffered; the logs tell through the volume itself what was written."""
+    c, work = vol3, Work(vol3)
+    prealloc(c, "n2", "disk", 8)
+    start_writers(c, work)
+    for _ in range(5):
+        work.wait_progress()
+    for node in c.lab.nodes:
+        assert io(c, node)["direct_writes"] > 20, io(c, node)
+    work.stop()
+    check_file(c, "n3", "disk")
+    check_clean(c)
+
+
+def test_blocks_that_others_get_show_nothing_of_who_had_them(vol3):
+    """Cut, punched and removed under load; the next file takes the blocks at once."""
+    c, work = vol3, Work(vol3)
+    ways = (f"truncate -s 0 {VOL}/old", f"fallocate -p -o 0 -l {4 * MIB} {VOL}/old",
+            f"rm {VOL}/old")
+    for number, way in enumerate(ways * 2):
+        prealloc(c, "n1", "old", 4)
+        for node in ("n2", "n3"):
+            work.start(node, "rough", "old")
+        work.wait_progress()
+        c.lab.run("n1", way, timeout=60)
+        prealloc(c, "n1", f"new{number}", 4)
+        work.wait_progress()
+        check_file(c, "n2", f"new{number}")
+        work.stop()
+        check_file(c, "n3", f"new{number}")
+        c.lab.run("n1", f"rm -f {VOL}/old /run/*-rough-old.stop")
+        for node in ("n2", "n3"):
+            c.lab.run(node, "rm -f /run/*.stop /run/*.log")
+    for number in range(len(ways) * 2):
+        check_file(c, "n1", f"new{number}")
+    check_clean(c)
+
+
+def test_attributes_tell_of_what_was_written_directly(vol3):
+    c, run = vol3, vol3.lab.run
+    prealloc(c, "n1", "disk", 4)
+    run("n2", f"chmod 4755 {VOL}/disk && touch -d '2001-01-01' {VOL}/disk")
+    work = Work(c)
+    work.start("n2", "random", "disk")
+    work.wait_progress()
+    before = float(run("n3", f"stat -c %.Y {VOL}/disk").stdout)
+    assert before > 1e9
+    work.wait_progress()
+    assert float(run("n3", f"stat -c %.Y {VOL}/disk").stdout) > before
+    work.stop()
+    run("n3", f"touch -d '2001-01-01' {VOL}/disk")
+    assert run("n1", f"stat -c %.4Y {VOL}/disk").stdout.startswith("978")
+
+
+# --- the path is lost and comes back
+
+@pytest.fixture
+def sick3(make_lab):
+    """As vol3, with disks that can fail and hang; n2 does not coordinate."""
+    c = make_volume(make_lab, disk_faults=True)
+    move_to(c, "n1")
+    return c
+
+
+def grows(c, node, counter):
+    before = io(c, node)[counter]
+    wait_until(lambda: io(c, node)[counter] > before, 30, f"{node}: {counter} grows")
+
+
+def test_a_node_whose_disk_fails_goes_on_through_the_coordinator(sick3):
+    c, work = sick3, Work(sick3)
+    prealloc(c, "n1", "disk", 8)
+    start_writers(c, work)
+    for _ in range(2):
+        c.lab.disk("n2", "eio")
+        c.wait("n2", lambda: io(c, "n2")["state"] == "redirected", "redirected")
+        assert "error" in io(c, "n2")["block"]
+        grows(c, "n2", "redirected_bytes")
+        work.wait_progress()
+        c.lab.disk("n2", "ok")
+        c.wait("n2", lambda: io(c, "n2")["state"] == "active", "active")
+        grows(c, "n2", "direct_writes")
+        assert io(c, "n2")["block"] == "" and io(c, "n2")["block_ms"] == 0
+        work.wait_progress()
+    assert io(c, "n3")["redirected_bytes"] == 0
+    work.stop()
+    check_clean(c)
+
+
+def test_a_node_whose_disk_hangs_goes_on_through_the_coordinator(sick3):
+    """What hangs waits; what comes later does not."""
+    c, work, late = sick3, Work(sick3), Work(sick3)
+    prealloc(c, "n1", "disk", 8)
+    prealloc(c, "n1", "other", 8)
+    work.start("n2", "random", "disk")
+    work.start("n3", "random", "disk")
+    work.wait_progress()
+    c.lab.disk("n2", "hang")
+    c.wait("n2", lambda: io(c, "n2")["state"] == "redirected", "redirected")
+    assert "answer" in io(c, "n2")["block"]
+    late.start("n2", "random", "other")
+    late.wait_progress()
+    grows(c, "n2", "redirected_bytes")
+    c.lab.disk("n2", "ok")
+    c.wait("n2", lambda: io(c, "n2")["state"] == "active", "active")
+    work.wait_progress()
+    grows(c, "n2", "direct_writes")
+    work.stop()
+    late.stop()
+    check_clean(c)
+
+
+# --- coordinators and nodes come and go
+
+def test_direct_io_goes_on_while_the_coordinator_dies_and_moves(vol3):
+    c, work = vol3, Work(vol3)
+    prealloc(c, "n1", "disk", 8)
+    start_writers(c, work)
+    for _ in range(2):
+        node = coordinator(c)
+        pid, = csvfsd(c, node, "coordinate")
+        c.lab.run(node, f"kill -9 {pid}")
+        work.wait_progress()
+    for node in ("n2", "n3"):
+        move_to(c, node)
+        work.wait_progress()
+    work.stop()
+    check_file(c, "n1", "disk")
+    check_clean(c)
+
+
+def test_blocks_of_a_crashed_writer_are_freed_only_after_its_fence(vol3):
+    c, work = vol3, Work(vol3)
+    move_to(c, "n1")
+    prealloc(c, "n1", "disk", 8)
+    work.start("n3", "random", "disk")
+    work.wait_progress()
+    grows(c, "n3", "direct_writes")
+    dead = mount_ids(c)["n3"]
+    c.lab.kill("n3")
+    work.forget("n3")
+    cut = c.lab.popen("n1", ["truncate", "-s", "0", f"{VOL}/disk"])
+    assert cut.wait(timeout=60) == 0
+    kinds = [(e["kind"], e["object"]) for e in c.events("n1")]
+    assert ("node-fenced", "n3") in kinds
+    prealloc(c, "n2", "next", 8)
+    check_file(c, "n1", "next")
+    c.wait("n1", lambda: mount_ids(c).get("n3", dead) != dead, "the dead mount is recovered", 60)
+    c.wait_volume()
     check_clean(c)
