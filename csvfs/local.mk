@@ -2,6 +2,8 @@
 # csvfs/core: pure decisions and the codec. Compiled twice, like clusterd/core.
 csvfs_core_sources = \
 	csvfs/core/change.c csvfs/core/change.h \
+	csvfs/core/direct.c csvfs/core/direct.h \
+	csvfs/core/grant.c csvfs/core/grant.h \
 	csvfs/core/header.c csvfs/core/header.h \
 	csvfs/core/proto.c csvfs/core/proto.h \
 	csvfs/core/record.c csvfs/core/record.h \
@@ -18,6 +20,7 @@ csvfs_libcsvcore_mutants_a_CPPFLAGS = $(AM_CPPFLAGS) -DCSVFS_MUTANTS
 csvfs_backing_sources = \
 	csvfs/edge/backing.c csvfs/edge/backing.h csvfs/edge/backing_impl.h \
 	csvfs/edge/backing_attr.c csvfs/edge/backing_change.c csvfs/edge/backing_dir.c \
+	csvfs/edge/backing_grant.c csvfs/edge/grants.c csvfs/edge/grants.h \
 	csvfs/edge/backing_inode.c csvfs/edge/backing_io.c csvfs/edge/backing_names.c \
 	csvfs/edge/backing_op.c csvfs/edge/backing_opens.c csvfs/edge/backing_session.c \
 	csvfs/edge/backing_undo.c
@@ -26,6 +29,8 @@ noinst_LIBRARIES += csvfs/libcsvedge.a
 csvfs_libcsvedge_a_SOURCES = \
 	csvfs/edge/client.c csvfs/edge/client.h csvfs/edge/client_impl.h \
 	csvfs/edge/client_conn.c csvfs/edge/client_life.c csvfs/edge/client_opens.c \
+	csvfs/edge/datapath.c csvfs/edge/datapath.h csvfs/edge/datapath_impl.h \
+	csvfs/edge/datapath_io.c csvfs/edge/datapath_line.c \
 	csvfs/edge/fuse.c csvfs/edge/fuse.h csvfs/edge/fuse_impl.h \
 	csvfs/edge/fuse_call.c csvfs/edge/fuse_dir.c csvfs/edge/fuse_io.c csvfs/edge/fuse_ops.c \
 	csvfs/edge/fuse_inode.c csvfs/edge/fuse_inode.h csvfs/edge/fuse_signal.c \
@@ -37,7 +42,7 @@ csvfs_libcsvedge_a_SOURCES = \
 	csvfs/edge/process.c csvfs/edge/process.h \
 	csvfs/edge/coordinate.c csvfs/edge/coordinate.h csvfs/edge/look.c csvfs/edge/look.h \
 	csvfs/edge/server.c csvfs/edge/server.h csvfs/edge/server_impl.h \
-	csvfs/edge/server_conn.c csvfs/edge/server_work.c $(csvfs_backing_sources)
+	csvfs/edge/server_conn.c csvfs/edge/server_grant.c csvfs/edge/server_work.c $(csvfs_backing_sources)
 csvfs_libcsvedge_a_CPPFLAGS = $(AM_CPPFLAGS) $(GNUTLS_CFLAGS) $(FUSE_CFLAGS)
 
 sbin_PROGRAMS += csvfs/csvfsd
@@ -56,6 +61,6 @@ LUN_LDADD = csvfs/liblun.a csvfs/libcsvcore.a lib/libedgebase.a lib/libbase.a \
 	$(BLKID_LIBS) $(FDISK_LIBS) $(QB_LIBS)
 
 sbin_PROGRAMS += csvfs/csvadm
-csvfs_csvadm_SOURCES = csvfs/edge/csvadm.c
+csvfs_csvadm_SOURCES = csvfs/edge/csvadm.c csvfs/edge/prealloc.c csvfs/edge/prealloc.h
 csvfs_csvadm_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
 csvfs_csvadm_LDADD = $(LUN_LDADD) $(JANSSON_LIBS)

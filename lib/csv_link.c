@@ -19,6 +19,32 @@ static void get_attach(struct wire_reader *r, struct csv_link_attach *m)
 	m->id = wire_get_u64(r);
 }
 
+static void put_io(struct wire_writer *w, const struct csv_link_io *m)
+{
+	wire_put_u8(w, (uint8_t)m->state);
+	wire_put_u32(w, m->granted);
+	wire_put_u64(w, m->since_ms);
+	wire_put_u64(w, m->requests);
+	wire_put_u64(w, m->reads);
+	wire_put_u64(w, m->writes);
+	wire_put_u64(w, m->bytes);
+	wire_put_u64(w, m->redirected_bytes);
+	wire_put_str(w, m->why);
+}
+
+static void get_io(struct wire_reader *r, struct csv_link_io *m)
+{
+	m->state = (enum csv_link_io_state)wire_get_enum(r, CSV_LINK_IO_MAX);
+	m->granted = wire_get_u32(r);
+	m->since_ms = wire_get_u64(r);
+	m->requests = wire_get_u64(r);
+	m->reads = wire_get_u64(r);
+	m->writes = wire_get_u64(r);
+	m->bytes = wire_get_u64(r);
+	m->redirected_bytes = wire_get_u64(r);
+	wire_get_str(r, m->why, sizeof(m->why));
+}
+
 static void put_status(struct wire_writer *w, const struct csv_link_status *m)
 {
 	wire_put_u8(w, (uint8_t)m->phase);
@@ -28,6 +54,7 @@ static void put_status(struct wire_writer *w, const struct csv_link_status *m)
 	wire_put_u32(w, m->pending);
 	wire_put_u32(w, m->oldest_ms);
 	wire_put_str(w, m->text);
+	put_io(w, &m->io);
 	wire_put_u8(w, m->dropped_count);
 	for (size_t i = 0; i < m->dropped_count && i < CSV_LINK_MOUNTS; i++)
 		wire_put_u64(w, m->dropped[i]);
@@ -42,6 +69,7 @@ static void get_status(struct wire_reader *r, struct csv_link_status *m)
 	m->pending = wire_get_u32(r);
 	m->oldest_ms = wire_get_u32(r);
 	wire_get_str(r, m->text, sizeof(m->text));
+	get_io(r, &m->io);
 	m->dropped_count = wire_get_enum(r, CSV_LINK_MOUNTS + 1);
 	for (size_t i = 0; i < m->dropped_count; i++)
 		m->dropped[i] = wire_get_u64(r);

@@ -46,6 +46,27 @@ enum csv_link_phase {
 	CSV_LINK_PHASE_MAX
 };
 
+/* Whether a mount reads and writes the LUN by itself. */
+enum csv_link_io_state {
+	CSV_LINK_IO_UNAVAILABLE, /* it has no LUN */
+	CSV_LINK_IO_PAUSED,	 /* and nobody does it for it */
+	CSV_LINK_IO_ACTIVE,
+	CSV_LINK_IO_REDIRECTED, /* the coordinator does it */
+	CSV_LINK_IO_MAX
+};
+
+/* What a mount does by itself on the LUN. */
+struct csv_link_io {
+	enum csv_link_io_state state;
+	uint32_t granted;	/* files */
+	uint64_t since_ms;	/* CLOCK_BOOTTIME: not active since then; 0: it is */
+	uint64_t requests;	/* to the coordinator, so far */
+	uint64_t reads, writes; /* on the LUN, so far */
+	uint64_t bytes;
+	uint64_t redirected_bytes; /* through the coordinator, because this node could not */
+	char why[CSV_LINK_TEXT];   /* it is not active */
+};
+
 struct csv_link_status {
 	enum csv_link_phase phase;
 	uint16_t port;		  /* coordinator */
@@ -54,6 +75,7 @@ struct csv_link_status {
 	uint32_t pending;	  /* requests under way */
 	uint32_t oldest_ms;	  /* age of the oldest of them */
 	char text[CSV_LINK_TEXT]; /* what it waits for, or why it failed */
+	struct csv_link_io io;	  /* mount */
 	uint8_t dropped_count;	  /* coordinator: of these mounts nothing is left */
 	uint64_t dropped[CSV_LINK_MOUNTS];
 };

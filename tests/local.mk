@@ -2,7 +2,7 @@
 # ---- simulators: link the cores compiled with mutants
 SIMULATORS = \
 	tests/sim/sim_repl tests/sim/sim_lock tests/sim/sim_ladder tests/sim/sim_volume \
-	tests/sim/sim_session tests/sim/sim_mig tests/sim/sim_vm
+	tests/sim/sim_session tests/sim/sim_mig tests/sim/sim_vm tests/sim/sim_grant
 check_PROGRAMS += $(SIMULATORS)
 tests_sim_sim_repl_SOURCES = tests/sim/sim_repl.c tests/sim/sim_world.c tests/sim/sim_world.h
 tests_sim_sim_repl_CPPFLAGS = $(AM_CPPFLAGS) -DCLUSTERD_MUTANTS
@@ -36,6 +36,12 @@ tests_sim_sim_mig_SOURCES = \
 tests_sim_sim_mig_CPPFLAGS = $(AM_CPPFLAGS) -DMIGRATE_MUTANTS
 tests_sim_sim_mig_LDADD = migrate/libmig_mutants.a lib/libbase.a
 
+tests_sim_sim_grant_SOURCES = \
+	tests/sim/sim_grant.c tests/sim/sim_grant_coord.c tests/sim/sim_grant_mount.c \
+	tests/sim/sim_grant_world.h
+tests_sim_sim_grant_CPPFLAGS = $(AM_CPPFLAGS) -DCSVFS_MUTANTS
+tests_sim_sim_grant_LDADD = csvfs/libcsvcore_mutants.a lib/libbase.a
+
 TESTS += tests/sim/check-sim tests/sim/check-mutants
 EXTRA_DIST += tests/sim/check-sim tests/sim/check-mutants
 
@@ -62,7 +68,7 @@ UNIT_TESTS = \
 	tests/unit/test_session tests/unit/test_session_order tests/unit/test_mount_db \
 	tests/unit/test_definition tests/unit/test_qmp tests/unit/test_mig \
 	tests/unit/test_vm_db tests/unit/test_migration_db tests/unit/test_vm_plan \
-	tests/unit/test_channel
+	tests/unit/test_channel tests/unit/test_grant tests/unit/test_direct
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
 UNIT_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS) $(QB_CFLAGS) $(XML_CFLAGS)
@@ -215,6 +221,12 @@ tests_unit_test_proto_LDADD = csvfs/libcsvcore.a lib/libbase.a $(CMOCKA_LIBS)
 tests_unit_test_change_SOURCES = tests/unit/test_change.c
 tests_unit_test_change_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_change_LDADD = csvfs/libcsvcore.a $(UNIT_LDADD)
+tests_unit_test_grant_SOURCES = tests/unit/test_grant.c
+tests_unit_test_grant_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_grant_LDADD = csvfs/libcsvcore.a $(UNIT_LDADD)
+tests_unit_test_direct_SOURCES = tests/unit/test_direct.c
+tests_unit_test_direct_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_direct_LDADD = csvfs/libcsvcore.a $(UNIT_LDADD)
 tests_unit_test_session_SOURCES = tests/unit/test_session.c tests/unit/session_fixture.h
 tests_unit_test_session_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_session_LDADD = csvfs/libcsvcore.a $(UNIT_LDADD)

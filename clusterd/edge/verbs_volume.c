@@ -9,6 +9,7 @@
 #include "clusterd/edge/text.h"
 #include "clusterd/edge/verbs_impl.h"
 #include "clusterd/edge/volumes.h"
+#include "lib/csv_link.h"
 #include "lib/must.h"
 
 static bool arg_device(struct api_client *c, const json_t *args, char *to, size_t size)
@@ -152,16 +153,45 @@ static json_t *mount_json(const struct db *db, const struct db_mount *m)
 			 "incarnation", incarnation, "since", since, "reason", m->reason);
 }
 
-/* Each node that has a mount of it, in whatever state, or should have one. */
-static json_t *mounts_json(const struct db *db, const struct db_volume *v)
+/* What this node's mount does by itself on the LUN; other nodes are asked for theirs. */
+static json_t *io_json(const struct csv_link_io *io)
 {
+	static const char *const name[CSV_LINK_IO_MAX] = {
+		[CSV_LINK_IO_UNAVAILABLE] = "unavailable",
+		[CSV_LINK_IO_PAUSED] = "paused",
+		[CSV_LINK_IO_ACTIVE] = "active",
+		[CSV_LINK_IO_REDIRECTED] = "redirected",
+	};
+	uint64_t for_ms = io->since_ms ? engine_now_ms() - io->since_ms : 0;
+
+	return json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "state", name[io->state],
+			 "block", io->why, "block_ms", (json_int_t)for_ms, "granted_files",
+			 (json_int_t)io->granted, "requests", (json_int_t)io->requests,
+			 "direct_reads", (json_int_t)io->reads, "direct_writes",
+			 (json_int_t)io->writes, "direct_bytes", (json_int_t)io->bytes,
+			 "redirected_bytes", (json_int_t)io->redirected_bytes);
+}
+
+static json_t *with_io(json_t *mount, const struct csv_link_io *io)
+{
+	json_object_set_new(mount, "io", io_json(io));
+	return mount;
+}
+
+/* Each node that has a mount of it, in whatever state, or should have one. */
+static json_t *mounts_json(const struct engine *e, const struct db_volume *v)
+{
+	const struct csv_link_status *own = volumes_mount_status(e->volumes, v->name);
+	const struct db *db = &e->db;
 	json_t *a = json_array();
 
 	for (uint8_t slot = 0; slot < CL_MAX_NODES; slot++) {
 		const struct db_mount *m = volume_mount(db, v->name, slot);
 		const struct db_node *n = db_node_by_slot(db, slot);
 
-		if (m)
+		if (m && own && slot == e->repl.self_slot)
+			json_array_append_new(a, with_io(mount_json(db, m), &own->io));
+		else if (m)
 			json_array_append_new(a, mount_json(db, m));
 		else if (n && volume_mount_wanted(db, v, n))
 			json_array_append_new(
@@ -187,6 +217,6 @@ void verb_volume_show(struct api_client *c, const json_t *args)
 	plan_explain_volume(db, v, text, sizeof(text));
 	o = verb_row_json(db, DB_KIND_VOLUME, v);
 	json_object_set_new(o, "explain", json_string(text));
-	json_object_set_new(o, "mounts", mounts_json(db, v));
+	json_object_set_new(o, "mounts", mounts_json(api_engine(c), v));
 	api_reply(c, API_OK, o, "%s", "");
 }

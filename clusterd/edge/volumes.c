@@ -231,7 +231,7 @@ static void look_at_mount(struct volumes_local *l, const struct db_volume *row)
 	    is_wanted) {
 		p->id = m->id;
 		p->was_started = true;
-		if (!volumes_spawn_mount(l))
+		if (!volumes_spawn_mount(l, row))
 			return;
 	}
 	tell_mount_gone(l, m, p->text[0] ? p->text : "its process has ended");

@@ -88,7 +88,7 @@ void volumes_client_tell(struct volumes_client *c, const struct csv_link_state *
 /* volumes_process.c */
 const char *volumes_address(struct volumes *v, uint8_t slot);
 /* 0: it runs now (or ends at once: see the child). */
-int volumes_spawn_mount(struct volumes_local *l);
+int volumes_spawn_mount(struct volumes_local *l, const struct db_volume *row);
 int volumes_spawn_coordinator(struct volumes_local *l, const struct db_volume *row);
 /* No process of that role is left: none holds its lock file, and our child is reaped. */
 bool volumes_process_is_over(struct volumes_local *l, struct volumes_process *p);

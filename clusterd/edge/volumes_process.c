@@ -66,16 +66,16 @@ static int spawn(struct volumes_process *p, const char *const *argv)
 	return spawn_apart(argv, "csvfsd", &p->child);
 }
 
-int volumes_spawn_mount(struct volumes_local *l)
+int volumes_spawn_mount(struct volumes_local *l, const struct db_volume *row)
 {
 	const struct volumes_options *o = &l->volumes->options;
 	char id[24], path[512];
 	const char *argv[] = {
-		o->csvfsd,	"mount",      "--volume",      l->name,
-		"--uuid",	l->uuid_text, "--mount-point", path,
-		"--id",		id,	      "--socket",      l->volumes->socket,
-		"--key",	o->key_path,  "--log",	       o->to_syslog ? "syslog" : "stderr",
-		"--foreground", NULL};
+		o->csvfsd,  "mount",	  "--volume",	   l->name,
+		"--uuid",   l->uuid_text, "--mount-point", path,
+		"--id",	    id,		  "--socket",	   l->volumes->socket,
+		"--key",    o->key_path,  "--log",	   o->to_syslog ? "syslog" : "stderr",
+		"--device", row->device,  "--foreground",  NULL};
 	int r;
 
 	volumes_clean_mount_point(l); /* of one that died while we were away */

@@ -59,6 +59,38 @@ static void get_refusal(struct wire_reader *r, uint8_t *v)
 	*v = wire_get_enum(r, CSV_REFUSAL_MAX);
 }
 
+static void put_grant_mode(struct wire_writer *w, const uint8_t *v)
+{
+	wire_put_u8(w, *v);
+}
+
+static void get_grant_mode(struct wire_reader *r, uint8_t *v)
+{
+	*v = wire_get_enum(r, CSV_GRANT_MODES);
+}
+
+static void put_ungranted(struct wire_writer *w, const uint8_t *v)
+{
+	wire_put_u8(w, *v);
+}
+
+static void get_ungranted(struct wire_reader *r, uint8_t *v)
+{
+	*v = wire_get_enum(r, CSV_UNGRANTED_MAX);
+}
+
+static void put_grant_id(struct wire_writer *w, const struct csv_grant_id *v)
+{
+	wire_put_u64(w, v->term);
+	wire_put_u64(w, v->serial);
+}
+
+static void get_grant_id(struct wire_reader *r, struct csv_grant_id *v)
+{
+	v->term = wire_get_u64(r);
+	v->serial = wire_get_u64(r);
+}
+
 static void put_handle(struct wire_writer *w, const struct csv_handle *v)
 {
 	wire_put_u64(w, v->ino);
@@ -455,6 +487,33 @@ void csv_dirent_get(struct wire_reader *r, struct csv_dirent *d)
 	}
 }
 
+/* ---- extents of a grant */
+
+void csv_extent_put(struct wire_writer *w, const struct csv_extent *e)
+{
+	wire_put_u64(w, e->offset);
+	wire_put_u64(w, e->address);
+	wire_put_u64(w, e->length);
+}
+
+bool csv_extent_get(const struct csv_bytes *extents, size_t at, struct csv_extent *ret)
+{
+	struct csv_extent e;
+	struct wire_reader r;
+
+	if (at >= CSV_EXTENTS_MAX || (at + 1) * CSV_EXTENT_BYTES > extents->len)
+		return false;
+	wire_reader_init(&r, extents->data + at * CSV_EXTENT_BYTES, CSV_EXTENT_BYTES);
+	e.offset = wire_get_u64(&r);
+	e.address = wire_get_u64(&r);
+	e.length = wire_get_u64(&r);
+	if (r.error || !e.length || (e.offset | e.address | e.length) % CSV_GRANT_BLOCK ||
+	    e.offset > INT64_MAX - e.length || e.address > INT64_MAX - e.length)
+		return false;
+	*ret = e;
+	return true;
+}
+
 /* ---- names */
 
 enum csv_op_kind csv_op_kind(enum csv_op op)
@@ -508,4 +567,15 @@ const char *csv_refusal_text(enum csv_refusal reason)
 	};
 
 	return reason < CSV_REFUSAL_MAX ? text[reason] : "?";
+}
+
+const char *csv_ungranted_text(enum csv_ungranted why)
+{
+	static const char *const text[CSV_UNGRANTED_MAX] = {
+#define TEXT(NAME, words) [CSV_UNGRANTED_##NAME] = (words),
+		CSV_UNGRANTED(TEXT)
+#undef TEXT
+	};
+
+	return why < CSV_UNGRANTED_MAX ? text[why] : "?";
 }

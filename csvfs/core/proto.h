@@ -22,9 +22,13 @@
 #define CSV_XATTR_MAX	 65536		/* value of an extended attribute, attr(5) */
 #define CSV_IO_MAX	 (1024u * 1024) /* data of one READ or WRITE */
 #define CSV_FRAME_MAX	 (CSV_IO_MAX + 8192)
-#define CSV_FRAME_PREFIX 4  /* the length in front of a frame */
-#define CSV_GROUPS_MAX	 64 /* supplementary groups sent along with a creation */
-#define CSV_SLOTS	 64 /* requests of one mount that may be under way */
+#define CSV_FRAME_PREFIX 4		/* the length in front of a frame */
+#define CSV_GROUPS_MAX	 64		/* supplementary groups sent along with a creation */
+#define CSV_SLOTS	 64		/* requests of one mount that may be under way */
+#define CSV_GRANT_BLOCK	 4096		/* direct I/O is a multiple of it: block size of the XFS */
+#define CSV_GRANT_MIN	 (1024u * 1024) /* smaller files are not granted */
+#define CSV_EXTENTS_MAX	 4096		/* of a granted file */
+#define CSV_EXTENT_BYTES 24
 
 /* An XFS file handle: inode number and generation. ino 0: none. */
 struct csv_handle {
@@ -72,6 +76,22 @@ struct csv_uuid {
 	uint8_t byte[CSV_UUID_BYTES];
 };
 
+/*
+ * A grant: the right of a mount to do I/O on the extents of a file by itself. Numbers of one term
+ * grow; 0 in both: none. A grant keeps its number when a later coordinator takes it over.
+ */
+struct csv_grant_id {
+	uint64_t term;
+	uint64_t serial;
+};
+
+/* Where a piece of a file lies on the LUN; in bytes, multiples of CSV_GRANT_BLOCK. */
+struct csv_extent {
+	uint64_t offset;
+	uint64_t address;
+	uint64_t length;
+};
+
 /* Who asks. The asking node's kernel has decided that it may; this is for ownership of new ones. */
 struct csv_caller {
 	uint32_t uid;
@@ -102,6 +122,37 @@ struct csv_usage {
 #define CSV_WRITE_APPEND    0x1u /* at the end of the file, whatever the offset says */
 #define CSV_WRITE_KILL_SUID 0x2u /* clear suid, sgid and security.capability */
 #define CSV_WRITE_ALL	    0x3u
+
+/* What a grant is for. SOLE: no other mount has one for writing. */
+enum csv_grant_mode {
+	CSV_GRANT_NONE,
+	CSV_GRANT_READ,
+	CSV_GRANT_WRITE,
+	CSV_GRANT_SOLE,
+	CSV_GRANT_MODES
+};
+
+/* Why a file is not granted: name, words. */
+#define CSV_UNGRANTED(X)                                                                           \
+	X(NOTHING, "nothing")                                                                      \
+	X(SMALL, "it is smaller than 1 MiB")                                                       \
+	X(SIZE, "its size is not a multiple of 4096")                                              \
+	X(UNWRITTEN, "parts of it have never been written")                                        \
+	X(SHARED, "it shares blocks with another file")                                            \
+	X(EXTENTS, "its blocks are of a kind that nobody else may touch")                          \
+	X(FRAGMENTED, "it lies in too many pieces")                                                \
+	X(RESIDENT, "the coordinator still has pages of it in memory")                             \
+	X(RECALLED, "it is being changed by the coordinator")                                      \
+	X(CHANNEL, "the mount has no line for recalls")                                            \
+	X(FULL, "too many files are granted")                                                      \
+	X(KIND, "it is not a regular file")
+
+enum csv_ungranted {
+#define CSV_UNGRANTED_ENUM(NAME, words) CSV_UNGRANTED_##NAME,
+	CSV_UNGRANTED(CSV_UNGRANTED_ENUM)
+#undef CSV_UNGRANTED_ENUM
+		CSV_UNGRANTED_MAX
+};
 
 /*
  * Operations: X(number, NAME, name, kind, kind of reply). QUERY changes nothing and may be done
@@ -134,7 +185,8 @@ struct csv_usage {
 	X(23, REMOVEXATTR, removexattr, CHANGE, NONE)                                              \
 	X(24, FALLOCATE, fallocate, CHANGE, NONE)                                                  \
 	X(25, LSEEK, lseek, QUERY, COUNT)                                                          \
-	X(26, COPY_RANGE, copy_range, CHANGE, COUNT)
+	X(26, COPY_RANGE, copy_range, CHANGE, COUNT)                                               \
+	X(27, GRANT, grant, STATE, GRANT)
 
 enum csv_op {
 #define CSV_OP_ENUM(number, NAME, name, kind, reply) CSV_OP_##NAME = (number),
@@ -247,6 +299,9 @@ enum csv_op_kind { CSV_QUERY, CSV_CHANGE, CSV_STATE };
 	F(handle, struct csv_handle, to)                                                           \
 	F(u64, uint64_t, to_offset)                                                                \
 	F(u64, uint64_t, length)
+#define CSV_GRANT_FIELDS(F)                                                                        \
+	F(handle, struct csv_handle, handle)                                                       \
+	F(flag, bool, is_write)
 
 /* ---- what a reply carries when it tells of success; of an error there is nothing */
 #define CSV_REPLY_NONE_FIELDS(F)
@@ -260,6 +315,13 @@ enum csv_op_kind { CSV_QUERY, CSV_CHANGE, CSV_STATE };
 	F(u32, uint32_t, length)                                                                   \
 	F(bytes, struct csv_bytes, data)
 #define CSV_REPLY_USAGE_FIELDS(F) F(usage, struct csv_usage, usage)
+/* mode NONE: it stays with the coordinator, and why. Extents: csv_extent_put() for each. */
+#define CSV_REPLY_GRANT_FIELDS(F)                                                                  \
+	F(grant_mode, uint8_t, mode)                                                               \
+	F(ungranted, uint8_t, why)                                                                 \
+	F(grant_id, struct csv_grant_id, id)                                                       \
+	F(u64, uint64_t, size)                                                                     \
+	F(bytes, struct csv_bytes, extents)
 
 #define CSV_REPLIES(X)                                                                             \
 	X(NONE, none)                                                                              \
@@ -268,7 +330,8 @@ enum csv_op_kind { CSV_QUERY, CSV_CHANGE, CSV_STATE };
 	X(BYTES, bytes)                                                                            \
 	X(COUNT, count)                                                                            \
 	X(XATTR, xattr)                                                                            \
-	X(USAGE, usage)
+	X(USAGE, usage)                                                                            \
+	X(GRANT, grant)
 
 enum csv_reply_kind {
 #define CSV_REPLY_ENUM(NAME, name) CSV_REPLY_##NAME,
@@ -305,6 +368,48 @@ enum csv_reply_kind {
 /* The mount has ended its work: nothing of it is open or under way. */
 #define CSV_GOODBYE_FIELDS(F)
 
+/*
+ * First on a mount's second connection, instead of HELLO: the one for recalls, over which nothing
+ * waits for a request. The coordinator knows the mount by its HELLO; the answer is WELCOME, too.
+ */
+#define CSV_CHANNEL_FIELDS(F)                                                                      \
+	F(u16, uint16_t, protocol)                                                                 \
+	F(uuid, struct csv_uuid, volume)                                                           \
+	F(u64, uint64_t, term)                                                                     \
+	F(u64, uint64_t, mount)                                                                    \
+	F(u16, uint16_t, channel) /* CSV_CHANNEL_RECALLS */
+/* To the mount: give it back, when none of your own I/O under it is under way any more. */
+#define CSV_RECALL_FIELDS(F)                                                                       \
+	F(handle, struct csv_handle, handle)                                                       \
+	F(grant_id, struct csv_grant_id, id)
+/* It is so: the answer to RECALL, also when there is no such grant; and RETURN, unasked. */
+#define CSV_RECALL_DONE_FIELDS(F)                                                                  \
+	F(handle, struct csv_handle, handle)                                                       \
+	F(grant_id, struct csv_grant_id, id)                                                       \
+	F(flag, bool, has_written) /* since it was asked last, and when */                         \
+	F(time, struct csv_time, written)
+#define CSV_RETURN_FIELDS(F) CSV_RECALL_DONE_FIELDS(F)
+/* Among the RECLAIMs, on the first connection: a grant that the mount has. */
+#define CSV_RECLAIM_GRANT_FIELDS(F)                                                                \
+	F(handle, struct csv_handle, handle)                                                       \
+	F(grant_id, struct csv_grant_id, id)                                                       \
+	F(grant_mode, uint8_t, mode)
+/* To the mount: what have you written under it, and (wants_flush) flush it to the disk first. */
+#define CSV_ASK_FIELDS(F)                                                                          \
+	F(handle, struct csv_handle, handle)                                                       \
+	F(grant_id, struct csv_grant_id, id)                                                       \
+	F(u64, uint64_t, serial)                                                                   \
+	F(flag, bool, wants_flush)
+#define CSV_TOLD_FIELDS(F)                                                                         \
+	F(handle, struct csv_handle, handle)                                                       \
+	F(grant_id, struct csv_grant_id, id)                                                       \
+	F(u64, uint64_t, serial)                                                                   \
+	F(u16, uint16_t, error) /* of the flush: 0, or an errno as a positive number */            \
+	F(flag, bool, has_written)                                                                 \
+	F(time, struct csv_time, written)
+
+#define CSV_CHANNEL_RECALLS 1
+
 #define CSV_FRAMES(X)                                                                              \
 	X(1, HELLO, hello)                                                                         \
 	X(2, WELCOME, welcome)                                                                     \
@@ -312,7 +417,14 @@ enum csv_reply_kind {
 	X(4, RECLAIM, reclaim)                                                                     \
 	X(5, RECLAIM_DONE, reclaim_done)                                                           \
 	X(6, RESEND_DONE, resend_done)                                                             \
-	X(7, GOODBYE, goodbye)
+	X(7, GOODBYE, goodbye)                                                                     \
+	X(8, CHANNEL, channel)                                                                     \
+	X(9, RECALL, recall)                                                                       \
+	X(10, RECALL_DONE, recall_done)                                                            \
+	X(11, RETURN, returned)                                                                    \
+	X(12, RECLAIM_GRANT, reclaim_grant)                                                        \
+	X(13, ASK, ask)                                                                            \
+	X(14, TOLD, told)
 
 /* Frames with a body of their own kind. */
 #define CSV_FRAME_REQUEST 16
@@ -425,14 +537,31 @@ uint16_t csv_frame_type_of(const void *buf, size_t len);
 void csv_dirent_put(struct wire_writer *w, const struct csv_dirent *d);
 void csv_dirent_get(struct wire_reader *r, struct csv_dirent *ret);
 
+/* For the extents of a grant, and for the `at`-th of them; false: there is no such, or it is bad.
+ */
+void csv_extent_put(struct wire_writer *w, const struct csv_extent *e);
+bool csv_extent_get(const struct csv_bytes *extents, size_t at, struct csv_extent *ret);
+
 enum csv_op_kind csv_op_kind(enum csv_op op);
 enum csv_reply_kind csv_op_reply(enum csv_op op);
 const char *csv_op_name(enum csv_op op);
 const char *csv_refusal_text(enum csv_refusal reason);
+const char *csv_ungranted_text(enum csv_ungranted why);
 
 static inline bool csv_handle_equal(const struct csv_handle *a, const struct csv_handle *b)
 {
 	return a->ino == b->ino && a->gen == b->gen;
+}
+
+static inline bool csv_grant_equal(const struct csv_grant_id *a, const struct csv_grant_id *b)
+{
+	return a->term == b->term && a->serial == b->serial;
+}
+
+/* Of one inode: was `a` given before `b`? */
+static inline bool csv_grant_before(const struct csv_grant_id *a, const struct csv_grant_id *b)
+{
+	return a->term != b->term ? a->term < b->term : a->serial < b->serial;
 }
 
 #endif

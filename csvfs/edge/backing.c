@@ -216,6 +216,8 @@ static int query(struct backing_op *o)
 		return backing_listxattr(o);
 	case CSV_OP_LSEEK:
 		return backing_lseek(o);
+	case CSV_OP_GRANT:
+		return backing_grant(o);
 	default:
 		return -EOPNOTSUPP;
 	}
@@ -224,14 +226,20 @@ static int query(struct backing_op *o)
 /* What changes nothing on disk. */
 static int execute_query(struct backing_op *o)
 {
-	int r;
+	int r = 0;
 
 	if (o->q->op == CSV_OP_RELEASE) {
 		backing_release(o);
 		return 0;
 	}
-	backing_op_lock(o);
-	r = o->error ? o->error : query(o);
+	if (o->b->grants)
+		r = backing_ask(o);
+	o->is_cancelled = r == -ECANCELED;
+	if (!r)
+		backing_op_lock(o);
+	if (o->is_cancelled)
+		return -ECANCELED;
+	r = r ? r : o->error ? o->error : query(o);
 	backing_op_unlock(o);
 	if (!r && o->q->op == CSV_OP_READDIR)
 		r = backing_readdir_attr(o);
@@ -291,5 +299,7 @@ int backing_execute(struct backing *b, uint64_t mount, const struct csv_request 
 		r = backing_change(&o);
 	}
 	backing_op_done(&o);
+	if (r == -ECANCELED)
+		return r;
 	return r ? -EIO : check_error(b, ret);
 }

@@ -29,6 +29,7 @@
 #include "csvfs/core/proto.h"
 
 struct backing;
+struct grants;
 
 enum backing_mode {
 	BACKING_NEW,	/* not seen before */
@@ -41,6 +42,13 @@ enum backing_mode {
  * 0 and owned; -errno with a text for the administrator.
  */
 int backing_open(int root_fd, struct backing **ret, char *text, size_t text_size);
+/*
+ * Once, before anything executes: files may be granted, at LUN addresses that are those of the file
+ * system plus data_start. Borrowed until backing_close().
+ */
+void backing_set_grants(struct backing *b, struct grants *grants, uint64_t data_start);
+/* Nothing of this file is granted any more. */
+void backing_settled(struct backing *b, const struct csv_handle *h);
 /* Nothing executes. Closes every descriptor, so that the file system can be unmounted. Takes NULL.
  */
 void backing_close(struct backing *b);
@@ -51,7 +59,7 @@ struct csv_handle backing_root(const struct backing *b);
  * which has CSV_FRAME_MAX. Errors of the operation are in ret->error; EPROTO: the slot's record is
  * of another operation. A query (mode is of no account) may be done any number of times. Returns 0,
  * or -EIO when the disk does not take what must be there: the coordinator ends, nothing is answered
- * from then on.
+ * from then on; or -ECANCELED: grants_stop() came first, nothing was done and nothing is answered.
  */
 int backing_execute(struct backing *b, uint64_t mount, const struct csv_request *q,
 		    enum backing_mode mode, struct csv_reply *ret, void *buf);

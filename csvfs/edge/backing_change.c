@@ -184,6 +184,8 @@ int backing_change(struct backing_op *o)
 	must(verbs[o->q->op].look);
 	while (step != CHANGE_FINISH && step != CHANGE_HALT) {
 		outcome = run(o, step);
+		if (o->is_cancelled)
+			return -ECANCELED; /* an intent stays as it is on the disk */
 		if (o->b->is_halted || backing_stops_after(o->b, step))
 			step = CHANGE_HALT;
 		else

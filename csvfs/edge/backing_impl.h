@@ -11,6 +11,7 @@
  *   backing_change.c   one change: its steps
  *   backing_names.c    operations on names   backing_io.c    on data
  *   backing_attr.c     on attributes         backing_dir.c   on directories
+ *   backing_grant.c    what nodes do to files by themselves
  *
  * Order of locks: inodes by (ino, gen), all of a request's at once and no second time; then
  * backing.mounts_lock or backing.order; then backing.lock or backing.force.lock, both innermost.
@@ -25,6 +26,7 @@
 #include "csvfs/core/change.h"
 #include "csvfs/core/record.h"
 #include "csvfs/edge/backing.h"
+#include "csvfs/edge/grants.h"
 
 #define BACKING_BUCKETS 8192
 #define BACKING_KEPT_FDS                                                                           \
@@ -90,6 +92,8 @@ struct backing {
 	bool is_serving; /* all opens are known */
 	size_t kept_fds;
 	struct backing_row *bucket[BACKING_BUCKETS];
+	struct grants *grants; /* NULL: everything goes through here */
+	uint64_t data_start;   /* of the file system on the LUN */
 #ifdef CSVFS_INJECT
 	enum change_step stop_after;
 #endif
@@ -135,7 +139,10 @@ struct backing_op {
 	struct backing_inode inode[2];
 	struct backing_name name[2];
 	struct backing_lock lock[4];
-	uint64_t wait; /* ticket that must be forced before the answer */
+	uint64_t wait;		       /* ticket that must be forced before the answer */
+	struct csv_handle recalled[2]; /* ino 0: none */
+	bool must_recall;	       /* a write that does not stay in place */
+	bool is_cancelled;	       /* the coordinator stops: nothing was begun */
 	/* A change only: */
 	bool is_redo;
 	int slot_fd;
@@ -233,9 +240,24 @@ int backing_undo_drop(struct backing *b, const struct csv_handle *h);
 /* Puts back all that has not ended. */
 int backing_undo_all(struct backing *b);
 
+/* ---- backing_grant.c; all but backing_is_direct() with grants there */
+
+/* Before the locks: what the request needs back, and until the end of it. 0 or -ECANCELED. */
+int backing_recall(struct backing_op *o);
+void backing_recall_end(struct backing_op *o);
+/* All is locked: something of what it needs is out. */
+bool backing_is_out(struct backing_op *o);
+/* Without locks: what the holders know and the file system does not. 0, -ECANCELED or -errno. */
+int backing_ask(struct backing_op *o);
+void backing_touch(struct backing *b, struct backing_row *row);
+/* The file is out: its data is read and written past the page cache. It is locked. */
+bool backing_is_direct(struct backing_op *o);
+int backing_read_direct(struct backing_op *o);
+int backing_write_direct(struct backing_op *o, size_t *ret_done);
+
 /* ---- backing_change.c */
 
-/* 0, or -EIO: nothing is answered. */
+/* 0; -EIO: nothing is answered; -ECANCELED: nothing was done. */
 int backing_change(struct backing_op *o);
 #ifdef CSVFS_INJECT
 /*
@@ -264,6 +286,7 @@ int backing_statfs(struct backing_op *o);
 int backing_getxattr(struct backing_op *o);
 int backing_listxattr(struct backing_op *o);
 int backing_lseek(struct backing_op *o);
+int backing_grant(struct backing_op *o);
 
 int backing_setattr_look(struct backing_op *o);
 int backing_setattr_do(struct backing_op *o);

@@ -35,6 +35,8 @@ int backing_read(struct backing_op *o)
 		return r;
 	if (!is_range(q->offset, q->size))
 		return -EINVAL;
+	if (backing_is_direct(o))
+		return backing_read_direct(o);
 	while (done < q->size && n > 0) {
 		n = pread(o->inode[0].data_fd, o->buf + done, q->size - done,
 			  (off_t)(q->offset + done));
@@ -46,10 +48,19 @@ int backing_read(struct backing_op *o)
 	return 0;
 }
 
-/* Data is on disk since its WRITE; what is not in the log yet is waited for as by any query. */
+/*
+ * Data is on disk since its WRITE; what is not in the log yet is waited for as by any query. Those
+ * who write without us have flushed what they know of; what they do not know any more, because
+ * their path is gone, is in the LUN's cache, which is ours, too.
+ */
 int backing_fsync(struct backing_op *o)
 {
-	return backing_op_path(o, 0);
+	int r = backing_op_path(o, 0);
+
+	if (r || !o->b->grants || !S_ISREG(o->inode[0].st.st_mode))
+		return r;
+	r = backing_op_data(o, 0, false);
+	return r ? r : fsync(o->inode[0].data_fd) ? -errno : 0;
 }
 
 int backing_lseek(struct backing_op *o)
@@ -97,6 +108,13 @@ int backing_write_do(struct backing_op *o)
 
 	if (q->flags & CSV_WRITE_KILL_SUID)
 		r = backing_kill_privileges(i->data_fd, i->st.st_mode);
+	if (!r && q->data.len && backing_is_direct(o)) {
+		r = backing_write_direct(o, &done);
+		if (r)
+			return r;
+		o->reply->count.count = done;
+		return 0;
+	}
 	while (!r && done < q->data.len) {
 		struct iovec v = {(uint8_t *)q->data.data + done, q->data.len - done};
 

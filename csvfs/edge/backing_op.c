@@ -125,6 +125,9 @@ static void touch_all(struct backing_op *o)
 #undef READS
 	case CSV_OP_RELEASE:
 		return;
+	case CSV_OP_GRANT:
+		touch_inode(o, &q->grant.handle, BACKING_WRITE);
+		return;
 	case CSV_OP_COPY_RANGE:
 		touch_inode(o, &q->copy_range.from, BACKING_READ);
 		touch_inode(o, &q->copy_range.to, BACKING_WRITE);
@@ -198,6 +201,8 @@ int backing_op_data(struct backing_op *o, size_t i, bool is_write)
 	struct backing_inode *n = &o->inode[i];
 	int r;
 
+	if (n->data_fd >= 0 && !n->is_kept)
+		return fstat(n->data_fd, &n->st) ? -errno : 0;
 	pthread_mutex_lock(&o->b->lock);
 	n->data_fd = n->row->data_fd[is_write];
 	n->is_kept = n->data_fd >= 0;
@@ -317,16 +322,47 @@ static void open_dirs(struct backing_op *o)
 	}
 }
 
-void backing_op_lock(struct backing_op *o)
+static void lock_as_named(struct backing_op *o)
 {
-	open_dirs(o);
-	peek(o);
 	lock_all(o);
 	while (!is_as_peeked(o)) {
 		unlock_all(o);
 		peek(o);
 		lock_all(o);
 	}
+}
+
+/* Nothing is locked while mounts are waited for: they may need the locks to get on. */
+static void recall_and_lock(struct backing_op *o)
+{
+	enum grant_change step = grant_change_first(0);
+	bool is_ok = true;
+
+	while (step != GRANT_CHANGE_GO) {
+		is_ok = true;
+		if (step == GRANT_CHANGE_RECALL && backing_recall(o)) {
+			o->is_cancelled = true;
+			o->error = -ECANCELED;
+			return;
+		}
+		if (step == GRANT_CHANGE_LOCK)
+			lock_as_named(o);
+		if (step == GRANT_CHANGE_LOOK)
+			is_ok = !backing_is_out(o);
+		if (!is_ok)
+			unlock_all(o);
+		step = grant_change_next(step, is_ok, 0);
+	}
+}
+
+void backing_op_lock(struct backing_op *o)
+{
+	open_dirs(o);
+	peek(o);
+	if (o->b->grants)
+		recall_and_lock(o);
+	else
+		lock_as_named(o);
 }
 
 void backing_op_unlock(struct backing_op *o)
@@ -342,6 +378,8 @@ void backing_op_unlock(struct backing_op *o)
 void backing_op_done(struct backing_op *o)
 {
 	unlock_all(o);
+	if (o->b->grants)
+		backing_recall_end(o);
 	for (size_t i = 0; i < o->inode_count; i++) {
 		struct backing_inode *n = &o->inode[i];
 

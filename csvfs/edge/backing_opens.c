@@ -131,7 +131,8 @@ static int row_closed(struct backing *b, struct backing_row *row, bool reaps)
 		backing_row_forget_fds(b, row);
 	goes = !row->opens && row->is_orphan && reaps;
 	pthread_mutex_unlock(&b->lock);
-	if (goes) {
+	/* What somebody may still write to is not freed: backing_settled() comes back to it. */
+	if (goes && !(b->grants && grants_unwanted(b->grants, &row->handle))) {
 		backing_orphan_name(&row->handle, name);
 		if (unlinkat(b->orphans_fd, name, 0) && errno != ENOENT)
 			r = -errno;
@@ -140,6 +141,20 @@ static int row_closed(struct backing *b, struct backing_row *row, bool reaps)
 	}
 	pthread_rwlock_unlock(&row->lock);
 	return r;
+}
+
+void backing_settled(struct backing *b, const struct csv_handle *h)
+{
+	struct backing_row *row = backing_row_get(b, h);
+	bool reaps;
+
+	backing_touch(b, row);
+	pthread_mutex_lock(&b->lock);
+	reaps = b->is_serving;
+	pthread_mutex_unlock(&b->lock);
+	/* If the orphan cannot be removed, the next coordinator tries again. */
+	(void)row_closed(b, row, reaps);
+	backing_row_put(b, row);
 }
 
 static int reap(struct backing *b, struct backing_row *row)

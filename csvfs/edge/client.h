@@ -36,12 +36,18 @@ struct client_options {
 	/* What client_status() says has changed. From any thread; calls nothing of the client. */
 	void (*on_change)(void *arg);
 	void *arg;
+	/*
+	 * The next grant that a coordinator must know of, from *cursor (0 at first) on; false: no
+	 * more. NULL: there are none. It calls nothing of the client.
+	 */
+	bool (*next_grant)(void *arg, size_t *cursor, struct csv_frame *ret);
 };
 
 struct client_status {
 	bool is_serving; /* connected, and all is sent again: new requests are taken */
 	uint32_t pending;
 	uint32_t oldest_ms;
+	uint64_t requests;	  /* so far */
 	char text[CSV_LINK_TEXT]; /* what it waits for; empty if for nothing */
 };
 

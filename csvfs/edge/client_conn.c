@@ -45,29 +45,49 @@ static int write_frame(struct client *c, const struct csv_frame *f)
 	return client_write(c, buf, len);
 }
 
-/* Nothing is answered before RECLAIM_DONE is written, so the book stands still. */
+/* Frames on their way, written many at a time. */
+struct batch {
+	uint8_t buf[RECLAIM_BYTES];
+	size_t at;
+};
+
+static int batch_write(struct client *c, struct batch *b)
+{
+	int r = b->at ? client_write(c, b->buf, b->at) : 0;
+
+	b->at = 0;
+	return r;
+}
+
+static int batch_add(struct client *c, struct batch *b, const struct csv_frame *f)
+{
+	size_t len;
+
+	must(!csv_frame_encode(f, b->buf + b->at, sizeof(b->buf) - b->at, &len));
+	b->at += len;
+	return b->at > sizeof(b->buf) - RECLAIM_ONE_MAX ? batch_write(c, b) : 0;
+}
+
+/* Nothing is answered before RECLAIM_DONE is written, so the books stand still. */
 static int reclaim(struct client *c)
 {
 	struct csv_frame f = {.type = CSV_FRAME_RECLAIM};
 	struct opens_cursor cursor = {0};
 	const struct open_entry *e;
-	uint8_t buf[RECLAIM_BYTES];
-	size_t at = 0, len;
+	struct batch b = {.at = 0};
+	size_t grants = 0;
 	int r = 0;
 
 	while (!r && (e = opens_next(&c->opens, &cursor))) {
 		f.reclaim.handle = e->handle;
 		f.reclaim.opens = e->opens;
-		must(!csv_frame_encode(&f, buf + at, sizeof(buf) - at, &len));
-		at += len;
-		if (at > sizeof(buf) - RECLAIM_ONE_MAX) {
-			r = client_write(c, buf, at);
-			at = 0;
-		}
+		r = batch_add(c, &b, &f);
 	}
-	if (!r && at)
-		r = client_write(c, buf, at);
-	return r ? r : write_frame(c, &(struct csv_frame){.type = CSV_FRAME_RECLAIM_DONE});
+	while (!r && c->options.next_grant && c->options.next_grant(c->options.arg, &grants, &f))
+		r = batch_add(c, &b, &f);
+	f = (struct csv_frame){.type = CSV_FRAME_RECLAIM_DONE};
+	r = r ? r : batch_add(c, &b, &f);
+	return r ? r : batch_write(c, &b);
 }
 
 /*

@@ -87,7 +87,7 @@ struct client {
 	pthread_cond_t root_found;
 
 	struct slot slot[CSV_SLOTS];
-	uint64_t order;
+	uint64_t order;	  /* requests so far */
 	uint32_t waiting; /* threads that wait for a slot */
 	struct opens opens;
 	struct csv_handle root; /* ino 0: not known yet */

@@ -448,6 +448,7 @@ static int start(struct coordinator *c)
 	csv_log(LOG_INFO, "volume %s: mounted -> reading the records of mounts", c->volume);
 	r = check_wanted(c, &state);
 	o.backing = c->backing;
+	o.data_start = csv_lun_data_start(c->lun);
 	r = r ? r : server_open(&o, &state, &c->server, c->text, sizeof(c->text));
 	if (!r)
 		csv_log(LOG_NOTICE, "volume %s: coordinator under term %llu", c->volume,

@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "csvfs/edge/lun.h"
+#include "csvfs/edge/prealloc.h"
 #include "lib/must.h"
 
 #define OUTPUT_MAX 16384 /* of xfs_repair */
@@ -25,7 +26,16 @@ enum exit_code { /* clusterd-exit-codes(7) */
 		 EXIT_INTERRUPTED = 130,
 };
 
-enum option { OPT_NAME, OPT_CLUSTER, OPT_UUID, OPT_OVERWRITE, OPT_CONFIRM, OPT_JSON, OPT_MAX };
+enum option {
+	OPT_NAME,
+	OPT_CLUSTER,
+	OPT_UUID,
+	OPT_OVERWRITE,
+	OPT_CONFIRM,
+	OPT_JSON,
+	OPT_SIZE,
+	OPT_MAX
+};
 
 struct arguments {
 	const char *lun;
@@ -45,6 +55,7 @@ static const struct option_text {
 	[OPT_NAME] = {"--name", true},	     [OPT_CLUSTER] = {"--cluster", true},
 	[OPT_UUID] = {"--uuid", true},	     [OPT_OVERWRITE] = {"--overwrite", true},
 	[OPT_CONFIRM] = {"--confirm", true}, [OPT_JSON] = {"--json", false},
+	[OPT_SIZE] = {"--size", true},
 };
 
 /* ---- messages and values */
@@ -431,6 +442,44 @@ static int run_repair(const struct arguments *a)
 
 /* ---- command line */
 
+/* ---- files on a mounted volume */
+
+static bool parse_size(const char *text, uint64_t *ret)
+{
+	static const char units[] = "KMGT";
+	unsigned long long n;
+	const char *unit;
+	unsigned int shift;
+	char *end;
+
+	errno = 0;
+	n = strtoull(text, &end, 10);
+	if (errno || end == text || text[0] == '-')
+		return false;
+	unit = *end ? strchr(units, *end) : NULL;
+	if (*end && (!unit || end[1]))
+		return false;
+	shift = unit ? 10 * (unsigned int)(unit - units + 1) : 0;
+	if (n > UINT64_MAX >> shift)
+		return false;
+	*ret = (uint64_t)n << shift;
+	return true;
+}
+
+static int run_prealloc(const struct arguments *a)
+{
+	char text[CSV_LUN_TEXT_MAX];
+	uint64_t size;
+
+	if (!parse_size(a->value[OPT_SIZE], &size)) {
+		fprintf(stderr,
+			"csvadm: --size %s: a number of bytes, such as 10737418240 or 10G\n",
+			a->value[OPT_SIZE]);
+		return EXIT_USAGE;
+	}
+	return report(prealloc(a->lun, size, text, sizeof(text)), text);
+}
+
 #define BIT(o) (1u << OPT_##o)
 
 static const struct verb verbs[] = {
@@ -438,6 +487,9 @@ static const struct verb verbs[] = {
 	 "make the LUN a volume of a cluster; refuses one that is in use or carries something",
 	 BIT(NAME) | BIT(CLUSTER) | BIT(UUID) | BIT(OVERWRITE) | BIT(JSON),
 	 BIT(NAME) | BIT(CLUSTER), run_format},
+	{"prealloc", "FILE --size BYTES",
+	 "make a file on a mounted volume that every node may read and write directly", BIT(SIZE),
+	 BIT(SIZE), run_prealloc},
 	{"info", "LUN [--json]", "show what volume a LUN carries", BIT(JSON), 0, run_info},
 	{"check", "LUN", "look for damage, changing nothing; refuses one that is in use", 0, 0,
 	 run_check},
@@ -460,6 +512,8 @@ static int usage(FILE *f, const struct verb *v)
 			   "names it\n");
 	if (!v || v->takes & BIT(CONFIRM))
 		fprintf(f, "  --confirm NAME   the volume's name once more\n");
+	if (!v || v->takes & BIT(SIZE))
+		fprintf(f, "  --size BYTES     of the file; K, M, G, T after it: times 1024 ...\n");
 	if (!v || v->takes & BIT(JSON))
 		fprintf(f, "  --json           the data as JSON\n");
 	fprintf(f, "  --help, --version\n");

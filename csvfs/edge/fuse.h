@@ -10,13 +10,15 @@
 #define CSVFS_EDGE_FUSE_H
 
 #include "csvfs/edge/client.h"
+#include "csvfs/edge/datapath.h"
 
 struct csv_fs;
 
 struct csv_fs_options {
 	const char *volume; /* its name, for /proc/mounts: letters, digits, '.', '_', '-' */
 	const char *mount_point;
-	struct client *client; /* outlives it */
+	struct client *client;	   /* outlives it */
+	struct datapath *datapath; /* outlives it; NULL: all goes to the coordinator */
 };
 
 /*

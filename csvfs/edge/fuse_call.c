@@ -254,6 +254,17 @@ void call_reply_attr(struct call *c, int error)
 	fuse_reply_attr(c->req, &st, 0);
 }
 
+void call_reply_count(struct call *c, int error, size_t count)
+{
+	if (error) {
+		call_reply_error(c, error);
+		return;
+	}
+	call_end(c);
+	return_buffer(c);
+	fuse_reply_write(c->req, count);
+}
+
 void call_reply_bytes(struct call *c, int error, const void *data, size_t len)
 {
 	if (error) {
@@ -278,7 +289,7 @@ int fs_call_init(struct csv_fs *fs)
 	pthread_cond_init(&fs->buffer_freed, &attr);
 	pthread_cond_init(&fs->watch_wake, &attr);
 	pthread_condattr_destroy(&attr);
-	fs->buffer_data = malloc((size_t)FS_BUFFERS * CSV_IO_MAX);
+	fs->buffer_data = aligned_alloc(CSV_GRANT_BLOCK, (size_t)FS_BUFFERS * CSV_IO_MAX);
 	if (!fs->buffer_data)
 		return -ENOMEM;
 	for (size_t i = 0; i < FS_BUFFERS; i++) {

@@ -83,6 +83,8 @@ void call_end(struct call *c);
 void call_reply_error(struct call *c, int error);
 void call_reply_entry(struct call *c, int error);
 void call_reply_attr(struct call *c, int error);
+/* So many bytes were written. */
+void call_reply_count(struct call *c, int error, size_t count);
 /* The bytes stand in the buffer that the call has. */
 void call_reply_bytes(struct call *c, int error, const void *data, size_t len);
 /* Counts a lookup. */

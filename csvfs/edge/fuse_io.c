@@ -10,12 +10,18 @@
 /* One COPY_RANGE: struct fuse_write_out has 32 bits for what was copied (linux/fuse.h). */
 #define COPY_MAX (UINT32_MAX & ~UINT32_C(0xfffff))
 
+/* FOPEN_* of linux/fuse.h, which does not go together with libfuse's headers. */
+#define OPEN_DIRECT_IO	     (1u << 0)
+#define OPEN_NOFLUSH	     (1u << 5)
+#define OPEN_PARALLEL_WRITES (1u << 6)
+
 /* The kernel has not taken the reply to an open: there will be no release. */
 static void release_untaken(struct csv_fs *fs, const struct csv_handle *handle)
 {
 	struct csv_request q = {.op = CSV_OP_RELEASE, .release.handle = *handle};
 	struct csv_reply p;
 
+	datapath_closed(fs->options.datapath, handle);
 	client_call(fs->options.client, &q, &p, NULL, 0, NULL);
 }
 
@@ -24,6 +30,22 @@ static void set_open_flags(struct fuse_file_info *fi)
 	fi->direct_io = 1; /* nothing of a file is cached by the kernel */
 	fi->keep_cache = 0;
 	fi->noflush = 1; /* a write is durable when it is answered */
+}
+
+/*
+ * As fuse_reply_open(), with a flag that libfuse does not know before 3.15: the kernel lets writes
+ * to a file that do not extend it run side by side, as reads do (struct fuse_open_out in
+ * linux/fuse.h).
+ */
+static int reply_open(fuse_req_t req, const struct fuse_file_info *fi)
+{
+	struct {
+		uint64_t fh;
+		uint32_t open_flags;
+		uint32_t unused;
+	} out = {.fh = fi->fh, .open_flags = OPEN_DIRECT_IO | OPEN_NOFLUSH | OPEN_PARALLEL_WRITES};
+
+	return fuse_reply_buf(req, (const char *)&out, sizeof(out));
 }
 
 void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -40,8 +62,9 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		return;
 	}
 	call_end(&c);
+	datapath_opened(c.fs->options.datapath, &c.q.open.handle);
 	set_open_flags(fi);
-	if (fuse_reply_open(req, fi) == -ENOENT)
+	if (reply_open(req, fi) == -ENOENT)
 		release_untaken(c.fs, &c.q.open.handle);
 }
 
@@ -70,6 +93,7 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 		return;
 	}
 	call_end(&c);
+	datapath_opened(c.fs->options.datapath, &c.p.entry.handle);
 	set_open_flags(fi);
 	fs_entry(c.fs, &c.p.entry.handle, &c.p.entry.attr, &entry);
 	if (fuse_reply_create(req, &entry, fi) == -ENOENT) {
@@ -87,6 +111,8 @@ void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	(void)fi;
 	call_begin(&c, req, CSV_OP_RELEASE);
 	e = call_handle(&c, ino, &c.q.release.handle);
+	if (!e)
+		datapath_closed(c.fs->options.datapath, &c.q.release.handle);
 	e = e ? e : call_run(&c, 0);
 	call_reply_error(&c, e);
 }
@@ -101,18 +127,43 @@ void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
 {
 	struct call c;
+	struct datapath *d;
+	size_t at, len;
 	int e;
 
 	(void)fi;
 	if (size > CSV_IO_MAX)
 		size = CSV_IO_MAX;
 	call_begin(&c, req, CSV_OP_READ);
+	d = c.fs->options.datapath;
 	e = call_handle(&c, ino, &c.q.read.handle);
 	c.q.read.offset = (uint64_t)off;
 	c.q.read.size = (uint32_t)size;
 	e = e ? e : call_buffer(&c);
+	if (!e && datapath_is_suitable(d, (uint64_t)off, size, false) &&
+	    !datapath_read(d, &c.q.read.handle, (uint64_t)off, size, c.buffer->data, &at, &len,
+			   &c.interrupt)) {
+		call_reply_bytes(&c, 0, c.buffer->data + at, len);
+		return;
+	}
+	if (!e)
+		datapath_went_home(d, size);
 	e = e ? e : call_run(&c, size);
 	call_reply_bytes(&c, e, c.p.bytes.data.data, c.p.bytes.data.len);
+}
+
+/* True: it is written. */
+static bool write_direct(struct call *c, const struct fuse_file_info *fi)
+{
+	struct datapath *d = c->fs->options.datapath;
+	const struct csv_op_write *q = &c->q.write;
+
+	if ((fi->flags & O_APPEND) || !datapath_is_suitable(d, q->offset, q->data.len, true) ||
+	    call_buffer(c))
+		return false;
+	memcpy(c->buffer->data, q->data.data, q->data.len);
+	return !datapath_write(d, &q->handle, q->offset, q->data.len, c->buffer->data,
+			       fi->flags & O_DSYNC, &c->interrupt);
 }
 
 void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t off,
@@ -129,15 +180,16 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off
 	c.q.write.flags = (fi->flags & O_APPEND ? CSV_WRITE_APPEND : 0) |
 			  (c.q.caller.uid ? CSV_WRITE_KILL_SUID : 0);
 	c.q.write.data = (struct csv_bytes){(const uint8_t *)data, size};
+	if (!e && write_direct(&c, fi)) {
+		call_reply_count(&c, 0, size);
+		return;
+	}
+	if (!e)
+		datapath_went_home(c.fs->options.datapath, size);
 	e = e ? e : call_run(&c, 0);
 	if (!e && c.p.count.count > size)
 		e = EIO;
-	if (e) {
-		call_reply_error(&c, e);
-		return;
-	}
-	call_end(&c);
-	fuse_reply_write(req, c.p.count.count);
+	call_reply_count(&c, e, e ? 0 : c.p.count.count);
 }
 
 void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
@@ -149,6 +201,10 @@ void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_inf
 	call_begin(&c, req, CSV_OP_FSYNC);
 	e = call_handle(&c, ino, &c.q.fsync.handle);
 	c.q.fsync.is_datasync = datasync != 0;
+	if (!e && !datapath_fsync(c.fs->options.datapath, &c.q.fsync.handle)) {
+		call_reply_error(&c, 0);
+		return;
+	}
 	e = e ? e : call_run(&c, 0);
 	call_reply_error(&c, e);
 }

@@ -2,6 +2,7 @@
 #include "csvfs/edge/mount.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -14,9 +15,11 @@
 #include <unistd.h>
 
 #include "csvfs/edge/client.h"
+#include "csvfs/edge/datapath.h"
 #include "csvfs/edge/fuse.h"
 #include "csvfs/edge/link.h"
 #include "csvfs/edge/log.h"
+#include "csvfs/edge/lun.h"
 #include "csvfs/edge/mount_options.h"
 #include "csvfs/edge/mount_point.h"
 #include "csvfs/edge/process.h"
@@ -34,6 +37,7 @@ struct mount {
 	char path[MOUNT_POINT_MAX];
 	int signals, wake;
 	struct client *client;
+	struct datapath *datapath; /* NULL: it was given no LUN */
 	struct csv_fs *fs;
 	struct link *link;
 	pthread_t server;
@@ -71,10 +75,40 @@ static void on_state(void *arg, const struct csv_link_state *state)
 	pthread_mutex_lock(&m->lock);
 	if (!m->is_deaf)
 		client_target(m->client, state);
+	if (!m->is_deaf && m->datapath)
+		datapath_target(m->datapath, state);
 	if (state->is_stop)
 		m->is_stop = true;
 	pthread_mutex_unlock(&m->lock);
 	on_change(m);
+}
+
+/* ---- the LUN */
+
+static bool next_grant(void *arg, size_t *cursor, struct csv_frame *ret)
+{
+	struct mount *m = arg;
+
+	return m->datapath && datapath_reclaim(m->datapath, cursor, ret);
+}
+
+/* Reads its header past every cache: so this is how a path is tried, too. */
+static int open_device(void *arg)
+{
+	struct mount *m = arg;
+	char text[CSV_LUN_TEXT_MAX] = "";
+	struct csv_lun *lun = NULL;
+	int r = csv_lun_open(m->options.device, false, &lun, text, sizeof(text));
+
+	if (!r && memcmp(csv_lun_volume(lun)->byte, m->options.uuid.byte, CSV_UUID_BYTES) != 0)
+		r = -EMEDIUMTYPE;
+	csv_lun_close(lun);
+	if (r) {
+		log_info("%s: %s", m->options.device, text[0] ? text : strerror(-r));
+		return r;
+	}
+	r = open(m->options.device, O_RDWR | O_DIRECT | O_CLOEXEC);
+	return r < 0 ? -errno : r;
 }
 
 static void *serve(void *arg)
@@ -116,7 +150,25 @@ static bool must_stop(struct mount *m)
 static bool is_news(const struct csv_link_status *a, const struct csv_link_status *b)
 {
 	return a->phase != b->phase || a->is_serving != b->is_serving ||
+	       a->is_quiet != b->is_quiet || memcmp(&a->io, &b->io, sizeof(a->io)) != 0 ||
 	       strcmp(a->text, b->text) != 0 || a->oldest_ms >= TICK_MS || b->oldest_ms >= TICK_MS;
+}
+
+static void fill_io(struct mount *m, struct csv_link_status *s)
+{
+	struct datapath_status d;
+
+	datapath_tick(m->datapath);
+	datapath_status(m->datapath, &d);
+	s->is_quiet = d.is_quiet;
+	s->io = (struct csv_link_io){.state = (enum csv_link_io_state)d.io,
+				     .granted = d.granted,
+				     .since_ms = d.since_ms,
+				     .reads = d.reads,
+				     .writes = d.writes,
+				     .bytes = d.bytes,
+				     .redirected_bytes = d.redirected_bytes};
+	snprintf(s->io.why, sizeof(s->io.why), "%s", d.why);
 }
 
 /* text NULL: what the client waits for. */
@@ -128,7 +180,10 @@ static void tell(struct mount *m, enum csv_link_phase phase, const char *text)
 	if (m->client)
 		client_status(m->client, &c);
 	s.is_serving = c.is_serving;
-	s.is_quiet = true; /* all its I/O is the coordinator's */
+	s.is_quiet = true; /* without a LUN all its I/O is the coordinator's */
+	if (m->datapath)
+		fill_io(m, &s);
+	s.io.requests = c.requests;
 	s.pending = c.pending;
 	s.oldest_ms = c.oldest_ms;
 	snprintf(s.text, sizeof(s.text), "%s", text ? text : c.text);
@@ -218,6 +273,14 @@ static int drain(struct mount *m, uint64_t until_ms, char *text, size_t cap)
 	return 0;
 }
 
+static bool is_path_good(struct mount *m)
+{
+	struct datapath_status d;
+
+	datapath_status(m->datapath, &d);
+	return d.io == DIRECT_ACTIVE;
+}
+
 /* The client goes before STOPPED is told: after it nothing of this mount is heard any more. */
 static void end_client(struct mount *m, bool is_clean)
 {
@@ -229,6 +292,12 @@ static void end_client(struct mount *m, bool is_clean)
 
 		if (r)
 			log_info("no goodbye to the coordinator: %s", strerror(-r));
+		/* Threads that a sick LUN holds are not waited for: they end with the process. */
+		if (m->datapath && is_path_good(m))
+			datapath_close(m->datapath);
+		else if (m->datapath)
+			return;
+		m->datapath = NULL;
 		client_close(m->client);
 		m->client = NULL;
 		return;
@@ -292,19 +361,33 @@ static int open_client(struct mount *m)
 	struct client_options o = {.volume = m->options.uuid,
 				   .mount = m->options.id,
 				   .on_change = on_change,
+				   .next_grant = next_grant,
 				   .arg = m};
+	struct datapath_options d = {.volume = m->options.uuid,
+				     .mount = m->options.id,
+				     .open_device = open_device,
+				     .on_change = on_change,
+				     .arg = m};
 	int r = tls_key_load(m->options.key, CLIENT_KEY_PURPOSE, &o.key);
 
 	if (r)
 		return process_complain(r, "key %s", m->options.key);
 	r = client_open(&o, &m->client);
-	return r ? process_complain(r, "client") : 0;
+	if (r)
+		return process_complain(r, "client");
+	d.key = o.key;
+	d.client = m->client;
+	if (m->options.device)
+		r = datapath_open(&d, &m->datapath);
+	return r ? process_complain(r, "data path") : 0;
 }
 
 static int open_fs(struct mount *m)
 {
-	struct csv_fs_options o = {
-		.volume = m->options.volume, .mount_point = m->path, .client = m->client};
+	struct csv_fs_options o = {.volume = m->options.volume,
+				   .mount_point = m->path,
+				   .client = m->client,
+				   .datapath = m->datapath};
 	char why[256] = "";
 	int r = mount_point_resolve(m->options.mount_point, m->path, sizeof(m->path), why,
 				    sizeof(why));

@@ -15,7 +15,8 @@ static void usage(FILE *f)
 {
 	fprintf(f,
 		"usage: csvfsd mount --volume NAME --uuid UUID --mount-point DIR --id HEX\n"
-		"                    --socket PATH --key PATH [--busy-timeout SECONDS]\n"
+		"                    --socket PATH --key PATH [--device LUN] [--busy-timeout "
+		"SECONDS]\n"
 		"                    [--log stderr|syslog] [--foreground]\n"
 		"\n"
 		"Mounts a volume on this node; started by clusterd.\n"
@@ -25,6 +26,7 @@ static void usage(FILE *f)
 		"  --id HEX                mount incarnation: never used twice\n"
 		"  --socket PATH           clusterd's socket for csvfsd\n"
 		"  --key PATH              secret that all nodes share (corosync's authkey)\n"
+		"  --device LUN            for I/O on files that are granted; without: none is\n"
 		"  --busy-timeout SECONDS  how long to wait for users when unmounting; 0: for "
 		"ever (default: %d)\n"
 		"  --log stderr|syslog     where to log (default: syslog, stderr in the "
@@ -97,7 +99,17 @@ static int refuse(const char *text)
 	return 2;
 }
 
-enum { OPT_VOLUME = 256, OPT_UUID, OPT_POINT, OPT_ID, OPT_SOCKET, OPT_KEY, OPT_BUSY, OPT_LOG };
+enum {
+	OPT_VOLUME = 256,
+	OPT_UUID,
+	OPT_POINT,
+	OPT_ID,
+	OPT_SOCKET,
+	OPT_KEY,
+	OPT_BUSY,
+	OPT_LOG,
+	OPT_DEVICE
+};
 
 /* False: not good. */
 static bool take(struct mount_options *o, int option, const char *arg)
@@ -121,6 +133,9 @@ static bool take(struct mount_options *o, int option, const char *arg)
 	case OPT_KEY:
 		o->key = arg;
 		return true;
+	case OPT_DEVICE:
+		o->device = arg;
+		return arg[0] == '/';
 	case OPT_BUSY:
 		if (!parse_number(arg, 10, 1000000, &v))
 			return false;
@@ -142,6 +157,7 @@ int mount_options_parse(int argc, char **argv, struct mount_options *ret)
 		{"id", required_argument, NULL, OPT_ID},
 		{"socket", required_argument, NULL, OPT_SOCKET},
 		{"key", required_argument, NULL, OPT_KEY},
+		{"device", required_argument, NULL, OPT_DEVICE},
 		{"busy-timeout", required_argument, NULL, OPT_BUSY},
 		{"log", required_argument, NULL, OPT_LOG},
 		{"foreground", no_argument, NULL, 'f'},

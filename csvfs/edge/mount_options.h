@@ -19,6 +19,7 @@ struct mount_options {
 	uint64_t id; /* mount incarnation */
 	const char *socket;
 	const char *key;
+	const char *device;	     /* the LUN; NULL: all I/O is the coordinator's */
 	unsigned int busy_timeout_s; /* 0: for ever */
 	bool to_syslog;
 	bool foreground;

@@ -177,6 +177,7 @@ static void carry_out(struct server *s, const struct sess_action *a)
 	case SESS_DO_MAX:
 		break;
 	}
+	server_grants_action(s, a);
 }
 
 void server_step(struct server *s, const struct sess_event *e)
@@ -185,6 +186,7 @@ void server_step(struct server *s, const struct sess_event *e)
 
 	if (r)
 		csv_log(LOG_WARNING, "%s: %s", sess_event_name(e->type), strerror(-r));
+	server_grants_event(s, e);
 	for (size_t i = 0; i < s->actions.count; i++)
 		carry_out(s, &s->actions.item[i]);
 }
@@ -279,8 +281,9 @@ const char *server_failure(struct server *s)
 /* What recovery waits for, in words. */
 static void describe_wait(const struct server *s, char *text, size_t size)
 {
+	struct csv_handle h = {0};
 	size_t missing = 0;
-	uint64_t one = 0;
+	uint64_t one = 0, debtor = grants_debtor(s->grants, &h);
 
 	for (size_t i = 0; i < SESS_MOUNTS; i++) {
 		const struct sess_mount *m = &s->sess.mount[i];
@@ -293,6 +296,12 @@ static void describe_wait(const struct server *s, char *text, size_t size)
 	if (s->sess.phase < SESS_SERVE && missing)
 		snprintf(text, size, "recovery: waiting for %zu mounts, mount %016llx among them",
 			 missing, (unsigned long long)one);
+	else if (debtor)
+		snprintf(text, size,
+			 "%s; waiting for mount %016llx to give back inode %llu, which it may be "
+			 "writing to",
+			 sess_phase_name(s->sess.phase), (unsigned long long)debtor,
+			 (unsigned long long)h.ino);
 	else
 		snprintf(text, size, "%s", sess_phase_name(s->sess.phase));
 }
@@ -420,6 +429,8 @@ int server_open(const struct server_options *options, const struct csv_link_stat
 	pthread_cond_init(&s->conn_gone, NULL);
 	pthread_cond_init(&s->job_wake, NULL);
 	sess_init(&s->sess, options->term);
+	r = server_grants_open(s);
+	must(!r);
 	r = listen_in_range(s, text, size);
 	r = r ? r : load(s, state, text, size);
 	r = r ? r : start_threads(s);
@@ -470,6 +481,7 @@ void server_close(struct server *s)
 		if (s->mount[i].id)
 			forget_mount_io(s, s->mount[i].id);
 	}
+	grants_close(s->grants);
 	pthread_cond_destroy(&s->job_wake);
 	pthread_cond_destroy(&s->conn_gone);
 	pthread_mutex_destroy(&s->drop_lock);

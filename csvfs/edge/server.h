@@ -20,6 +20,7 @@ struct server_options {
 	struct csv_uuid volume;
 	uint64_t term;
 	struct backing *backing; /* borrowed until server_close() */
+	uint64_t data_start;	 /* of the file system on the LUN */
 	struct tls_key key;
 	const char *address; /* to listen at; the port is chosen from a range, see server_port() */
 	/* Something that server_status() tells has changed. Any thread; must not call back. */

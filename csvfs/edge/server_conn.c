@@ -211,6 +211,8 @@ static int on_frame(struct conn *c, const struct csv_frame *f)
 	switch (f->type) {
 	case CSV_FRAME_RECLAIM:
 		return on_reclaim(c, &f->reclaim);
+	case CSV_FRAME_RECLAIM_GRANT:
+		return server_grants_reclaim(c, &f->reclaim_grant);
 	case CSV_FRAME_RECLAIM_DONE:
 		e.type = SESS_EV_RECLAIM_DONE;
 		break;
@@ -222,6 +224,12 @@ static int on_frame(struct conn *c, const struct csv_frame *f)
 	case CSV_FRAME_HELLO:
 	case CSV_FRAME_WELCOME:
 	case CSV_FRAME_REFUSED:
+	case CSV_FRAME_CHANNEL:
+	case CSV_FRAME_RECALL:
+	case CSV_FRAME_RECALL_DONE:
+	case CSV_FRAME_RETURN:
+	case CSV_FRAME_ASK:
+	case CSV_FRAME_TOLD:
 		return -EPROTO;
 	}
 	server_step(c->server, &e);
@@ -238,19 +246,52 @@ static int on_data(struct conn *c, uint8_t *data, size_t len)
 		free(data);
 		return -EPIPE;
 	}
-	if (csv_frame_type_of(data, len) == CSV_FRAME_REQUEST)
+	if (csv_frame_type_of(data, len) == CSV_FRAME_REQUEST && !c->channel)
 		return on_request(c, data, len);
 	r = csv_frame_decode(data, len, &f);
 	if (!r)
-		r = on_frame(c, &f);
+		r = c->channel ? server_grants_frame(c, &f) : on_frame(c, &f);
 	free(data);
 	return r;
+}
+
+/* A reason against one who says that it speaks so, of that volume; CSV_REFUSAL_MAX: none. */
+static enum csv_refusal against(const struct server *s, uint16_t protocol,
+				const struct csv_uuid *volume)
+{
+	if (protocol != CSV_PROTOCOL)
+		return CSV_REFUSAL_PROTOCOL;
+	if (memcmp(volume->byte, s->options.volume.byte, CSV_UUID_BYTES) != 0)
+		return CSV_REFUSAL_VOLUME;
+	return CSV_REFUSAL_MAX;
+}
+
+/* With the lock held. */
+static int on_hello(struct conn *c, const struct csv_frame *f)
+{
+	struct server *s = c->server;
+	struct sess_event e = {.type = SESS_EV_HELLO, .conn = c->id};
+	struct csv_frame no = {.type = CSV_FRAME_REFUSED};
+	enum csv_refusal reason = f->type == CSV_FRAME_HELLO
+					  ? against(s, f->hello.protocol, &f->hello.volume)
+					  : against(s, f->channel.protocol, &f->channel.volume);
+
+	if (reason != CSV_REFUSAL_MAX) {
+		no.refused.reason = (uint8_t)reason;
+		server_send_frame(s, c->id, &no);
+		return -EPROTO;
+	}
+	if (f->type == CSV_FRAME_CHANNEL)
+		return server_grants_channel(c, &f->channel);
+	e.mount = f->hello.mount;
+	e.term = f->hello.term;
+	server_step(s, &e);
+	return 0;
 }
 
 static int read_hello(struct conn *c)
 {
 	struct server *s = c->server;
-	struct sess_event e = {.type = SESS_EV_HELLO, .conn = c->id};
 	struct csv_frame f;
 	uint8_t *data;
 	size_t len;
@@ -260,22 +301,10 @@ static int read_hello(struct conn *c)
 		return r;
 	r = csv_frame_decode(data, len, &f);
 	free(data);
-	if (r || f.type != CSV_FRAME_HELLO)
+	if (r || (f.type != CSV_FRAME_HELLO && f.type != CSV_FRAME_CHANNEL))
 		return -EPROTO;
-	e.mount = f.hello.mount;
-	e.term = f.hello.term;
 	pthread_mutex_lock(&s->lock);
-	if (f.hello.protocol != CSV_PROTOCOL ||
-	    memcmp(f.hello.volume.byte, s->options.volume.byte, CSV_UUID_BYTES) != 0) {
-		struct csv_frame no = {.type = CSV_FRAME_REFUSED};
-
-		no.refused.reason = f.hello.protocol != CSV_PROTOCOL ? CSV_REFUSAL_PROTOCOL
-								     : CSV_REFUSAL_VOLUME;
-		server_send_frame(s, c->id, &no);
-		r = -EPROTO;
-	} else {
-		server_step(s, &e);
-	}
+	r = on_hello(c, &f);
 	pthread_mutex_unlock(&s->lock);
 	return r ? r : tls_set_deadlines(c->tls, 0, SERVER_WRITE_MS, SERVER_PEER_MS);
 }
@@ -306,6 +335,7 @@ static void conn_free(struct conn *c)
 	struct sess_event e = {.type = SESS_EV_CONN_LOST, .conn = c->id};
 
 	pthread_mutex_lock(&s->lock);
+	server_grants_lost(c);
 	server_step(s, &e);
 	while (c->out) {
 		struct out *o = c->out;

@@ -6,6 +6,7 @@
 #include <pthread.h>
 
 #include "csvfs/core/session.h"
+#include "csvfs/edge/grants.h"
 #include "csvfs/edge/server.h"
 
 #define SERVER_CONNS	    64
@@ -35,6 +36,7 @@ struct conn {
 	int accepted; /* goes to the channel */
 	struct tls *tls;
 	bool is_closing;
+	uint64_t channel; /* the mount whose line for recalls it is; 0: it is one for requests */
 	struct out *out, **out_end;
 	pthread_cond_t out_wake;
 };
@@ -51,13 +53,14 @@ struct mount_io {
 	struct slot_io slot[CSV_SLOTS];
 };
 
-enum job_kind { JOB_NEW, JOB_REDO, JOB_REPLAY, JOB_DROP };
+enum job_kind { JOB_NEW, JOB_REDO, JOB_REPLAY, JOB_DROP, JOB_SETTLED };
 
 struct job {
 	struct job *next;
 	enum job_kind kind;
 	uint64_t mount;
 	uint16_t slot;
+	struct csv_handle handle; /* SETTLED */
 };
 
 struct server {
@@ -67,6 +70,7 @@ struct server {
 	uint16_t port;
 	pthread_mutex_t lock;
 	pthread_mutex_t drop_lock; /* one drop at a time */
+	struct grants *grants;	   /* takes care of itself */
 	struct sess_state sess;
 	struct sess_actions actions;
 	struct mount_io mount[SESS_MOUNTS];
@@ -98,6 +102,17 @@ void server_send(struct server *s, struct conn *c, struct frame_buf *f);
 void server_send_frame(struct server *s, uint64_t conn, const struct csv_frame *f);
 void server_frame_put(struct frame_buf *f);
 void server_close_conn(struct server *s, uint64_t conn);
+
+/* server_grant.c */
+int server_grants_open(struct server *s);
+/* Of the session's events and actions, what grants must know. With the lock held. */
+void server_grants_event(struct server *s, const struct sess_event *e);
+void server_grants_action(struct server *s, const struct sess_action *a);
+/* A second connection says whose it is. With the lock held. */
+int server_grants_channel(struct conn *c, const struct csv_frame_channel *f);
+int server_grants_frame(struct conn *c, const struct csv_frame *f);
+int server_grants_reclaim(struct conn *c, const struct csv_frame_reclaim_grant *f);
+void server_grants_lost(struct conn *c);
 
 /* Threads. */
 void *server_accept_thread(void *arg);

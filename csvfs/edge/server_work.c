@@ -119,7 +119,9 @@ static void do_request(struct worker *w, const struct job *j)
 		b = encode(w, &p);
 	}
 	pthread_mutex_lock(&s->lock);
-	if (r) {
+	if (r == -ECANCELED) {
+		finish(s, j, NULL); /* it stops; the next one is asked again */
+	} else if (r) {
 		server_fail(s,
 			    "the disk does not take what must be there (%s of mount %016llx): %s",
 			    csv_op_name(q.op), (unsigned long long)j->mount, strerror(-r));
@@ -131,8 +133,10 @@ static void do_request(struct worker *w, const struct job *j)
 
 void *server_worker_thread(void *arg)
 {
-	struct worker w = {
-		.server = arg, .data = malloc(CSV_FRAME_MAX), .frame = malloc(CSV_FRAME_MAX)};
+	struct worker w = {.server = arg,
+			   /* aligned for data that goes past the page cache */
+			   .data = aligned_alloc(CSV_GRANT_BLOCK, CSV_FRAME_MAX),
+			   .frame = malloc(CSV_FRAME_MAX)};
 	struct server *s = w.server;
 	struct job *j;
 
@@ -142,6 +146,8 @@ void *server_worker_thread(void *arg)
 		pthread_mutex_unlock(&s->lock);
 		if (j->kind == JOB_DROP)
 			do_drop(s, j->mount);
+		else if (j->kind == JOB_SETTLED)
+			backing_settled(s->options.backing, &j->handle);
 		else
 			do_request(&w, j);
 		free(j);

@@ -56,6 +56,17 @@ class Export:
         self.cgroup.join(self.process.pid)
         wait_until(self._is_mounted, START_SECONDS, f"{self.name}: FUSE export of the LUN",
                    hint=f"see {self.log}")
+        self._one_at_a_time()
+
+    def _one_at_a_time(self):
+        """QEMU reads the next request into the buffer of a write that it has not done yet
+        (block/export/fuse.c, at least 7.2): data of one ends in the place of another. So the
+        kernel sends it one at a time."""
+        connection = os.minor(os.stat(self.path).st_dev)
+        for limit in ("max_background", "congestion_threshold"):
+            with open(f"/sys/fs/fuse/connections/{connection}/{limit}", "w",
+                      encoding="ascii") as f:
+                f.write("1")
 
     def _is_mounted(self):
         if self.process.poll() is not None:

@@ -59,6 +59,22 @@ static void fill_refusal(struct prng *p, uint8_t *v)
 	*v = (uint8_t)prng_below(p, CSV_REFUSAL_MAX);
 }
 
+static void fill_grant_mode(struct prng *p, uint8_t *v)
+{
+	*v = (uint8_t)prng_below(p, CSV_GRANT_MODES);
+}
+
+static void fill_ungranted(struct prng *p, uint8_t *v)
+{
+	*v = (uint8_t)prng_below(p, CSV_UNGRANTED_MAX);
+}
+
+static void fill_grant_id(struct prng *p, struct csv_grant_id *v)
+{
+	v->term = prng_next(p);
+	v->serial = prng_next(p);
+}
+
 static void fill_set_mask(struct prng *p, uint32_t *v)
 {
 	*v = (uint32_t)prng_next(p) & CSV_SET_ALL;
@@ -168,10 +184,17 @@ SAME_NUMBER(u32, uint32_t)
 SAME_NUMBER(u64, uint64_t)
 SAME_NUMBER(flag, bool)
 SAME_NUMBER(refusal, uint8_t)
+SAME_NUMBER(grant_mode, uint8_t)
+SAME_NUMBER(ungranted, uint8_t)
 SAME_NUMBER(set_mask, uint32_t)
 SAME_NUMBER(write_flags, uint32_t)
 SAME_NUMBER(io_size, uint32_t)
 #undef SAME_NUMBER
+
+static bool same_grant_id(const struct csv_grant_id *a, const struct csv_grant_id *b)
+{
+	return csv_grant_equal(a, b);
+}
 
 static bool same_handle(const struct csv_handle *a, const struct csv_handle *b)
 {

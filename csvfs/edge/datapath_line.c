@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The line for recalls, and the care for the path to the LUN. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "csvfs/edge/datapath_impl.h"
+#include "csvfs/edge/log.h"
+#include "csvfs/edge/process.h"
+#include "lib/must.h"
+#include "lib/wire.h"
+
+#define CONNECT_MS 3000
+#define WRITE_MS   20000
+#define PEER_MS	   10000
+#define FRAME_MAX  256
+
+/* ---- sending */
+
+static bool has_to_send(const struct datapath *d)
+{
+	return d->out && d->tls && !d->is_ending;
+}
+
+void *datapath_send_loop(void *arg)
+{
+	struct datapath *d = arg;
+	uint8_t buf[FRAME_MAX];
+
+	pthread_mutex_lock(&d->lock);
+	while (!d->is_ending) {
+		struct datapath_out *o;
+		struct tls *t = d->tls;
+		size_t len;
+		int r;
+
+		if (!has_to_send(d)) {
+			datapath_wait(d, &d->send_wake, 0);
+			continue;
+		}
+		o = d->out;
+		d->is_sending = true;
+		pthread_mutex_unlock(&d->lock);
+		must(!csv_frame_encode(&o->frame, buf, sizeof(buf), &len));
+		r = tls_write(t, buf, len);
+		pthread_mutex_lock(&d->lock);
+		d->is_sending = false;
+		pthread_cond_signal(&d->line_wake);
+		if (r) {
+			shutdown(tls_fd(t), SHUT_RDWR);
+			datapath_wait(d, &d->send_wake, DATAPATH_RETRY_MS);
+			continue;
+		}
+		d->out = o->next;
+		if (!d->out)
+			d->out_end = &d->out;
+		free(o);
+	}
+	pthread_mutex_unlock(&d->lock);
+	return NULL;
+}
+
+/* ---- what comes */
+
+static int read_frame(struct tls *t, struct csv_frame *ret)
+{
+	uint8_t prefix[CSV_FRAME_PREFIX], body[FRAME_MAX];
+	struct wire_reader w;
+	uint32_t len;
+	int r = tls_read(t, prefix, sizeof(prefix));
+
+	if (r)
+		return r;
+	wire_reader_init(&w, prefix, sizeof(prefix));
+	len = wire_get_u32(&w);
+	if (len > sizeof(body))
+		return -EBADMSG;
+	r = tls_read(t, body, len);
+	return r ? r : csv_frame_decode(body, len, ret);
+}
+
+static void on_recall(struct datapath *d, const struct csv_frame_recall *f)
+{
+	pthread_mutex_lock(&d->lock);
+	datapath_step(d, &(struct direct_event){.type = DIRECT_EV_RECALL,
+						.handle = f->handle,
+						.id = f->id,
+						.now_ms = csv_now_ms()});
+	pthread_mutex_unlock(&d->lock);
+}
+
+static void tell(struct datapath *d, const struct csv_frame_ask *f, int error)
+{
+	struct csv_frame a = {.type = CSV_FRAME_TOLD,
+			      .told = {.handle = f->handle,
+				       .id = f->id,
+				       .serial = f->serial,
+				       .error = (uint16_t)-error}};
+	size_t row;
+
+	pthread_mutex_lock(&d->lock);
+	row = direct_find(&d->core, &f->handle);
+	if (row != DIRECT_NONE) {
+		a.told.has_written = d->core.file[row].has_written;
+		a.told.written = d->core.file[row].written;
+	}
+	datapath_push(d, &a);
+	pthread_mutex_unlock(&d->lock);
+}
+
+/* A flush may take as long as the LUN does; recalls do not wait for it. */
+static void on_ask(struct datapath *d, const struct csv_frame_ask *f)
+{
+	pthread_mutex_lock(&d->lock);
+	if (f->wants_flush && d->written != d->flushed) {
+		struct datapath_flush *w = calloc(1, sizeof(*w));
+
+		must(w);
+		w->ask = *f;
+		w->next = d->flushes;
+		d->flushes = w;
+		pthread_cond_signal(&d->flush_wake);
+		pthread_mutex_unlock(&d->lock);
+		return;
+	}
+	pthread_mutex_unlock(&d->lock);
+	tell(d, f, 0);
+}
+
+void *datapath_flush_loop(void *arg)
+{
+	struct datapath *d = arg;
+
+	pthread_mutex_lock(&d->lock);
+	while (!d->is_ending) {
+		struct datapath_flush *w = d->flushes;
+		int r;
+
+		if (!w) {
+			datapath_wait(d, &d->flush_wake, 0);
+			continue;
+		}
+		d->flushes = w->next;
+		pthread_mutex_unlock(&d->lock);
+		r = datapath_flush(d);
+		tell(d, &w->ask, r);
+		free(w);
+		pthread_mutex_lock(&d->lock);
+	}
+	pthread_mutex_unlock(&d->lock);
+	return NULL;
+}
+
+static void listen_to(struct datapath *d, struct tls *t)
+{
+	struct csv_frame f;
+
+	while (!read_frame(t, &f)) {
+		if (f.type == CSV_FRAME_RECALL)
+			on_recall(d, &f.recall);
+		else if (f.type == CSV_FRAME_ASK)
+			on_ask(d, &f.ask);
+		else
+			return;
+	}
+}
+
+/* ---- the line */
+
+/* 0: the coordinator has taken it. */
+static int greet(const struct datapath *d, struct tls *t, uint64_t term)
+{
+	struct csv_frame f = {.type = CSV_FRAME_CHANNEL,
+			      .channel = {.protocol = CSV_PROTOCOL,
+					  .volume = d->options.volume,
+					  .term = term,
+					  .mount = d->options.mount,
+					  .channel = CSV_CHANNEL_RECALLS}};
+	uint8_t buf[FRAME_MAX];
+	size_t len;
+	int r;
+
+	must(!csv_frame_encode(&f, buf, sizeof(buf), &len));
+	r = tls_write(t, buf, len);
+	r = r ? r : read_frame(t, &f);
+	if (r)
+		return r;
+	return f.type == CSV_FRAME_WELCOME && f.welcome.term == term ? 0 : -ECONNREFUSED;
+}
+
+/* From its making to its end. With the lock held, but for most of the time. */
+static void converse(struct datapath *d)
+{
+	uint64_t version = d->target_version, term = d->term;
+	char address[CSV_LINK_ADDRESS];
+	uint16_t port = d->port;
+	struct tls *t = NULL;
+	int r;
+
+	memcpy(address, d->address, sizeof(address));
+	pthread_mutex_unlock(&d->lock);
+	r = tls_connect(address, port, &d->options.key, CONNECT_MS, &t);
+	r = r ? r : greet(d, t, term);
+	r = r ? r : tls_set_deadlines(t, 0, WRITE_MS, PEER_MS);
+	pthread_mutex_lock(&d->lock);
+	if (!r && version == d->target_version && !d->is_ending) {
+		d->tls = t;
+		datapath_step(d, &(struct direct_event){.type = DIRECT_EV_CONFIRMED});
+		d->options.on_change(d->options.arg);
+		pthread_cond_signal(&d->send_wake);
+		pthread_mutex_unlock(&d->lock);
+		listen_to(d, t);
+		pthread_mutex_lock(&d->lock);
+		d->tls = NULL;
+		shutdown(tls_fd(t), SHUT_RDWR);
+		while (d->is_sending)
+			datapath_wait(d, &d->line_wake, 0);
+	}
+	pthread_mutex_unlock(&d->lock);
+	tls_close(t);
+	pthread_mutex_lock(&d->lock);
+}
+
+void *datapath_line_loop(void *arg)
+{
+	struct datapath *d = arg;
+	struct client_status c;
+
+	pthread_mutex_lock(&d->lock);
+	while (!d->is_ending) {
+		bool is_ready;
+
+		pthread_mutex_unlock(&d->lock);
+		client_status(d->options.client, &c);
+		pthread_mutex_lock(&d->lock);
+		/* Before the client is welcome the coordinator does not take it. */
+		is_ready = d->term && c.is_serving && !d->is_ending;
+		if (is_ready)
+			converse(d);
+		if (!d->is_ending)
+			datapath_wait(d, &d->line_wake, is_ready ? DATAPATH_RETRY_MS : 0);
+	}
+	pthread_mutex_unlock(&d->lock);
+	return NULL;
+}
+
+/* ---- the path */
+
+/* What reads the LUN's header anew has tried the path. */
+static void try_path(struct datapath *d)
+{
+	int fd;
+
+	pthread_mutex_unlock(&d->lock);
+	fd = d->options.open_device(d->options.arg);
+	pthread_mutex_lock(&d->lock);
+	if (fd < 0)
+		return;
+	if (d->fd < 0) {
+		d->fd = fd;
+	} else {
+		/* I/O under way keeps the old one until it ends. */
+		must(dup3(fd, d->fd, O_CLOEXEC) >= 0);
+		close(fd);
+	}
+	datapath_block(d, DIRECT_PATH_OK);
+}
+
+void *datapath_tend_loop(void *arg)
+{
+	struct datapath *d = arg;
+
+	pthread_mutex_lock(&d->lock);
+	while (!d->is_ending) {
+		if (d->core.block != DIRECT_PATH_OK)
+			try_path(d);
+		if (!d->is_ending)
+			datapath_wait(d, &d->tend_wake,
+				      d->core.block == DIRECT_PATH_OK ? 0 : DATAPATH_PROBE_MS);
+	}
+	pthread_mutex_unlock(&d->lock);
+	return NULL;
+}

@@ -1,0 +1,274 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Granted files on real nodes: no message for steady I/O, one truth for all, no error for a path."""
+import os
+import subprocess
+
+import pytest
+from cluster import BUILD, CSVADM, Cluster
+from lablib import wait_until
+from test_csvfs import FENCE, VOL, check_clean, coordinator, csvfsd, mount_ids, move_to
+
+WORK = os.path.join(os.path.dirname(os.path.realpath(__file__)), "direct_io.py")
+MIB = 1 << 20
+
+
+def make_volume(make_lab, **options):
+    c = Cluster(make_lab(3, bin=BUILD, **options)).create()
+    c.ctl("n1", "fence", "create", "bmc", "--agent", os.path.realpath(FENCE), "--param",
+          "bmc_socket=/run/lab/bmc.sock")
+    c.volume()
+    for node in c.lab.nodes:
+        c.wait(node, lambda n=node: io(c, n)["state"] == "active", "the path to the LUN is open")
+    return c
+
+
+@pytest.fixture
+def vol3(make_lab):
+    """Three nodes with power switches and one volume that each of them can reach."""
+    return make_volume(make_lab)
+
+
+def io(c, node):
+    """What this node's mount does by itself."""
+    own, = [m for m in c.volume_show("vol", node)["mounts"] if m["node"] == node]
+    return own["io"]
+
+
+def prealloc(c, node, name, mib):
+    c.lab.run(node, [CSVADM, "prealloc", f"{VOL}/{name}", "--size", f"{mib}M"], timeout=120)
+
+
+class Work:
+    """direct_io.py on nodes."""
+
+    def __init__(self, c):
+        self.c, self.runs = c, {}
+
+    def start(self, node, what, name, *words):
+        key = f"{node}-{what}-{name}"
+        self.runs[key] = (node, self.c.lab.popen(
+            node, [WORK, what, f"{VOL}/{name}", key, *words], stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, text=True))
+        return key
+
+    def progress(self, key):
+        node = self.runs[key][0]
+        return self.c.lab.run(node, f"cat /run/{key}.log", check=False).stdout.strip()
+
+    def wait_progress(self, timeout=60):
+        for key, (_, process) in self.runs.items():
+            for _ in range(2):
+                before = self.progress(key)
+
+                def moved(k=key, b=before, p=process):
+                    assert p.poll() is None, f"{k}: {p.stderr.read()}"
+                    return self.progress(k) != b
+                wait_until(moved, timeout, f"{key} gets on")
+
+    def forget(self, node):
+        for key in [k for k, run in self.runs.items() if run[0] == node]:
+            self.runs.pop(key)[1].communicate(timeout=30)
+
+    def stop(self, timeout=60):
+        for key, (node, _) in self.runs.items():
+            self.c.lab.run(node, f"touch /run/{key}.stop")
+        out = {}
+        for key, (_, process) in self.runs.items():
+            text, error = process.communicate(timeout=timeout)
+            assert process.returncode == 0, f"{key}: {error}"
+            out[key] = text
+        self.runs = {}
+        return out
+
+
+def check_file(c, node, name):
+    result = c.lab.run(node, [WORK, "check", f"{VOL}/{name}", f"{node}-check"], timeout=120,
+                       check=False)
+    assert result.code == 0, result.stderr
+
+
+def test_steady_io_on_a_granted_file_costs_the_coordinator_nothing(vol3):
+    c, work = vol3, Work(vol3)
+    prealloc(c, "n1", "disk", 16)
+    for node in c.lab.nodes:
+        work.start(node, "random", "disk")
+    for key, (_, process) in work.runs.items():
+        assert process.stdout.readline() == "ready\n", f"{key}: {process.stderr.read()}"
+    for node in c.lab.nodes:
+        c.wait(node, lambda n=node: io(c, n)["granted_files"] == 1 and
+               io(c, n)["direct_writes"] > 0, "it is granted")
+    work.wait_progress()
+    before = {n: io(c, n) for n in c.lab.nodes}
+    for node in c.lab.nodes:
+        wait_until(lambda n=node: io(c, n)["direct_writes"] > before[n]["direct_writes"] + 200,
+                   60, f"{node} writes")
+    after = {n: io(c, n) for n in c.lab.nodes}
+    work.stop()
+    for node in c.lab.nodes:
+        assert after[node]["requests"] == before[node]["requests"], (before[node], after[node])
+        assert after[node]["redirected_bytes"] == 0
+    check_clean(c)
+
+
+# --- coherence
+
+def start_writers(c, work, nodes=("n1", "n2", "n3")):
+    """On each node one that writes, one that reads what it and the others have written."""
+    logs = [f"{VOL}/{node}.log" for node in nodes]
+    for i, node in enumerate(nodes):
+        work.start(node, "own", "disk", str(i), str(len(nodes)), logs[i])
+    work.wait_progress()
+    for node in nodes:
+        work.start(node, "watch", "disk", *logs)
+
+
+def test_what_was_written_on_one_node_is_read_on_all(vol3):
+    """O_DIRECT and buffered; the logs tell through the volume itself what was written."""
+    c, work = vol3, Work(vol3)
+    prealloc(c, "n2", "disk", 8)
+    start_writers(c, work)
+    for _ in range(5):
+        work.wait_progress()
+    for node in c.lab.nodes:
+        assert io(c, node)["direct_writes"] > 20, io(c, node)
+    work.stop()
+    check_file(c, "n3", "disk")
+    check_clean(c)
+
+
+def test_blocks_that_others_get_show_nothing_of_who_had_them(vol3):
+    """Cut, punched and removed under load; the next file takes the blocks at once."""
+    c, work = vol3, Work(vol3)
+    ways = (f"truncate -s 0 {VOL}/old", f"fallocate -p -o 0 -l {4 * MIB} {VOL}/old",
+            f"rm {VOL}/old")
+    for number, way in enumerate(ways * 2):
+        prealloc(c, "n1", "old", 4)
+        for node in ("n2", "n3"):
+            work.start(node, "rough", "old")
+        work.wait_progress()
+        c.lab.run("n1", way, timeout=60)
+        prealloc(c, "n1", f"new{number}", 4)
+        work.wait_progress()
+        check_file(c, "n2", f"new{number}")
+        work.stop()
+        check_file(c, "n3", f"new{number}")
+        c.lab.run("n1", f"rm -f {VOL}/old /run/*-rough-old.stop")
+        for node in ("n2", "n3"):
+            c.lab.run(node, "rm -f /run/*.stop /run/*.log")
+    for number in range(len(ways) * 2):
+        check_file(c, "n1", f"new{number}")
+    check_clean(c)
+
+
+def test_attributes_tell_of_what_was_written_directly(vol3):
+    c, run = vol3, vol3.lab.run
+    prealloc(c, "n1", "disk", 4)
+    run("n2", f"chmod 4755 {VOL}/disk && touch -d '2001-01-01' {VOL}/disk")
+    work = Work(c)
+    work.start("n2", "random", "disk")
+    work.wait_progress()
+    before = float(run("n3", f"stat -c %.Y {VOL}/disk").stdout)
+    assert before > 1e9
+    work.wait_progress()
+    assert float(run("n3", f"stat -c %.Y {VOL}/disk").stdout) > before
+    work.stop()
+    run("n3", f"touch -d '2001-01-01' {VOL}/disk")
+    assert run("n1", f"stat -c %.4Y {VOL}/disk").stdout.startswith("978")
+
+
+# --- the path is lost and comes back
+
+@pytest.fixture
+def sick3(make_lab):
+    """As vol3, with disks that can fail and hang; n2 does not coordinate."""
+    c = make_volume(make_lab, disk_faults=True)
+    move_to(c, "n1")
+    return c
+
+
+def grows(c, node, counter):
+    before = io(c, node)[counter]
+    wait_until(lambda: io(c, node)[counter] > before, 30, f"{node}: {counter} grows")
+
+
+def test_a_node_whose_disk_fails_goes_on_through_the_coordinator(sick3):
+    c, work = sick3, Work(sick3)
+    prealloc(c, "n1", "disk", 8)
+    start_writers(c, work)
+    for _ in range(2):
+        c.lab.disk("n2", "eio")
+        c.wait("n2", lambda: io(c, "n2")["state"] == "redirected", "redirected")
+        assert "error" in io(c, "n2")["block"]
+        grows(c, "n2", "redirected_bytes")
+        work.wait_progress()
+        c.lab.disk("n2", "ok")
+        c.wait("n2", lambda: io(c, "n2")["state"] == "active", "active")
+        grows(c, "n2", "direct_writes")
+        assert io(c, "n2")["block"] == "" and io(c, "n2")["block_ms"] == 0
+        work.wait_progress()
+    assert io(c, "n3")["redirected_bytes"] == 0
+    work.stop()
+    check_clean(c)
+
+
+def test_a_node_whose_disk_hangs_goes_on_through_the_coordinator(sick3):
+    """What hangs waits; what comes later does not."""
+    c, work, late = sick3, Work(sick3), Work(sick3)
+    prealloc(c, "n1", "disk", 8)
+    prealloc(c, "n1", "other", 8)
+    work.start("n2", "random", "disk")
+    work.start("n3", "random", "disk")
+    work.wait_progress()
+    c.lab.disk("n2", "hang")
+    c.wait("n2", lambda: io(c, "n2")["state"] == "redirected", "redirected")
+    assert "answer" in io(c, "n2")["block"]
+    late.start("n2", "random", "other")
+    late.wait_progress()
+    grows(c, "n2", "redirected_bytes")
+    c.lab.disk("n2", "ok")
+    c.wait("n2", lambda: io(c, "n2")["state"] == "active", "active")
+    work.wait_progress()
+    grows(c, "n2", "direct_writes")
+    work.stop()
+    late.stop()
+    check_clean(c)
+
+
+# --- coordinators and nodes come and go
+
+def test_direct_io_goes_on_while_the_coordinator_dies_and_moves(vol3):
+    c, work = vol3, Work(vol3)
+    prealloc(c, "n1", "disk", 8)
+    start_writers(c, work)
+    for _ in range(2):
+        node = coordinator(c)
+        pid, = csvfsd(c, node, "coordinate")
+        c.lab.run(node, f"kill -9 {pid}")
+        work.wait_progress()
+    for node in ("n2", "n3"):
+        move_to(c, node)
+        work.wait_progress()
+    work.stop()
+    check_file(c, "n1", "disk")
+    check_clean(c)
+
+
+def test_blocks_of_a_crashed_writer_are_freed_only_after_its_fence(vol3):
+    c, work = vol3, Work(vol3)
+    move_to(c, "n1")
+    prealloc(c, "n1", "disk", 8)
+    work.start("n3", "random", "disk")
+    work.wait_progress()
+    grows(c, "n3", "direct_writes")
+    dead = mount_ids(c)["n3"]
+    c.lab.kill("n3")
+    work.forget("n3")
+    cut = c.lab.popen("n1", ["truncate", "-s", "0", f"{VOL}/disk"])
+    assert cut.wait(timeout=60) == 0
+    kinds = [(e["kind"], e["object"]) for e in c.events("n1")]
+    assert ("node-fenced", "n3") in kinds
+    prealloc(c, "n2", "next", 8)
+    check_file(c, "n1", "next")
+    c.wait("n1", lambda: mount_ids(c).get("n3", dead) != dead, "the dead mount is recovered", 60)
+    c.wait_volume()
+    check_clean(c)

@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The mounts of sim_grant, and the applications on them. */
+#include <string.h>
+
+#include "lib/must.h"
+#include "tests/sim/sim_grant_world.h"
+
+struct csv_handle sim_handle(int file)
+{
+	return (struct csv_handle){.ino = (uint64_t)file + 1, .gen = 1};
+}
+
+void sim_broke(struct world *w, const char *what)
+{
+	if (!w->broken)
+		w->broken = what;
+	TRACE(w, "BROKEN: %s", what);
+}
+
+void sim_read(struct world *w, int file, int part, uint64_t seq)
+{
+	const struct truth *t = &w->truth[file][part];
+
+	TRACE(w, "read f%d.%d: %" PRIu64 ", right is %" PRIu64 "%s", file + 1, part, seq, t->seq,
+	      t->is_pending || !t->is_known ? " or something else" : "");
+	if (t->is_known && !t->is_pending && t->seq != seq)
+		sim_broke(w, "a read has not given what was written last");
+}
+
+void sim_written(struct world *w, int file, int part, uint64_t seq, bool is_forced)
+{
+	struct truth *t = &w->truth[file][part];
+
+	TRACE(w, "written f%d.%d: %" PRIu64, file + 1, part, seq);
+	t->seq = seq;
+	t->is_known = true;
+	t->is_forced = is_forced;
+}
+
+static void carry_out(struct world *w, int m)
+{
+	struct mount *mount = &w->mount[m];
+	struct queue *q = &mount->up;
+
+	for (size_t i = 0; i < w->direct_out.count; i++) {
+		const struct direct_action *a = &w->direct_out.item[i];
+
+		if (a->kind != DIRECT_DO_DONE && a->kind != DIRECT_DO_RETURN)
+			continue;
+		if (sim_chance(w, w->rate.stall))
+			mount->up_not_before = w->step + prng_below(&w->rng, STALL);
+		if (mount->conn && q->count < QUEUE)
+			q->item[q->count++] =
+				(struct message){.file = (int)a->handle.ino - 1, .id = a->id};
+	}
+	if (direct_check(&mount->direct))
+		sim_broke(w, direct_check(&mount->direct));
+}
+
+void mount_event(struct world *w, int m, const struct direct_event *e)
+{
+	direct_step(&w->mount[m].direct, e, &w->direct_out);
+	carry_out(w, m);
+}
+
+void mount_begin(struct world *w)
+{
+	int m = w->mount_count++;
+	struct mount *mount = &w->mount[m];
+
+	memset(mount, 0, sizeof(*mount));
+	mount->is_alive = true;
+	direct_init(&mount->direct);
+	mount->direct.mutant = (enum direct_mutant)w->direct_mutant;
+	mount_event(w, m, &(struct direct_event){.type = DIRECT_EV_LEASE, .has_lease = true});
+	TRACE(w, "m%d begins", m);
+}
+
+void mount_die(struct world *w, int m)
+{
+	struct mount *mount = &w->mount[m];
+
+	TRACE(w, "m%d dies", m);
+	mount->is_alive = false;
+	mount_cut(w, m);
+	mount->replies.count = 0;
+	for (int i = 0; i < TASKS; i++) {
+		/* What is being executed still ends; of it nobody hears. */
+		if (w->task[i].is_active && w->task[i].mount == m && !w->task[i].has_begun)
+			w->task[i].is_active = false;
+	}
+}
+
+/* ---- lines */
+
+void mount_line(struct world *w, int m)
+{
+	struct mount *mount = &w->mount[m];
+
+	if (!w->is_up || !mount->is_known || mount->conn)
+		return;
+	/* The end of the one before it is told first, with all that came over it. */
+	mount->up_not_before = 0;
+	while (mount->coord_conn && mount->up.count)
+		coord_hear(w, m);
+	coord_lost(w, m);
+	mount->conn = mount->coord_conn = ++w->next_conn;
+	mount_event(w, m, &(struct direct_event){.type = DIRECT_EV_CONFIRMED});
+	must(!grant_step(&w->grants,
+			 &(struct grant_event){.type = GRANT_EV_CHANNEL,
+					       .mount = (uint64_t)m + 1,
+					       .conn = mount->conn},
+			 &w->grant_out));
+	for (size_t i = 0; i < w->grant_out.count; i++) {
+		const struct grant_action *a = &w->grant_out.item[i];
+
+		if (a->kind == GRANT_DO_RECALL && mount->down.count < QUEUE)
+			mount->down.item[mount->down.count++] =
+				(struct message){.file = (int)a->handle.ino - 1, .id = a->id};
+	}
+}
+
+void mount_cut(struct world *w, int m)
+{
+	struct mount *mount = &w->mount[m];
+
+	mount->conn = 0;
+	mount->down.count = 0;
+	mount->up.count = (int)prng_below(&w->rng, (uint64_t)mount->up.count + 1);
+}
+
+void mount_hear(struct world *w, int m)
+{
+	struct mount *mount = &w->mount[m];
+	struct message a;
+
+	if (!mount->conn || !mount->down.count)
+		return;
+	a = mount->down.item[0];
+	memmove(mount->down.item, mount->down.item + 1, sizeof(a) * (size_t)--mount->down.count);
+	mount_event(w, m,
+		    &(struct direct_event){.type = DIRECT_EV_RECALL,
+					   .handle = sim_handle(a.file),
+					   .id = a.id,
+					   .now_ms = w->step * STEP_MS});
+}
+
+void mount_answer(struct world *w, int m)
+{
+	struct mount *mount = &w->mount[m];
+	struct direct_event e = {.now_ms = w->step * STEP_MS};
+	struct message a;
+	int op;
+
+	if (!mount->is_alive || !mount->replies.count)
+		return;
+	a = mount->replies.item[0];
+	memmove(mount->replies.item, mount->replies.item + 1,
+		sizeof(a) * (size_t)--mount->replies.count);
+	op = mount->asks[a.file] - 1;
+	must(op >= 0);
+	mount->asks[a.file] = 0;
+	e.handle = sim_handle(a.file);
+	e.type = a.mode == CSV_GRANT_NONE ? DIRECT_EV_REFUSED : DIRECT_EV_ISSUED;
+	e.id = a.id;
+	e.mode = a.mode;
+	e.why = a.why;
+	if (a.mode != CSV_GRANT_NONE)
+		memcpy(mount->extents[a.file], a.block, sizeof(a.block));
+	mount_event(w, m, &e);
+	mount->op[op].way = OP_WANTS;
+}
+
+/* ---- applications */
+
+void mount_end_op(struct world *w, int m, int op)
+{
+	struct op *o = &w->mount[m].op[op];
+
+	if (o->is_write)
+		w->truth[o->file][o->part].is_pending = false;
+	o->way = OP_NONE;
+}
+
+/* One of those that are so far; or -1. */
+static int pick_op(struct world *w, const struct mount *mount, enum op_way way)
+{
+	int first = (int)prng_below(&w->rng, OPS);
+
+	for (int i = 0; i < OPS; i++) {
+		if (mount->op[(first + i) % OPS].way == way)
+			return (first + i) % OPS;
+	}
+	return -1;
+}
+
+static bool is_pending(const struct world *w, int file, int part)
+{
+	return w->truth[file][part].is_pending;
+}
+
+void mount_want(struct world *w, int m)
+{
+	struct mount *mount = &w->mount[m];
+	int i = pick_op(w, mount, OP_NONE);
+	struct op *o = &mount->op[i < 0 ? 0 : i];
+	int file = (int)prng_below(&w->rng, FILES), part = (int)prng_below(&w->rng, PARTS);
+	bool is_write = sim_chance(w, 500);
+
+	if (!mount->is_alive || i < 0 || (is_write && is_pending(w, file, part)))
+		return;
+	if (!mount->is_open[file]) {
+		mount->is_open[file] = true;
+		mount_event(w, m,
+			    &(struct direct_event){.type = DIRECT_EV_OPENED,
+						   .handle = sim_handle(file)});
+	}
+	*o = (struct op){.way = OP_WANTS, .file = file, .part = part, .is_write = is_write};
+	if (is_write) {
+		o->seq = ++w->next_seq;
+		w->truth[file][part].is_pending = true;
+	}
+}
+
+static void go_direct(struct world *w, int m, struct op *o, size_t row)
+{
+	struct mount *mount = &w->mount[m];
+
+	if (mount->direct.file[row].state != DIRECT_GRANTED)
+		sim_broke(w, "I/O begins under a grant that drains");
+	if (!mount->direct.has_lease || mount->direct.must_confirm)
+		sim_broke(w, "I/O begins without a lease");
+	o->way = OP_DIRECT;
+	o->row = row;
+	o->block = mount->extents[o->file][o->part];
+}
+
+static void go_home(struct world *w, int m, int op)
+{
+	struct op *o = &w->mount[m].op[op];
+	struct task *t;
+
+	if (!w->mount[m].is_known)
+		return;
+	t = coord_task(w, o->is_write ? TASK_WRITE : TASK_READ, m, op, o->file, o->part);
+	if (!t)
+		return;
+	t->seq = o->seq;
+	t->is_write = o->is_write;
+	o->way = OP_HOME;
+}
+
+static void go_ask(struct world *w, int m, int op)
+{
+	struct op *o = &w->mount[m].op[op];
+
+	o->way = OP_ASKS;
+	w->mount[m].asks[o->file] = -1 - op; /* not sent yet */
+}
+
+/* An ask that no coordinator has, or that has died with it, is sent again. */
+static void send_asks(struct world *w, int m)
+{
+	struct mount *mount = &w->mount[m];
+
+	for (int i = 0; i < OPS; i++) {
+		struct op *o = &mount->op[i];
+		struct task *t;
+
+		if (o->way != OP_ASKS || mount->asks[o->file] > 0 || !mount->is_known)
+			continue;
+		t = coord_task(w, TASK_GRANT, m, i, o->file, 0);
+		if (!t)
+			return;
+		t->is_write = o->is_write;
+		mount->asks[o->file] = i + 1;
+	}
+}
+
+void mount_go_on(struct world *w, int m)
+{
+	struct mount *mount = &w->mount[m];
+	int i = pick_op(w, mount, OP_WANTS);
+	struct op *o = &mount->op[i < 0 ? 0 : i];
+
+	if (!mount->is_alive)
+		return;
+	send_asks(w, m);
+	if (i < 0)
+		return;
+	mount_event(w, m,
+		    &(struct direct_event){.type = DIRECT_EV_BEGIN,
+					   .handle = sim_handle(o->file),
+					   .is_write = o->is_write,
+					   .may_ask = true,
+					   .now_ms = w->step * STEP_MS});
+	for (size_t n = 0; n < w->direct_out.count; n++) {
+		const struct direct_action *a = &w->direct_out.item[n];
+
+		if (a->kind == DIRECT_DO_GO)
+			go_direct(w, m, o, a->file);
+		else if (a->kind == DIRECT_DO_ASK)
+			go_ask(w, m, i);
+		else if (a->kind == DIRECT_DO_HOME)
+			go_home(w, m, i);
+	}
+}
+
+/* An I/O of this mount that is under way happens. */
+void mount_land(struct world *w, int m)
+{
+	struct mount *mount = &w->mount[m];
+	int i = pick_op(w, mount, OP_DIRECT);
+	struct op *o = &mount->op[i < 0 ? 0 : i];
+
+	if (i < 0)
+		return;
+	if (w->now.at[o->file][o->part].block != o->block)
+		sim_broke(w, "direct I/O on a block that is not the file's any more");
+	if (o->is_write) {
+		w->disk[o->block] = (struct block){o->file, o->part, o->seq};
+		sim_written(w, o->file, o->part, o->seq, true);
+	} else {
+		sim_read(w, o->file, o->part, w->disk[o->block].seq);
+	}
+	if (mount->is_alive)
+		mount_event(w, m,
+			    &(struct direct_event){.type = DIRECT_EV_END,
+						   .file = o->row,
+						   .is_write = o->is_write});
+	mount_end_op(w, m, i);
+}

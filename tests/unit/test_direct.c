@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The mount's side of grants: what may go direct, and when what was granted goes back. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+/* cmocka.h wants the headers above before it. */
+#include <cmocka.h>
+
+#include "csvfs/core/direct.h"
+#include "lib/must.h"
+
+static const struct csv_handle file = {.ino = 7, .gen = 1};
+
+struct fixture {
+	struct direct_state s;
+	struct direct_actions out;
+	uint64_t now_ms;
+};
+
+static void step(struct fixture *f, struct direct_event e)
+{
+	e.now_ms = f->now_ms;
+	e.may_ask = true;
+	direct_step(&f->s, &e, &f->out);
+	assert_null(direct_check(&f->s));
+}
+
+#define STEP(f, name, ...)                                                                         \
+	step((f), (struct direct_event){.type = DIRECT_EV_##name, .handle = file, __VA_ARGS__})
+#define GRANT(n) ((struct csv_grant_id){.term = 1, .serial = (n)})
+
+/* One action, and of that kind. */
+static struct direct_action one(const struct fixture *f, enum direct_action_kind kind)
+{
+	assert_int_equal(f->out.count, 1);
+	assert_int_equal(f->out.item[0].kind, kind);
+	return f->out.item[0];
+}
+
+static int setup(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+
+	must(f);
+	f->now_ms = 1000;
+	direct_init(&f->s);
+	STEP(f, LEASE, .has_lease = true);
+	STEP(f, OPENED, .now_ms = 0);
+	*state = f;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	free(*state);
+	return 0;
+}
+
+static void grant(struct fixture *f, uint64_t serial, enum csv_grant_mode mode)
+{
+	STEP(f, BEGIN, .is_write = mode != CSV_GRANT_READ);
+	one(f, DIRECT_DO_ASK);
+	STEP(f, ISSUED, .id = GRANT(serial), .mode = mode);
+	assert_int_equal(f->out.count, 0);
+}
+
+static size_t begin(struct fixture *f, bool is_write)
+{
+	STEP(f, BEGIN, .is_write = is_write);
+	return one(f, DIRECT_DO_GO).file;
+}
+
+static void home(struct fixture *f)
+{
+	STEP(f, BEGIN, .is_write = true);
+	one(f, DIRECT_DO_HOME);
+}
+
+static void io_goes_direct_under_a_grant_only(void **state)
+{
+	struct fixture *f = *state;
+	size_t row;
+
+	grant(f, 1, CSV_GRANT_SOLE);
+	row = begin(f, true);
+	assert_true(direct_is_sole(&f->s, &file));
+	STEP(f, END, .file = row, .is_write = true, .written = {.sec = 5});
+	assert_int_equal(f->out.count, 0);
+	STEP(f, CLOSED, .now_ms = 0);
+	assert_int_equal(one(f, DIRECT_DO_RETURN).written.sec, 5);
+	home(f); /* nobody has it open */
+}
+
+static void a_recall_is_answered_when_the_last_io_has_ended(void **state)
+{
+	struct fixture *f = *state;
+	size_t row;
+
+	grant(f, 1, CSV_GRANT_SOLE);
+	row = begin(f, true);
+	begin(f, false);
+	STEP(f, RECALL, .id = GRANT(1));
+	assert_int_equal(f->out.count, 0);
+	home(f);
+	STEP(f, END, .file = row);
+	assert_int_equal(f->out.count, 0);
+	STEP(f, END, .file = row, .is_write = true, .written = {.sec = 9});
+	assert_true(one(f, DIRECT_DO_DONE).has_written);
+	home(f); /* not at once again */
+	f->now_ms += DIRECT_BACKOFF_MS;
+	STEP(f, BEGIN, .is_write = true);
+	one(f, DIRECT_DO_ASK);
+}
+
+static void a_grant_that_was_recalled_before_its_answer_is_not_used(void **state)
+{
+	struct fixture *f = *state;
+
+	STEP(f, BEGIN, .is_write = true);
+	one(f, DIRECT_DO_ASK);
+	STEP(f, RECALL, .id = GRANT(4));
+	one(f, DIRECT_DO_DONE);
+	STEP(f, ISSUED, .id = GRANT(4), .mode = CSV_GRANT_SOLE);
+	home(f);
+}
+
+static void a_grant_for_reading_is_exchanged_for_one_for_writing(void **state)
+{
+	struct fixture *f = *state;
+	size_t row;
+
+	grant(f, 1, CSV_GRANT_READ);
+	row = begin(f, false);
+	STEP(f, BEGIN, .is_write = true);
+	one(f, DIRECT_DO_ASK);
+	STEP(f, RECALL, .id = GRANT(2)); /* of the one that is on its way */
+	assert_int_equal(f->out.count, 0);
+	STEP(f, ISSUED, .id = GRANT(2), .mode = CSV_GRANT_SOLE);
+	assert_int_equal(f->out.count, 0);
+	STEP(f, END, .file = row);
+	assert_int_equal(one(f, DIRECT_DO_DONE).id.serial, 2);
+}
+
+static void a_refusal_is_not_asked_for_again_at_once(void **state)
+{
+	struct fixture *f = *state;
+
+	STEP(f, BEGIN, .is_write = true);
+	STEP(f, REFUSED, .why = CSV_UNGRANTED_UNWRITTEN);
+	home(f);
+	f->now_ms += DIRECT_BACKOFF_MS;
+	STEP(f, BEGIN, .is_write = true);
+	one(f, DIRECT_DO_ASK);
+	STEP(f, REFUSED, .why = CSV_UNGRANTED_UNWRITTEN);
+	f->now_ms += DIRECT_BACKOFF_MS;
+	home(f);
+}
+
+static void a_lost_path_returns_what_it_had_as_it_drains(void **state)
+{
+	struct fixture *f = *state;
+	size_t row;
+
+	grant(f, 1, CSV_GRANT_SOLE);
+	row = begin(f, true);
+	STEP(f, BLOCK, .block = DIRECT_PATH_HUNG);
+	assert_int_equal(f->out.count, 0);
+	home(f);
+	assert_int_equal(direct_io_state(&f->s, true), DIRECT_REDIRECTED);
+	assert_int_equal(direct_io_state(&f->s, false), DIRECT_PAUSED);
+	assert_true(direct_must_reclaim(&f->s, row));
+	STEP(f, END, .file = row, .is_write = true);
+	one(f, DIRECT_DO_RETURN);
+	assert_false(direct_must_reclaim(&f->s, row));
+	STEP(f, PATH, .now_ms = 0);
+	assert_int_equal(direct_io_state(&f->s, true), DIRECT_ACTIVE);
+	grant(f, 2, CSV_GRANT_SOLE);
+}
+
+static void without_a_lease_nothing_goes_direct_until_a_coordinator_knows_us(void **state)
+{
+	struct fixture *f = *state;
+	size_t row;
+
+	grant(f, 1, CSV_GRANT_SOLE);
+	row = begin(f, true);
+	STEP(f, LEASE, .has_lease = false);
+	home(f);
+	assert_false(direct_is_quiet(&f->s));
+	STEP(f, END, .file = row, .is_write = true);
+	assert_true(direct_is_quiet(&f->s));
+	assert_int_equal(direct_io_state(&f->s, true), DIRECT_PAUSED);
+	STEP(f, LEASE, .has_lease = true);
+	home(f);
+	STEP(f, CONFIRMED, .now_ms = 0);
+	begin(f, true);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(io_goes_direct_under_a_grant_only),
+		TEST(a_recall_is_answered_when_the_last_io_has_ended),
+		TEST(a_grant_that_was_recalled_before_its_answer_is_not_used),
+		TEST(a_grant_for_reading_is_exchanged_for_one_for_writing),
+		TEST(a_refusal_is_not_asked_for_again_at_once),
+		TEST(a_lost_path_returns_what_it_had_as_it_drains),
+		TEST(without_a_lease_nothing_goes_direct_until_a_coordinator_knows_us),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
