@@ -62,6 +62,8 @@ NUMBER(flag, bool, true)
 NUMBER(refusal, uint8_t, CSV_REFUSAL_TERM)
 NUMBER(set_mask, uint32_t, CSV_SET_MODE | CSV_SET_SIZE | CSV_SET_KILL_SUID)
 NUMBER(write_flags, uint32_t, CSV_WRITE_KILL_SUID)
+NUMBER(grant_mode, uint8_t, CSV_GRANT_WRITE)
+NUMBER(ungranted, uint8_t, CSV_UNGRANTED_SHARED)
 NUMBER(io_size, uint32_t, 0x10000 + (uint8_t)n)
 NUMBER(checks, uint32_t, 1u << MIG_CHECK_CPU | 1u << MIG_CHECK_NODE)
 NUMBER(reason, uint8_t, MIG_REASON_NO_CONVERGENCE)
@@ -71,6 +73,12 @@ static void fill_handle(struct csv_handle *v, uint64_t *counter)
 {
 	v->ino = pick(counter);
 	v->gen = (uint32_t)pick(counter);
+}
+
+static void fill_grant_id(struct csv_grant_id *v, uint64_t *counter)
+{
+	v->term = pick(counter);
+	v->serial = pick(counter);
 }
 
 static void fill_time(struct csv_time *v, uint64_t *counter)
