@@ -207,6 +207,8 @@ static const struct csv_bytes *bytes_of(const struct csv_reply *p)
 		return &p->bytes.data;
 	case CSV_REPLY_XATTR:
 		return &p->xattr.data;
+	case CSV_REPLY_GRANT:
+		return &p->grant.extents;
 	default:
 		return NULL;
 	}

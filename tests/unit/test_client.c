@@ -112,6 +112,27 @@ static void bytes_of_a_reply_are_in_the_buffer_of_the_caller(void **state)
 	fixture_close(&fx);
 }
 
+static void extents_of_a_grant_are_in_the_buffer_of_the_caller(void **state)
+{
+	struct csv_request q = {.op = CSV_OP_GRANT, .grant = {{5, 1}, true}}, seen;
+	struct csv_reply p = {.grant = {.mode = CSV_GRANT_SOLE, .id = {7, 1}}};
+	struct fixture fx;
+	struct job j;
+
+	(void)state;
+	p.grant.extents = (struct csv_bytes){(const uint8_t *)"as many as there are ...", 24};
+	fixture_open(&fx);
+	connect_first(&fx);
+	job_start(&fx, &j, &q);
+	server_read_request(&fx.conn, &seen);
+	must(!server_reply(&fx.conn, &seen, &p));
+	assert_int_equal(job_join(&j), 0);
+	assert_int_equal(j.p.grant.mode, CSV_GRANT_SOLE);
+	assert_ptr_equal(j.p.grant.extents.data, j.buf);
+	assert_memory_equal(j.buf, p.grant.extents.data, 24);
+	fixture_close(&fx);
+}
+
 static void a_call_waits_for_a_free_slot(void **state)
 {
 	static struct job j[CSV_SLOTS], late;
@@ -796,6 +817,7 @@ int main(void)
 		cmocka_unit_test(calls_of_many_threads_get_their_own_replies),
 		cmocka_unit_test(an_error_of_the_coordinator_is_a_reply),
 		cmocka_unit_test(bytes_of_a_reply_are_in_the_buffer_of_the_caller),
+		cmocka_unit_test(extents_of_a_grant_are_in_the_buffer_of_the_caller),
 		cmocka_unit_test(a_call_waits_for_a_free_slot),
 		cmocka_unit_test(after_a_break_opens_and_requests_are_told_again_in_order),
 		cmocka_unit_test(a_coordinator_that_knows_the_mount_is_told_no_opens),
