@@ -38,6 +38,7 @@ struct local_resource {
 	char name[CL_NAME_MAX];
 	uint64_t monitor_due_ms;
 	uint64_t seen_ok_ms;
+	bool is_not_installed; /* so its start has said: then nothing of it can run */
 };
 
 struct local_group {
@@ -271,6 +272,7 @@ static void start_done(void *data, const struct ocf_result *result)
 		go_on(l);
 		return;
 	}
+	l->resource[l->at].is_not_installed = result->rc == OCF_ERR_INSTALLED;
 	if (result->rc != OCF_SUCCESS) {
 		describe(l, l->resource[l->at].name, "start", result);
 		begin_stop(l, STOP_FAILED);
@@ -285,7 +287,8 @@ static void stop_done(void *data, const struct ocf_result *result)
 	struct local_group *l = data;
 
 	l->run = NULL;
-	if (result->rc != OCF_SUCCESS) {
+	if (result->rc != OCF_SUCCESS &&
+	    !(result->rc == OCF_ERR_INSTALLED && l->resource[l->at].is_not_installed)) {
 		describe(l, l->resource[l->at].name, "stop", result);
 		l->stop_failed = true;
 	}
