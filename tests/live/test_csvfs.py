@@ -143,7 +143,7 @@ def test_posix_holds_on_every_node(vol3):
         looks[node] = vol3.lab.popen(node, [LOOK, f"{VOL}/{node}", "--csvfs"],
                                      stdout=subprocess.PIPE, text=True)
     for node, look in looks.items():
-        out, _ = look.communicate(timeout=180)
+        out, _ = look.communicate(timeout=400)
         assert look.returncode == 0, f"{node}: {out}"
 
 
