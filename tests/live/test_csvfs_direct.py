@@ -87,6 +87,21 @@ def check_file(c, node, name):
     assert result.code == 0, result.stderr
 
 
+def test_prealloc_makes_whole_files_or_none(vol3):
+    c = vol3
+
+    def fails(name, size):
+        return c.lab.run("n2", [CSVADM, "prealloc", f"{VOL}/{name}", "--size", size], check=False)
+    prealloc(c, "n2", "disk", 2)
+    assert c.lab.run("n3", f"stat -c '%s %b' {VOL}/disk").stdout == f"{2 * MIB} 4096\n"
+    assert fails("disk", "2M").code == 8 and "exists" in fails("disk", "2M").stderr
+    for size in ("1000", "1M5", "-1", "1048577"):
+        assert fails("other", size).code == 2, size
+    result = fails("other", "1T")
+    assert result.code == 8 and "No space" in result.stderr
+    assert c.lab.run("n1", f"ls {VOL}").stdout == "disk\n"
+
+
 def test_steady_io_on_a_granted_file_costs_the_coordinator_nothing(vol3):
     c, work = vol3, Work(vol3)
     prealloc(c, "n1", "disk", 16)
