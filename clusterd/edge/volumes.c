@@ -163,17 +163,29 @@ static void forget_process(struct volumes_process *p)
 }
 
 /* What the process has said last. */
-static void take_status(struct volumes_local *l, struct volumes_process *p)
+static void take_words(struct volumes_process *p, const struct volumes_client *c)
 {
-	const struct volumes_client *c = volumes_client_find(l->volumes, l->uuid, p->role);
-
-	if (!c)
-		return;
 	p->id = c->who.id;
 	p->was_ready = p->was_ready || c->status.phase == CSV_LINK_READY;
 	p->was_stopped = c->status.phase == CSV_LINK_STOPPED;
 	if (c->status.text[0])
 		memcpy(p->text, c->status.text, sizeof(p->text));
+}
+
+void volumes_client_gone(struct volumes *v, const struct volumes_client *c)
+{
+	for (struct volumes_local *l = v->locals; l; l = l->next) {
+		if (!memcmp(l->uuid, c->who.volume, sizeof(l->uuid)))
+			take_words(c->who.role == CSV_LINK_MOUNT ? &l->mount : &l->coordinator, c);
+	}
+}
+
+static void take_status(struct volumes_local *l, struct volumes_process *p)
+{
+	const struct volumes_client *c = volumes_client_find(l->volumes, l->uuid, p->role);
+
+	if (c)
+		take_words(p, c);
 }
 
 /* One that neither attaches nor ends in its time is killed. */

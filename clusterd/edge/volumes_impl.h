@@ -85,6 +85,9 @@ struct volumes_client *volumes_client_find(const struct volumes *v, const uint8_
 /* Tells a client how things are, if that differs from what it was told. */
 void volumes_client_tell(struct volumes_client *c, const struct csv_link_state *state);
 
+/* volumes.c: its line is closed; its last words may explain its end. */
+void volumes_client_gone(struct volumes *v, const struct volumes_client *c);
+
 /* volumes_process.c */
 const char *volumes_address(struct volumes *v, uint8_t slot);
 /* 0: it runs now (or ends at once: see the child). */

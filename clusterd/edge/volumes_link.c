@@ -53,7 +53,8 @@ static bool on_packet(void *arg, struct local_conn *l, const void *data, size_t 
 
 static void on_closed(void *arg, struct local_conn *l)
 {
-	(void)arg;
+	if (l->user)
+		volumes_client_gone(arg, l->user);
 	free(l->user);
 	l->user = NULL;
 }
