@@ -531,6 +531,9 @@ const char *db_mutant_name(enum db_mutant mutant)
 		[DB_MUTANT_VM_TRANSFER_KEEPS_ORDER] = "source-reports-after-transfer",
 		[DB_MUTANT_VM_PAIR_SHARED] = "two-sessions-per-pair",
 		[DB_MUTANT_VM_LOST_RELEASES] = "lost-node-releases-vm",
+		[DB_MUTANT_ADMITS_FENCED] = "admits-a-fenced-incarnation",
+		[DB_MUTANT_FENCE_BEGIN_FREES] = "fenced-before-it-is-proven",
+		[DB_MUTANT_REPEATS] = "carries-out-what-comes-again",
 	};
 
 	return mutant < DB_MUTANT_MAX ? name[mutant] : "?";

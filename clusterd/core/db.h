@@ -50,6 +50,10 @@ enum db_mutant {
 	DB_MUTANT_VM_TRANSFER_KEEPS_ORDER, /* the source's reports count after the transfer */
 	DB_MUTANT_VM_PAIR_SHARED,	   /* two sessions between a pair of nodes */
 	DB_MUTANT_VM_LOST_RELEASES,	   /* vm: goes when its node is lost, not when fenced */
+	DB_MUTANT_CLUSTER_FIRST,	   /* from here on: what only sim_cluster can find */
+	DB_MUTANT_ADMITS_FENCED = DB_MUTANT_CLUSTER_FIRST, /* the way back from a fence */
+	DB_MUTANT_FENCE_BEGIN_FREES, /* the locks go when the fence begins, not when it is proven */
+	DB_MUTANT_REPEATS,	     /* a request that comes again is carried out again */
 	DB_MUTANT_MAX,
 };
 

@@ -13,7 +13,7 @@
 #include <qb/qbloop.h>
 
 #include "clusterd/core/db.h"
-#include "clusterd/core/plan.h"
+#include "clusterd/core/duty.h"
 #include "clusterd/core/repl.h"
 #include "clusterd/edge/bulk.h"
 #include "clusterd/edge/cpg.h"
@@ -68,8 +68,8 @@ struct engine {
 	struct cl_table applied_table;
 	uint32_t ring[CL_MAX_NODES * 4]; /* nodeids of the machines in corosync's ring */
 	size_t ring_count;
-	uint64_t absent_ms[CL_MAX_NODES]; /* since when a member's clusterd is not in our view; 0 */
-	struct store_log tail;		  /* entries after db.index, committed or not */
+	struct duty_state duty;
+	struct store_log tail; /* entries after db.index, committed or not */
 	uint64_t checkpoint_index;
 
 	/* pull */

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "clusterd/core/duty.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/uuid.h"
+
+/* Holds all that is committed: it may be admitted, and may be given a vote. */
+static bool is_caught_up(const struct duty_facts *f, uint8_t slot)
+{
+	return f->repl->persisted[slot] >= f->repl->commit;
+}
+
+/* ---- who came */
+
+static bool wants_admission(const struct duty_facts *f, const struct repl_peer *p)
+{
+	const struct db_node *n = db_node_by_slot(f->db, p->slot);
+
+	if (n && n->incarnation == p->state.incarnation &&
+	    (n->membership == DB_MEMBERSHIP_FENCED || n->membership == DB_MEMBERSHIP_FENCING) &&
+	    !DB_MUTANT(f->db, ADMITS_FENCED))
+		return false;
+	/* A process that said that it leaves is on its way out; a new one of that boot may come. */
+	if (n && n->incarnation == p->state.incarnation && n->instance == p->state.instance &&
+	    (n->membership == DB_MEMBERSHIP_ADMITTED || n->membership == DB_MEMBERSHIP_LEFT))
+		return false;
+	return is_caught_up(f, p->slot);
+}
+
+static void admit(const struct duty_facts *f, const struct repl_peer *p, struct duty_actions *ret)
+{
+	struct db_cmd_node_admit *c = &ret->admit[ret->admit_count++];
+
+	*c = (struct db_cmd_node_admit){.slot = p->slot,
+					.nodeid = p->nodeid,
+					.incarnation = p->state.incarnation,
+					.instance = p->state.instance};
+	memcpy(c->name, f->repl->vtable.member[p->slot].name, sizeof(c->name));
+	uuid_text(p->state.boot.byte, c->boot);
+	snprintf(c->version, sizeof(c->version), "%s", f->version);
+}
+
+/* ---- who went */
+
+static bool is_in_ring(const struct duty_facts *f, uint32_t nodeid)
+{
+	for (size_t i = 0; i < f->ring_count; i++) {
+		if (f->ring[i] == nodeid)
+			return true;
+	}
+	return false;
+}
+
+/* What another epoch saw says nothing: the node may have come and gone since. */
+static void take_epoch(struct duty_state *s, const struct duty_facts *f)
+{
+	if (s->epoch != f->repl->epoch.number && !DUTY_MUTANT(s, STALE_GRACE))
+		memset(s->absent_ms, 0, sizeof(s->absent_ms));
+	s->epoch = f->repl->epoch.number;
+}
+
+/*
+ * A machine that left the ring is lost at once. One that is in it has lost its clusterd only, which
+ * may be back before the lease ends (an upgrade, a restart): it gets that long.
+ */
+static bool is_lost(struct duty_state *s, const struct duty_facts *f, const struct db_node *n)
+{
+	if (f->repl->present & cl_bit(n->slot)) {
+		s->absent_ms[n->slot] = 0;
+		return false;
+	}
+	if (!s->absent_ms[n->slot])
+		s->absent_ms[n->slot] = f->now_ms;
+	return !is_in_ring(f, n->nodeid) || DUTY_MUTANT(s, NO_GRACE) ||
+	       f->now_ms - s->absent_ms[n->slot] >= f->repl->config.lease_ms;
+}
+
+static void declare_lost(struct duty_state *s, const struct duty_facts *f, struct duty_actions *ret)
+{
+	for (uint32_t i = 0; i < db_count(f->db, DB_KIND_NODE); i++) {
+		const struct db_node *n = db_at(f->db, DB_KIND_NODE, i);
+		struct db_cmd_node_lost *c;
+
+		if (n->membership != DB_MEMBERSHIP_ADMITTED || !is_lost(s, f, n))
+			continue;
+		c = &ret->lost[ret->lost_count++];
+		*c = (struct db_cmd_node_lost){.incarnation = n->incarnation};
+		memcpy(c->name, n->name, sizeof(c->name));
+	}
+}
+
+/* ---- votes */
+
+/* One vote at a time, to a member that is here and holds everything. */
+static void give_vote(const struct duty_facts *f, struct duty_actions *ret)
+{
+	for (uint8_t slot = 0; slot < CL_MAX_NODES; slot++) {
+		const struct cl_member *row = &f->repl->vtable.member[slot];
+
+		if (!row->nodeid || row->vote || !(f->repl->present & cl_bit(slot)) ||
+		    !is_caught_up(f, slot))
+			continue;
+		ret->has_row = true;
+		ret->slot = slot;
+		ret->row = *row;
+		ret->row.vote = 1;
+		return;
+	}
+}
+
+static void actions_clear(struct duty_actions *a)
+{
+	a->admit_count = a->lost_count = 0;
+	a->has_row = false;
+	a->orders.count = a->orders.volume_count = 0;
+	a->orders.begin_count = a->orders.migration_count = 0;
+}
+
+void duty_decide(struct duty_state *s, const struct duty_facts *f, struct duty_actions *ret)
+{
+	actions_clear(ret);
+	if (!repl_is_sequencer(f->repl) || !repl_may_act(f->repl, f->now_ms) ||
+	    (f->under_way && !DUTY_MUTANT(s, IMPATIENT)))
+		return;
+	take_epoch(s, f);
+	for (uint8_t i = 0; i < f->repl->peer_count; i++) {
+		const struct repl_peer *p = &f->repl->peer[i];
+
+		if (p->slot != CL_NODE_NONE && wants_admission(f, p))
+			admit(f, p, ret);
+	}
+	declare_lost(s, f, ret);
+	if (ret->admit_count || ret->lost_count)
+		return;
+	give_vote(f, ret);
+	if (!ret->has_row && db_count(f->db, DB_KIND_CLUSTER))
+		plan_run(f->db, &ret->orders);
+}
+
+/* True if the i-th of a list that follows `*at` others; else they are behind us. */
+static bool is_among(size_t i, size_t *at, size_t count)
+{
+	if (i - *at < count)
+		return true;
+	*at += count;
+	return false;
+}
+
+bool duty_command(const struct duty_actions *a, size_t i, struct db_command *ret)
+{
+	const struct plan_orders *o = &a->orders;
+	size_t at = 0;
+
+	memset(ret, 0, sizeof(*ret));
+	if (is_among(i, &at, a->admit_count)) {
+		ret->type = DB_CMD_NODE_ADMIT;
+		ret->node_admit = a->admit[i - at];
+	} else if (is_among(i, &at, a->lost_count)) {
+		ret->type = DB_CMD_NODE_LOST;
+		ret->node_lost = a->lost[i - at];
+	} else if (is_among(i, &at, o->volume_count)) {
+		ret->type = DB_CMD_VOLUME_ORDER;
+		ret->volume_order = o->volume[i - at];
+	} else if (is_among(i, &at, o->begin_count)) {
+		ret->type = DB_CMD_MIGRATION_ORDER;
+		ret->migration_order = o->begin[i - at];
+	} else if (is_among(i, &at, o->migration_count)) {
+		ret->type = DB_CMD_VM_MIGRATE;
+		ret->vm_migrate = o->migration[i - at];
+	} else if (is_among(i, &at, o->count)) {
+		ret->type = DB_CMD_GROUP_ORDER;
+		ret->group_order = o->item[i - at];
+	} else {
+		return false;
+	}
+	return true;
+}
+
+const char *duty_mutant_name(enum duty_mutant mutant)
+{
+	static const char *const name[DUTY_MUTANT_MAX] = {
+		[DUTY_MUTANT_NONE] = "none",
+		[DUTY_MUTANT_NO_GRACE] = "lost-without-grace",
+		[DUTY_MUTANT_STALE_GRACE] = "grace-of-an-earlier-epoch",
+		[DUTY_MUTANT_IMPATIENT] = "decides-from-what-is-not-applied",
+	};
+
+	return mutant < DUTY_MUTANT_MAX ? name[mutant] : "?";
+}

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the sequencer owes the cluster: admit who came, declare lost who went, give votes to who
+ * caught up, and order what the planner wants. A pure function of what the node knows; its commands
+ * are proposed like any others, and db_apply() looks at each of them again. Nothing is decided
+ * while earlier decisions are under way: what the applied database does not say yet is not known.
+ */
+#ifndef CLUSTERD_CORE_DUTY_H
+#define CLUSTERD_CORE_DUTY_H
+
+#include "clusterd/core/db.h"
+#include "clusterd/core/plan.h"
+#include "clusterd/core/repl.h"
+
+/*
+ * Mutants: planted bugs that the simulator must find. They exist only in objects compiled with
+ * CLUSTERD_MUTANTS, which nothing but the simulator links.
+ */
+enum duty_mutant {
+	DUTY_MUTANT_NONE,
+	DUTY_MUTANT_NO_GRACE,	 /* lost as soon as its clusterd is away */
+	DUTY_MUTANT_STALE_GRACE, /* the grace counts from an absence seen in an earlier epoch */
+	DUTY_MUTANT_IMPATIENT,	 /* decides again before what it decided is applied */
+	DUTY_MUTANT_MAX,
+};
+
+#ifdef CLUSTERD_MUTANTS
+#define DUTY_MUTANT(s, which) ((s)->mutant == DUTY_MUTANT_##which)
+#else
+#define DUTY_MUTANT(s, which) ((void)(s), false)
+#endif
+
+struct duty_state {
+	enum duty_mutant mutant;	  /* stays DUTY_MUTANT_NONE outside the simulator */
+	uint64_t epoch;			  /* number of that in which `absent_ms` was seen */
+	uint64_t absent_ms[CL_MAX_NODES]; /* since when a member's clusterd is not in our view; 0 */
+};
+
+/* What is known at the moment; all of it is borrowed. */
+struct duty_facts {
+	const struct repl_state *repl;
+	const struct db *db;  /* applied */
+	const uint32_t *ring; /* nodeids of the machines in corosync's ring */
+	size_t ring_count;
+	uint64_t now_ms;
+	size_t under_way;    /* decided earlier, not applied yet */
+	const char *version; /* of this build */
+};
+
+struct duty_actions {
+	size_t admit_count;
+	struct db_cmd_node_admit admit[REPL_MAX_PEERS];
+	size_t lost_count;
+	struct db_cmd_node_lost lost[CL_MAX_NODES];
+	bool has_row; /* of the member table, with its vote: a CL_ENTRY_TABLE of its own */
+	uint8_t slot;
+	struct cl_member row;
+	struct plan_orders orders;
+};
+
+/* Decides; nothing at all unless this node is the sequencer and may act. */
+void duty_decide(struct duty_state *s, const struct duty_facts *facts, struct duty_actions *ret);
+/*
+ * The i-th command, in the order in which they are to be proposed; who and when is left to the
+ * caller. False past the last one. The row of the member table is not among them.
+ */
+bool duty_command(const struct duty_actions *actions, size_t i, struct db_command *ret);
+const char *duty_mutant_name(enum duty_mutant mutant);
+
+#endif
