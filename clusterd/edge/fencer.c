@@ -53,6 +53,7 @@ struct fencer {
 };
 
 static void ladder_event(struct fence_victim *v, struct ladder_event *ev);
+static void tell_quorum(struct fence_victim *v);
 
 /* ---- commands */
 
@@ -331,6 +332,9 @@ static void ladder_event(struct fence_victim *v, struct ladder_event *ev)
 {
 	struct ladder_actions out;
 
+	/* The lease may have run out since it was told last: nothing begins on that. */
+	if (ev->type != LADDER_EV_QUORUM)
+		tell_quorum(v);
 	ev->now_ms = engine_now_ms();
 	if (ladder_step(&v->ladder, ev, &out))
 		return;

@@ -41,10 +41,11 @@ static const struct mutant mutants[] = {
 	{"acts-without-lease", .cluster = CLUSTER_MUTANT_ACTS_WITHOUT_LEASE},
 	{"runs-on-without-lease", .cluster = CLUSTER_MUTANT_RUNS_ON},
 	{"takes-orders-of-an-earlier-boot", .cluster = CLUSTER_MUTANT_ANY_INCARNATION},
+	{"fences-on-a-past-quorum", .cluster = CLUSTER_MUTANT_STALE_QUORUM},
 	{"believes-the-fence-device", .cluster = CLUSTER_MUTANT_BELIEVES_DEVICE},
 };
 
-static const struct mutant no_mutant = {"none"};
+static const struct mutant no_mutant = {.name = "none"};
 
 struct totals {
 	uint64_t ms, views, opens, commits, pulls, crashes, orders, fences, migrations, ops, acks;

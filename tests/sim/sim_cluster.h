@@ -40,6 +40,7 @@ enum cluster_mutant {
 	CLUSTER_MUTANT_ACTS_WITHOUT_LEASE, /* executors do not look at the lease */
 	CLUSTER_MUTANT_RUNS_ON,		   /* nor do they stop when it is over */
 	CLUSTER_MUTANT_ANY_INCARNATION, /* executors take orders that an earlier boot was given */
+	CLUSTER_MUTANT_STALE_QUORUM,	/* the ladder hears of quorum from the timer only */
 	CLUSTER_MUTANT_BELIEVES_DEVICE, /* the fencer confirms when a device says ok */
 };
 

@@ -13,6 +13,7 @@
 #define TRIES_MORE     1
 
 static void ladder_event(struct cluster *c, uint8_t node, uint8_t slot, struct ladder_event *ev);
+static void tell_quorum(struct cluster *c, uint8_t node, uint8_t slot);
 
 void fencer_init(struct cluster *c, uint8_t node)
 {
@@ -230,6 +231,8 @@ static void ladder_event(struct cluster *c, uint8_t node, uint8_t slot, struct l
 	struct victim *v = &c->member[node].fencer.victim[slot];
 	struct ladder_actions out;
 
+	if (ev->type != LADDER_EV_QUORUM && c->mutant->cluster != CLUSTER_MUTANT_STALE_QUORUM)
+		tell_quorum(c, node, slot);
 	ev->now_ms = sim_local_ms(&c->w, node);
 	if (ladder_step(&v->ladder, ev, &out))
 		return;

@@ -108,23 +108,25 @@ static void submit(struct cluster *c, uint8_t node, const struct request *like, 
 }
 
 static void submit_command(struct cluster *c, uint8_t node, const struct db_command *cmd,
-			   struct request like)
+			   struct request *like)
 {
 	uint8_t buf[DB_COMMAND_MAX];
 	struct db_command full = *cmd;
 
 	full.at_ms = c->w.now_ms;
-	like.kind = CL_ENTRY_COMMAND;
-	must(!db_command_encode(&full, buf, sizeof(buf), &like.len));
-	submit(c, node, &like, buf);
+	like->kind = CL_ENTRY_COMMAND;
+	must(!db_command_encode(&full, buf, sizeof(buf), &like->len));
+	submit(c, node, like, buf);
 }
 
 bool node_request(struct cluster *c, uint8_t node, const struct db_command *cmd, request_done done,
 		  uint64_t arg)
 {
+	struct request like = {.done = done, .arg = arg};
+
 	if (c->member[node].request_count >= REQUESTS_MAX)
 		return false;
-	submit_command(c, node, cmd, (struct request){.done = done, .arg = arg});
+	submit_command(c, node, cmd, &like);
 	return true;
 }
 
@@ -316,7 +318,7 @@ static void duties(struct cluster *c, uint8_t node)
 	duty_decide(&m->duty, &facts, &out);
 	check_duties(c, node, &out);
 	for (size_t i = 0; duty_command(&out, i, &cmd); i++)
-		submit_command(c, node, &cmd, (struct request){.is_duty = true});
+		submit_command(c, node, &cmd, &(struct request){.is_duty = true});
 	if (out.has_row) {
 		struct request like = {.is_duty = true, .kind = CL_ENTRY_TABLE};
 		uint8_t payload[CL_ROW_MAX];
