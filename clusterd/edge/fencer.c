@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "clusterd/edge/duty.h"
 #include "clusterd/edge/log.h"
 #include "fence/core/fence_cap.h"
 #include "fence/core/ladder.h"
@@ -92,15 +93,20 @@ static uint8_t slot_of(const struct fence_victim *v)
 	return (uint8_t)(v - v->fencer->victim);
 }
 
+/* A duty: in a new view the victim may be back, and is admitted before this is said again. */
 static void say_fencing(struct fence_victim *v, const struct db_node *n)
 {
 	struct db_command cmd = engine_command(v->fencer->engine, DB_CMD_NODE_FENCING);
+	uint8_t buf[DB_COMMAND_MAX];
+	size_t len;
 
 	if (v->begin_runs)
 		return;
 	memcpy(cmd.node_fencing.name, n->name, sizeof(n->name));
 	cmd.node_fencing.incarnation = n->incarnation;
-	v->begin_runs = !engine_request(v->fencer->engine, &cmd, FENCER_REQUEST_MS, begun, v);
+	must(!db_command_encode(&cmd, buf, sizeof(buf), &len));
+	v->begin_runs = !engine_submit(v->fencer->engine, CL_ENTRY_COMMAND, buf, len,
+				       FENCER_REQUEST_MS, true, begun, v);
 }
 
 static void say_fenced(struct fence_victim *v, const struct db_node *n)

@@ -93,11 +93,11 @@ struct fencer {
 	struct fence_cap_state cap;
 	struct victim victim[CL_MAX_NODES];
 	/* the oracle's own list of what it began */
-	uint8_t started;
+	uint16_t started;
 	struct {
 		uint8_t victim;
 		uint64_t incarnation, at_ms;
-	} start[32];
+	} start[256];
 };
 
 /* A node's clusterd. */
@@ -174,6 +174,8 @@ struct cluster {
 	struct verdict *verdict; /* by index - 1 */
 	size_t verdict_cap;
 	uint64_t term[VOLUMES];
+	size_t fencing_count;
+	uint64_t fencing[256]; /* incarnations whose fence has begun */
 	struct {
 		uint64_t index;
 		struct cl_epoch epoch;
@@ -209,6 +211,9 @@ void node_free(struct cluster *c, uint8_t node);
 /* Gives a command to the cluster; `done` comes once, unless the process ends. */
 bool node_request(struct cluster *c, uint8_t node, const struct db_command *cmd, request_done done,
 		  uint64_t arg);
+/* Likewise, and withdrawn in a new epoch. */
+bool node_duty(struct cluster *c, uint8_t node, const struct db_command *cmd, request_done done,
+	       uint64_t arg);
 struct sim_exec node_exec(struct cluster *c, uint8_t node);
 /* All that the node's clusterd does by itself in a turn. */
 void node_turn(struct cluster *c, uint8_t node);

@@ -138,6 +138,45 @@ static void check_fenced(struct cluster *c, const struct db_cmd_node_fenced *cmd
 		sim_fail(&c->w, row->slot, "C5: confirmed as fenced while it has power");
 }
 
+static bool is_admitted(const struct db *db, uint8_t slot, uint64_t incarnation)
+{
+	const struct db_node *n = db_node_by_slot(db, slot);
+
+	return n && n->incarnation == incarnation && n->membership == DB_MEMBERSHIP_ADMITTED;
+}
+
+/* The locks of a virtual machine have gone to its destination. */
+static void check_transfer(struct cluster *c, const struct db_cmd_migration_transfer *cmd)
+{
+	const struct db_migration *m = db_find_id(&c->db, DB_KIND_MIGRATION, cmd->id);
+	int i = m->vm[2] - '0';
+
+	c->migrations++;
+	if (!is_admitted(&c->db, m->source, m->source_incarnation) ||
+	    !is_admitted(&c->db, m->destination, m->destination_incarnation))
+		sim_fail(&c->w, m->destination, "C5: a transfer to or from a node that is lost");
+	if (vm_runs(&c->machine[m->source], i))
+		sim_fail(&c->w, m->source, "C4: transferred while it runs at the source");
+}
+
+/* Of what has begun to be fenced, nothing comes back. */
+static void check_fencing(struct cluster *c, const struct db_cmd_node_fencing *cmd)
+{
+	const struct db_node *row = db_find(&c->db, DB_KIND_NODE, cmd->name);
+
+	if (c->fencing_count < MUST_ARRAY_SIZE(c->fencing))
+		c->fencing[c->fencing_count++] = cmd->incarnation;
+	SAY(c, "n%u: its fence has begun", row->slot);
+}
+
+static void check_admit(struct cluster *c, const struct db_cmd_node_admit *cmd)
+{
+	for (size_t i = 0; i < c->fencing_count; i++) {
+		if (c->fencing[i] == cmd->incarnation)
+			sim_fail(&c->w, cmd->slot, "C5: admitted after its fence had begun");
+	}
+}
+
 /* After it: what the database says now against what is. */
 static void check_command(struct cluster *c, uint8_t node, const struct sim_entry *e,
 			  const struct db_command *cmd, const struct db_result *result)
@@ -160,7 +199,12 @@ static void check_command(struct cluster *c, uint8_t node, const struct sim_entr
 		c->fences++;
 		check_fenced(c, &cmd->node_fenced);
 	}
-	c->migrations += cmd->type == DB_CMD_MIGRATION_TRANSFER;
+	if (cmd->type == DB_CMD_MIGRATION_TRANSFER)
+		check_transfer(c, &cmd->migration_transfer);
+	if (cmd->type == DB_CMD_NODE_FENCING)
+		check_fencing(c, &cmd->node_fencing);
+	if (cmd->type == DB_CMD_NODE_ADMIT)
+		check_admit(c, &cmd->node_admit);
 	for (int v = 0; v < VOLUMES; v++) {
 		const struct db_volume *row = volume_row(&c->db, v);
 
@@ -308,23 +352,18 @@ void check_acts(struct cluster *c, uint8_t node, const struct machine *before)
 void check_fence(struct cluster *c, uint8_t node, const struct victim *v, uint8_t victim)
 {
 	struct fencer *f = &c->member[node].fencer;
-	uint8_t kept = 0;
+	int recent = 0;
 
 	if (!cluster_may_act(c, node))
 		sim_fail(&c->w, node, "C1: fences outside of quorum");
-	for (uint8_t i = 0; i < f->started; i++) {
-		if (c->w.now_ms - f->start[i].at_ms < FENCE_WINDOW_MS)
-			f->start[kept++] = f->start[i];
-	}
-	f->started = kept;
-	for (uint8_t i = 0; i < f->started; i++) {
+	for (uint16_t i = 0; i < f->started; i++) {
 		if (f->start[i].victim == victim && f->start[i].incarnation == v->incarnation)
-			return;
+			return; /* tried again */
+		recent += c->w.now_ms - f->start[i].at_ms < FENCE_WINDOW_MS - c->w.config.lease_ms;
 	}
-	if (f->started >= FENCES_MAX) {
+	if (recent >= FENCES_MAX)
 		sim_fail(&c->w, node, "C7: more fences in a window than the cap allows");
-		return;
-	}
+	must(f->started < MUST_ARRAY_SIZE(f->start));
 	f->start[f->started].victim = victim;
 	f->start[f->started].incarnation = v->incarnation;
 	f->start[f->started++].at_ms = c->w.now_ms;

@@ -53,7 +53,7 @@ static void say_fencing(struct cluster *c, uint8_t node, struct victim *v, const
 
 	memcpy(cmd.node_fencing.name, n->name, sizeof(n->name));
 	if (!v->begin_runs)
-		v->begin_runs = node_request(c, node, &cmd, begun, n->slot);
+		v->begin_runs = node_duty(c, node, &cmd, begun, n->slot);
 }
 
 static void say_fenced(struct cluster *c, uint8_t node, struct victim *v, const struct db_node *n)

@@ -119,15 +119,25 @@ static void submit_command(struct cluster *c, uint8_t node, const struct db_comm
 	submit(c, node, like, buf);
 }
 
+static bool request(struct cluster *c, uint8_t node, const struct db_command *cmd,
+		    struct request *like)
+{
+	if (c->member[node].request_count >= REQUESTS_MAX)
+		return false;
+	submit_command(c, node, cmd, like);
+	return true;
+}
+
 bool node_request(struct cluster *c, uint8_t node, const struct db_command *cmd, request_done done,
 		  uint64_t arg)
 {
-	struct request like = {.done = done, .arg = arg};
+	return request(c, node, cmd, &(struct request){.done = done, .arg = arg});
+}
 
-	if (c->member[node].request_count >= REQUESTS_MAX)
-		return false;
-	submit_command(c, node, cmd, &like);
-	return true;
+bool node_duty(struct cluster *c, uint8_t node, const struct db_command *cmd, request_done done,
+	       uint64_t arg)
+{
+	return request(c, node, cmd, &(struct request){.is_duty = true, .done = done, .arg = arg});
 }
 
 /* What the sequencer wanted for itself belongs to the state that it saw: it is decided anew. */
