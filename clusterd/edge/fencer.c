@@ -484,6 +484,9 @@ void fencer_changed(struct fencer *f)
 {
 	const struct db *db = &f->engine->db;
 	bool is_ours = repl_is_sequencer(&f->engine->repl) && engine_may_act(f->engine);
+	/* Between epochs nobody is: a ladder that is under way stands still, and may go on. */
+	bool is_of_another =
+		f->engine->repl.phase == REPL_OPEN && !repl_is_sequencer(&f->engine->repl);
 
 	check_self(f);
 	for (uint32_t i = 0; i < db_count(db, DB_KIND_NODE); i++) {
@@ -491,7 +494,7 @@ void fencer_changed(struct fencer *f)
 
 		if (is_ours)
 			look_at(f, n);
-		else
+		else if (is_of_another)
 			drop(&f->victim[n->slot]);
 	}
 }

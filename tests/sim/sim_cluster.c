@@ -48,7 +48,8 @@ static const struct mutant mutants[] = {
 static const struct mutant no_mutant = {.name = "none"};
 
 struct totals {
-	uint64_t ms, views, opens, commits, pulls, crashes, orders, fences, migrations, ops, acks;
+	uint64_t most_fences, ms, views, opens, commits, pulls, crashes, orders, fences, migrations,
+		ops, acks;
 };
 
 static void draw_rates(struct prng *p, struct cluster *c)
@@ -128,6 +129,7 @@ static void check_acks(struct cluster *c)
 
 static void add_totals(struct totals *t, const struct cluster *c)
 {
+	t->most_fences = c->most_fences > t->most_fences ? c->most_fences : t->most_fences;
 	t->ms += c->w.now_ms;
 	t->views += c->w.views;
 	t->opens += c->w.opens;
@@ -262,10 +264,10 @@ int main(int argc, char **argv)
 	if (!o.mutant)
 		printf("hours %.1f views %" PRIu64 " epochs opened %" PRIu64 " commits %" PRIu64
 		       " pulls %" PRIu64 " power losses %" PRIu64 " orders %" PRIu64
-		       " fences %" PRIu64 " transfers %" PRIu64 " requests %" PRIu64
-		       " acknowledged %" PRIu64 "\n",
+		       " fences %" PRIu64 " (at most %" PRIu64 " in a window) transfers %" PRIu64
+		       " requests %" PRIu64 " acknowledged %" PRIu64 "\n",
 		       (double)t.ms / 3600000, t.views, t.opens, t.commits, t.pulls, t.crashes,
-		       t.orders, t.fences, t.migrations, t.ops, t.acks);
+		       t.orders, t.fences, t.most_fences, t.migrations, t.ops, t.acks);
 	printf("%d passed, %d failed\n", passed, failed);
 	return failed ? 1 : 0;
 }

@@ -92,12 +92,8 @@ struct victim {
 struct fencer {
 	struct fence_cap_state cap;
 	struct victim victim[CL_MAX_NODES];
-	/* the oracle's own list of what it began */
-	uint16_t started;
-	struct {
-		uint8_t victim;
-		uint64_t incarnation, at_ms;
-	} start[256];
+	uint64_t permitted_ms[CL_MAX_NODES]; /* the oracle's own list: newest new victim */
+	uint64_t permitted[CL_MAX_NODES];    /* its incarnation */
 };
 
 /* A node's clusterd. */
@@ -181,6 +177,13 @@ struct cluster {
 		struct cl_epoch epoch;
 		uint8_t origin;
 	} ordered[GROUPS + VMS + VOLUMES]; /* the newest order that was taken */
+	struct {
+		uint64_t at_ms;
+		uint8_t victim;
+		uint64_t incarnation;
+	} begun[256]; /* fences, by whichever node */
+	size_t begun_count;
+	uint64_t most_fences; /* in a window */
 	uint64_t orders, fences, migrations, acks;
 };
 
@@ -217,6 +220,10 @@ bool node_duty(struct cluster *c, uint8_t node, const struct db_command *cmd, re
 struct sim_exec node_exec(struct cluster *c, uint8_t node);
 /* All that the node's clusterd does by itself in a turn. */
 void node_turn(struct cluster *c, uint8_t node);
+/* Starts its clusterd; that ends at once if its disk says that this boot is being fenced. */
+void node_start(struct cluster *c, uint8_t node);
+/* Its clusterd has ended, as this boot is being fenced. */
+bool node_wants_reboot(const struct cluster *c, uint8_t node);
 /* Power goes, or comes. */
 void node_power(struct cluster *c, uint8_t node, bool is_on);
 
@@ -258,8 +265,10 @@ void check_applied(struct cluster *c, uint8_t node, const struct sim_entry *entr
 void check_duties(struct cluster *c, uint8_t node, const struct duty_actions *actions);
 /* What the node's executors changed between two looks at its machine. */
 void check_acts(struct cluster *c, uint8_t node, const struct machine *before);
-/* A fencer sends for a device to switch that node off. */
-void check_fence(struct cluster *c, uint8_t node, const struct victim *v, uint8_t victim);
+/* A fencer sends for a device to switch a node off. */
+void check_fence(struct cluster *c, uint8_t node);
+/* Its cap permits it a round for that victim. */
+void check_permit(struct cluster *c, uint8_t node, const struct victim *v, uint8_t victim);
 /* The whole world at this moment. */
 void check_world(struct cluster *c);
 

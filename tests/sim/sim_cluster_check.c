@@ -349,24 +349,50 @@ void check_acts(struct cluster *c, uint8_t node, const struct machine *before)
 		sim_fail(&c->w, node, "C1: acts without a lease");
 }
 
-void check_fence(struct cluster *c, uint8_t node, const struct victim *v, uint8_t victim)
+void check_fence(struct cluster *c, uint8_t node)
 {
-	struct fencer *f = &c->member[node].fencer;
-	int recent = 0;
-
 	if (!cluster_may_act(c, node))
 		sim_fail(&c->w, node, "C1: fences outside of quorum");
-	for (uint16_t i = 0; i < f->started; i++) {
-		if (f->start[i].victim == victim && f->start[i].incarnation == v->incarnation)
-			return; /* tried again */
-		recent += c->w.now_ms - f->start[i].at_ms < FENCE_WINDOW_MS - c->w.config.lease_ms;
+}
+
+/* By whomever: how many different victims a window has seen. */
+static void count_fences(struct cluster *c, uint8_t victim, uint64_t incarnation)
+{
+	uint64_t recent = 1;
+
+	for (size_t i = 0; i < c->begun_count; i++) {
+		if (c->w.now_ms - c->begun[i].at_ms >= FENCE_WINDOW_MS)
+			continue;
+		if (c->begun[i].victim == victim && c->begun[i].incarnation == incarnation)
+			return;
+		recent++;
 	}
-	if (recent >= FENCES_MAX)
+	if (recent > c->most_fences)
+		c->most_fences = recent;
+	if (c->begun_count == MUST_ARRAY_SIZE(c->begun))
+		return;
+	c->begun[c->begun_count].at_ms = c->w.now_ms;
+	c->begun[c->begun_count].victim = victim;
+	c->begun[c->begun_count++].incarnation = incarnation;
+}
+
+void check_permit(struct cluster *c, uint8_t node, const struct victim *v, uint8_t victim)
+{
+	struct fencer *f = &c->member[node].fencer;
+	int recent = 1;
+
+	for (uint8_t i = 0; i < CL_MAX_NODES; i++) {
+		if (!f->permitted_ms[i] || c->w.now_ms - f->permitted_ms[i] >= FENCE_WINDOW_MS)
+			continue;
+		if (i == victim && f->permitted[i] == v->incarnation)
+			return; /* another round */
+		recent++;
+	}
+	if (recent > FENCES_MAX)
 		sim_fail(&c->w, node, "C7: more fences in a window than the cap allows");
-	must(f->started < MUST_ARRAY_SIZE(f->start));
-	f->start[f->started].victim = victim;
-	f->start[f->started].incarnation = v->incarnation;
-	f->start[f->started++].at_ms = c->w.now_ms;
+	f->permitted_ms[victim] = c->w.now_ms;
+	f->permitted[victim] = v->incarnation;
+	count_fences(c, victim, v->incarnation);
 }
 
 /* ---- at any time */

@@ -195,6 +195,7 @@ static void permit(struct cluster *c, uint8_t node, struct fence_cap_event *ev)
 	for (uint8_t i = 0; i < out.count; i++) {
 		const struct victim *v = &f->victim[out.permit[i]];
 
+		check_permit(c, node, v, out.permit[i]);
 		if (v->is_used && v->is_begun)
 			ladder_event(c, node, out.permit[i],
 				     &(struct ladder_event){.type = LADDER_EV_PERMIT});
@@ -212,13 +213,12 @@ static void ask(struct cluster *c, uint8_t node, uint8_t slot, enum fence_cap_ev
 
 static void start(struct cluster *c, uint8_t node, uint8_t slot, const struct ladder_action *a)
 {
-	struct victim *v = &c->member[node].fencer.victim[slot];
 	bool is_verify = a->kind == LADDER_ACT_VERIFY;
 	struct ladder_event ev = {.type = is_verify ? LADDER_EV_VERIFY_DONE
 						    : LADDER_EV_DEVICE_DONE};
 
 	if (!is_verify && a->run.verb == LADDER_VERB_OFF)
-		check_fence(c, node, v, slot);
+		check_fence(c, node);
 	if (run_device(c, node, slot, &a->run, is_verify))
 		return;
 	ev.done.attempt = a->run.attempt;
@@ -357,14 +357,16 @@ static void look_at(struct cluster *c, uint8_t node, const struct db_node *n)
 void fencer_turn(struct cluster *c, uint8_t node)
 {
 	struct member *m = &c->member[node];
-	bool is_ours = repl_is_sequencer(&c->w.node[node].repl) && cluster_may_act(c, node);
+	const struct repl_state *s = &c->w.node[node].repl;
+	bool is_ours = repl_is_sequencer(s) && cluster_may_act(c, node);
+	bool is_of_another = s->phase == REPL_OPEN && !repl_is_sequencer(s);
 
 	for (uint32_t i = 0; i < db_count(&m->db, DB_KIND_NODE); i++) {
 		const struct db_node *n = db_at(&m->db, DB_KIND_NODE, i);
 
 		if (is_ours)
 			look_at(c, node, n);
-		else
+		else if (is_of_another)
 			drop(c, node, n->slot);
 	}
 	permit(c, node, &(struct fence_cap_event){.type = FENCE_CAP_EV_TICK});

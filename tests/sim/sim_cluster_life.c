@@ -142,7 +142,7 @@ static void fault_of_node(struct cluster *c)
 		node_power(c, node, true);
 	if (n->machine_up && !n->process_up && !c->machine[node].is_frozen &&
 	    cluster_once_in(c, r->restart))
-		sim_process_start(&c->w, node);
+		node_start(c, node);
 }
 
 void life_faults(struct cluster *c)
@@ -225,7 +225,10 @@ void life_heal(struct cluster *c)
 	join_all(c);
 }
 
-/* Whoever stands before the machines switches on what is off, and starts what has ended. */
+/*
+ * Whoever stands before the machines switches on what is off, starts what has ended, and reboots
+ * what asks for that in its log.
+ */
 static void tend_machines(struct cluster *c)
 {
 	for (uint8_t i = 0; i < c->w.nodes; i++) {
@@ -234,10 +237,12 @@ static void tend_machines(struct cluster *c)
 
 		if (!c->w.node[i].machine_up && cluster_once_in(c, 40))
 			node_power(c, i, true);
+		if (c->w.node[i].machine_up && node_wants_reboot(c, i) && cluster_once_in(c, 200))
+			node_power(c, i, false);
 		if (leaves && c->w.node[i].process_up && cluster_once_in(c, 40))
 			sim_process_kill(&c->w, i);
 		if (c->w.node[i].machine_up && !c->w.node[i].process_up && cluster_once_in(c, 20))
-			sim_process_start(&c->w, i);
+			node_start(c, i);
 	}
 	if (cluster_once_in(c, 10))
 		client_tend(c, any_node(c));

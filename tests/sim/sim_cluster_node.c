@@ -505,17 +505,48 @@ static void leave(struct cluster *c, uint8_t node)
 	c->member[node].leave_runs = node_request(c, node, &cmd, leave_said, 0);
 }
 
+static bool is_being_fenced(const struct cluster *c, uint8_t node)
+{
+	const struct db_node *row = cluster_self(c, node);
+
+	return row && (row->membership == DB_MEMBERSHIP_FENCING ||
+		       row->membership == DB_MEMBERSHIP_FENCED);
+}
+
+bool node_wants_reboot(const struct cluster *c, uint8_t node)
+{
+	return !c->w.node[node].process_up && is_being_fenced(c, node);
+}
+
 /* True if what it has applied leaves the process nothing to do but to end. */
 static bool has_to_end(const struct cluster *c, uint8_t node)
 {
 	const struct db_node *row = cluster_self(c, node);
 
-	if (!row)
-		return false;
-	return row->membership == DB_MEMBERSHIP_FENCING ||
-	       row->membership == DB_MEMBERSHIP_FENCED ||
-	       (row->membership == DB_MEMBERSHIP_LEFT &&
-		row->instance == c->w.node[node].repl.self.instance);
+	return is_being_fenced(c, node) || (row && row->membership == DB_MEMBERSHIP_LEFT &&
+					    row->instance == c->w.node[node].repl.self.instance);
+}
+
+void node_start(struct cluster *c, uint8_t node)
+{
+	const struct sim_disk *d = &c->w.node[node].disk;
+	struct db_result result;
+
+	if (!is_being_fenced(c, node)) {
+		sim_process_start(&c->w, node);
+		return;
+	}
+	/* As far as its disk knows. */
+	db_renew(c, &c->member[node].db, c->member[node].db_mem);
+	for (uint64_t i = 0; i < d->applied; i++) {
+		struct db_entry e = entry_of(&d->log.entry[i]);
+
+		db_apply(&c->member[node].db, &e, &result);
+	}
+	row = cluster_self(c, node);
+	if (!row ||
+	    (row->membership != DB_MEMBERSHIP_FENCING && row->membership != DB_MEMBERSHIP_FENCED))
+		sim_process_start(&c->w, node);
 }
 
 void node_power(struct cluster *c, uint8_t node, bool is_on)
