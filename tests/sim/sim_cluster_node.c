@@ -543,9 +543,7 @@ void node_start(struct cluster *c, uint8_t node)
 
 		db_apply(&c->member[node].db, &e, &result);
 	}
-	row = cluster_self(c, node);
-	if (!row ||
-	    (row->membership != DB_MEMBERSHIP_FENCING && row->membership != DB_MEMBERSHIP_FENCED))
+	if (!is_being_fenced(c, node))
 		sim_process_start(&c->w, node);
 }
 
