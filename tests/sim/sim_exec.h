@@ -16,8 +16,9 @@
 #include "clusterd/core/db.h"
 #include "lib/prng.h"
 
-#define SIM_PROCESSES 2 /* of one virtual machine on one node: that which runs, and one arriving   \
-			 */
+#define SIM_PROCESSES                                                                              \
+	2 /* of one virtual machine on one node: that which runs, and one arriving                 \
+	   */
 
 /* A volume on a node. */
 struct local_volume {
