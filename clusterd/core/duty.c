@@ -110,6 +110,34 @@ static void give_vote(const struct duty_facts *f, struct duty_actions *ret)
 	}
 }
 
+/* ---- fences */
+
+bool duty_is_rebooted(const struct repl_state *repl, uint8_t slot, uint64_t incarnation,
+		      uint64_t *ret_boot)
+{
+	for (uint8_t i = 0; i < repl->peer_count; i++) {
+		const struct repl_peer *p = &repl->peer[i];
+
+		if (p->slot != slot || p->state.incarnation == incarnation)
+			continue;
+		*ret_boot = p->state.incarnation;
+		return true;
+	}
+	return false;
+}
+
+enum duty_fence duty_fence(const struct repl_state *repl, const struct db_node *node,
+			   uint64_t *ret_boot)
+{
+	if (node->membership != DB_MEMBERSHIP_LOST && node->membership != DB_MEMBERSHIP_FENCING)
+		return DUTY_FENCE_NONE;
+	if (duty_is_rebooted(repl, node->slot, node->incarnation, ret_boot))
+		return DUTY_FENCE_OVER;
+	return node->membership == DB_MEMBERSHIP_LOST ? DUTY_FENCE_SAY : DUTY_FENCE_RUN;
+}
+
+/* ---- all of them */
+
 static void actions_clear(struct duty_actions *a)
 {
 	a->admit_count = a->lost_count = 0;

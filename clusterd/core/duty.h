@@ -65,6 +65,21 @@ void duty_decide(struct duty_state *s, const struct duty_facts *facts, struct du
  * caller. False past the last one. The row of the member table is not among them.
  */
 bool duty_command(const struct duty_actions *actions, size_t i, struct db_command *ret);
+
+/* What is to be done about a node that may have to be fenced. */
+enum duty_fence {
+	DUTY_FENCE_NONE, /* nothing: it is not lost */
+	DUTY_FENCE_OVER, /* a later boot of it is in the view: so that incarnation is over */
+	DUTY_FENCE_SAY,	 /* first of all its fence is committed: NODE_FENCING */
+	DUTY_FENCE_RUN,	 /* its ladder */
+};
+
+/* A boot of the node in that slot after the given one is in the view: it is *ret_boot. */
+bool duty_is_rebooted(const struct repl_state *repl, uint8_t slot, uint64_t incarnation,
+		      uint64_t *ret_boot);
+/* For the sequencer; with OVER, *ret_boot is the incarnation that is there. */
+enum duty_fence duty_fence(const struct repl_state *repl, const struct db_node *node,
+			   uint64_t *ret_boot);
 const char *duty_mutant_name(enum duty_mutant mutant);
 
 #endif

@@ -23,26 +23,27 @@
 
 /* What the parts alone cannot show, or what the whole has to show, too. */
 static const struct mutant mutants[] = {
-	{"acts-before-commit", .repl = REPL_MUTANT_ACT_BEFORE_COMMIT},
-	{"acknowledges-before-fsync", .repl = REPL_MUTANT_ACK_BEFORE_FSYNC},
-	{"numbers-entries-by-delivery", .repl = REPL_MUTANT_ANYONE_SEQUENCES},
-	{"counts-an-ack-of-an-old-ring", .repl = REPL_MUTANT_OLD_RING_ACK},
-	{"lost-node-releases-group", .db = DB_MUTANT_VM_LOST_RELEASES},
-	{"lost-node-releases-coordinator", .db = DB_MUTANT_LOST_RELEASES},
-	{"admits-a-fenced-incarnation", .db = DB_MUTANT_ADMITS_FENCED},
-	{"fenced-before-it-is-proven", .db = DB_MUTANT_FENCE_BEGIN_FREES},
-	{"carries-out-what-comes-again", .db = DB_MUTANT_REPEATS},
-	{"transfers-to-a-lost-node", .db = DB_MUTANT_VM_TRANSFER_LOST},
-	{"lost-without-grace", .duty = DUTY_MUTANT_NO_GRACE},
-	{"grace-of-an-earlier-epoch", .duty = DUTY_MUTANT_STALE_GRACE},
-	{"decides-from-what-is-not-applied", .duty = DUTY_MUTANT_IMPATIENT},
-	{"agent-success-is-enough", .ladder = LADDER_MUTANT_NO_LOOK},
-	{"unknown-power-is-off", .ladder = LADDER_MUTANT_UNKNOWN_IS_OFF},
-	{"acts-without-lease", .cluster = CLUSTER_MUTANT_ACTS_WITHOUT_LEASE},
-	{"runs-on-without-lease", .cluster = CLUSTER_MUTANT_RUNS_ON},
-	{"takes-orders-of-an-earlier-boot", .cluster = CLUSTER_MUTANT_ANY_INCARNATION},
-	{"fences-on-a-past-quorum", .cluster = CLUSTER_MUTANT_STALE_QUORUM},
-	{"believes-the-fence-device", .cluster = CLUSTER_MUTANT_BELIEVES_DEVICE},
+	{"acts-before-commit", "C3", .repl = REPL_MUTANT_ACT_BEFORE_COMMIT},
+	{"acknowledges-before-fsync", "C3", .repl = REPL_MUTANT_ACK_BEFORE_FSYNC},
+	{"numbers-entries-by-delivery", NULL, .repl = REPL_MUTANT_ANYONE_SEQUENCES},
+	{"counts-an-ack-of-an-old-ring", "C1", .repl = REPL_MUTANT_OLD_RING_ACK},
+	{"lost-node-releases-group", "C4", .db = DB_MUTANT_VM_LOST_RELEASES},
+	{"lost-node-releases-coordinator", "C2", .db = DB_MUTANT_LOST_RELEASES},
+	{"admits-a-fenced-incarnation", "C5", .db = DB_MUTANT_ADMITS_FENCED},
+	{"fenced-before-it-is-proven", "C4", .db = DB_MUTANT_FENCE_BEGIN_FREES},
+	{"carries-out-what-comes-again", "C3", .db = DB_MUTANT_REPEATS},
+	{"transfers-to-a-lost-node", "C5", .db = DB_MUTANT_VM_TRANSFER_LOST},
+	{"lost-without-grace", "C7", .duty = DUTY_MUTANT_NO_GRACE},
+	{"grace-of-an-earlier-epoch", "C7", .duty = DUTY_MUTANT_STALE_GRACE},
+	{"decides-from-what-is-not-applied", "C6", .duty = DUTY_MUTANT_IMPATIENT},
+	{"agent-success-is-enough", "C5", .ladder = LADDER_MUTANT_NO_LOOK},
+	{"unknown-power-is-off", "C5", .ladder = LADDER_MUTANT_UNKNOWN_IS_OFF},
+	{"acts-without-lease", "C1", .cluster = CLUSTER_MUTANT_ACTS_WITHOUT_LEASE},
+	{"runs-on-without-lease", "C1", .cluster = CLUSTER_MUTANT_RUNS_ON},
+	{"takes-orders-of-an-earlier-boot", "C4", .cluster = CLUSTER_MUTANT_ANY_INCARNATION},
+	{"fences-on-a-past-quorum", "C1", .cluster = CLUSTER_MUTANT_STALE_QUORUM},
+	{"fences-a-later-boot", "C7", .cluster = CLUSTER_MUTANT_BLIND_TO_BOOT},
+	{"believes-the-fence-device", "C5", .cluster = CLUSTER_MUTANT_BELIEVES_DEVICE},
 };
 
 static const struct mutant no_mutant = {.name = "none"};
@@ -88,7 +89,7 @@ static void create(struct cluster *c)
 	for (uint8_t i = 0; i < c->w.nodes; i++) {
 		table.member[i].nodeid = i + 1u;
 		table.member[i].vote = i == 0;
-		snprintf(table.member[i].name, sizeof(table.member[i].name), "n%u", i + 1u);
+		snprintf(table.member[i].name, sizeof(table.member[i].name), "n%u", i);
 	}
 	for (int t = 0; t < 10; t++)
 		life_turn(c);
@@ -163,6 +164,9 @@ static bool run_seed(uint64_t seed, uint64_t turns, const struct mutant *mutant,
 	live(c, turns);
 	check_acks(c);
 	ok = !c->w.failure;
+	/* What the plant brings about in the end may hide what it does: another seed may tell. */
+	if (!ok && mutant->sign && !strstr(c->w.failure, mutant->sign))
+		ok = true;
 	if (!ok && mutant == &no_mutant)
 		printf("seed %" PRIu64 " (%u nodes): %s\n  replay: sim_cluster --first %" PRIu64
 		       " --seeds 1 --turns %" PRIu64 " --trace\n",

@@ -40,6 +40,7 @@ enum cluster_mutant {
 	CLUSTER_MUTANT_ACTS_WITHOUT_LEASE, /* executors do not look at the lease */
 	CLUSTER_MUTANT_RUNS_ON,		   /* nor do they stop when it is over */
 	CLUSTER_MUTANT_ANY_INCARNATION, /* executors take orders that an earlier boot was given */
+	CLUSTER_MUTANT_BLIND_TO_BOOT,	/* a node is fenced although a later boot of it is here */
 	CLUSTER_MUTANT_STALE_QUORUM,	/* the ladder hears of quorum from the timer only */
 	CLUSTER_MUTANT_BELIEVES_DEVICE, /* the fencer confirms when a device says ok */
 };
@@ -47,6 +48,7 @@ enum cluster_mutant {
 /* What is planted for a run; a row of the table in sim_cluster.c. */
 struct mutant {
 	const char *name;
+	const char *sign; /* how the failure begins that counts as found; NULL: any */
 	enum repl_mutant repl;
 	enum db_mutant db;
 	enum duty_mutant duty;
@@ -266,7 +268,7 @@ void check_duties(struct cluster *c, uint8_t node, const struct duty_actions *ac
 /* What the node's executors changed between two looks at its machine. */
 void check_acts(struct cluster *c, uint8_t node, const struct machine *before);
 /* A fencer sends for a device to switch a node off. */
-void check_fence(struct cluster *c, uint8_t node);
+void check_fence(struct cluster *c, uint8_t node, uint8_t victim);
 /* Its cap permits it a round for that victim. */
 void check_permit(struct cluster *c, uint8_t node, const struct victim *v, uint8_t victim);
 /* The whole world at this moment. */

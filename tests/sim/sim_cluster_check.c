@@ -349,8 +349,15 @@ void check_acts(struct cluster *c, uint8_t node, const struct machine *before)
 		sim_fail(&c->w, node, "C1: acts without a lease");
 }
 
-void check_fence(struct cluster *c, uint8_t node)
+void check_fence(struct cluster *c, uint8_t node, uint8_t victim)
 {
+	const struct repl_state *s = &c->w.node[node].repl;
+	uint64_t incarnation = c->member[node].fencer.victim[victim].incarnation;
+
+	for (uint8_t i = 0; i < s->peer_count; i++) {
+		if (s->peer[i].slot == victim && s->peer[i].state.incarnation != incarnation)
+			sim_fail(&c->w, node, "C7: switches off a node that is here, rebooted");
+	}
 	if (!cluster_may_act(c, node))
 		sim_fail(&c->w, node, "C1: fences outside of quorum");
 }

@@ -41,7 +41,7 @@ static uint64_t below(struct cluster *c, uint64_t n)
 
 static void node_name(int n, char ret[CL_NAME_MAX])
 {
-	snprintf(ret, CL_NAME_MAX, "n%d", n + 1);
+	snprintf(ret, CL_NAME_MAX, "n%d", n);
 }
 
 /* ---- groups */

@@ -13,7 +13,7 @@
 #define TRIES_MORE     1
 
 static void ladder_event(struct cluster *c, uint8_t node, uint8_t slot, struct ladder_event *ev);
-static void tell_quorum(struct cluster *c, uint8_t node, uint8_t slot);
+static void tell_view(struct cluster *c, uint8_t node, uint8_t slot);
 
 void fencer_init(struct cluster *c, uint8_t node)
 {
@@ -218,7 +218,7 @@ static void start(struct cluster *c, uint8_t node, uint8_t slot, const struct la
 						    : LADDER_EV_DEVICE_DONE};
 
 	if (!is_verify && a->run.verb == LADDER_VERB_OFF)
-		check_fence(c, node);
+		check_fence(c, node, slot);
 	if (run_device(c, node, slot, &a->run, is_verify))
 		return;
 	ev.done.attempt = a->run.attempt;
@@ -231,8 +231,9 @@ static void ladder_event(struct cluster *c, uint8_t node, uint8_t slot, struct l
 	struct victim *v = &c->member[node].fencer.victim[slot];
 	struct ladder_actions out;
 
-	if (ev->type != LADDER_EV_QUORUM && c->mutant->cluster != CLUSTER_MUTANT_STALE_QUORUM)
-		tell_quorum(c, node, slot);
+	if (ev->type != LADDER_EV_QUORUM && ev->type != LADDER_EV_VICTIM_SEEN &&
+	    c->mutant->cluster != CLUSTER_MUTANT_STALE_QUORUM)
+		tell_view(c, node, slot);
 	ev->now_ms = sim_local_ms(&c->w, node);
 	if (ladder_step(&v->ladder, ev, &out))
 		return;
@@ -292,14 +293,21 @@ static void drop(struct cluster *c, uint8_t node, uint8_t slot)
 	ask(c, node, slot, FENCE_CAP_EV_DONE);
 }
 
-static void tell_quorum(struct cluster *c, uint8_t node, uint8_t slot)
+static void tell_view(struct cluster *c, uint8_t node, uint8_t slot)
 {
+	const struct repl_state *s = &c->w.node[node].repl;
+	const struct victim *v = &c->member[node].fencer.victim[slot];
 	struct ladder_event ev = {.type = LADDER_EV_QUORUM};
+	struct ladder_event seen = {.type = LADDER_EV_VICTIM_SEEN};
 
 	ev.quorum.is_quorate = cluster_may_act(c, node);
-	ev.quorum.has_victim = c->w.node[node].repl.present & cl_bit(slot);
+	ev.quorum.has_victim = s->present & cl_bit(slot);
 	ev.quorum.since_ms = sim_local_ms(&c->w, node);
 	ladder_event(c, node, slot, &ev);
+	seen.seen.is_later_boot = true;
+	if (c->mutant->cluster != CLUSTER_MUTANT_BLIND_TO_BOOT &&
+	    duty_is_rebooted(s, slot, v->incarnation, &seen.seen.incarnation))
+		ladder_event(c, node, slot, &seen);
 }
 
 static void begin(struct cluster *c, uint8_t node, const struct db_node *n)
@@ -313,7 +321,7 @@ static void begin(struct cluster *c, uint8_t node, const struct db_node *n)
 	v->ladder.mutant = c->mutant->ladder;
 	v->is_begun = true;
 	SAY(c, "n%u begins to fence n%u", node, n->slot);
-	tell_quorum(c, node, n->slot);
+	tell_view(c, node, n->slot);
 	ev.start.victim = n->slot;
 	ev.start.incarnation = n->incarnation;
 	ev.start.reason = LADDER_REASON_LOST;
@@ -328,15 +336,36 @@ static bool is_restoring(const struct victim *v)
 	return v->is_used && v->is_begun && v->ladder.phase == LADDER_RESTORE;
 }
 
+static void boot_seen(struct cluster *c, uint8_t node, const struct db_node *n)
+{
+	struct victim *v = &c->member[node].fencer.victim[n->slot];
+
+	if (v->is_begun)
+		tell_view(c, node, n->slot);
+	v->is_confirmed = true;
+	say_fenced(c, node, v, n);
+}
+
+static enum duty_fence what_to_do(const struct cluster *c, uint8_t node, const struct db_node *n,
+				  uint64_t *ret_boot)
+{
+	enum duty_fence what = duty_fence(&c->w.node[node].repl, n, ret_boot);
+
+	if (what == DUTY_FENCE_OVER && c->mutant->cluster == CLUSTER_MUTANT_BLIND_TO_BOOT)
+		return n->membership == DB_MEMBERSHIP_LOST ? DUTY_FENCE_SAY : DUTY_FENCE_RUN;
+	return what;
+}
+
 static void look_at(struct cluster *c, uint8_t node, const struct db_node *n)
 {
 	struct victim *v = &c->member[node].fencer.victim[n->slot];
+	uint64_t boot = 0;
+	enum duty_fence what = what_to_do(c, node, n, &boot);
 	struct ladder_config config;
 
 	if (v->is_used && v->incarnation != n->incarnation)
 		drop(c, node, n->slot);
-	if ((n->membership != DB_MEMBERSHIP_LOST && n->membership != DB_MEMBERSHIP_FENCING) ||
-	    !make_config(&c->member[node].db, n->slot, &config)) {
+	if (what == DUTY_FENCE_NONE || !make_config(&c->member[node].db, n->slot, &config)) {
 		if (!is_restoring(v))
 			drop(c, node, n->slot);
 		return;
@@ -346,7 +375,9 @@ static void look_at(struct cluster *c, uint8_t node, const struct db_node *n)
 			return; /* what is left of an earlier fence ends first */
 		*v = (struct victim){.is_used = true, .incarnation = n->incarnation};
 	}
-	if (n->membership == DB_MEMBERSHIP_LOST)
+	if (what == DUTY_FENCE_OVER)
+		boot_seen(c, node, n);
+	else if (what == DUTY_FENCE_SAY)
 		say_fencing(c, node, v, n);
 	else if (!v->is_begun)
 		begin(c, node, n);
@@ -373,7 +404,7 @@ void fencer_turn(struct cluster *c, uint8_t node)
 	for (uint8_t i = 0; i < c->w.nodes; i++) {
 		if (!m->fencer.victim[i].is_used || !m->fencer.victim[i].is_begun)
 			continue;
-		tell_quorum(c, node, i);
+		tell_view(c, node, i);
 		ladder_event(c, node, i, &(struct ladder_event){.type = LADDER_EV_TICK});
 	}
 }

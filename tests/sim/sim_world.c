@@ -421,7 +421,7 @@ void sim_process_start(struct sim_world *w, uint8_t node)
 				    .incarnation = n->incarnation,
 				    .instance = prng_next(&w->prng)};
 	memcpy(id.boot.byte, &n->incarnation, sizeof(n->incarnation));
-	snprintf(id.name.text, sizeof(id.name.text), "n%u", node + 1u);
+	snprintf(id.name.text, sizeof(id.name.text), "n%u", node);
 	repl_init(&n->repl, &w->config, &id, &h);
 	n->repl.mutant = w->mutant;
 	log_copy(&n->memory, &n->disk.log, n->disk.log.count);
@@ -502,8 +502,10 @@ bool sim_may_wipe(const struct sim_world *w, uint8_t node)
 bool sim_disk_age(struct sim_world *w, uint8_t node)
 {
 	struct sim_disk *d = &w->node[node].disk;
+	struct cl_table table;
 
-	if (w->nodes < 3 || w->node[node].machine_up || d->log.count < 2 ||
+	table_at_end(d, &d->log, &table);
+	if (w->nodes < 3 || w->node[node].machine_up || d->log.count <= table.changed_at + 1 ||
 	    sim_fewest_voters(w) < w->nodes)
 		return false;
 	for (uint8_t i = 0; i < w->nodes; i++) {
@@ -516,7 +518,7 @@ bool sim_disk_age(struct sim_world *w, uint8_t node)
 		if (cl_epoch_compare(&end->epoch, &d->log.entry[d->log.count - 1].epoch))
 			return false;
 	}
-	d->log.count = prng_range(&w->prng, d->log.count / 2, d->log.count - 1);
+	d->log.count = prng_range(&w->prng, table.changed_at, d->log.count - 1);
 	d->promised = d->log.entry[d->log.count - 1].epoch.number;
 	d->applied = d->applied < d->log.count ? d->applied : d->log.count;
 	TRACE(w, "n%u has an older disk, log %zu\n", node, d->log.count);

@@ -178,7 +178,8 @@ void sim_disk_wipe(struct sim_world *w, uint8_t node);
 bool sim_may_wipe(const struct sim_world *w, uint8_t node);
 /*
  * The disk of a machine that is off comes back as it was earlier, if nobody needs what it loses:
- * all others have as much as it, and so the majority of which it will be one.
+ * all others have as much as it, and so the majority of which it will be one. It keeps the table of
+ * members: with an older one, in which fewer had a vote, it would be quorate without those others.
  */
 bool sim_disk_age(struct sim_world *w, uint8_t node);
 /* Components changed: builds the rings anew. */

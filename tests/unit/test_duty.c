@@ -420,6 +420,49 @@ static void test_commands_come_in_the_order_in_which_they_are_proposed(void **st
 	assert_false(duty_command(&f->out, sizeof(want) / sizeof(want[0]), &cmd));
 }
 
+static enum duty_fence fence_of(const struct fixture *f, const char *name, uint64_t *ret_boot)
+{
+	return duty_fence(&f->repl, db_find(&f->db, DB_KIND_NODE, name), ret_boot);
+}
+
+static void test_a_fence_is_committed_before_its_ladder_runs(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t boot = 0;
+
+	admit_all(f);
+	assert_int_equal(fence_of(f, "n1", &boot), DUTY_FENCE_NONE);
+	DO(f, NODE_LOST, node_lost, .name = "n1", .incarnation = BOOT(1));
+	assert_int_equal(fence_of(f, "n1", &boot), DUTY_FENCE_SAY);
+	DO(f, NODE_FENCING, node_fencing, .name = "n1", .incarnation = BOOT(1));
+	assert_int_equal(fence_of(f, "n1", &boot), DUTY_FENCE_RUN);
+	goes(f, 1, false);
+	assert_int_equal(fence_of(f, "n1", &boot), DUTY_FENCE_RUN);
+	DO(f, NODE_FENCED, node_fenced, .name = "n1", .incarnation = BOOT(1));
+	assert_int_equal(fence_of(f, "n1", &boot), DUTY_FENCE_NONE);
+	assert_int_equal(boot, 0);
+}
+
+/* Whether it can be admitted already or not: it must not be switched off for what it was. */
+static void test_a_node_that_is_here_with_a_later_boot_is_not_fenced(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t boot = 0;
+
+	admit_all(f);
+	DO(f, NODE_LOST, node_lost, .name = "n1", .incarnation = BOOT(1));
+	f->repl.peer[1].state.incarnation = 0x777;
+	f->repl.persisted[1] = 0;
+	assert_int_equal(fence_of(f, "n1", &boot), DUTY_FENCE_OVER);
+	assert_int_equal(boot, 0x777);
+	boot = 0;
+	DO(f, NODE_FENCING, node_fencing, .name = "n1", .incarnation = BOOT(1));
+	assert_int_equal(fence_of(f, "n1", &boot), DUTY_FENCE_OVER);
+	assert_int_equal(boot, 0x777);
+	goes(f, 1, true);
+	assert_int_equal(fence_of(f, "n1", &boot), DUTY_FENCE_RUN);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(test_##name, setup, teardown)
 
 int main(void)
@@ -439,6 +482,8 @@ int main(void)
 		TEST(votes_are_given_one_at_a_time_to_who_holds_everything),
 		TEST(the_plan_comes_when_nothing_else_is_left_to_do),
 		TEST(a_cluster_without_a_name_is_not_planned),
+		TEST(a_fence_is_committed_before_its_ladder_runs),
+		TEST(a_node_that_is_here_with_a_later_boot_is_not_fenced),
 		TEST(commands_come_in_the_order_in_which_they_are_proposed),
 	};
 
