@@ -116,6 +116,35 @@ static void strike_holder(struct cluster *c)
 	rings_form(c);
 }
 
+/*
+ * The moment in which it counts what is committed: the sequencer has numbered what it was asked
+ * for, perhaps one other has it, and both are cut off.
+ */
+static void strike_sequencer(struct cluster *c)
+{
+	uint8_t with = any_node(c), seq = CL_NODE_NONE;
+
+	for (uint8_t i = 0; i < c->w.nodes; i++) {
+		if (cluster_may_act(c, i) && repl_is_sequencer(&c->w.node[i].repl))
+			seq = i;
+	}
+	if (seq == CL_NODE_NONE)
+		return;
+	for (uint64_t n = prng_range(&c->w.prng, 1, 4); n; n--)
+		client_op(c, seq);
+	for (uint64_t n = prng_range(&c->w.prng, 1, 12); n && !c->w.failure; n--) {
+		sim_sequence(&c->w, seq);
+		sim_deliver(&c->w, seq);
+		if (!c->machine[with].is_frozen)
+			sim_deliver(&c->w, with);
+		sim_disk_complete(&c->w, seq);
+	}
+	for (uint8_t i = 0; i < c->w.nodes; i++)
+		c->w.component[i] = i == seq || (i == with && c->w.nodes > 3);
+	SAY(c, "n%u, the sequencer, is cut off", seq);
+	rings_form(c);
+}
+
 static void fault_of_node(struct cluster *c)
 {
 	const struct rates *r = &c->rates;
@@ -153,6 +182,8 @@ void life_faults(struct cluster *c)
 		partition(c);
 	if (cluster_once_in(c, r->partition))
 		strike_holder(c);
+	if (cluster_once_in(c, r->partition))
+		strike_sequencer(c);
 	if (!c->rotations && cluster_once_in(c, r->rotate))
 		c->rotations = (uint8_t)prng_range(&c->w.prng, 2, 6);
 	if (c->rotations && cluster_once_in(c, 20))
