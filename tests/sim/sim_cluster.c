@@ -57,6 +57,7 @@ static void draw_rates(struct prng *p, struct cluster *c)
 {
 	c->rates = (struct rates){
 		.partition = prng_range(p, 100, 600),
+		.outage = prng_range(p, 200, 2500),
 		.rotate = prng_range(p, 150, 2000),
 		.heal = prng_range(p, 40, 250),
 		.crash = prng_range(p, 100, 1000),

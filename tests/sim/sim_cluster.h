@@ -142,9 +142,9 @@ struct verdict {
 };
 
 struct rates { /* once in so many turns */
-	uint64_t partition, rotate, heal, crash, start, kill, restart, freeze, thaw, stop, wipe, op;
-	uint64_t admin; /* of `op`, about nodes */
-	uint64_t lag;	/* percent: a node delivers little in a turn */
+	uint64_t partition, outage, rotate, heal, crash, start, kill, restart, freeze, thaw, stop,
+		wipe, op;
+	uint64_t lag; /* percent: a node delivers little in a turn */
 	uint64_t slow_disk;
 	uint64_t dead_device, lie, fail, hang; /* percent */
 };
@@ -160,7 +160,6 @@ struct cluster {
 	struct device_run run[RUNS];
 	uint8_t rotation; /* of the views: the node that is left out next */
 	uint8_t rotations;
-	bool is_drained_wanted;
 	/* executors */
 	uint64_t rate_fail, rate_stuck, rate_crash; /* percent */
 	/* clients */

@@ -145,6 +145,28 @@ static void strike_sequencer(struct cluster *c)
 	rings_form(c);
 }
 
+/* The moment in which it counts what is on disk: power goes everywhere, with writes under way. */
+static void outage(struct cluster *c)
+{
+	for (uint64_t n = prng_range(&c->w.prng, 1, 3); n; n--)
+		client_op(c, any_node(c));
+	for (uint64_t n = prng_range(&c->w.prng, 1, 8); n && !c->w.failure; n--) {
+		for (uint8_t i = 0; i < c->w.nodes; i++) {
+			if (c->machine[i].is_frozen)
+				continue;
+			sim_sequence(&c->w, i);
+			sim_deliver(&c->w, i);
+		}
+	}
+	SAY(c, "power goes everywhere");
+	for (uint8_t i = 0; i < c->w.nodes; i++)
+		node_power(c, i, false);
+	for (uint8_t i = 0; i < c->w.nodes; i++) {
+		if (cluster_chance(c, 80))
+			node_power(c, i, true);
+	}
+}
+
 static void fault_of_node(struct cluster *c)
 {
 	const struct rates *r = &c->rates;
@@ -184,6 +206,8 @@ void life_faults(struct cluster *c)
 		strike_holder(c);
 	if (cluster_once_in(c, r->partition))
 		strike_sequencer(c);
+	if (cluster_once_in(c, r->outage))
+		outage(c);
 	if (!c->rotations && cluster_once_in(c, r->rotate))
 		c->rotations = (uint8_t)prng_range(&c->w.prng, 2, 6);
 	if (c->rotations && cluster_once_in(c, 20))
