@@ -25,8 +25,7 @@
 static const struct mutant mutants[] = {
 	{"acts-before-commit", "C3", .repl = REPL_MUTANT_ACT_BEFORE_COMMIT},
 	{"acknowledges-before-fsync", "C3", .repl = REPL_MUTANT_ACK_BEFORE_FSYNC},
-	{"numbers-entries-by-delivery", NULL, .repl = REPL_MUTANT_ANYONE_SEQUENCES},
-	{"counts-an-ack-of-an-old-ring", "C1", .repl = REPL_MUTANT_OLD_RING_ACK},
+	{"numbers-entries-by-delivery", "C3", .repl = REPL_MUTANT_ANYONE_SEQUENCES},
 	{"lost-node-releases-group", "C4", .db = DB_MUTANT_VM_LOST_RELEASES},
 	{"lost-node-releases-coordinator", "C2", .db = DB_MUTANT_LOST_RELEASES},
 	{"admits-a-fenced-incarnation", "C5", .db = DB_MUTANT_ADMITS_FENCED},
