@@ -3,7 +3,8 @@
 # simulator has to find.
 core_sources = \
 	clusterd/core/apply.c clusterd/core/apply_impl.c clusterd/core/apply_impl.h \
-	clusterd/core/apply_migration.c clusterd/core/apply_vm.c clusterd/core/apply_volume.c \
+	clusterd/core/apply_migration.c clusterd/core/apply_stuck.c \
+	clusterd/core/apply_vm.c clusterd/core/apply_volume.c \
 	clusterd/core/db.c clusterd/core/db.h \
 	clusterd/core/lease.c clusterd/core/lease.h \
 	clusterd/core/msg.c clusterd/core/msg.h \
@@ -13,6 +14,8 @@ core_sources = \
 	clusterd/core/repl.c clusterd/core/repl.h clusterd/core/repl_internal.h \
 	clusterd/core/repl_log.c clusterd/core/repl_view.c \
 	clusterd/core/schema.c clusterd/core/schema.h \
+	clusterd/core/stopping.c clusterd/core/stopping.h \
+	clusterd/core/stuck.c clusterd/core/stuck.h \
 	clusterd/core/types.h \
 	clusterd/core/vm.c clusterd/core/vm.h \
 	clusterd/core/volume.c clusterd/core/volume.h

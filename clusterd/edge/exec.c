@@ -6,15 +6,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clusterd/core/stopping.h"
+#include "clusterd/core/volume.h"
 #include "clusterd/edge/log.h"
 #include "clusterd/edge/ocf.h"
 #include "clusterd/edge/vms.h"
+#include "clusterd/edge/volumes.h"
+#include "lib/cgroup.h"
+#include "lib/cleanup.h"
 #include "lib/must.h"
 
 #define EXEC_TIMER_NS	   (200 * 1000 * 1000ull)
 #define EXEC_GRACE_MS	   5000
 #define EXEC_REPORT_MS	   10000
 #define EXEC_LEAVE_MS	   120000 /* a node that stops moves everything off, for so long at most */
+#define EXEC_AGAIN_MS	   30000  /* what is stuck is stopped again, and asked for, so often */
 #define EXEC_PARAMS_MAX	   64
 #define EXEC_RESOURCES_MAX 256 /* of one group */
 
@@ -38,7 +44,7 @@ struct local_resource {
 	char name[CL_NAME_MAX];
 	uint64_t monitor_due_ms;
 	uint64_t seen_ok_ms;
-	bool is_not_installed; /* so its start has said: then nothing of it can run */
+	int start_rc; /* of its last start by this process; 0 before */
 };
 
 struct local_group {
@@ -54,7 +60,12 @@ struct local_group {
 	struct local_resource resource[EXEC_RESOURCES_MAX];
 	struct ocf_run *run;
 	bool is_monitoring;
-	bool stop_failed;
+	struct stopping stop; /* of the resource in work */
+	bool was_killed;      /* an agent's stop was not enough, so far in this stop */
+	bool is_stuck;	      /* stopped as far as it goes, and not proven to be over */
+	uint64_t again_ms;    /* then: not again before */
+	bool ask_runs;
+	uint64_t ask_ms;
 	char reason[DB_REASON_MAX];
 	/* what the database has to be told */
 	bool report_wanted, report_runs;
@@ -74,11 +85,13 @@ struct exec {
 	struct vms *vms;
 	const char *own_agents;
 	struct local_group *groups;
+	bool has_warned; /* that nothing can be tracked here */
 	bool is_leaving, leave_runs, has_said_leaving, has_left;
 	uint64_t leave_until_ms;
 };
 
 static void go_on(struct local_group *l);
+static void stop_on(struct local_group *l);
 
 /* ---- what the database says */
 
@@ -143,6 +156,29 @@ static size_t take_params(const struct db *db, const char *resource, struct ocf_
 	return n;
 }
 
+/* The control group of all that the agents of a resource start on this node. */
+static void track_name(const char *resource, char name[CL_NAME_MAX + 8])
+{
+	snprintf(name, CL_NAME_MAX + 8, "ocf-%s", resource);
+}
+
+/* Without control groups what an agent leaves behind is not tracked: its word alone counts. */
+static int track_open(struct exec *x, const char *resource)
+{
+	char name[CL_NAME_MAX + 8];
+	int fd;
+
+	track_name(resource, name);
+	fd = cgroup_open_beside(name);
+	if (fd < 0 && !x->has_warned) {
+		x->has_warned = true;
+		log_warning("control group %s cannot be had: %s -> processes that agents leave "
+			    "behind are not tracked, and cannot be killed when a stop fails",
+			    name, strerror(-fd));
+	}
+	return fd;
+}
+
 /* Starts the action; -errno when the agent cannot even be called. */
 static int call_agent(struct local_group *l, const char *resource, const char *action,
 		      ocf_done_fn done)
@@ -156,7 +192,8 @@ static int call_agent(struct local_group *l, const char *resource, const char *a
 				.params = params,
 				.grace_ms = EXEC_GRACE_MS,
 				.node = e->repl.self.name.text};
-	bool is_monitor = !strcmp(action, "monitor");
+	bool is_monitor = !strcmp(action, "monitor"), is_stop = !strcmp(action, "stop");
+	_cleanup_close_ int procs = -1;
 	int rc;
 
 	if (!r)
@@ -167,10 +204,15 @@ static int call_agent(struct local_group *l, const char *resource, const char *a
 	call.own_agents = l->exec->own_agents;
 	call.n_params = take_params(&e->db, resource, params, EXEC_PARAMS_MAX);
 	if (l->exec->vms && !strcmp(call.agent.provider, "clusterd"))
-		call.n_params = vms_add_params(l->exec->vms, l->name, params, call.n_params,
-					       EXEC_PARAMS_MAX);
-	call.timeout_ms = !strcmp(action, "stop") ? r->stop_ms : r->start_ms;
-	call.interval_ms = is_monitor ? r->monitor_ms : 0;
+		call.n_params = vms_add_params(l->exec->vms, l->name,
+					       is_stop && l->stop.step == STOPPING_AGAIN, params,
+					       call.n_params, EXEC_PARAMS_MAX);
+	call.timeout_ms = is_stop ? r->stop_ms : r->start_ms;
+	/* After a kill it is a probe. */
+	call.interval_ms = is_monitor && l->phase == LOCAL_ONLINE ? r->monitor_ms : 0;
+	procs = track_open(l->exec, resource);
+	if (procs >= 0)
+		call.procs = &procs;
 	return ocf_start(l->exec->loop, &call, done, l, &l->run);
 }
 
@@ -179,7 +221,7 @@ static void describe(struct local_group *l, const char *resource, const char *ac
 {
 	const char *why = result->reason[0] ? result->reason : result->text;
 
-	snprintf(l->reason, sizeof(l->reason), "%.50s: %s %s (%d)%s%.80s", resource, action,
+	snprintf(l->reason, sizeof(l->reason), "%.50s: %s %s (%d)%s%.60s", resource, action,
 		 result->kind == RUN_EXITED ? ocf_rc_text(result->rc) : run_kind_name(result->kind),
 		 result->rc, why[0] ? ": " : "", why);
 }
@@ -232,6 +274,64 @@ static void report(struct local_group *l, enum db_work work)
 	l->report_work = work;
 }
 
+/* ---- what is stuck */
+
+static void asked(void *arg, int r, const struct db_result *result)
+{
+	struct local_group *l = arg;
+
+	l->ask_runs = false;
+	l->ask_ms = engine_now_ms() + EXEC_AGAIN_MS;
+	if (!r && result->code)
+		log_info("group %s: no fence: %s", l->name, result->text);
+}
+
+/*
+ * A stop that hangs because a volume does is no reason to fence: where all nodes have lost a LUN
+ * that would end the whole cluster, and help nobody.
+ */
+static bool has_volumes(const struct local_group *l, const struct db_group *g)
+{
+	const struct engine *e = l->exec->engine;
+	const char *list = g->volumes;
+	char name[CL_NAME_MAX];
+
+	while (volume_name_next(&list, name)) {
+		const struct db_volume *v = db_find(&e->db, DB_KIND_VOLUME, name);
+
+		if (!v || v->work != DB_WORK_ONLINE || !e->volumes ||
+		    !volumes_is_active(e->volumes, name))
+			return false;
+	}
+	return true;
+}
+
+static void ask_fence(struct local_group *l)
+{
+	struct engine *e = l->exec->engine;
+	const struct db_group *g = row_of(l);
+	struct db_command cmd;
+
+	if (!l->is_stuck || l->ask_runs || e->repl.phase != REPL_OPEN || !is_ours(l->exec, g) ||
+	    g->work != DB_WORK_FAILED || g->order != l->order || g->fence_wanted ||
+	    engine_now_ms() < l->ask_ms)
+		return;
+	if (!has_volumes(l, g)) {
+		log_warning("group %s: stuck, and a volume that it needs is not active here -> "
+			    "no fence is asked for",
+			    l->name);
+		l->ask_ms = engine_now_ms() + EXEC_AGAIN_MS;
+		return;
+	}
+	cmd = engine_command(e, DB_CMD_FENCE_ASK);
+	memcpy(cmd.fence_ask.name, e->repl.self.name.text, sizeof(cmd.fence_ask.name));
+	cmd.fence_ask.incarnation = e->repl.self.incarnation;
+	memcpy(cmd.fence_ask.group, l->name, sizeof(l->name));
+	cmd.fence_ask.order = l->order;
+	memcpy(cmd.fence_ask.reason, l->reason, sizeof(l->reason));
+	l->ask_runs = !engine_request(e, &cmd, EXEC_REPORT_MS, asked, l);
+}
+
 /* ---- start, stop, monitor */
 
 static void begin_stop(struct local_group *l, enum stop_cause cause)
@@ -256,7 +356,8 @@ static void begin_stop(struct local_group *l, enum stop_cause cause)
 		l->at = l->at < l->count ? l->at + 1 : l->count;
 	l->phase = LOCAL_STOPPING;
 	l->cause = cause;
-	l->stop_failed = false;
+	l->was_killed = l->is_stuck = false;
+	l->stop.step = STOPPING_OVER; /* of none yet */
 	if (l->run)
 		ocf_cancel(l->run, EXEC_GRACE_MS); /* its end comes back here */
 	else
@@ -272,7 +373,7 @@ static void start_done(void *data, const struct ocf_result *result)
 		go_on(l);
 		return;
 	}
-	l->resource[l->at].is_not_installed = result->rc == OCF_ERR_INSTALLED;
+	l->resource[l->at].start_rc = result->rc;
 	if (result->rc != OCF_SUCCESS) {
 		describe(l, l->resource[l->at].name, "start", result);
 		begin_stop(l, STOP_FAILED);
@@ -282,17 +383,124 @@ static void start_done(void *data, const struct ocf_result *result)
 	go_on(l);
 }
 
+/* ---- one resource's stop, see core/stopping.h */
+
 static void stop_done(void *data, const struct ocf_result *result)
 {
 	struct local_group *l = data;
+	enum stopping_step before = l->stop.step;
 
 	l->run = NULL;
-	if (result->rc != OCF_SUCCESS &&
-	    !(result->rc == OCF_ERR_INSTALLED && l->resource[l->at].is_not_installed)) {
+	if (l->phase != LOCAL_STOPPING)
+		return; /* forgotten meanwhile */
+	stopping_agent_done(&l->stop, result->rc, engine_now_ms());
+	if (before == STOPPING_AGENT && l->stop.step == STOPPING_KILL)
 		describe(l, l->resource[l->at].name, "stop", result);
-		l->stop_failed = true;
+	stop_on(l);
+}
+
+/* What cannot be called at all, with these parameters, has never started anything. */
+static int rc_of_no_call(int r)
+{
+	return r == -EINVAL || r == -E2BIG ? OCF_ERR_CONFIGURED : STOPPING_NO_RC;
+}
+
+static void call_for_stop(struct local_group *l, const char *action)
+{
+	const char *resource = l->resource[l->at].name;
+	int r = call_agent(l, resource, action, stop_done);
+
+	if (!r)
+		return;
+	if (l->stop.step == STOPPING_AGENT)
+		snprintf(l->reason, sizeof(l->reason), "%.60s: agent cannot be run: %s", resource,
+			 strerror(-r));
+	stopping_agent_done(&l->stop, rc_of_no_call(r), engine_now_ms());
+	stop_on(l);
+}
+
+static void kill_tracked(struct local_group *l)
+{
+	char name[CL_NAME_MAX + 8];
+	int r;
+
+	track_name(l->resource[l->at].name, name);
+	r = cgroup_kill_beside(name);
+	log_warning("group %s: %s -> all that its agents have left is killed%s%s", l->name,
+		    l->reason, r ? ", but that cannot be done: " : "", r ? strerror(-r) : "");
+}
+
+/* Called until nothing is left, or it takes too long. */
+static void look_at_tracked(struct local_group *l)
+{
+	char name[CL_NAME_MAX + 8];
+	int r;
+
+	track_name(l->resource[l->at].name, name);
+	r = cgroup_is_populated_beside(name);
+	stopping_look(&l->stop, !r || r == -ENOENT, engine_now_ms());
+	if (l->stop.step != STOPPING_KILL)
+		stop_on(l);
+}
+
+static void append(struct local_group *l, const char *more)
+{
+	size_t len = strlen(l->reason), n = strlen(more);
+
+	if (len + n >= sizeof(l->reason))
+		len = sizeof(l->reason) - 1 - n;
+	memcpy(l->reason + len, more, n + 1);
+}
+
+/* Nothing more can be done here: the cluster hears it, and asks for a fence if it may. */
+static void give_up(struct local_group *l, const char *why)
+{
+	const struct db_group *g = row_of(l);
+
+	append(l, why);
+	log_error("group %s: %s -> it stays as it is", l->name, l->reason);
+	l->phase = LOCAL_STOPPED;
+	l->is_stuck = true;
+	l->restart_wanted = false;
+	l->again_ms = engine_now_ms() + EXEC_AGAIN_MS;
+	/* Once it has failed the cluster has heard it. */
+	if (l->cause != STOP_LEASE && l->cause != STOP_FORGOTTEN && g && g->work != DB_WORK_FAILED)
+		report(l, DB_WORK_UNKNOWN);
+}
+
+/* The step that is next. */
+static void stop_on(struct local_group *l)
+{
+	char name[CL_NAME_MAX + 8];
+
+	switch (l->stop.step) {
+	case STOPPING_AGENT:
+	case STOPPING_AGAIN:
+		call_for_stop(l, "stop");
+		break;
+	case STOPPING_PROBE:
+		call_for_stop(l, "monitor");
+		break;
+	case STOPPING_KILL:
+		kill_tracked(l);
+		break;
+	case STOPPING_OVER:
+		if (l->stop.was_killed) {
+			append(l, "; killed, and it is not running any more");
+			log_notice("group %s: %s", l->name, l->reason);
+			l->was_killed = true;
+		}
+		track_name(l->resource[l->at].name, name);
+		(void)cgroup_remove_beside(name);
+		go_on(l);
+		break;
+	case STOPPING_STUCK:
+		give_up(l, l->stop.has_survivors ? "; SIGKILL does not end its processes"
+						 : "; killed, and not proven to be over");
+		break;
+	case STOPPING_STEP_MAX:
+		break;
 	}
-	go_on(l);
 }
 
 /* From the failed resource to the end, stopped in reverse and started again. */
@@ -357,46 +565,47 @@ static void is_up(struct local_group *l)
 static void is_down(struct local_group *l)
 {
 	l->phase = LOCAL_STOPPED;
-	log_notice("group %s: %s", l->name, l->stop_failed ? "a stop failed" : "stopped");
+	log_notice("group %s: stopped", l->name);
 	if (l->cause == STOP_ORDERED) {
-		if (!l->stop_failed)
+		if (!l->was_killed)
 			snprintf(l->reason, sizeof(l->reason), "%zu resources stopped", l->count);
-		report(l, l->stop_failed ? DB_WORK_FAILED : DB_WORK_OFFLINE);
+		report(l, DB_WORK_OFFLINE);
 	} else if (l->cause == STOP_FAILED) {
 		/* FAILED says that nothing of it is left here, so that another node may have it. */
-		report(l, l->stop_failed ? DB_WORK_UNKNOWN : DB_WORK_FAILED);
+		report(l, DB_WORK_FAILED);
 	}
+}
+
+static void start_next(struct local_group *l)
+{
+	struct local_resource *r = &l->resource[l->at];
+	int e;
+
+	if (!engine_may_act(l->exec->engine)) /* right before each start */
+		return;
+	e = call_agent(l, r->name, "start", start_done);
+	if (!e)
+		return;
+	snprintf(l->reason, sizeof(l->reason), "%.60s: agent cannot be run: %s", r->name,
+		 strerror(-e));
+	r->start_rc = rc_of_no_call(e);
+	begin_stop(l, STOP_FAILED);
 }
 
 /* The next agent action of a group that is starting or stopping. */
 static void go_on(struct local_group *l)
 {
-	int r;
-
 	if (l->phase == LOCAL_STARTING) {
-		if (l->at >= l->count) {
+		if (l->at >= l->count)
 			is_up(l);
-			return;
-		}
-		if (!engine_may_act(l->exec->engine)) /* right before each start */
-			return;
-		r = call_agent(l, l->resource[l->at].name, "start", start_done);
-		if (r) {
-			snprintf(l->reason, sizeof(l->reason), "%.60s: agent cannot be run: %s",
-				 l->resource[l->at].name, strerror(-r));
-			begin_stop(l, STOP_FAILED);
-		}
+		else
+			start_next(l);
 		return;
 	}
 	if (l->phase != LOCAL_STOPPING)
 		return;
-	if (l->cause == STOP_RESTART && (l->at <= l->stop_to || l->stop_failed)) {
+	if (l->cause == STOP_RESTART && l->at <= l->stop_to) {
 		l->phase = LOCAL_STARTING;
-		if (l->stop_failed) {
-			l->at = l->at ? l->at - 1 : 0;
-			begin_stop(l, STOP_FAILED);
-			return;
-		}
 		go_on(l);
 		return;
 	}
@@ -405,13 +614,8 @@ static void go_on(struct local_group *l)
 		return;
 	}
 	l->at--;
-	r = call_agent(l, l->resource[l->at].name, "stop", stop_done);
-	if (r) {
-		snprintf(l->reason, sizeof(l->reason), "%.60s: agent cannot be run: %s",
-			 l->resource[l->at].name, strerror(-r));
-		l->stop_failed = true;
-		go_on(l);
-	}
+	stopping_begin(&l->stop, l->resource[l->at].start_rc);
+	stop_on(l);
 }
 
 static void monitor_next(struct local_group *l)
@@ -465,16 +669,38 @@ static void start_group(struct local_group *l, const struct db_group *g)
 	l->order = g->order;
 	l->at = 0;
 	l->phase = LOCAL_STARTING;
+	l->is_stuck = false;
 	l->reason[0] = 0;
 	take_resources(l);
 	log_notice("group %s: start by order %llu", l->name, (unsigned long long)g->order);
 	go_on(l);
 }
 
+/* What has failed to stop is stopped again from time to time: its end may come by itself. */
+static void stop_again(struct exec *x, const struct db_group *g, struct local_group *l)
+{
+	if (!engine_may_act(x->engine))
+		return;
+	if (!l)
+		l = new_local(x, g);
+	if (l->phase != LOCAL_STOPPED || l->run || l->report_wanted || l->report_runs ||
+	    engine_now_ms() < l->again_ms)
+		return;
+	if (l->order != g->order)
+		take_resources(l);
+	l->order = g->order;
+	l->phase = LOCAL_ONLINE;
+	begin_stop(l, STOP_ORDERED);
+}
+
 static void look_at_order(struct exec *x, const struct db_group *g)
 {
 	struct local_group *l = find_local(x, g->name);
 
+	if (g->work == DB_WORK_FAILED) {
+		stop_again(x, g, l);
+		return;
+	}
 	if (g->work == DB_WORK_STOPPING) {
 		if (!l || l->phase == LOCAL_STOPPED) {
 			/* Stopped already, by the lease, or never started by this process. */
@@ -515,7 +741,7 @@ static void reap(struct exec *x)
 		const struct db_group *g = row_of(l);
 
 		if (l->phase == LOCAL_STOPPED && !l->report_wanted && !l->report_runs && !l->run &&
-		    !is_ours(x, g)) {
+		    !l->ask_runs && !is_ours(x, g)) {
 			*link = l->next;
 			free(l);
 		} else {
@@ -627,6 +853,7 @@ void exec_changed(struct exec *x)
 				begin_stop(l, STOP_FORGOTTEN);
 		}
 		send_reports(l);
+		ask_fence(l);
 	}
 	reap(x);
 }
@@ -637,6 +864,8 @@ static void on_timer(void *arg)
 
 	qb_loop_timer_add(x->loop, QB_LOOP_HIGH, EXEC_TIMER_NS, x, on_timer, &x->timer);
 	for (struct local_group *l = x->groups; l; l = l->next) {
+		if (l->phase == LOCAL_STOPPING && l->stop.step == STOPPING_KILL)
+			look_at_tracked(l);
 		if (!lease_is_over(x))
 			monitor_next(l);
 		else if (!x->vms || !vms_holds_still(x->vms, l->name))

@@ -441,6 +441,7 @@ static int ocf_run_start(struct qb_loop *loop, const struct ocf_call *call,
 		options.envp = (const char *const *)env->var;
 		options.timeout_ms = call->timeout_ms;
 		options.grace_ms = call->grace_ms;
+		options.procs = call->procs;
 		options.out = *out;
 		r = run_start(loop, &options, ocf_on_done, o, &o->run);
 	}

@@ -7,6 +7,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "clusterd/core/stuck.h"
 #include "clusterd/core/volume.h"
 #include "clusterd/edge/text.h"
 #include "clusterd/edge/verbs_impl.h"
@@ -355,6 +356,22 @@ static void group_delete(struct api_client *c, const json_t *args)
 		verb_submit(c, &cmd);
 }
 
+static void group_set(struct api_client *c, const json_t *args)
+{
+	struct db_command cmd = verb_command(c, DB_CMD_GROUP_SET);
+	const char *word = verb_arg_text(args, "on_stop_failure");
+	bool is_block = !strcmp(word, "block");
+
+	if (!verb_arg_name(c, args, "name", cmd.group_set.name, sizeof(cmd.group_set.name)))
+		return;
+	if (!is_block && strcmp(word, "fence") != 0) {
+		api_reply(c, API_USAGE, NULL, "on_stop_failure: '%.64s': fence or block", word);
+		return;
+	}
+	cmd.group_set.on_stop_failure = is_block ? DB_STOP_FAILURE_BLOCK : DB_STOP_FAILURE_FENCE;
+	verb_submit(c, &cmd);
+}
+
 void verb_group_intent(struct api_client *c, const json_t *args, enum db_intent intent,
 		       const char *verb, bool to_is_needed)
 {
@@ -506,17 +523,6 @@ static void fence_delete(struct api_client *c, const json_t *args)
 		verb_submit(c, &cmd);
 }
 
-static bool has_device(const struct db *db, uint8_t slot)
-{
-	for (uint32_t i = 0; i < db_count(db, DB_KIND_FENCE); i++) {
-		const struct db_fence *f = db_at(db, DB_KIND_FENCE, i);
-
-		if (f->nodes & cl_bit(slot))
-			return true;
-	}
-	return false;
-}
-
 static void fence_run(struct api_client *c, const json_t *args)
 {
 	struct db_command cmd = verb_command(c, DB_CMD_NODE_FENCING);
@@ -524,7 +530,7 @@ static void fence_run(struct api_client *c, const json_t *args)
 
 	if (!n)
 		return;
-	if (!has_device(&api_engine(c)->db, n->slot)) {
+	if (!stuck_has_device(&api_engine(c)->db, n->slot)) {
 		api_reply(c, API_REFUSED, NULL,
 			  "no fence device covers %s: add one with 'clusterctl fence create'",
 			  n->name);
@@ -748,7 +754,7 @@ static void group_list(struct api_client *c, const json_t *args)
 static void group_show(struct api_client *c, const json_t *args)
 {
 	const struct db *db = &api_engine(c)->db;
-	char name[CL_NAME_MAX], text[DB_REASON_MAX];
+	char name[CL_NAME_MAX], text[3 * DB_REASON_MAX];
 	const struct db_group *g;
 	json_t *o;
 
@@ -897,6 +903,7 @@ static const struct verb verbs[] = {
 	{"group.delete", true, group_delete},
 	{"group.list", false, group_list},
 	{"group.move", true, group_move},
+	{"group.set", true, group_set},
 	{"group.show", false, group_show},
 	{"group.start", true, group_start},
 	{"group.stop", true, group_stop},
