@@ -61,6 +61,18 @@ _Noreturn static void child(const struct run_child *c, volatile int *ret_error)
 
 /* ---- we, standing still until the child has executed its program or ended */
 
+/* Apart, so that nothing but its own frame is there when vfork() returns the second time. */
+static __attribute__((noinline)) pid_t spawn(const struct run_child *c, volatile int *ret_error)
+{
+	pid_t pid = vfork();
+
+	if (!pid)
+		child(c, ret_error);
+	if (pid < 0)
+		*ret_error = -errno;
+	return pid;
+}
+
 int run_child_spawn(const struct run_child *c, pid_t *ret_pid)
 {
 	volatile int error = 0;
@@ -73,14 +85,11 @@ int run_child_spawn(const struct run_child *c, pid_t *ret_pid)
 	r = -pthread_sigmask(SIG_SETMASK, &all, &before);
 	if (r)
 		return r;
-	pid = vfork();
-	if (!pid)
-		child(c, &error);
-	r = pid < 0 ? -errno : error;
+	pid = spawn(c, &error);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (pid > 0 && r)
+	if (pid > 0 && error)
 		(void)waitpid(pid, NULL, 0);
-	if (!r)
+	if (!error)
 		*ret_pid = pid;
-	return r;
+	return error;
 }

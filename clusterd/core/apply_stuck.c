@@ -36,8 +36,8 @@ static void ask_group(struct apply *a, const struct db_cmd_fence_ask *c, const s
 		but = "; on-stop-failure is block: no fence";
 	else if (!stuck_has_device(a->db, n->slot))
 		but = "; no fence device covers the node: no fence";
-	snprintf(g->reason, sizeof(g->reason), "%.*s%s",
-		 (int)(sizeof(g->reason) - 1 - strlen(but)), c->reason, but);
+	snprintf(g->reason, sizeof(g->reason), "%.*s%s", (int)(sizeof(g->reason) - 1 - strlen(but)),
+		 c->reason, but);
 	apply_event(a, "fence-wanted", n->name, "group %s: %s", c->group, g->reason);
 }
 
@@ -46,12 +46,11 @@ static void ask_volume(struct apply *a, const struct db_cmd_fence_ask *c, const 
 	struct db_volume *v = db_find(a->db, DB_KIND_VOLUME, c->volume);
 	struct db_mount *m = c->is_mount ? volume_mount(a->db, c->volume, n->slot) : NULL;
 	const char *what = c->is_mount ? "mount" : "coordinator";
-	bool is_there = v && (c->is_mount ? m && m->state != DB_MOUNT_STATE_GONE &&
-						    m->id == c->order &&
-						    m->incarnation == n->incarnation
-					  : v->work == DB_WORK_FAILED && v->order == c->order &&
-						    v->node == n->slot &&
-						    v->incarnation == n->incarnation);
+	bool is_there =
+		v && (c->is_mount ? m && m->state != DB_MOUNT_STATE_GONE && m->id == c->order &&
+					    m->incarnation == n->incarnation
+				  : v->work == DB_WORK_FAILED && v->order == c->order &&
+					    v->node == n->slot && v->incarnation == n->incarnation);
 
 	if (!is_there) {
 		apply_answer(a, DB_CONFLICT, "volume %s: no %s of it is stuck on %s", c->volume,

@@ -19,7 +19,7 @@ bool stuck_has_device(const struct db *db, uint8_t slot)
 /* What asks for the fence of one node, so far. */
 struct asks {
 	uint32_t count;
-	int priority; /* the highest; a volume goes before every group */
+	int priority;			  /* the highest; a volume goes before every group */
 	const char *kind, *name, *reason; /* of the first of the highest */
 };
 

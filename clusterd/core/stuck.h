@@ -5,8 +5,8 @@
  * its node says so (`fence_ask`), and that is one of the facts that ask for a fence. Answered from
  * the applied database alone; whether the others are quorate without the node is not in there.
  *
- * Never the whole cluster: for one group or volume a fence begins once an hour at most, by the times
- * of the commands, unless somebody asks for it anew meanwhile; and one such fence at a time.
+ * Never the whole cluster: for one group or volume a fence begins once an hour at most, by the
+ * times of the commands, unless somebody asks for it anew meanwhile; and one such fence at a time.
  */
 #ifndef CLUSTERD_CORE_STUCK_H
 #define CLUSTERD_CORE_STUCK_H
@@ -18,8 +18,8 @@
 /* Some fence device covers the slot. */
 bool stuck_has_device(const struct db *db, uint8_t slot);
 /*
- * Something on that node asks for its fence, and may. Says what, and why: "group g: ..."; of several
- * the first, with the number of the others.
+ * Something on that node asks for its fence, and may. Says what, and why: "group g: ..."; of
+ * several the first, with the number of the others.
  */
 bool stuck_asks(const struct db *db, const struct db_node *n, char *text, size_t size);
 /* The node that is to be fenced for what is stuck there, now; NULL: none. */

@@ -24,11 +24,11 @@
 
 #define VMS_TIMER_NS	(200 * 1000 * 1000ull)
 #define VMS_REQUEST_MS	10000
-#define VMS_AGAIN_MS	50    /* after a refusal, twice that after the next, and so on ... */
-#define VMS_AGAIN_MAX	7     /* ... so often: not as fast as the log takes them */
-#define VMS_PROGRESS_MS 1000  /* numbers of a migration go to the database that often */
-#define VMS_ARRIVE_MS	10000 /* the lock is here: so long a destination may take to run */
-#define VMS_VALIDATE_MS 8000  /* below what a client of the API waits */
+#define VMS_AGAIN_MS	50	 /* after a refusal, twice that after the next, and so on ... */
+#define VMS_AGAIN_MAX	7	 /* ... so often: not as fast as the log takes them */
+#define VMS_PROGRESS_MS 1000	 /* numbers of a migration go to the database that often */
+#define VMS_ARRIVE_MS	10000	 /* the lock is here: so long a destination may take to run */
+#define VMS_VALIDATE_MS 8000	 /* below what a client of the API waits */
 #define VMS_RESERVE_ALL "604800" /* seconds of a stop for switching it off: more than it has */
 #define VMS_PATH_MAX	512
 #define VMS_SPAWNS	64 /* destinations that are being started here */

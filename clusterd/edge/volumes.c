@@ -183,8 +183,7 @@ static void ask_fence(struct volumes_local *l, const struct db_volume *row, bool
 
 	if (!l->lun_answers) {
 		if (!l->lun_runs && engine_now_ms() >= l->lun_next_ms)
-			l->lun_runs =
-				!volumes_identify(l->volumes, row->device, lun_looked_at, l);
+			l->lun_runs = !volumes_identify(l->volumes, row->device, lun_looked_at, l);
 		return;
 	}
 	memcpy(c->name, s->self.name.text, sizeof(c->name));

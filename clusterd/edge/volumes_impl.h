@@ -67,7 +67,7 @@ struct volumes_local {
 	bool lun_answers, lun_runs;
 	uint8_t lun_tries; /* without an answer */
 	uint64_t lun_next_ms;
-	uint64_t wanted_id;	/* of the mount that was asked for last */
+	uint64_t wanted_id; /* of the mount that was asked for last */
 };
 
 struct volumes {
