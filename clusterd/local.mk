@@ -46,7 +46,8 @@ clusterd_clusterd_SOURCES = \
 	clusterd/edge/cpg.c clusterd/edge/cpg.h \
 	clusterd/edge/duty.c clusterd/edge/duty.h \
 	clusterd/edge/engine.c clusterd/edge/engine.h \
-	clusterd/edge/exec.c clusterd/edge/exec.h \
+	clusterd/edge/exec.c clusterd/edge/exec.h clusterd/edge/exec_impl.h \
+	clusterd/edge/exec_stop.c \
 	clusterd/edge/fencer.c clusterd/edge/fencer.h \
 	clusterd/edge/main.c \
 	clusterd/edge/spawn.c clusterd/edge/spawn.h \

@@ -1,106 +1,24 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "clusterd/edge/exec.h"
+#include "clusterd/edge/exec_impl.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "clusterd/core/stopping.h"
-#include "clusterd/core/volume.h"
 #include "clusterd/edge/log.h"
-#include "clusterd/edge/ocf.h"
 #include "clusterd/edge/vms.h"
-#include "clusterd/edge/volumes.h"
-#include "lib/cgroup.h"
 #include "lib/cleanup.h"
 #include "lib/must.h"
 
-#define EXEC_TIMER_NS	   (200 * 1000 * 1000ull)
-#define EXEC_GRACE_MS	   5000
-#define EXEC_REPORT_MS	   10000
-#define EXEC_LEAVE_MS	   120000 /* a node that stops moves everything off, for so long at most */
-#define EXEC_AGAIN_MS	   30000  /* what is stuck is stopped again, and asked for, so often */
-#define EXEC_PARAMS_MAX	   64
-#define EXEC_RESOURCES_MAX 256 /* of one group */
-
-/* What a group's agents are at, on this node. */
-enum local_phase {
-	LOCAL_STARTING,
-	LOCAL_ONLINE,
-	LOCAL_STOPPING,
-	LOCAL_STOPPED, /* nothing runs; a report may be under way */
-};
-
-enum stop_cause {
-	STOP_ORDERED,	/* the planner wants it */
-	STOP_LEASE,	/* no quorum any more: it starts again here, or elsewhere after a fence */
-	STOP_FAILED,	/* a start or a monitor failed beyond repair */
-	STOP_RESTART,	/* a monitor failed: from the failed resource on, then start again */
-	STOP_FORGOTTEN, /* the group is not ours any more */
-};
-
-struct local_resource {
-	char name[CL_NAME_MAX];
-	uint64_t monitor_due_ms;
-	uint64_t seen_ok_ms;
-	int start_rc; /* of its last start by this process; 0 before */
-};
-
-struct local_group {
-	struct exec *exec;
-	struct local_group *next;
-	char name[CL_NAME_MAX];
-	uint64_t order;
-	enum local_phase phase;
-	enum stop_cause cause;
-	size_t count, at; /* resources in order of start; the one in work */
-	size_t watched;	  /* the one whose monitor runs */
-	size_t stop_to;	  /* STOP_RESTART: stops down to this one */
-	struct local_resource resource[EXEC_RESOURCES_MAX];
-	struct ocf_run *run;
-	bool is_monitoring;
-	struct stopping stop; /* of the resource in work */
-	bool was_killed;      /* an agent's stop was not enough, so far in this stop */
-	bool is_stuck;	      /* stopped as far as it goes, and not proven to be over */
-	uint64_t again_ms;    /* then: not again before */
-	bool ask_runs;
-	uint64_t ask_ms;
-	char reason[DB_REASON_MAX];
-	/* what the database has to be told */
-	bool report_wanted, report_runs;
-	enum db_work report_work;
-	/* restart of one resource, to be told */
-	bool restart_wanted;
-	char restarted[CL_NAME_MAX];
-};
-
-struct exec {
-	struct engine *engine;
-	qb_loop_t *loop;
-	qb_loop_timer_handle timer;
-	void (*stopped)(void *arg);
-	bool (*is_held)(void *arg);
-	void *arg;
-	struct vms *vms;
-	const char *own_agents;
-	struct local_group *groups;
-	bool has_warned; /* that nothing can be tracked here */
-	bool is_leaving, leave_runs, has_said_leaving, has_left;
-	uint64_t leave_until_ms;
-};
-
-static void go_on(struct local_group *l);
-static void stop_on(struct local_group *l);
-
 /* ---- what the database says */
 
-static const struct db_group *row_of(const struct local_group *l)
+const struct db_group *exec_row_of(const struct local_group *l)
 {
 	return db_find(&l->exec->engine->db, DB_KIND_GROUP, l->name);
 }
 
-static bool is_ours(const struct exec *x, const struct db_group *g)
+bool exec_is_ours(const struct exec *x, const struct db_group *g)
 {
 	const struct repl_state *s = &x->engine->repl;
 
@@ -156,32 +74,9 @@ static size_t take_params(const struct db *db, const char *resource, struct ocf_
 	return n;
 }
 
-/* The control group of all that the agents of a resource start on this node. */
-static void track_name(const char *resource, char name[CL_NAME_MAX + 8])
-{
-	snprintf(name, CL_NAME_MAX + 8, "ocf-%s", resource);
-}
-
-/* Without control groups what an agent leaves behind is not tracked: its word alone counts. */
-static int track_open(struct exec *x, const char *resource)
-{
-	char name[CL_NAME_MAX + 8];
-	int fd;
-
-	track_name(resource, name);
-	fd = cgroup_open_beside(name);
-	if (fd < 0 && !x->has_warned) {
-		x->has_warned = true;
-		log_warning("control group %s cannot be had: %s -> processes that agents leave "
-			    "behind are not tracked, and cannot be killed when a stop fails",
-			    name, strerror(-fd));
-	}
-	return fd;
-}
-
 /* Starts the action; -errno when the agent cannot even be called. */
-static int call_agent(struct local_group *l, const char *resource, const char *action,
-		      ocf_done_fn done)
+int exec_call_agent(struct local_group *l, const char *resource, const char *action,
+		    ocf_done_fn done)
 {
 	struct engine *e = l->exec->engine;
 	const struct db_resource *r = db_find(&e->db, DB_KIND_RESOURCE, resource);
@@ -210,14 +105,14 @@ static int call_agent(struct local_group *l, const char *resource, const char *a
 	call.timeout_ms = is_stop ? r->stop_ms : r->start_ms;
 	/* After a kill it is a probe. */
 	call.interval_ms = is_monitor && l->phase == LOCAL_ONLINE ? r->monitor_ms : 0;
-	procs = track_open(l->exec, resource);
+	procs = exec_track_open(l->exec, resource);
 	if (procs >= 0)
 		call.procs = &procs;
 	return ocf_start(l->exec->loop, &call, done, l, &l->run);
 }
 
-static void describe(struct local_group *l, const char *resource, const char *action,
-		     const struct ocf_result *result)
+void exec_describe(struct local_group *l, const char *resource, const char *action,
+		   const struct ocf_result *result)
 {
 	const char *why = result->reason[0] ? result->reason : result->text;
 
@@ -268,68 +163,10 @@ static void send_reports(struct local_group *l)
 	}
 }
 
-static void report(struct local_group *l, enum db_work work)
+void exec_report(struct local_group *l, enum db_work work)
 {
 	l->report_wanted = true;
 	l->report_work = work;
-}
-
-/* ---- what is stuck */
-
-static void asked(void *arg, int r, const struct db_result *result)
-{
-	struct local_group *l = arg;
-
-	l->ask_runs = false;
-	l->ask_ms = engine_now_ms() + EXEC_AGAIN_MS;
-	if (!r && result->code)
-		log_info("group %s: no fence: %s", l->name, result->text);
-}
-
-/*
- * A stop that hangs because a volume does is no reason to fence: where all nodes have lost a LUN
- * that would end the whole cluster, and help nobody.
- */
-static bool has_volumes(const struct local_group *l, const struct db_group *g)
-{
-	const struct engine *e = l->exec->engine;
-	const char *list = g->volumes;
-	char name[CL_NAME_MAX];
-
-	while (volume_name_next(&list, name)) {
-		const struct db_volume *v = db_find(&e->db, DB_KIND_VOLUME, name);
-
-		if (!v || v->work != DB_WORK_ONLINE || !e->volumes ||
-		    !volumes_is_active(e->volumes, name))
-			return false;
-	}
-	return true;
-}
-
-static void ask_fence(struct local_group *l)
-{
-	struct engine *e = l->exec->engine;
-	const struct db_group *g = row_of(l);
-	struct db_command cmd;
-
-	if (!l->is_stuck || l->ask_runs || e->repl.phase != REPL_OPEN || !is_ours(l->exec, g) ||
-	    g->work != DB_WORK_FAILED || g->order != l->order || g->fence_wanted ||
-	    engine_now_ms() < l->ask_ms)
-		return;
-	if (!has_volumes(l, g)) {
-		log_warning("group %s: stuck, and a volume that it needs is not active here -> "
-			    "no fence is asked for",
-			    l->name);
-		l->ask_ms = engine_now_ms() + EXEC_AGAIN_MS;
-		return;
-	}
-	cmd = engine_command(e, DB_CMD_FENCE_ASK);
-	memcpy(cmd.fence_ask.name, e->repl.self.name.text, sizeof(cmd.fence_ask.name));
-	cmd.fence_ask.incarnation = e->repl.self.incarnation;
-	memcpy(cmd.fence_ask.group, l->name, sizeof(l->name));
-	cmd.fence_ask.order = l->order;
-	memcpy(cmd.fence_ask.reason, l->reason, sizeof(l->reason));
-	l->ask_runs = !engine_request(e, &cmd, EXEC_REPORT_MS, asked, l);
 }
 
 /* ---- start, stop, monitor */
@@ -339,8 +176,8 @@ static void begin_stop(struct local_group *l, enum stop_cause cause)
 	if (l->phase == LOCAL_STOPPED)
 		return;
 	if (l->phase == LOCAL_STOPPING) {
-		/* A stronger cause than a restart takes over the stop that runs. */
-		if (l->cause == STOP_RESTART)
+		/* A stronger cause takes over the stop that runs: an order wants a report. */
+		if (l->cause == STOP_RESTART || (l->cause == STOP_LEASE && cause == STOP_ORDERED))
 			l->cause = cause;
 		return;
 	}
@@ -361,7 +198,7 @@ static void begin_stop(struct local_group *l, enum stop_cause cause)
 	if (l->run)
 		ocf_cancel(l->run, EXEC_GRACE_MS); /* its end comes back here */
 	else
-		go_on(l);
+		exec_go_on(l);
 }
 
 static void start_done(void *data, const struct ocf_result *result)
@@ -370,137 +207,17 @@ static void start_done(void *data, const struct ocf_result *result)
 
 	l->run = NULL;
 	if (l->phase != LOCAL_STARTING) {
-		go_on(l);
+		exec_go_on(l);
 		return;
 	}
 	l->resource[l->at].start_rc = result->rc;
 	if (result->rc != OCF_SUCCESS) {
-		describe(l, l->resource[l->at].name, "start", result);
+		exec_describe(l, l->resource[l->at].name, "start", result);
 		begin_stop(l, STOP_FAILED);
 		return;
 	}
 	l->at++;
-	go_on(l);
-}
-
-/* ---- one resource's stop, see core/stopping.h */
-
-static void stop_done(void *data, const struct ocf_result *result)
-{
-	struct local_group *l = data;
-	enum stopping_step before = l->stop.step;
-
-	l->run = NULL;
-	if (l->phase != LOCAL_STOPPING)
-		return; /* forgotten meanwhile */
-	stopping_agent_done(&l->stop, result->rc, engine_now_ms());
-	if (before == STOPPING_AGENT && l->stop.step == STOPPING_KILL)
-		describe(l, l->resource[l->at].name, "stop", result);
-	stop_on(l);
-}
-
-/* What cannot be called at all, with these parameters, has never started anything. */
-static int rc_of_no_call(int r)
-{
-	return r == -EINVAL || r == -E2BIG ? OCF_ERR_CONFIGURED : STOPPING_NO_RC;
-}
-
-static void call_for_stop(struct local_group *l, const char *action)
-{
-	const char *resource = l->resource[l->at].name;
-	int r = call_agent(l, resource, action, stop_done);
-
-	if (!r)
-		return;
-	if (l->stop.step == STOPPING_AGENT)
-		snprintf(l->reason, sizeof(l->reason), "%.60s: agent cannot be run: %s", resource,
-			 strerror(-r));
-	stopping_agent_done(&l->stop, rc_of_no_call(r), engine_now_ms());
-	stop_on(l);
-}
-
-static void kill_tracked(struct local_group *l)
-{
-	char name[CL_NAME_MAX + 8];
-	int r;
-
-	track_name(l->resource[l->at].name, name);
-	r = cgroup_kill_beside(name);
-	log_warning("group %s: %s -> all that its agents have left is killed%s%s", l->name,
-		    l->reason, r ? ", but that cannot be done: " : "", r ? strerror(-r) : "");
-}
-
-/* Called until nothing is left, or it takes too long. */
-static void look_at_tracked(struct local_group *l)
-{
-	char name[CL_NAME_MAX + 8];
-	int r;
-
-	track_name(l->resource[l->at].name, name);
-	r = cgroup_is_populated_beside(name);
-	stopping_look(&l->stop, !r || r == -ENOENT, engine_now_ms());
-	if (l->stop.step != STOPPING_KILL)
-		stop_on(l);
-}
-
-static void append(struct local_group *l, const char *more)
-{
-	size_t len = strlen(l->reason), n = strlen(more);
-
-	if (len + n >= sizeof(l->reason))
-		len = sizeof(l->reason) - 1 - n;
-	memcpy(l->reason + len, more, n + 1);
-}
-
-/* Nothing more can be done here: the cluster hears it, and asks for a fence if it may. */
-static void give_up(struct local_group *l, const char *why)
-{
-	const struct db_group *g = row_of(l);
-
-	append(l, why);
-	log_error("group %s: %s -> it stays as it is", l->name, l->reason);
-	l->phase = LOCAL_STOPPED;
-	l->is_stuck = true;
-	l->restart_wanted = false;
-	l->again_ms = engine_now_ms() + EXEC_AGAIN_MS;
-	/* Once it has failed the cluster has heard it. */
-	if (l->cause != STOP_LEASE && l->cause != STOP_FORGOTTEN && g && g->work != DB_WORK_FAILED)
-		report(l, DB_WORK_UNKNOWN);
-}
-
-/* The step that is next. */
-static void stop_on(struct local_group *l)
-{
-	char name[CL_NAME_MAX + 8];
-
-	switch (l->stop.step) {
-	case STOPPING_AGENT:
-	case STOPPING_AGAIN:
-		call_for_stop(l, "stop");
-		break;
-	case STOPPING_PROBE:
-		call_for_stop(l, "monitor");
-		break;
-	case STOPPING_KILL:
-		kill_tracked(l);
-		break;
-	case STOPPING_OVER:
-		if (l->stop.was_killed) {
-			append(l, "; killed, and it is not running any more");
-			log_notice("group %s: %s", l->name, l->reason);
-			l->was_killed = true;
-		}
-		track_name(l->resource[l->at].name, name);
-		(void)cgroup_remove_beside(name);
-		go_on(l);
-		break;
-	case STOPPING_STUCK:
-		give_up(l, l->stop.has_survivors ? "; SIGKILL does not end its processes"
-						 : "; killed, and not proven to be over");
-		break;
-	case STOPPING_STEP_MAX:
-		break;
-	}
+	exec_go_on(l);
 }
 
 /* From the failed resource to the end, stopped in reverse and started again. */
@@ -529,7 +246,7 @@ static void monitor_done(void *data, const struct ocf_result *result)
 	l->run = NULL;
 	l->is_monitoring = false;
 	if (l->phase != LOCAL_ONLINE) {
-		go_on(l);
+		exec_go_on(l);
 		return;
 	}
 	r->monitor_due_ms = engine_now_ms() + (row ? row->monitor_ms : 0);
@@ -537,14 +254,14 @@ static void monitor_done(void *data, const struct ocf_result *result)
 		r->seen_ok_ms = engine_now_ms();
 		return;
 	}
-	describe(l, r->name, "monitor", result);
+	exec_describe(l, r->name, "monitor", result);
 	log_warning("group %s: %s -> restart or fail over", l->name, l->reason);
 	restart_from(l, l->watched);
 }
 
 static void is_up(struct local_group *l)
 {
-	const struct db_group *g = row_of(l);
+	const struct db_group *g = exec_row_of(l);
 	uint64_t now = engine_now_ms();
 
 	l->phase = LOCAL_ONLINE;
@@ -558,7 +275,7 @@ static void is_up(struct local_group *l)
 	if (l->restart_wanted || g) {
 		if (!l->restart_wanted)
 			snprintf(l->reason, sizeof(l->reason), "%zu resources started", l->count);
-		report(l, DB_WORK_ONLINE);
+		exec_report(l, DB_WORK_ONLINE);
 	}
 }
 
@@ -569,10 +286,10 @@ static void is_down(struct local_group *l)
 	if (l->cause == STOP_ORDERED) {
 		if (!l->was_killed)
 			snprintf(l->reason, sizeof(l->reason), "%zu resources stopped", l->count);
-		report(l, DB_WORK_OFFLINE);
+		exec_report(l, DB_WORK_OFFLINE);
 	} else if (l->cause == STOP_FAILED) {
 		/* FAILED says that nothing of it is left here, so that another node may have it. */
-		report(l, DB_WORK_FAILED);
+		exec_report(l, DB_WORK_FAILED);
 	}
 }
 
@@ -583,17 +300,17 @@ static void start_next(struct local_group *l)
 
 	if (!engine_may_act(l->exec->engine)) /* right before each start */
 		return;
-	e = call_agent(l, r->name, "start", start_done);
+	e = exec_call_agent(l, r->name, "start", start_done);
 	if (!e)
 		return;
 	snprintf(l->reason, sizeof(l->reason), "%.60s: agent cannot be run: %s", r->name,
 		 strerror(-e));
-	r->start_rc = rc_of_no_call(e);
+	r->start_rc = exec_rc_of_no_call(e);
 	begin_stop(l, STOP_FAILED);
 }
 
 /* The next agent action of a group that is starting or stopping. */
-static void go_on(struct local_group *l)
+void exec_go_on(struct local_group *l)
 {
 	if (l->phase == LOCAL_STARTING) {
 		if (l->at >= l->count)
@@ -606,7 +323,7 @@ static void go_on(struct local_group *l)
 		return;
 	if (l->cause == STOP_RESTART && l->at <= l->stop_to) {
 		l->phase = LOCAL_STARTING;
-		go_on(l);
+		exec_go_on(l);
 		return;
 	}
 	if (!l->at) {
@@ -615,7 +332,8 @@ static void go_on(struct local_group *l)
 	}
 	l->at--;
 	stopping_begin(&l->stop, l->resource[l->at].start_rc);
-	stop_on(l);
+	l->has_agent_left = false;
+	exec_stop_on(l);
 }
 
 static void monitor_next(struct local_group *l)
@@ -632,7 +350,7 @@ static void monitor_next(struct local_group *l)
 			continue;
 		l->watched = i;
 		l->resource[i].monitor_due_ms = now + r->monitor_ms;
-		if (!call_agent(l, r->name, "monitor", monitor_done))
+		if (!exec_call_agent(l, r->name, "monitor", monitor_done))
 			l->is_monitoring = true;
 		return;
 	}
@@ -673,7 +391,7 @@ static void start_group(struct local_group *l, const struct db_group *g)
 	l->reason[0] = 0;
 	take_resources(l);
 	log_notice("group %s: start by order %llu", l->name, (unsigned long long)g->order);
-	go_on(l);
+	exec_go_on(l);
 }
 
 /* What has failed to stop is stopped again from time to time: its end may come by itself. */
@@ -729,7 +447,7 @@ static void look_at_order(struct exec *x, const struct db_group *g)
 	    (l->order != g->order || l->cause == STOP_LEASE || g->work == DB_WORK_ONLINE))
 		start_group(l, g);
 	else if (l->phase == LOCAL_STARTING && !l->run)
-		go_on(l);
+		exec_go_on(l);
 }
 
 static void reap(struct exec *x)
@@ -738,10 +456,10 @@ static void reap(struct exec *x)
 
 	while (*link) {
 		struct local_group *l = *link;
-		const struct db_group *g = row_of(l);
+		const struct db_group *g = exec_row_of(l);
 
 		if (l->phase == LOCAL_STOPPED && !l->report_wanted && !l->report_runs && !l->run &&
-		    !l->ask_runs && !is_ours(x, g)) {
+		    !l->ask_runs && !exec_is_ours(x, g)) {
 			*link = l->next;
 			free(l);
 		} else {
@@ -788,7 +506,7 @@ static bool has_work(struct exec *x)
 	for (uint32_t i = 0; i < db_count(db, DB_KIND_GROUP); i++) {
 		const struct db_group *g = db_at(db, DB_KIND_GROUP, i);
 
-		if (is_ours(x, g) && g->lock && x->engine->repl.phase == REPL_OPEN)
+		if (exec_is_ours(x, g) && g->lock && x->engine->repl.phase == REPL_OPEN)
 			return true;
 	}
 	return x->engine->repl.phase == REPL_OPEN && x->is_held(x->arg);
@@ -824,6 +542,7 @@ static void forget(struct local_group *l)
 	l->cause = STOP_FORGOTTEN;
 	if (l->run)
 		ocf_cancel(l->run, 0);
+	exec_untrack(l);
 }
 
 void exec_set_vms(struct exec *x, struct vms *vms, const char *own_agents)
@@ -839,21 +558,21 @@ void exec_changed(struct exec *x)
 	for (uint32_t i = 0; i < db_count(db, DB_KIND_GROUP); i++) {
 		const struct db_group *g = db_at(db, DB_KIND_GROUP, i);
 
-		if (is_ours(x, g))
+		if (exec_is_ours(x, g))
 			look_at_order(x, g);
 	}
 	for (struct local_group *l = x->groups; l; l = l->next) {
-		const struct db_group *g = row_of(l);
+		const struct db_group *g = exec_row_of(l);
 
 		/* Only a database that is up to date can say that a group is not ours. */
-		if (!is_ours(x, g) && x->engine->repl.phase == REPL_OPEN) {
+		if (!exec_is_ours(x, g) && x->engine->repl.phase == REPL_OPEN) {
 			if (x->vms && vms_has_moved(x->vms, l->name, l->order))
 				forget(l);
 			else
 				begin_stop(l, STOP_FORGOTTEN);
 		}
 		send_reports(l);
-		ask_fence(l);
+		exec_ask_fence(l);
 	}
 	reap(x);
 }
@@ -865,7 +584,7 @@ static void on_timer(void *arg)
 	qb_loop_timer_add(x->loop, QB_LOOP_HIGH, EXEC_TIMER_NS, x, on_timer, &x->timer);
 	for (struct local_group *l = x->groups; l; l = l->next) {
 		if (l->phase == LOCAL_STOPPING && l->stop.step == STOPPING_KILL)
-			look_at_tracked(l);
+			exec_stop_look(l);
 		if (!lease_is_over(x))
 			monitor_next(l);
 		else if (!x->vms || !vms_holds_still(x->vms, l->name))

@@ -102,3 +102,21 @@ def test_without_a_device_and_where_it_is_not_wanted_it_stays_and_says_so(odd3):
     c.lab.run("n3", f"rm {STATE}")
     c.ctl("n1", "group", "stop", "g", "--wait")
     assert c.ctl("n1", "lock", "list") == [] and not c.events("n1", "fence-begin")
+
+
+def test_nobody_is_fenced_at_the_price_of_quorum(odd3):
+    c = odd3
+    stubborn(c, "n3", forever=1)
+    c.lab.kill("n2")
+    c.wait("n1", lambda: c.quorum("n1")["is_quorate"] and c.quorum("n1")["votes_present"] == 2,
+           "quorum of n1 and n3")
+    c.ctl("n1", "fence", "create", "bmc", "--agent", FENCE, "--nodes", "n3", "--param",
+          "bmc_socket=/run/lab/bmc.sock")
+    c.ctl("n1", "group", "stop", "g", "--no-wait")
+    c.wait("n1", lambda: c.group("n1", "g")["fence_wanted"], "stuck")
+    c.ctl("n1", "group", "create", "h")         # each entry is followed by a look at what to do
+    c.ctl("n1", "group", "create", "i")
+    assert "as soon as" in c.group("n1", "g")["explain"] and not c.events("n1", "fence-begin")
+    c.lab.start("n2")
+    c.wait("n1", lambda: c.events("n1", "node-fenced") and c.group("n1", "g")["work"] == "offline",
+           "with n2 back n3 is fenced", 40)
