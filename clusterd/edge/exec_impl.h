@@ -12,8 +12,7 @@
 #define EXEC_REPORT_MS	   10000
 #define EXEC_LEAVE_MS	   120000 /* a node that stops moves everything off, for so long at most */
 #define EXEC_AGAIN_MS	   30000  /* what is stuck is stopped again, and asked for, so often */
-#define EXEC_PARAMS_MAX	   64
-#define EXEC_RESOURCES_MAX 256 /* of one group */
+#define EXEC_RESOURCES_MAX 256	  /* of one group */
 
 /* What a group's agents are at, on this node. */
 enum local_phase {

@@ -411,62 +411,6 @@ static void group_move(struct api_client *c, const json_t *args)
 	verb_group_intent(c, args, DB_INTENT_ONLINE, "group-move", true);
 }
 
-/* An object of strings becomes lines NAME=VALUE. */
-static bool arg_params(struct api_client *c, const json_t *params, char *to, size_t size)
-{
-	const char *name;
-	json_t *v;
-	size_t at = 0;
-
-	json_object_foreach((json_t *)params, name, v)
-	{
-		const char *value = json_string_value(v);
-		int n;
-
-		if (!value || strchr(value, '\n') || strlen(value) >= DB_VALUE_MAX ||
-		    strpbrk(name, "=/\n") || !name[0] || strlen(name) >= CL_NAME_MAX) {
-			api_reply(c, API_USAGE, NULL,
-				  "params: %.64s: a name without '=' or '/' and a text of at most "
-				  "%d bytes without line breaks",
-				  name, DB_VALUE_MAX - 1);
-			return false;
-		}
-		n = snprintf(to + at, size - at, "%s=%s\n", name, value);
-		if (n < 0 || (size_t)n >= size - at) {
-			api_reply(c, API_USAGE, NULL, "params: more than %zu bytes in all", size);
-			return false;
-		}
-		at += (size_t)n;
-	}
-	return true;
-}
-
-static void resource_create(struct api_client *c, const json_t *args)
-{
-	struct db_command cmd = verb_command(c, DB_CMD_RESOURCE_CREATE);
-	struct db_cmd_resource_create *r = &cmd.resource_create;
-
-	if (!verb_arg_name(c, args, "name", r->name, sizeof(r->name)) ||
-	    !verb_arg_name(c, args, "group", r->group, sizeof(r->group)) ||
-	    !verb_arg_name(c, args, "agent", r->agent, sizeof(r->agent)) ||
-	    !verb_arg_u32(c, args, "restart_max", 3, 1000, &r->restart_max) ||
-	    !verb_arg_u32(c, args, "monitor_ms", 10000, 86400000, &r->monitor_ms) ||
-	    !verb_arg_u32(c, args, "start_ms", 60000, 86400000, &r->start_ms) ||
-	    !verb_arg_u32(c, args, "stop_ms", 60000, 86400000, &r->stop_ms) ||
-	    !arg_params(c, json_object_get(args, "params"), r->params, sizeof(r->params)))
-		return;
-	verb_submit(c, &cmd);
-}
-
-static void resource_delete(struct api_client *c, const json_t *args)
-{
-	struct db_command cmd = verb_command(c, DB_CMD_RESOURCE_DELETE);
-
-	if (verb_arg_name(c, args, "name", cmd.resource_delete.name,
-			  sizeof(cmd.resource_delete.name)))
-		verb_submit(c, &cmd);
-}
-
 /* Slots of the nodes named, or of all members. */
 static bool arg_nodes(struct api_client *c, const json_t *nodes, uint16_t *ret)
 {
@@ -500,7 +444,7 @@ static void fence_create(struct api_client *c, const json_t *args)
 	    !verb_arg_u32(c, args, "level", 1, 8, &level) ||
 	    !verb_arg_u32(c, args, "timeout_ms", 30000, 600000, &timeout_ms) ||
 	    !arg_nodes(c, json_object_get(args, "nodes"), &f->nodes) ||
-	    !arg_params(c, json_object_get(args, "params"), f->params, sizeof(f->params)))
+	    !verb_arg_params(c, json_object_get(args, "params"), f->params, sizeof(f->params)))
 		return;
 	if (agent[0] != '/' || strlen(agent) >= sizeof(f->agent) || access(agent, X_OK)) {
 		api_reply(c, API_USAGE, NULL,
@@ -566,12 +510,12 @@ static void task_cancel(struct api_client *c, const json_t *args)
 
 /* ---- questions */
 
-static void list(struct api_client *c, enum db_kind kind)
+void verb_list(struct api_client *c, enum db_kind kind)
 {
 	api_reply(c, API_OK, verb_table_json(&api_engine(c)->db, kind), "%s", "");
 }
 
-static void show(struct api_client *c, const json_t *args, enum db_kind kind)
+void verb_show(struct api_client *c, const json_t *args, enum db_kind kind)
 {
 	const struct db *db = &api_engine(c)->db;
 	char name[CL_NAME_MAX];
@@ -748,7 +692,7 @@ static void cluster_status(struct api_client *c, const json_t *args)
 static void group_list(struct api_client *c, const json_t *args)
 {
 	(void)args;
-	list(c, DB_KIND_GROUP);
+	verb_list(c, DB_KIND_GROUP);
 }
 
 static void group_show(struct api_client *c, const json_t *args)
@@ -771,21 +715,10 @@ static void group_show(struct api_client *c, const json_t *args)
 	api_reply(c, API_OK, o, "%s", "");
 }
 
-static void resource_list(struct api_client *c, const json_t *args)
-{
-	(void)args;
-	list(c, DB_KIND_RESOURCE);
-}
-
-static void resource_show(struct api_client *c, const json_t *args)
-{
-	show(c, args, DB_KIND_RESOURCE);
-}
-
 static void task_list(struct api_client *c, const json_t *args)
 {
 	(void)args;
-	list(c, DB_KIND_TASK);
+	verb_list(c, DB_KIND_TASK);
 }
 
 static void task_show(struct api_client *c, const json_t *args)
@@ -822,7 +755,7 @@ static void task_wait(struct api_client *c, const json_t *args)
 static void fence_list(struct api_client *c, const json_t *args)
 {
 	(void)args;
-	list(c, DB_KIND_FENCE);
+	verb_list(c, DB_KIND_FENCE);
 }
 
 /* Every event of a fence: what began it, each attempt, how it ended. */
@@ -845,7 +778,7 @@ static void fence_history(struct api_client *c, const json_t *args)
 static void event_list(struct api_client *c, const json_t *args)
 {
 	(void)args;
-	list(c, DB_KIND_EVENT);
+	verb_list(c, DB_KIND_EVENT);
 }
 
 static void event_watch(struct api_client *c, const json_t *args)
@@ -913,10 +846,10 @@ static const struct verb verbs[] = {
 	{"node.resume", true, node_resume},
 	{"node.show", false, node_show},
 	{"quorum.show", false, quorum_show},
-	{"resource.create", true, resource_create},
-	{"resource.delete", true, resource_delete},
-	{"resource.list", false, resource_list},
-	{"resource.show", false, resource_show},
+	{"resource.create", true, verb_resource_create},
+	{"resource.delete", true, verb_resource_delete},
+	{"resource.list", false, verb_resource_list},
+	{"resource.show", false, verb_resource_show},
 	{"task.cancel", true, task_cancel},
 	{"task.list", false, task_list},
 	{"task.show", false, task_show},
