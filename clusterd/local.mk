@@ -4,6 +4,7 @@
 core_sources = \
 	clusterd/core/apply.c clusterd/core/apply_impl.c clusterd/core/apply_impl.h \
 	clusterd/core/apply_migration.c clusterd/core/apply_vm.c clusterd/core/apply_volume.c \
+	clusterd/core/corosync_conf.c clusterd/core/corosync_conf.h \
 	clusterd/core/db.c clusterd/core/db.h \
 	clusterd/core/lease.c clusterd/core/lease.h \
 	clusterd/core/msg.c clusterd/core/msg.h \
