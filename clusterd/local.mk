@@ -3,11 +3,12 @@
 # simulator has to find.
 core_sources = \
 	clusterd/core/apply.c clusterd/core/apply_impl.c clusterd/core/apply_impl.h \
-	clusterd/core/apply_migration.c clusterd/core/apply_stuck.c \
+	clusterd/core/apply_member.c clusterd/core/apply_migration.c clusterd/core/apply_stuck.c \
 	clusterd/core/apply_vm.c clusterd/core/apply_volume.c \
 	clusterd/core/corosync_conf.c clusterd/core/corosync_conf.h \
 	clusterd/core/db.c clusterd/core/db.h \
 	clusterd/core/lease.c clusterd/core/lease.h \
+	clusterd/core/member.c clusterd/core/member.h \
 	clusterd/core/msg.c clusterd/core/msg.h \
 	clusterd/core/plan.c clusterd/core/plan.h clusterd/core/plan_impl.h \
 	clusterd/core/plan_vm.c clusterd/core/plan_volume.c \

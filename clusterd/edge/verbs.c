@@ -552,8 +552,12 @@ static const char *node_state(const struct engine *e, const struct db_node *n)
 		return "fencing";
 	if (n->membership == DB_MEMBERSHIP_LOST)
 		return "lost";
+	if (n->is_evicted)
+		return "evicted";
 	if (n->membership == DB_MEMBERSHIP_LEFT)
 		return "left";
+	if (n->membership == DB_MEMBERSHIP_NEVER)
+		return is_here ? "joining" : "never seen";
 	if (!is_here)
 		return "daemon-lost";
 	if (n->is_draining)
