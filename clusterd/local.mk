@@ -45,6 +45,7 @@ sbin_PROGRAMS += clusterd/clusterd
 clusterd_clusterd_SOURCES = \
 	clusterd/edge/api.c clusterd/edge/api.h \
 	clusterd/edge/bulk.c clusterd/edge/bulk.h \
+	clusterd/edge/conf.c clusterd/edge/conf.h \
 	clusterd/edge/cpg.c clusterd/edge/cpg.h \
 	clusterd/edge/duty.c clusterd/edge/duty.h \
 	clusterd/edge/engine.c clusterd/edge/engine.h \
@@ -54,7 +55,7 @@ clusterd_clusterd_SOURCES = \
 	clusterd/edge/main.c \
 	clusterd/edge/spawn.c clusterd/edge/spawn.h \
 	clusterd/edge/verbs.c clusterd/edge/verbs.h clusterd/edge/verbs_impl.h \
-	clusterd/edge/verbs_resource.c clusterd/edge/verbs_vm.c clusterd/edge/verbs_volume.c \
+	clusterd/edge/verbs_member.c clusterd/edge/verbs_resource.c clusterd/edge/verbs_vm.c clusterd/edge/verbs_volume.c \
 	clusterd/edge/volumes.c clusterd/edge/volumes.h clusterd/edge/volumes_impl.h \
 	clusterd/edge/volumes_link.c clusterd/edge/volumes_process.c \
 	clusterd/edge/vms.c clusterd/edge/vms.h
