@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -672,6 +673,24 @@ size_t vms_add_params(struct vms *v, const char *group, bool is_at_once, struct 
 	snprintf(v->instance, sizeof(v->instance), "%016" PRIx64, vm->instance);
 	memcpy(params + count, more, n * sizeof(more[0]));
 	return count + n;
+}
+
+void vms_kill(struct vms *v, const char *group)
+{
+	const struct db_vm *vm = db_find(&v->engine->db, DB_KIND_VM, group);
+	uint8_t uuid[UUID_BYTES];
+
+	if (!vm || !uuid_parse(vm->uuid, uuid))
+		return;
+	for (struct local_conn *l = local_first(v->local); l; l = l->next) {
+		const struct vms_client *c = l->user;
+
+		/* As long as its line stands the number is its own. */
+		if (l->is_gone || !c || memcmp(c->who.vm, uuid, sizeof(uuid)) != 0)
+			continue;
+		log_error("vm %s: vm-host %d does not stop it -> killed", group, l->pid);
+		kill(l->pid, SIGKILL);
+	}
 }
 
 bool vms_holds_still(const struct vms *v, const char *group)

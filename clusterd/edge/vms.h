@@ -47,6 +47,8 @@ int vms_validate(struct vms *v, const char *definition, vms_validated done, void
  */
 size_t vms_add_params(struct vms *v, const char *group, bool is_at_once, struct ocf_value *params,
 		      size_t count, size_t max);
+/* SIGKILL to the vm-hosts of that group, if it is a virtual machine: their QEMU goes with them. */
+void vms_kill(struct vms *v, const char *group);
 /*
  * True if the group stops itself at the end of the lease: its processor stands still then, and goes
  * on when the lease is back.
