@@ -14,8 +14,8 @@ struct plan_load {
 uint8_t plan_choose(const struct plan_load *l, uint16_t candidates, uint8_t wish);
 bool plan_node_is_admitted(const struct db *db, uint8_t slot, uint64_t incarnation);
 
-/* A volume that it needs has just been told to stop: the group waits where it is. */
-bool plan_is_moving(const struct plan_orders *out, const struct db_group *g);
+/* A coordinator that it needs starts or stops, or is now told to: it waits where it is. */
+bool plan_is_moving(const struct db *db, const struct plan_orders *out, const struct db_group *g);
 
 void plan_volumes(const struct db *db, struct plan_orders *out);
 
