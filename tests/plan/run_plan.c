@@ -276,7 +276,7 @@ static int run_all(const char *folder, bool is_update)
 		free(entry[i]);
 	}
 	free(entry);
-	printf("run_plan: %d scenarios, %d not as expected\n", n, failed);
+	printf("%d passed, %d failed\n", n - failed, failed);
 	return failed > 0;
 }
 

@@ -584,7 +584,7 @@ static bool parse(int argc, char **argv, struct options *o)
 
 static int run_mutants(const struct options *o)
 {
-	bool is_known = false;
+	int found = 0;
 
 	for (int m = DB_MUTANT_PLAN_FIRST; m <= DB_MUTANT_PLAN_LAST; m++) {
 		const char *name = db_mutant_name((enum db_mutant)m);
@@ -592,7 +592,6 @@ static int run_mutants(const struct options *o)
 
 		if (strcmp(o->mutant, "all") != 0 && strcmp(o->mutant, name) != 0)
 			continue;
-		is_known = true;
 		printf("mutant %s ", name);
 		while (i < o->seeds && run_seed(o->first + i, (enum db_mutant)m, o->is_trace))
 			i++;
@@ -600,8 +599,12 @@ static int run_mutants(const struct options *o)
 			printf("NOT found in %" PRIu64 " seeds\n", o->seeds);
 			return 1;
 		}
+		found++;
 	}
-	return is_known ? 0 : usage();
+	if (!found)
+		return usage();
+	printf("%d passed, 0 failed\n", found);
+	return 0;
 }
 
 int main(int argc, char **argv)
@@ -617,6 +620,6 @@ int main(int argc, char **argv)
 		if (!run_seed(o.first + i, DB_MUTANT_NONE, o.is_trace))
 			return 1;
 	}
-	printf("sim_plan: %" PRIu64 " seeds, no rule broken\n", o.seeds);
+	printf("%" PRIu64 " passed, 0 failed\n", o.seeds);
 	return 0;
 }
