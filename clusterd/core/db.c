@@ -538,6 +538,7 @@ const char *db_mutant_name(enum db_mutant mutant)
 		[DB_MUTANT_PLAN_DRAINS_TO_NOWHERE] = "drain-stops-what-can-run-nowhere-else",
 		[DB_MUTANT_PLAN_FORGETS_WISH] = "wish-does-not-count",
 		[DB_MUTANT_PLAN_FORGETS_ITS_ORDERS] = "orders-once-more",
+		[DB_MUTANT_PLAN_COUNTS_SLOTS] = "slots-count",
 	};
 
 	return mutant < DB_MUTANT_MAX ? name[mutant] : "?";

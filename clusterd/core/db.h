@@ -59,7 +59,8 @@ enum db_mutant {
 	DB_MUTANT_PLAN_DRAINS_TO_NOWHERE,  /* a drain stops what no other node can run */
 	DB_MUTANT_PLAN_FORGETS_WISH,	   /* a wish for a loaded node does not count */
 	DB_MUTANT_PLAN_FORGETS_ITS_ORDERS, /* what was stopped is stopped once more */
-	DB_MUTANT_PLAN_LAST = DB_MUTANT_PLAN_FORGETS_ITS_ORDERS,
+	DB_MUTANT_PLAN_COUNTS_SLOTS,	   /* the number of a slot says more than its order */
+	DB_MUTANT_PLAN_LAST = DB_MUTANT_PLAN_COUNTS_SLOTS,
 	DB_MUTANT_MAX,
 };
 

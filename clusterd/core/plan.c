@@ -112,7 +112,9 @@ static void plan_start(const struct db *db, struct plan_orders *out, const struc
 		       struct plan_load *l)
 {
 	uint8_t wish = DB_MUTANT(db, PLAN_FORGETS_WISH) ? CL_NODE_NONE : g->wish;
-	uint8_t node = plan_choose(l, candidates_now(db, out, g), wish);
+	uint16_t low = DB_MUTANT(db, PLAN_COUNTS_SLOTS) ? 0xff : UINT16_MAX;
+	uint16_t set = candidates_now(db, out, g);
+	uint8_t node = plan_choose(l, set & low ? set & low : set, wish);
 	char reason[DB_REASON_MAX];
 
 	if (node == CL_NODE_NONE)
