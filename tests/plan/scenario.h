@@ -78,7 +78,7 @@ const struct scenario_node *scenario_node_new(struct scenario *s, const char *na
  */
 uint32_t scenario_fields(struct scenario *s, const struct db_shape *shape,
 			 const struct scenario_line *line, void *row);
-/* A field of that name and type, NULL if there is none. */
+/* A field of that name, as wide as that type (u8, u16, u64, str); NULL if there is none. */
 void *scenario_field(const struct db_shape *shape, void *row, const char *name, enum db_type type);
 bool scenario_has(const struct db_shape *shape, uint32_t given, const char *name);
 /* Prints the text with the names of the scenario. */

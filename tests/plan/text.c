@@ -9,17 +9,26 @@
 #include "lib/must.h"
 #include "tests/plan/scenario.h"
 
-/* Fields that hold a node, or a set of nodes, by their names in the schema. */
-static const char *const node_fields[] = {"node", "slot", "wish", "to", "source", "destination"};
-static const char *const set_fields[] = {"possible", "refused", "tried", "nodes"};
-
-static bool is_one_of(const char *name, const char *const *list, size_t count)
+/* The type that says how wide it is. */
+static enum db_type width(enum db_type type)
 {
-	for (size_t i = 0; i < count; i++) {
-		if (!strcmp(name, list[i]))
-			return true;
+	switch (type) {
+	case DB_TYPE_node:
+		return DB_TYPE_u8;
+	case DB_TYPE_nodes:
+		return DB_TYPE_u16;
+	case DB_TYPE_time:
+	case DB_TYPE_mark:
+		return DB_TYPE_u64;
+	default:
+		return type;
 	}
-	return false;
+}
+
+/* A node by its name: of a key there is always one, so that its slot is a plain number. */
+static bool is_node(const struct db_field *f)
+{
+	return f->type == DB_TYPE_node || (f->type == DB_TYPE_u8 && !strcmp(f->name, "slot"));
 }
 
 void scenario_fault(struct scenario *s, const char *format, ...)
@@ -222,21 +231,23 @@ static void put_value(struct scenario *s, const struct db_shape *shape, const st
 		put_text(s, shape, f, p, value);
 		break;
 	case DB_TYPE_u8:
-		if (is_one_of(f->name, node_fields, MUST_ARRAY_SIZE(node_fields)))
-			*(uint8_t *)p = strcmp(value, "none") != 0 ? scenario_node(s, value)->slot
-								   : CL_NODE_NONE;
-		else
-			*(uint8_t *)p = (uint8_t)number(s, shape, f, value, UINT8_MAX);
+	case DB_TYPE_node:
+		*(uint8_t *)p = !is_node(f) ? (uint8_t)number(s, shape, f, value, UINT8_MAX)
+				: strcmp(value, "none") != 0 ? scenario_node(s, value)->slot
+							     : CL_NODE_NONE;
 		break;
 	case DB_TYPE_u16:
-		*(uint16_t *)p = is_one_of(f->name, set_fields, MUST_ARRAY_SIZE(set_fields))
-					 ? node_set(s, value)
-					 : (uint16_t)number(s, shape, f, value, UINT16_MAX);
+		*(uint16_t *)p = (uint16_t)number(s, shape, f, value, UINT16_MAX);
+		break;
+	case DB_TYPE_nodes:
+		*(uint16_t *)p = node_set(s, value);
 		break;
 	case DB_TYPE_u32:
 		*(uint32_t *)p = (uint32_t)number(s, shape, f, value, UINT32_MAX);
 		break;
-	case DB_TYPE_u64: {
+	case DB_TYPE_u64:
+	case DB_TYPE_time:
+	case DB_TYPE_mark: {
 		uint64_t n = number(s, shape, f, value, UINT64_MAX);
 
 		memcpy(p, &n, sizeof(n));
@@ -270,8 +281,7 @@ static void start_with_no_node(const struct db_shape *shape, void *row)
 	for (uint8_t i = 0; i < shape->field_count; i++) {
 		const struct db_field *f = &shape->field[i];
 
-		if (f->type == DB_TYPE_u8 &&
-		    is_one_of(f->name, node_fields, MUST_ARRAY_SIZE(node_fields)))
+		if (is_node(f))
 			*((uint8_t *)row + f->offset) = CL_NODE_NONE;
 	}
 }
@@ -303,8 +313,9 @@ void *scenario_field(const struct db_shape *shape, void *row, const char *name, 
 {
 	int at = field_at(shape, name, strlen(name));
 
-	return at >= 0 && shape->field[at].type == type ? (char *)row + shape->field[at].offset
-							: NULL;
+	return at >= 0 && width(shape->field[at].type) == type
+		       ? (char *)row + shape->field[at].offset
+		       : NULL;
 }
 
 bool scenario_has(const struct db_shape *shape, uint32_t given, const char *name)
