@@ -176,7 +176,8 @@ tests_unit_test_golden_LDADD = csvfs/libcsvcore.a migrate/libmig.a lib/libbase.a
 
 # ---- scenarios of the planner: what it decides, and why (doc/policy.md)
 check_PROGRAMS += tests/plan/run_plan
-TESTS += tests/plan/run_plan
+TESTS += tests/plan/run_plan tests/plan/check-faults
+EXTRA_DIST += tests/plan/check-faults
 tests_plan_run_plan_SOURCES = tests/plan/run_plan.c $(scenario_sources)
 tests_plan_run_plan_LDADD = clusterd/libcore.a lib/liblock.a lib/libbase.a
 

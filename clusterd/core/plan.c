@@ -210,11 +210,16 @@ static void explain_bars(const struct db *db, const struct db_group *g, char *te
 {
 	size_t at = strlen(text);
 	const char *before = " (";
+	char volumes[DB_REASON_MAX];
 
 	for (uint8_t slot = 0; slot < CL_MAX_NODES && at < size; slot++) {
 		const struct db_node *n = db_node_by_slot(db, slot);
-		const char *bar = n && slot != g->node ? plan_bar(db, g, n) : NULL;
+		const char *bar = plan_bar(db, g, n);
 
+		if (!n || slot == g->node)
+			continue;
+		if (!bar && vm_bars_volumes(db, g, slot, volumes, sizeof(volumes)))
+			bar = volumes;
 		if (!bar)
 			continue;
 		at += (size_t)snprintf(text + at, size - at, "%s%s: %s", before, n->name, bar);
