@@ -75,7 +75,8 @@ UNIT_TESTS = \
 	tests/unit/test_session tests/unit/test_session_order tests/unit/test_mount_db \
 	tests/unit/test_definition tests/unit/test_qmp tests/unit/test_mig \
 	tests/unit/test_vm_db tests/unit/test_migration_db tests/unit/test_vm_plan \
-	tests/unit/test_channel tests/unit/test_grant tests/unit/test_direct
+	tests/unit/test_channel tests/unit/test_grant tests/unit/test_direct \
+	tests/unit/test_stopping tests/unit/test_stuck
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
 UNIT_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS) $(QB_CFLAGS) $(XML_CFLAGS)
@@ -118,6 +119,12 @@ tests_unit_test_volume_db_LDADD = $(UNIT_LDADD)
 tests_unit_test_mount_db_SOURCES = tests/unit/test_mount_db.c tests/unit/volume_fixture.h
 tests_unit_test_mount_db_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_mount_db_LDADD = $(UNIT_LDADD)
+tests_unit_test_stopping_SOURCES = tests/unit/test_stopping.c
+tests_unit_test_stopping_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_stopping_LDADD = $(UNIT_LDADD)
+tests_unit_test_stuck_SOURCES = tests/unit/test_stuck.c tests/unit/volume_fixture.h
+tests_unit_test_stuck_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_stuck_LDADD = $(UNIT_LDADD)
 tests_unit_test_volume_plan_SOURCES = tests/unit/test_volume_plan.c tests/unit/volume_fixture.h
 tests_unit_test_volume_plan_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_volume_plan_LDADD = $(UNIT_LDADD)

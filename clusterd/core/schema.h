@@ -19,7 +19,7 @@
 
 #include "clusterd/core/types.h"
 
-#define DB_SCHEMA_VERSION 1
+#define DB_SCHEMA_VERSION 2
 
 #define DB_UUID_TEXT   37
 #define DB_AGENT_MAX   128
@@ -59,6 +59,11 @@
 	X(FAILED, "failed")                                                                        \
 	X(CANCELLED, "cancelled")
 
+/* What a stop that nobody can prove means for the node. */
+#define DB_STOP_FAILURES(X)                                                                        \
+	X(FENCE, "fence")                                                                          \
+	X(BLOCK, "block") /* it stays as it is until an administrator has seen to it */
+
 #define DB_MOUNT_STATES(X)                                                                         \
 	X(MOUNTING, "mounting")                                                                    \
 	X(MOUNTED, "mounted")                                                                      \
@@ -81,7 +86,8 @@
 	X(work, WORK, DB_WORKS)                                                                    \
 	X(task_state, TASK_STATE, DB_TASK_STATES)                                                  \
 	X(mount_state, MOUNT_STATE, DB_MOUNT_STATES)                                               \
-	X(migration_phase, MIGRATION_PHASE, DB_MIGRATION_PHASES)
+	X(migration_phase, MIGRATION_PHASE, DB_MIGRATION_PHASES)                                   \
+	X(stop_failure, STOP_FAILURE, DB_STOP_FAILURES)
 
 #define DB_CHOICE_MEMBERSHIP(NAME, word)      DB_MEMBERSHIP_##NAME,
 #define DB_CHOICE_INTENT(NAME, word)	      DB_INTENT_##NAME,
@@ -89,6 +95,7 @@
 #define DB_CHOICE_TASK_STATE(NAME, word)      DB_TASK_STATE_##NAME,
 #define DB_CHOICE_MOUNT_STATE(NAME, word)     DB_MOUNT_STATE_##NAME,
 #define DB_CHOICE_MIGRATION_PHASE(NAME, word) DB_MIGRATION_PHASE_##NAME,
+#define DB_CHOICE_STOP_FAILURE(NAME, word)    DB_STOP_FAILURE_##NAME,
 #define DB_CHOICE_ENUM(name, NAME, LIST)      enum db_##name{LIST(DB_CHOICE_##NAME) DB_##NAME##_MAX};
 DB_CHOICES(DB_CHOICE_ENUM)
 #undef DB_CHOICE_ENUM
@@ -129,7 +136,10 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(time, since_ms, 0)                                                                       \
 	F(u64, task, 0)                                                                            \
 	F(str, reason, DB_REASON_MAX)                                                              \
-	F(str, volumes, DB_NAMES_MAX) /* that it needs */
+	F(str, volumes, DB_NAMES_MAX) /* that it needs */                                          \
+	F(choice, on_stop_failure, stop_failure)                                                   \
+	F(flag, fence_wanted, 0) /* failed, and nothing there could prove that it is over */       \
+	F(u64, fenced_ms, 0)	 /* when a fence began for its sake; 0: never, or forgotten */
 
 #define DB_RESOURCE_FIELDS(F)                                                                      \
 	F(str, name, CL_NAME_MAX)                                                                  \
@@ -203,7 +213,9 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(u64, task, 0)                                                                            \
 	F(u32, failures, 0)                                                                        \
 	F(str, reason, DB_REASON_MAX)                                                              \
-	F(flag, is_deleting, 0)
+	F(flag, is_deleting, 0)                                                                    \
+	F(flag, fence_wanted, 0) /* as of a group: of its coordinator */                           \
+	F(u64, fenced_ms, 0)	 /* as of a group: of its coordinator or a mount */
 
 /* One node's mount of a volume. Its `mnt:<uuid>` in CR goes with the row and not before. */
 #define DB_MOUNT_FIELDS(F)                                                                         \
@@ -215,7 +227,8 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(u64, lock, 0)		/* its mnt: lock */                                                \
 	F(choice, state, mount_state)                                                              \
 	F(time, since_ms, 0)                                                                       \
-	F(str, reason, DB_REASON_MAX)
+	F(str, reason, DB_REASON_MAX)                                                              \
+	F(flag, fence_wanted, 0) /* as of a group */
 
 /*
  * A virtual machine: the group of its name, whose one resource is of the agent ocf:clusterd:vm. Its
@@ -514,6 +527,23 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(u32, downtime_ms, 0)                                                                     \
 	F(str, reason, DB_REASON_MAX)
 
+/*
+ * From the node itself: it has killed what it could, and cannot prove that the group, the
+ * volume's coordinator or the volume's mount there is over.
+ */
+#define DB_CMD_FENCE_ASK_FIELDS(F)                                                                 \
+	F(str, name, CL_NAME_MAX) /* of the node */                                                \
+	F(u64, incarnation, 0)                                                                     \
+	F(str, group, CL_NAME_MAX) /* else the volume */                                           \
+	F(str, volume, CL_NAME_MAX)                                                                \
+	F(flag, is_mount, 0) /* of the volume, else its coordinator */                             \
+	F(u64, order, 0)     /* in force; of a mount its id */                                     \
+	F(str, reason, DB_REASON_MAX)
+
+#define DB_CMD_GROUP_SET_FIELDS(F)                                                                 \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(choice, on_stop_failure, stop_failure)
+
 #define DB_COMMANDS(X)                                                                             \
 	X(1, cluster_init, CLUSTER_INIT)                                                           \
 	X(2, node_admit, NODE_ADMIT)                                                               \
@@ -551,7 +581,9 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	X(34, migration_order, MIGRATION_ORDER)                                                    \
 	X(35, migration_report, MIGRATION_REPORT)                                                  \
 	X(36, migration_transfer, MIGRATION_TRANSFER)                                              \
-	X(37, migration_end, MIGRATION_END)
+	X(37, migration_end, MIGRATION_END)                                                        \
+	X(38, fence_ask, FENCE_ASK)                                                                \
+	X(39, group_set, GROUP_SET)
 
 /* ---- structs */
 #define DB_CTYPE_str(name, arg)	   char name[arg];

@@ -110,11 +110,25 @@ static void give_vote(struct engine *e)
 	}
 }
 
+/* Nobody could fence it without quorum, nor would anything start elsewhere. */
+static void fence_stuck(struct engine *e, const struct db_cmd_node_fencing *fence)
+{
+	struct db_command cmd = engine_command(e, DB_CMD_NODE_FENCING);
+	const struct db_node *n = db_find(&e->db, DB_KIND_NODE, fence->name);
+
+	if (!(quorum_may_lose(&e->repl.vtable, e->repl.present) & cl_bit(n->slot)))
+		return;
+	cmd.node_fencing = *fence;
+	submit(e, &cmd);
+}
+
 static void order(struct engine *e)
 {
 	static struct plan_orders orders;
 
 	plan_run(&e->db, &orders);
+	if (orders.has_fence)
+		fence_stuck(e, &orders.fence);
 	for (size_t i = 0; i < orders.volume_count; i++) {
 		struct db_command cmd = engine_command(e, DB_CMD_VOLUME_ORDER);
 

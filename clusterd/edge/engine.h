@@ -87,6 +87,7 @@ struct engine {
 	qb_loop_timer_handle timer;
 	struct volumes *volumes; /* of this node, for the API; NULL before they are opened */
 	struct vms *vms;	 /* likewise */
+	const char *own_agents;	 /* folder of the agents of provider clusterd */
 	/* Called after anything that others may want to look at: state applied, view changed. */
 	void (*changed)(void *arg);
 	void *changed_arg;

@@ -279,6 +279,7 @@ static int start(struct daemon *d, const struct options *o)
 	}
 	d->engine.volumes = d->volumes;
 	d->engine.vms = d->vms;
+	d->engine.own_agents = o->agents;
 	d->engine.changed = on_changed;
 	d->engine.changed_arg = d;
 	return 0;
