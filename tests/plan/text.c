@@ -209,12 +209,17 @@ static uint16_t node_set(struct scenario *s, const char *value)
 	return set;
 }
 
+/* Its field `name` is that of a node. */
+static bool is_about_node(const struct db_shape *shape)
+{
+	return !strncmp(shape->name, "node", 4) || !strcmp(shape->name, "fence_note") ||
+	       !strcmp(shape->name, "fence_ask");
+}
+
 static void put_text(struct scenario *s, const struct db_shape *shape, const struct db_field *f,
 		     void *p, const char *value)
 {
-	bool is_node = !strncmp(shape->name, "node", 4) && !strcmp(f->name, "name");
-
-	if (is_node)
+	if (is_about_node(shape) && !strcmp(f->name, "name"))
 		value = scenario_node(s, value)->alias;
 	if (strlen(value) >= f->size)
 		scenario_fault(s, "%s is longer than %u", f->name, f->size - 1);
