@@ -84,6 +84,8 @@ uint8_t plan_choose(const struct plan_load *l, uint16_t candidates, uint8_t wish
 {
 	uint8_t best = CL_NODE_NONE;
 
+	if (candidates & ~l->avoided)
+		candidates = (uint16_t)(candidates & ~l->avoided);
 	if (wish < CL_MAX_NODES && (candidates & cl_bit(wish)))
 		return wish;
 	for (uint8_t i = 0; i < CL_MAX_NODES; i++) {
@@ -207,6 +209,14 @@ static void plan_fence(const struct db *db, struct plan_orders *ret)
 	ret->fence.incarnation = n->incarnation;
 }
 
+uint16_t plan_fenced(const struct db *db, const struct plan_orders *out)
+{
+	const struct db_node *n =
+		out->has_fence ? db_find(db, DB_KIND_NODE, out->fence.name) : NULL;
+
+	return n ? cl_bit(n->slot) : 0;
+}
+
 void plan_run(const struct db *db, struct plan_orders *ret)
 {
 	struct plan_load l;
@@ -215,6 +225,7 @@ void plan_run(const struct db *db, struct plan_orders *ret)
 	plan_volumes(db, ret);
 	ret->count = 0;
 	count_load(db, &l);
+	l.avoided = plan_fenced(db, ret);
 	plan_vms(db, ret, &l);
 	plan_groups(db, ret, &l);
 }

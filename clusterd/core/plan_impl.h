@@ -8,10 +8,13 @@
 /* How many groups, or coordinators, a node has. */
 struct plan_load {
 	uint32_t count[CL_MAX_NODES];
+	uint16_t avoided; /* to be fenced: taken only if there is no other */
 };
 
 /* The wish if it can be had, else the least loaded, of equals the lowest slot. */
 uint8_t plan_choose(const struct plan_load *l, uint16_t candidates, uint8_t wish);
+/* The node that these orders fence, as a set. */
+uint16_t plan_fenced(const struct db *db, const struct plan_orders *out);
 bool plan_node_is_admitted(const struct db *db, uint8_t slot, uint64_t incarnation);
 
 /* A coordinator that it needs starts or stops, or is now told to: it waits where it is. */

@@ -97,6 +97,7 @@ void plan_volumes(const struct db *db, struct plan_orders *out)
 
 	out->volume_count = 0;
 	count_load(db, &l);
+	l.avoided = plan_fenced(db, out);
 	for (uint32_t i = 0; i < db_count(db, DB_KIND_VOLUME); i++) {
 		const struct db_volume *v = db_at(db, DB_KIND_VOLUME, i);
 		const char *why;

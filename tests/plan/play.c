@@ -109,6 +109,22 @@ static void default_node(const struct making *m, struct db_command *cmd)
 		default_text(m, "how", "switched off");
 }
 
+/* A group, a coordinator or a mount whose end cannot be proven: its order, or its number. */
+static void default_ask(const struct making *m, const struct db_cmd_fence_ask *c)
+{
+	const struct db_node *n = db_find(&m->s->db, DB_KIND_NODE, c->name);
+	const struct db_group *g = db_find(&m->s->db, DB_KIND_GROUP, c->group);
+	const struct db_volume *v = db_find(&m->s->db, DB_KIND_VOLUME, c->volume);
+	const struct db_mount *mount = v && n ? volume_mount(&m->s->db, v->name, n->slot) : NULL;
+
+	if (n)
+		default_u64(m, "incarnation", n->incarnation);
+	if (c->is_mount)
+		default_u64(m, "order", mount ? mount->id : 0);
+	else
+		default_u64(m, "order", g ? g->order : v ? v->order : 0);
+}
+
 /* The same boot comes back with a new process, unless another incarnation is named. */
 static void default_admit(const struct making *m, struct db_cmd_node_admit *c, const char *name)
 {
@@ -225,6 +241,8 @@ static void command(struct scenario *s, const struct scenario_line *line, uint16
 	default_volume(&m, &cmd);
 	default_group(&m, &cmd);
 	default_vm(&m, &cmd);
+	if (type == DB_CMD_FENCE_ASK)
+		default_ask(&m, &cmd.fence_ask);
 	if (type == DB_CMD_NODE_ADMIT)
 		default_admit(&m, &cmd.node_admit, line->word[1]);
 	scenario_apply(s, &cmd);
@@ -239,7 +257,7 @@ static void command(struct scenario *s, const struct scenario_line *line, uint16
 
 static size_t order_count(const struct plan_orders *o)
 {
-	return o->volume_count + o->begin_count + o->migration_count + o->count;
+	return o->has_fence + o->volume_count + o->begin_count + o->migration_count + o->count;
 }
 
 /* Field by field: what lies between the fields does not count. */
@@ -261,7 +279,9 @@ static bool fields_are_equal(enum db_cmd_type type, const void *a, const void *b
 
 static bool orders_are_equal(const struct plan_orders *a, const struct plan_orders *b)
 {
-	return a->count == b->count && a->volume_count == b->volume_count &&
+	return a->has_fence == b->has_fence && a->count == b->count &&
+	       a->volume_count == b->volume_count &&
+	       fields_are_equal(DB_CMD_NODE_FENCING, &a->fence, &b->fence, a->has_fence) &&
 	       a->begin_count == b->begin_count && a->migration_count == b->migration_count &&
 	       fields_are_equal(DB_CMD_GROUP_ORDER, a->item, b->item, a->count) &&
 	       fields_are_equal(DB_CMD_VOLUME_ORDER, a->volume, b->volume, a->volume_count) &&
@@ -295,6 +315,15 @@ __attribute__((format(printf, 2, 3))) static void say(struct scenario *s, const 
 	vsnprintf(text, sizeof(text), format, ap);
 	va_end(ap);
 	scenario_print(s, text);
+}
+
+/* The others are quorate without it: that the planner cannot know. */
+static void apply_fence(struct scenario *s, const struct db_cmd_node_fencing *o)
+{
+	struct db_command cmd = {.type = DB_CMD_NODE_FENCING, .node_fencing = *o};
+
+	say(s, "  fence %s\n", o->name);
+	apply_well(s, &cmd);
 }
 
 static void apply_volume_order(struct scenario *s, const struct db_cmd_volume_order *o)
@@ -362,6 +391,8 @@ static size_t plan(struct scenario *s)
 			apply_migrate(s, &s->orders.migration[i]);
 		for (size_t i = 0; i < s->orders.count; i++)
 			apply_group_order(s, &s->orders.item[i]);
+		if (s->orders.has_fence)
+			apply_fence(s, &s->orders.fence);
 		total += order_count(&s->orders);
 		is_full = s->orders.count == PLAN_MAX_ORDERS;
 	} while (is_full);
