@@ -119,7 +119,8 @@ static void check_start(struct scenario *s, const struct db_cmd_group_order *o)
 		scenario_fault(s, "%s is started, and is not offline or not wanted", g->name);
 	if (!may_run(&s->db, g, o->node))
 		scenario_fault(s, "%s is started where it may not run", g->name);
-	if (g->wish < CL_MAX_NODES && may_run(&s->db, g, g->wish) && o->node != g->wish)
+	if (g->wish < CL_MAX_NODES && may_run(&s->db, g, g->wish) && o->node != g->wish &&
+	    !s->orders.has_fence)
 		scenario_fault(s, "%s is not started where it was asked for", g->name);
 }
 
@@ -189,8 +190,62 @@ static void check_migrations(struct scenario *s)
 	}
 }
 
+/* Something there cannot be proven over, and that is worth a fence to its administrator. */
+static bool is_stuck(const struct db *db, const struct db_node *n)
+{
+	for (uint32_t i = 0; i < db_count(db, DB_KIND_GROUP); i++) {
+		const struct db_group *g = db_at(db, DB_KIND_GROUP, i);
+
+		if (g->fence_wanted && g->node == n->slot &&
+		    g->on_stop_failure == DB_STOP_FAILURE_FENCE)
+			return true;
+	}
+	for (uint32_t i = 0; i < db_count(db, DB_KIND_VOLUME); i++) {
+		const struct db_volume *v = db_at(db, DB_KIND_VOLUME, i);
+
+		if (v->fence_wanted && v->node == n->slot)
+			return true;
+	}
+	for (uint32_t i = 0; i < db_count(db, DB_KIND_MOUNT); i++) {
+		const struct db_mount *m = db_at(db, DB_KIND_MOUNT, i);
+
+		if (m->fence_wanted && m->slot == n->slot)
+			return true;
+	}
+	return false;
+}
+
+static void check_fence(struct scenario *s)
+{
+	const struct db_node *n =
+		s->orders.has_fence ? db_find(&s->db, DB_KIND_NODE, s->orders.fence.name) : NULL;
+
+	if (!n)
+		return;
+	if (n->membership != DB_MEMBERSHIP_ADMITTED || !is_stuck(&s->db, n) ||
+	    !db_count(&s->db, DB_KIND_FENCE))
+		scenario_fault(s, "%s is fenced without need", n->name);
+	for (uint32_t i = 0; i < db_count(&s->db, DB_KIND_NODE); i++) {
+		const struct db_node *other = db_at(&s->db, DB_KIND_NODE, i);
+
+		if (other->membership == DB_MEMBERSHIP_FENCING)
+			scenario_fault(s, "%s is fenced beside %s", n->name, other->name);
+	}
+	for (size_t i = 0; i < s->orders.count; i++) {
+		const struct db_cmd_group_order *o = &s->orders.item[i];
+		const struct db_group *g = db_find(&s->db, DB_KIND_GROUP, o->name);
+
+		for (uint8_t slot = 0; slot < CL_MAX_NODES; slot++) {
+			if (o->work == DB_WORK_STARTING && o->node == n->slot && slot != o->node &&
+			    may_run(&s->db, g, slot))
+				scenario_fault(s, "%s is started where a fence begins", g->name);
+		}
+	}
+}
+
 static void on_plan(struct scenario *s)
 {
+	check_fence(s);
 	check_groups(s);
 	check_volumes(s);
 	check_migrations(s);
@@ -280,6 +335,8 @@ static void make_state(struct world *w)
 		add(w, "node n%u is_paused=%s is_draining=%s", i, is_paused ? "yes" : "no",
 		    is_paused && chance(w, 50) ? "yes" : "no");
 	}
+	if (chance(w, 50))
+		add(w, "fence ipmi agent=/usr/sbin/fence level=1 nodes=all");
 	for (unsigned int i = 0; i < w->volumes; i++) {
 		if (chance(w, 50)) {
 			add(w, "volume v%u", i);
@@ -384,7 +441,11 @@ static void make_volume_event(struct world *w)
 	static const char *const words[] = {"online", "offline", "failed", "unknown"};
 	unsigned int v = below(w, VOLUMES), n = below(w, w->nodes);
 
-	switch (below(w, 4)) {
+	switch (below(w, 5)) {
+	case 4:
+		add(w, "fence_ask n%u volume=v%u is_mount=%s reason=made-up", n, v,
+		    chance(w, 50) ? "yes" : "no");
+		break;
 	case 0:
 		add(w, "volume_intent v%u wish=n%u", v, n);
 		break;
@@ -407,7 +468,13 @@ static void make_group_event(struct world *w)
 	char name[16];
 
 	snprintf(name, sizeof(name), "g%u", g);
-	switch (below(w, 6)) {
+	switch (below(w, 8)) {
+	case 6:
+		add(w, "fence_ask n%u group=g%u reason=made-up", below(w, w->nodes), g);
+		break;
+	case 7:
+		add(w, "group_set g%u on_stop_failure=%s", g, chance(w, 50) ? "fence" : "block");
+		break;
 	case 0:
 		add(w, "group_intent g%u intent=%s", g, chance(w, 60) ? "online" : "offline");
 		break;
