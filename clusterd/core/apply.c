@@ -672,6 +672,10 @@ static void do_group_report(struct apply *a, const struct db_cmd_group_report *c
 		return;
 	}
 	was_starting = g->work == DB_WORK_STARTING || g->work == DB_WORK_ONLINE;
+	if (c->work == DB_WORK_ONLINE && !was_starting) {
+		apply_answer(a, DB_CONFLICT, "group %s stops, or could not be stopped", c->name);
+		return;
+	}
 	g->since_ms = a->cmd->at_ms;
 	COPY(g->reason, c->reason);
 	apply_event(a, "group-report", c->name, "%s on %s: %s",
