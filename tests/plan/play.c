@@ -394,7 +394,8 @@ static size_t plan(struct scenario *s)
 		if (s->orders.has_fence)
 			apply_fence(s, &s->orders.fence);
 		total += order_count(&s->orders);
-		is_full = s->orders.count == PLAN_MAX_ORDERS;
+		/* A fence ends migrations, which are planned anew. */
+		is_full = s->orders.count == PLAN_MAX_ORDERS || s->orders.has_fence;
 	} while (is_full);
 	plan_run(&s->db, &s->orders);
 	if (order_count(&s->orders))
