@@ -67,6 +67,7 @@ check-mutants: $(SIMULATORS)
 UNIT_TESTS = \
 	tests/unit/test_crc32c tests/unit/test_lease tests/unit/test_lock_core \
 	tests/unit/test_msg tests/unit/test_quorum tests/unit/test_repl tests/unit/test_wire \
+	tests/unit/test_corosync_conf tests/unit/test_member \
 	tests/unit/test_db tests/unit/test_plan tests/unit/test_store tests/unit/test_ladder \
 	tests/unit/test_fence_agent tests/unit/test_ocf tests/unit/test_run \
 	tests/unit/test_record tests/unit/test_header tests/unit/test_lun \
@@ -107,6 +108,12 @@ tests_unit_test_repl_LDADD = $(UNIT_LDADD)
 tests_unit_test_wire_SOURCES = tests/unit/test_wire.c
 tests_unit_test_wire_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_wire_LDADD = $(UNIT_LDADD)
+tests_unit_test_member_SOURCES = tests/unit/test_member.c tests/unit/volume_fixture.h
+tests_unit_test_member_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_member_LDADD = $(UNIT_LDADD)
+tests_unit_test_corosync_conf_SOURCES = tests/unit/test_corosync_conf.c
+tests_unit_test_corosync_conf_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_corosync_conf_LDADD = $(UNIT_LDADD)
 tests_unit_test_db_SOURCES = tests/unit/test_db.c
 tests_unit_test_db_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_db_LDADD = $(UNIT_LDADD)

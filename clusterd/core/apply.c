@@ -108,6 +108,10 @@ static void do_node_admit(struct apply *a, const struct db_cmd_node_admit *c)
 		apply_answer(a, DB_INVALID, "node %s: slot %u is not to be had", c->name, c->slot);
 		return;
 	}
+	if (n && n->is_evicted) {
+		apply_answer(a, DB_REFUSED, "node %s is evicted", c->name);
+		return;
+	}
 	if (n && n->incarnation == c->incarnation &&
 	    (n->membership == DB_MEMBERSHIP_FENCED || n->membership == DB_MEMBERSHIP_FENCING)) {
 		apply_answer(a, DB_REFUSED, "node %s: this incarnation is fenced", c->name);

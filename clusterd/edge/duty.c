@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "clusterd/core/member.h"
+#include "clusterd/edge/conf.h"
 #include "clusterd/edge/log.h"
 #include "clusterd/edge/text.h"
 #include "lib/must.h"
@@ -51,6 +53,15 @@ static void admit(struct engine *e, const struct repl_peer *p)
 	submit(e, &cmd);
 }
 
+static void submit_row(struct engine *e, uint8_t slot, const struct cl_member *row)
+{
+	uint8_t payload[CL_ROW_MAX];
+	size_t len;
+
+	must(!cl_row_encode(slot, row, payload, sizeof(payload), &len));
+	engine_submit(e, CL_ENTRY_TABLE, payload, len, DUTY_TIMEOUT_MS, true, NULL, NULL);
+}
+
 static bool is_in_ring(const struct engine *e, uint32_t nodeid)
 {
 	for (size_t i = 0; i < e->ring_count; i++) {
@@ -96,16 +107,13 @@ static void give_vote(struct engine *e)
 {
 	for (uint8_t slot = 0; slot < CL_MAX_NODES; slot++) {
 		struct cl_member row = e->repl.vtable.member[slot];
-		uint8_t payload[CL_ROW_MAX];
-		size_t len;
 
 		if (!row.nodeid || row.vote || !(e->repl.present & cl_bit(slot)) ||
 		    !is_caught_up(e, slot))
 			continue;
 		row.vote = 1;
-		must(!cl_row_encode(slot, &row, payload, sizeof(payload), &len));
 		log_notice("node %s holds the whole history -> it gets its vote", row.name);
-		engine_submit(e, CL_ENTRY_TABLE, payload, len, DUTY_TIMEOUT_MS, true, NULL, NULL);
+		submit_row(e, slot, &row);
 		return;
 	}
 }
@@ -120,6 +128,44 @@ static void fence_stuck(struct engine *e, const struct db_cmd_node_fencing *fenc
 		return;
 	cmd.node_fencing = *fence;
 	submit(e, &cmd);
+}
+
+/* Nodes that are added and evicted. */
+static void members(struct engine *e)
+{
+	bool is_missing = false;
+	struct member_step step;
+	struct db_command cmd;
+
+	for (uint8_t slot = 0; slot < CL_MAX_NODES; slot++) {
+		const struct db_node *n = db_node_by_slot(&e->db, slot);
+
+		is_missing = is_missing ||
+			     (e->repl.vtable.member[slot].nodeid && (!n || !n->address0[0]));
+	}
+	member_next(&e->db, &e->repl.vtable, is_missing && e->conf ? conf_local(e->conf) : NULL,
+		    &step);
+	switch (step.kind) {
+	case MEMBER_ADDRESS:
+		cmd = engine_command(e, DB_CMD_NODE_ADDRESS);
+		cmd.node_address = step.address;
+		submit(e, &cmd);
+		break;
+	case MEMBER_REMOVED:
+		cmd = engine_command(e, DB_CMD_NODE_REMOVED);
+		cmd.node_removed = step.removed;
+		submit(e, &cmd);
+		break;
+	case MEMBER_TABLE:
+		submit_row(e, step.slot, &step.row);
+		break;
+	case MEMBER_RELOAD:
+		if (e->conf)
+			conf_reload(e->conf);
+		break;
+	case MEMBER_NOTHING:
+		break;
+	}
 }
 
 static void order(struct engine *e)
@@ -168,6 +214,8 @@ void duty_run(struct engine *e)
 	if (e->duties)
 		return;
 	give_vote(e);
+	if (!e->duties)
+		members(e);
 	if (!e->duties && db_count(&e->db, DB_KIND_CLUSTER))
 		order(e);
 }

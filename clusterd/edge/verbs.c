@@ -552,8 +552,12 @@ static const char *node_state(const struct engine *e, const struct db_node *n)
 		return "fencing";
 	if (n->membership == DB_MEMBERSHIP_LOST)
 		return "lost";
+	if (n->is_evicted)
+		return "evicted";
 	if (n->membership == DB_MEMBERSHIP_LEFT)
 		return "left";
+	if (n->membership == DB_MEMBERSHIP_NEVER)
+		return is_here ? "joining" : "never seen";
 	if (!is_here)
 		return "daemon-lost";
 	if (n->is_draining)
@@ -850,7 +854,9 @@ static const struct verb verbs[] = {
 	{"group.start", true, group_start},
 	{"group.stop", true, group_stop},
 	{"lock.list", false, lock_list},
+	{"node.add", true, verb_node_add},
 	{"node.drain", true, node_drain},
+	{"node.evict", true, verb_node_evict},
 	{"node.list", false, node_list},
 	{"node.resume", true, node_resume},
 	{"node.show", false, node_show},

@@ -32,6 +32,11 @@ void verb_show(struct api_client *c, const json_t *args, enum db_kind kind);
 void verb_group_intent(struct api_client *c, const json_t *args, enum db_intent intent,
 		       const char *verb, bool to_is_needed);
 
+/* ---- verbs_member.c */
+
+void verb_node_add(struct api_client *c, const json_t *args);
+void verb_node_evict(struct api_client *c, const json_t *args);
+
 /* ---- verbs_resource.c */
 
 /* An object of strings becomes lines NAME=VALUE; replies and returns false if it cannot. */

@@ -30,7 +30,7 @@ static const struct db_limits limits = {
 	.capacity =
 		{
 			[DB_KIND_CLUSTER] = 1,
-			[DB_KIND_NODE] = NODES,
+			[DB_KIND_NODE] = CL_MAX_NODES,
 			[DB_KIND_GROUP] = 4,
 			[DB_KIND_RESOURCE] = 2,
 			[DB_KIND_PARAM] = 2,
