@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # ---- simulators: link the cores compiled with mutants
+scenario_sources = \
+	tests/plan/scenario.c tests/plan/scenario.h tests/plan/state.c tests/plan/play.c \
+	tests/plan/text.c
 SIMULATORS = \
 	tests/sim/sim_repl tests/sim/sim_lock tests/sim/sim_ladder tests/sim/sim_volume \
-	tests/sim/sim_session tests/sim/sim_mig tests/sim/sim_vm tests/sim/sim_grant
+	tests/sim/sim_session tests/sim/sim_mig tests/sim/sim_vm tests/sim/sim_grant \
+	tests/sim/sim_plan
 check_PROGRAMS += $(SIMULATORS)
 tests_sim_sim_repl_SOURCES = tests/sim/sim_repl.c tests/sim/sim_world.c tests/sim/sim_world.h
 tests_sim_sim_repl_CPPFLAGS = $(AM_CPPFLAGS) -DCLUSTERD_MUTANTS
@@ -25,6 +29,9 @@ tests_sim_sim_vm_SOURCES = \
 	tests/sim/sim_vm.c tests/sim/sim_vm_exec.c tests/sim/sim_vm_world.c tests/sim/sim_vm_world.h
 tests_sim_sim_vm_CPPFLAGS = $(AM_CPPFLAGS) -DCLUSTERD_MUTANTS
 tests_sim_sim_vm_LDADD = clusterd/libcore_mutants.a lib/liblock.a lib/libbase.a
+tests_sim_sim_plan_SOURCES = tests/sim/sim_plan.c $(scenario_sources)
+tests_sim_sim_plan_CPPFLAGS = $(AM_CPPFLAGS) -DCLUSTERD_MUTANTS
+tests_sim_sim_plan_LDADD = clusterd/libcore_mutants.a lib/liblock.a lib/libbase.a
 tests_sim_sim_session_SOURCES = \
 	tests/sim/sim_session.c tests/sim/sim_session_client.c tests/sim/sim_session_disk.c \
 	tests/sim/sim_session_world.c tests/sim/sim_session_world.h
@@ -181,6 +188,13 @@ tests_unit_test_golden_SOURCES = tests/unit/test_golden.c
 tests_unit_test_golden_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_golden_LDADD = csvfs/libcsvcore.a migrate/libmig.a lib/libbase.a $(CMOCKA_LIBS)
 
+# ---- scenarios of the planner: what it decides, and why (doc/policy.md)
+check_PROGRAMS += tests/plan/run_plan
+TESTS += tests/plan/run_plan tests/plan/check-faults
+EXTRA_DIST += tests/plan/check-faults
+tests_plan_run_plan_SOURCES = tests/plan/run_plan.c $(scenario_sources)
+tests_plan_run_plan_LDADD = clusterd/libcore.a lib/liblock.a lib/libbase.a
+
 # Root only; skipped elsewhere, and not for valgrind.
 ROOT_TESTS = tests/unit/test_local tests/unit/test_cgroup
 tests_unit_test_local_SOURCES = tests/unit/test_local.c
@@ -318,7 +332,9 @@ check-live: all tests/live/lun_tool tests/guests/witness.elf
 		-n $(LIVE_JOBS) --dist loadfile --durations=15 \
 		$(abs_top_srcdir)/tests/live $(LIVE_FLAGS)
 
-golden-update: tests/unit/test_msg tests/unit/test_golden tests/unit/test_definition
+golden-update: tests/unit/test_msg tests/unit/test_golden tests/unit/test_definition \
+		tests/plan/run_plan
+	srcdir=$(srcdir) tests/plan/run_plan --update
 	srcdir=$(srcdir) tests/unit/test_msg --golden-update
 	srcdir=$(srcdir) tests/unit/test_golden --golden-update
 	srcdir=$(srcdir) tests/unit/test_definition --golden-update
