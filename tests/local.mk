@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # ---- simulators: link the cores compiled with mutants
+scenario_sources = \
+	tests/plan/scenario.c tests/plan/scenario.h tests/plan/state.c tests/plan/play.c \
+	tests/plan/text.c
 SIMULATORS = \
 	tests/sim/sim_repl tests/sim/sim_lock tests/sim/sim_ladder tests/sim/sim_volume \
 	tests/sim/sim_session tests/sim/sim_mig tests/sim/sim_vm tests/sim/sim_grant \
-	tests/sim/sim_cluster
+	tests/sim/sim_plan tests/sim/sim_cluster
 check_PROGRAMS += $(SIMULATORS)
 tests_sim_sim_repl_SOURCES = tests/sim/sim_repl.c tests/sim/sim_world.c tests/sim/sim_world.h
 tests_sim_sim_repl_CPPFLAGS = $(AM_CPPFLAGS) -DCLUSTERD_MUTANTS
@@ -36,6 +39,9 @@ tests_sim_sim_vm_SOURCES = \
 	tests/sim/sim_exec_vm.c tests/sim/sim_exec_volume.c tests/sim/sim_exec.h
 tests_sim_sim_vm_CPPFLAGS = $(AM_CPPFLAGS) -DCLUSTERD_MUTANTS
 tests_sim_sim_vm_LDADD = clusterd/libcore_mutants.a lib/liblock.a lib/libbase.a
+tests_sim_sim_plan_SOURCES = tests/sim/sim_plan.c $(scenario_sources)
+tests_sim_sim_plan_CPPFLAGS = $(AM_CPPFLAGS) -DCLUSTERD_MUTANTS
+tests_sim_sim_plan_LDADD = clusterd/libcore_mutants.a lib/liblock.a lib/libbase.a
 tests_sim_sim_session_SOURCES = \
 	tests/sim/sim_session.c tests/sim/sim_session_client.c tests/sim/sim_session_disk.c \
 	tests/sim/sim_session_world.c tests/sim/sim_session_world.h
@@ -71,7 +77,9 @@ check-mutants: $(SIMULATORS)
 UNIT_TESTS = \
 	tests/unit/test_crc32c tests/unit/test_lease tests/unit/test_lock_core \
 	tests/unit/test_msg tests/unit/test_quorum tests/unit/test_repl tests/unit/test_wire \
-	tests/unit/test_db tests/unit/test_duty tests/unit/test_plan tests/unit/test_store tests/unit/test_ladder \
+	tests/unit/test_corosync_conf tests/unit/test_member \
+	tests/unit/test_db tests/unit/test_duty tests/unit/test_plan tests/unit/test_store \
+	tests/unit/test_ladder \
 	tests/unit/test_fence_agent tests/unit/test_ocf tests/unit/test_run \
 	tests/unit/test_record tests/unit/test_header tests/unit/test_lun \
 	tests/unit/test_volume_db tests/unit/test_volume_plan tests/unit/test_client \
@@ -79,7 +87,8 @@ UNIT_TESTS = \
 	tests/unit/test_session tests/unit/test_session_order tests/unit/test_mount_db \
 	tests/unit/test_definition tests/unit/test_qmp tests/unit/test_mig \
 	tests/unit/test_vm_db tests/unit/test_migration_db tests/unit/test_vm_plan \
-	tests/unit/test_channel tests/unit/test_grant tests/unit/test_direct
+	tests/unit/test_channel tests/unit/test_grant tests/unit/test_direct \
+	tests/unit/test_stopping tests/unit/test_stuck
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
 UNIT_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS) $(QB_CFLAGS) $(XML_CFLAGS)
@@ -110,6 +119,12 @@ tests_unit_test_repl_LDADD = $(UNIT_LDADD)
 tests_unit_test_wire_SOURCES = tests/unit/test_wire.c
 tests_unit_test_wire_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_wire_LDADD = $(UNIT_LDADD)
+tests_unit_test_member_SOURCES = tests/unit/test_member.c tests/unit/volume_fixture.h
+tests_unit_test_member_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_member_LDADD = $(UNIT_LDADD)
+tests_unit_test_corosync_conf_SOURCES = tests/unit/test_corosync_conf.c
+tests_unit_test_corosync_conf_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_corosync_conf_LDADD = $(UNIT_LDADD)
 tests_unit_test_db_SOURCES = tests/unit/test_db.c
 tests_unit_test_db_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_db_LDADD = $(UNIT_LDADD)
@@ -125,6 +140,12 @@ tests_unit_test_volume_db_LDADD = $(UNIT_LDADD)
 tests_unit_test_mount_db_SOURCES = tests/unit/test_mount_db.c tests/unit/volume_fixture.h
 tests_unit_test_mount_db_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_mount_db_LDADD = $(UNIT_LDADD)
+tests_unit_test_stopping_SOURCES = tests/unit/test_stopping.c
+tests_unit_test_stopping_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_stopping_LDADD = $(UNIT_LDADD)
+tests_unit_test_stuck_SOURCES = tests/unit/test_stuck.c tests/unit/volume_fixture.h
+tests_unit_test_stuck_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_stuck_LDADD = $(UNIT_LDADD)
 tests_unit_test_volume_plan_SOURCES = tests/unit/test_volume_plan.c tests/unit/volume_fixture.h
 tests_unit_test_volume_plan_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_volume_plan_LDADD = $(UNIT_LDADD)
@@ -180,6 +201,13 @@ tests_unit_test_uuid_LDADD = lib/libbase.a $(CMOCKA_LIBS)
 tests_unit_test_golden_SOURCES = tests/unit/test_golden.c
 tests_unit_test_golden_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_golden_LDADD = csvfs/libcsvcore.a migrate/libmig.a lib/libbase.a $(CMOCKA_LIBS)
+
+# ---- scenarios of the planner: what it decides, and why (doc/policy.md)
+check_PROGRAMS += tests/plan/run_plan
+TESTS += tests/plan/run_plan tests/plan/check-faults
+EXTRA_DIST += tests/plan/check-faults
+tests_plan_run_plan_SOURCES = tests/plan/run_plan.c $(scenario_sources)
+tests_plan_run_plan_LDADD = clusterd/libcore.a lib/liblock.a lib/libbase.a
 
 # Root only; skipped elsewhere, and not for valgrind.
 ROOT_TESTS = tests/unit/test_local tests/unit/test_cgroup
@@ -318,7 +346,9 @@ check-live: all tests/live/lun_tool tests/guests/witness.elf
 		-n $(LIVE_JOBS) --dist loadfile --durations=15 \
 		$(abs_top_srcdir)/tests/live $(LIVE_FLAGS)
 
-golden-update: tests/unit/test_msg tests/unit/test_golden tests/unit/test_definition
+golden-update: tests/unit/test_msg tests/unit/test_golden tests/unit/test_definition \
+		tests/plan/run_plan
+	srcdir=$(srcdir) tests/plan/run_plan --update
 	srcdir=$(srcdir) tests/unit/test_msg --golden-update
 	srcdir=$(srcdir) tests/unit/test_golden --golden-update
 	srcdir=$(srcdir) tests/unit/test_definition --golden-update

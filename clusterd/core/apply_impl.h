@@ -103,6 +103,21 @@ void vm_group_intent(struct apply *a, const struct db_group *g,
 /* The node is paused, resumed, drained or begins to leave. */
 void vms_node_paused(struct apply *a, uint8_t slot);
 
+/* ---- apply_member.c */
+
+void do_node_add(struct apply *a, const struct db_cmd_node_add *c);
+void do_node_evict(struct apply *a, const struct db_cmd_node_evict *c);
+void do_node_address(struct apply *a, const struct db_cmd_node_address *c);
+void do_node_conf(struct apply *a, const struct db_cmd_node_conf *c);
+void do_node_removed(struct apply *a, const struct db_cmd_node_removed *c);
+
+/* ---- apply_stuck.c */
+
+void do_fence_ask(struct apply *a, const struct db_cmd_fence_ask *c);
+void do_group_set(struct apply *a, const struct db_cmd_group_set *c);
+/* The fence of that node begins, for the sake of what asked for it. */
+void stuck_fence_begins(struct apply *a, const struct db_node *n);
+
 /* ---- apply_migration.c */
 
 void do_vm_migrate(struct apply *a, const struct db_cmd_vm_migrate *c);

@@ -102,12 +102,52 @@ static void give_vote(const struct duty_facts *f, struct duty_actions *ret)
 		if (!row->nodeid || row->vote || !(f->repl->present & cl_bit(slot)) ||
 		    !is_caught_up(f, slot))
 			continue;
-		ret->has_row = true;
+		ret->has_row = ret->is_vote = true;
 		ret->slot = slot;
 		ret->row = *row;
 		ret->row.vote = 1;
 		return;
 	}
+}
+
+/* ---- nodes that are added and evicted */
+
+bool duty_needs_local(const struct duty_facts *f)
+{
+	for (uint8_t slot = 0; slot < CL_MAX_NODES; slot++) {
+		const struct db_node *n = db_node_by_slot(f->db, slot);
+
+		if (f->repl->vtable.member[slot].nodeid && (!n || !n->address0[0]))
+			return true;
+	}
+	return false;
+}
+
+/* True if something has to be carried out before anything else is decided. */
+static bool members(const struct duty_facts *f, struct duty_actions *ret)
+{
+	member_next(f->db, &f->repl->vtable, f->local, &ret->step);
+	if (ret->step.kind == MEMBER_TABLE) {
+		ret->has_row = true;
+		ret->slot = ret->step.slot;
+		ret->row = ret->step.row;
+	}
+	return ret->step.kind != MEMBER_NOTHING && ret->step.kind != MEMBER_RELOAD;
+}
+
+/* ---- the plan */
+
+static void plan(const struct duty_facts *f, struct duty_actions *ret)
+{
+	const struct db_node *n;
+
+	plan_run(f->db, &ret->orders);
+	if (!ret->orders.has_fence)
+		return;
+	/* Nobody could fence it without quorum, nor would anything start elsewhere. */
+	n = db_find(f->db, DB_KIND_NODE, ret->orders.fence.name);
+	ret->has_fence =
+		n && (quorum_may_lose(&f->repl->vtable, f->repl->present) & cl_bit(n->slot));
 }
 
 /* ---- fences */
@@ -141,7 +181,8 @@ enum duty_fence duty_fence(const struct repl_state *repl, const struct db_node *
 static void actions_clear(struct duty_actions *a)
 {
 	a->admit_count = a->lost_count = 0;
-	a->has_row = false;
+	a->has_row = a->is_vote = a->has_fence = false;
+	a->step.kind = MEMBER_NOTHING;
 	a->orders.count = a->orders.volume_count = 0;
 	a->orders.begin_count = a->orders.migration_count = 0;
 }
@@ -163,8 +204,8 @@ void duty_decide(struct duty_state *s, const struct duty_facts *f, struct duty_a
 	if (ret->admit_count || ret->lost_count)
 		return;
 	give_vote(f, ret);
-	if (!ret->has_row && db_count(f->db, DB_KIND_CLUSTER))
-		plan_run(f->db, &ret->orders);
+	if (!ret->has_row && !members(f, ret) && db_count(f->db, DB_KIND_CLUSTER))
+		plan(f, ret);
 }
 
 /* True if the i-th of a list that follows `*at` others; else they are behind us. */
@@ -188,6 +229,12 @@ bool duty_command(const struct duty_actions *a, size_t i, struct db_command *ret
 	} else if (is_among(i, &at, a->lost_count)) {
 		ret->type = DB_CMD_NODE_LOST;
 		ret->node_lost = a->lost[i - at];
+	} else if (is_among(i, &at, a->step.kind == MEMBER_ADDRESS)) {
+		ret->type = DB_CMD_NODE_ADDRESS;
+		ret->node_address = a->step.address;
+	} else if (is_among(i, &at, a->step.kind == MEMBER_REMOVED)) {
+		ret->type = DB_CMD_NODE_REMOVED;
+		ret->node_removed = a->step.removed;
 	} else if (is_among(i, &at, o->volume_count)) {
 		ret->type = DB_CMD_VOLUME_ORDER;
 		ret->volume_order = o->volume[i - at];
@@ -200,6 +247,10 @@ bool duty_command(const struct duty_actions *a, size_t i, struct db_command *ret
 	} else if (is_among(i, &at, o->count)) {
 		ret->type = DB_CMD_GROUP_ORDER;
 		ret->group_order = o->item[i - at];
+	} else if (is_among(i, &at, a->has_fence)) {
+		/* Last: from its begin on nothing can be ordered on that node. */
+		ret->type = DB_CMD_NODE_FENCING;
+		ret->node_fencing = o->fence;
 	} else {
 		return false;
 	}

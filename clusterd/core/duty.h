@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What the sequencer owes the cluster: admit who came, declare lost who went, give votes to who
- * caught up, and order what the planner wants. A pure function of what the node knows; its commands
- * are proposed like any others, and db_apply() looks at each of them again. Nothing is decided
- * while earlier decisions are under way: what the applied database does not say yet is not known.
+ * caught up, add and evict nodes, and order what the planner wants. A pure function of what the
+ * node knows; its commands are proposed like any others, and db_apply() looks at each of them
+ * again. Nothing is decided while earlier decisions are under way: what the applied database does
+ * not say yet is not known.
  */
 #ifndef CLUSTERD_CORE_DUTY_H
 #define CLUSTERD_CORE_DUTY_H
 
 #include "clusterd/core/db.h"
+#include "clusterd/core/member.h"
 #include "clusterd/core/plan.h"
 #include "clusterd/core/repl.h"
 
@@ -43,6 +45,8 @@ struct duty_facts {
 	const uint32_t *ring; /* nodeids of the machines in corosync's ring */
 	size_t ring_count;
 	uint64_t now_ms;
+	/* Of this node's corosync.conf; NULL if not known, or not needed: duty_needs_local() */
+	const struct corosync_nodes *local;
 	size_t under_way;    /* decided earlier, not applied yet */
 	const char *version; /* of this build */
 };
@@ -52,11 +56,17 @@ struct duty_actions {
 	struct db_cmd_node_admit admit[REPL_MAX_PEERS];
 	size_t lost_count;
 	struct db_cmd_node_lost lost[CL_MAX_NODES];
-	bool has_row; /* of the member table, with its vote: a CL_ENTRY_TABLE of its own */
+	bool has_row; /* of the member table: a CL_ENTRY_TABLE of its own */
+	bool is_vote; /* it gets its vote with it */
 	uint8_t slot;
 	struct cl_member row;
+	struct member_step step; /* its row is `row`, too */
 	struct plan_orders orders;
+	bool has_fence; /* of a node with something stuck: orders.fence, without which we may be */
 };
+
+/* The database does not know the address of some member. */
+bool duty_needs_local(const struct duty_facts *facts);
 
 /* Decides; nothing at all unless this node is the sequencer and may act. */
 void duty_decide(struct duty_state *s, const struct duty_facts *facts, struct duty_actions *ret);

@@ -385,6 +385,18 @@ int cpg_node_find(const char *name, uint32_t *ret_nodeid)
 	return r;
 }
 
+int cpg_config_version(uint64_t *ret)
+{
+	cmap_handle_t h;
+
+	if (cmap_initialize(&h) != CS_OK)
+		return -ENOTCONN;
+	if (cmap_get_uint64(h, "totem.config_version", ret) != CS_OK)
+		*ret = 0;
+	cmap_finalize(h);
+	return 0;
+}
+
 uint32_t cpg_local_nodeid(void)
 {
 	cpg_handle_t h;

@@ -54,6 +54,8 @@ struct cpg_addresses {
 /* `ask` is one of the two above. "" if it does not know: it is asked again the next time. */
 const char *cpg_address(struct cpg_addresses *a, uint8_t slot, uint32_t nodeid,
 			int (*ask)(uint32_t nodeid, char *address, size_t size));
+/* Version of the configuration that corosync runs with; 0 if it has none. -ENOTCONN without it. */
+int cpg_config_version(uint64_t *ret);
 /* Our own nodeid, or 0 without corosync. */
 uint32_t cpg_local_nodeid(void);
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "clusterd/core/duty.h"
+#include "clusterd/edge/conf.h"
 #include "clusterd/edge/log.h"
 #include "lib/must.h"
 
@@ -22,13 +23,14 @@ static void submit(struct engine *e, struct db_command *cmd)
 	engine_submit(e, CL_ENTRY_COMMAND, buf, len, DUTY_TIMEOUT_MS, true, NULL, NULL);
 }
 
-static void submit_row(struct engine *e, uint8_t slot, const struct cl_member *row)
+static void submit_row(struct engine *e, const struct duty_actions *a)
 {
 	uint8_t payload[CL_ROW_MAX];
 	size_t len;
 
-	must(!cl_row_encode(slot, row, payload, sizeof(payload), &len));
-	log_notice("node %s holds the whole history -> it gets its vote", row->name);
+	must(!cl_row_encode(a->slot, &a->row, payload, sizeof(payload), &len));
+	if (a->is_vote)
+		log_notice("node %s holds the whole history -> it gets its vote", a->row.name);
 	engine_submit(e, CL_ENTRY_TABLE, payload, len, DUTY_TIMEOUT_MS, true, NULL, NULL);
 }
 
@@ -44,9 +46,13 @@ void duty_run(struct engine *e)
 				   .version = CLUSTERD_VERSION};
 	struct db_command cmd;
 
+	if (e->conf && repl_is_sequencer(&e->repl) && duty_needs_local(&facts))
+		facts.local = conf_local(e->conf);
 	duty_decide(&e->duty, &facts, &out);
 	for (size_t i = 0; duty_command(&out, i, &cmd); i++)
 		submit(e, &cmd);
 	if (out.has_row)
-		submit_row(e, out.slot, &out.row);
+		submit_row(e, &out);
+	if (out.step.kind == MEMBER_RELOAD && e->conf)
+		conf_reload(e->conf);
 }

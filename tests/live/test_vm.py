@@ -53,6 +53,26 @@ def test_a_vm_starts_and_stops_by_its_power_button(vm3):
     assert not any(lock["name"].startswith("vm:") for lock in w.c.ctl("n1", "lock", "list"))
 
 
+def test_a_vm_host_that_hangs_is_killed_by_a_stop_and_nobody_is_fenced(make_lab):
+    c = Cluster(make_lab(3, bin=BUILD)).create()
+    c.ctl("n1", "fence", "create", "bmc", "--agent", os.path.realpath(FENCE), "--param",
+          "bmc_socket=/run/lab/bmc.sock")
+    c.volume()
+    w = Witness(c)
+    try:
+        w.create("n1", "--stop-ms", "4000").start()
+        node = w.node()
+        assert c.lab.run(node, ["pgrep", "-x", "qemu-system-x86"], check=False).code == 0
+        c.lab.run(node, ["pkill", "-STOP", "-x", "vm-host"])
+        c.ctl("n1", "vm", "stop", w.name, "--wait=60", timeout=90)
+        assert c.lab.run(node, ["pgrep", "-x", "qemu-system-x86"], check=False).code == 1
+        assert any("killed" in e["text"] for e in c.events("n1", "group-report"))
+        assert not c.events("n1", "fence-wanted")
+        assert w.judge() == []
+    finally:
+        w.close()
+
+
 def test_migrations_back_and_forth_lose_nothing(vm3):
     w = vm3
     for i in range(MIGRATIONS):

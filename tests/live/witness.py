@@ -60,10 +60,10 @@ class Witness:
                     self.lines += [(now, node, w.decode("latin-1").rstrip("\r")) for w in whole]
             time.sleep(LOOK_SECONDS)        # a poll of files: there is nothing to wait for
 
-    def create(self, via="n1"):
+    def create(self, via="n1", *options):
         self.c.lab.run(via, f"truncate -s 4M {self.disk}")
         self.c.lab.run(via, ["tee", f"/run/{self.name}.json"], stdin=json.dumps(self.definition))
-        self.c.ctl(via, "vm", "create", self.name, "--file", f"/run/{self.name}.json")
+        self.c.ctl(via, "vm", "create", self.name, "--file", f"/run/{self.name}.json", *options)
         return self
 
     def start(self, via="n1"):

@@ -287,11 +287,12 @@ static void check_plan(struct cluster *c, uint8_t node, const struct duty_action
 {
 	static struct duty_actions other;
 
-	if (a->admit_count || a->lost_count || a->has_row ||
+	if (a->admit_count || a->lost_count || a->has_row || a->step.kind ||
 	    c->db.index != c->member[node].db.index || !db_count(&c->db, DB_KIND_CLUSTER))
 		return;
 	memset(&other, 0, sizeof(other));
 	plan_run(&c->db, &other.orders);
+	other.has_fence = other.orders.has_fence && a->has_fence;
 	if (commands_hash(a) != commands_hash(&other))
 		sim_fail(&c->w, node, "C6: two nodes that have applied the same plan differently");
 }

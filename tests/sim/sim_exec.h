@@ -22,6 +22,7 @@
 
 /* A volume on a node. */
 struct local_volume {
+	bool is_stuck;	 /* its coordinator cannot be proven over before the node is off */
 	uint64_t xfs;	 /* the truth: term under which its filesystem is mounted, 0: not */
 	bool is_process; /* the truth: the coordinator's process lives */
 	uint64_t fuse;	 /* the truth: id of the mount that lives, 0: none */

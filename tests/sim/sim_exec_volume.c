@@ -71,18 +71,36 @@ static void recover(const struct sim_exec *x, int v)
 	}
 }
 
+/* Nobody can prove that it is over. */
+static void ask_fence(const struct sim_exec *x, const struct db_volume *row)
+{
+	struct db_command cmd = {.type = DB_CMD_FENCE_ASK,
+				 .fence_ask = {.incarnation = x->incarnation,
+					       .order = row->order,
+					       .reason = "simulated"}};
+
+	snprintf(cmd.fence_ask.name, sizeof(cmd.fence_ask.name), "%s",
+		 db_node_name(x->db, x->slot));
+	memcpy(cmd.fence_ask.volume, row->name, sizeof(row->name));
+	send(x, &cmd);
+}
+
 /* Its process has ended, the filesystem may be there still: prove that it is not, or say so. */
 static void look_after(const struct sim_exec *x, int v)
 {
 	const struct db_volume *row = volume_row(x, v);
 	struct local_volume *l = &x->volume[v];
 
-	if (!sim_exec_chance(x, x->rate_stuck)) {
+	if (!(l->is_stuck && x->rate_stuck) && !sim_exec_chance(x, x->rate_stuck)) {
 		l->xfs = 0;
+		l->is_stuck = false;
 		l->over = row->order;
 		report(x, v, DB_WORK_OFFLINE);
 	} else if (row->work != DB_WORK_FAILED) {
+		l->is_stuck = sim_exec_chance(x, 50); /* for good */
 		report(x, v, row->work == DB_WORK_STARTING ? DB_WORK_UNKNOWN : DB_WORK_FAILED);
+	} else if (!row->fence_wanted && sim_exec_chance(x, 50)) {
+		ask_fence(x, row);
 	}
 }
 

@@ -48,6 +48,8 @@ struct message {
 	struct db_command cmd;
 };
 
+#define STEP_MS 20000 /* what a step counts for, by the clocks */
+
 struct world {
 	struct prng rng;
 	uint64_t seed;
