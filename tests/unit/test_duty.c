@@ -32,6 +32,7 @@ static const struct db_limits limits = {
 			[DB_KIND_TASK] = 4,
 			[DB_KIND_EVENT] = 4,
 			[DB_KIND_ORIGIN] = CL_MAX_NODES,
+			[DB_KIND_FENCE] = 1,
 			[DB_KIND_VOLUME] = 2,
 			[DB_KIND_MOUNT] = 4,
 		},
@@ -420,6 +421,65 @@ static void test_commands_come_in_the_order_in_which_they_are_proposed(void **st
 	assert_false(duty_command(&f->out, sizeof(want) / sizeof(want[0]), &cmd));
 }
 
+static void
+test_a_node_with_something_stuck_is_fenced_if_the_others_are_quorate_without_it(void **state)
+{
+	struct fixture *f = *state;
+	struct db_command cmd;
+	const struct db_volume *v;
+
+	DO(f, CLUSTER_INIT, cluster_init, .name = "c");
+	DO(f, FENCE_CREATE, fence_create, .name = "d", .agent = "/bin/d", .level = 1,
+	   .nodes = UINT16_MAX, .timeout_ms = 1000);
+	DO(f, VOLUME_CREATE, volume_create, .name = "v", .device = "/dev/v",
+	   .uuid = "11111111-2222-3333-4444-555555555555");
+	decide(f);
+	carry_out(f);
+	decide(f);
+	carry_out(f);
+	v = db_find(&f->db, DB_KIND_VOLUME, "v");
+	assert_int_equal(v->work, DB_WORK_STARTING);
+	DO(f, VOLUME_REPORT, volume_report, .name = "v", .order = v->order,
+	   .work = DB_WORK_UNKNOWN);
+	DO(f, FENCE_ASK, fence_ask, .name = "n0", .incarnation = BOOT(0), .volume = "v",
+	   .order = v->order);
+	assert_int_equal(v->node, 0);
+	decide(f);
+	assert_int_equal(commands(f), 1);
+	assert_true(duty_command(&f->out, 0, &cmd));
+	assert_int_equal(cmd.type, DB_CMD_NODE_FENCING);
+	assert_string_equal(cmd.node_fencing.name, "n0");
+	goes(f, 2, true);
+	decide(f);
+	assert_int_equal(commands(f), 0);
+}
+
+/* One at a time, and nothing is planned before. */
+static void test_addresses_that_only_corosync_knows_are_taken_into_the_database(void **state)
+{
+	struct corosync_nodes local = {.count = 1};
+	struct fixture *f = *state;
+	struct duty_facts facts = {.repl = &f->repl,
+				   .db = &f->db,
+				   .now_ms = f->now_ms,
+				   .ring = f->ring,
+				   .ring_count = f->ring_count,
+				   .version = "1.2"};
+	struct db_command cmd;
+
+	admit_all(f);
+	assert_true(duty_needs_local(&facts));
+	local.node[0].nodeid = NODEID(1);
+	snprintf(local.node[0].name, sizeof(local.node[0].name), "n1");
+	snprintf(local.node[0].address[0], sizeof(local.node[0].address[0]), "10.0.0.1");
+	facts.local = &local;
+	duty_decide(&f->duty, &facts, &f->out);
+	assert_int_equal(commands(f), 1);
+	assert_true(duty_command(&f->out, 0, &cmd));
+	assert_int_equal(cmd.type, DB_CMD_NODE_ADDRESS);
+	assert_string_equal(cmd.node_address.name, "n1");
+}
+
 static enum duty_fence fence_of(const struct fixture *f, const char *name, uint64_t *ret_boot)
 {
 	return duty_fence(&f->repl, db_find(&f->db, DB_KIND_NODE, name), ret_boot);
@@ -482,6 +542,8 @@ int main(void)
 		TEST(votes_are_given_one_at_a_time_to_who_holds_everything),
 		TEST(the_plan_comes_when_nothing_else_is_left_to_do),
 		TEST(a_cluster_without_a_name_is_not_planned),
+		TEST(a_node_with_something_stuck_is_fenced_if_the_others_are_quorate_without_it),
+		TEST(addresses_that_only_corosync_knows_are_taken_into_the_database),
 		TEST(a_fence_is_committed_before_its_ladder_runs),
 		TEST(a_node_that_is_here_with_a_later_boot_is_not_fenced),
 		TEST(commands_come_in_the_order_in_which_they_are_proposed),
