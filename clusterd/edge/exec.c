@@ -167,8 +167,9 @@ static int call_agent(struct local_group *l, const char *resource, const char *a
 	call.own_agents = l->exec->own_agents;
 	call.n_params = take_params(&e->db, resource, params, EXEC_PARAMS_MAX);
 	if (l->exec->vms && !strcmp(call.agent.provider, "clusterd"))
-		call.n_params = vms_add_params(l->exec->vms, l->name, params, call.n_params,
-					       EXEC_PARAMS_MAX);
+		rc = vms_add_params(l->exec->vms, l->name, params, &call.n_params, EXEC_PARAMS_MAX);
+	if (rc && !strcmp(action, "start"))
+		return rc;
 	call.timeout_ms = !strcmp(action, "stop") ? r->stop_ms : r->start_ms;
 	call.interval_ms = is_monitor ? r->monitor_ms : 0;
 	return ocf_start(l->exec->loop, &call, done, l, &l->run);
