@@ -76,7 +76,7 @@ UNIT_TESTS = \
 	tests/unit/test_session tests/unit/test_session_order tests/unit/test_mount_db \
 	tests/unit/test_definition tests/unit/test_qmp tests/unit/test_mig \
 	tests/unit/test_vm_db tests/unit/test_migration_db tests/unit/test_vm_plan \
-	tests/unit/test_channel tests/unit/test_grant tests/unit/test_direct \
+	tests/unit/test_channel tests/unit/test_stream tests/unit/test_grant tests/unit/test_direct \
 	tests/unit/test_stopping tests/unit/test_stuck
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
@@ -196,13 +196,16 @@ tests_plan_run_plan_SOURCES = tests/plan/run_plan.c $(scenario_sources)
 tests_plan_run_plan_LDADD = clusterd/libcore.a lib/liblock.a lib/libbase.a
 
 # Root only; skipped elsewhere, and not for valgrind.
-ROOT_TESTS = tests/unit/test_local tests/unit/test_cgroup
+ROOT_TESTS = tests/unit/test_local tests/unit/test_cgroup tests/unit/test_mountinfo
 tests_unit_test_local_SOURCES = tests/unit/test_local.c
 tests_unit_test_local_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_local_LDADD = clusterd/libedge.a lib/libbase.a $(CMOCKA_LIBS) $(QB_LIBS)
 tests_unit_test_cgroup_SOURCES = tests/unit/test_cgroup.c
 tests_unit_test_cgroup_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_cgroup_LDADD = lib/libedgebase.a lib/libbase.a $(CMOCKA_LIBS)
+tests_unit_test_mountinfo_SOURCES = tests/unit/test_mountinfo.c
+tests_unit_test_mountinfo_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_mountinfo_LDADD = lib/libedgebase.a lib/libbase.a $(CMOCKA_LIBS)
 
 # The backing, compiled again with stops for crash tests. Root only; skipped elsewhere, and not
 # for valgrind, which does not know what it asks of XFS.
@@ -264,6 +267,9 @@ tests_unit_test_session_order_LDADD = csvfs/libcsvcore.a $(UNIT_LDADD)
 tests_unit_test_channel_SOURCES = tests/unit/test_channel.c
 tests_unit_test_channel_CPPFLAGS = $(UNIT_CPPFLAGS) $(JANSSON_CFLAGS)
 tests_unit_test_channel_LDADD = $(VM_LDADD)
+tests_unit_test_stream_SOURCES = tests/unit/test_stream.c
+tests_unit_test_stream_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_stream_LDADD = $(VM_LDADD)
 tests_unit_test_definition_SOURCES = tests/unit/test_definition.c
 tests_unit_test_definition_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_definition_LDADD = $(VM_LDADD)
