@@ -187,6 +187,29 @@ static void print_volume(const struct cli *cli, const json_t *data)
 	print_table(cli, "node,state,since,id,reason", json_object_get(data, "mounts"));
 }
 
+/* Field by field, then a table of the votes, then the terms of the time to fail over. */
+static void print_quorum(const struct cli *cli, const json_t *data)
+{
+	json_t *fields = json_copy((json_t *)data);
+	const json_t *failover = json_object_get(data, "failover");
+	const json_t *total = json_object_get(failover, "total_ms");
+
+	json_object_del(fields, "votes");
+	json_object_del(fields, "failover");
+	print_fields(fields);
+	json_decref(fields);
+	printf("\n");
+	print_table(cli, "node,vote,configured,is_present,priority,reason",
+		    json_object_get(data, "votes"));
+	printf("\n");
+	print_table(cli, "term,ms,source", json_object_get(failover, "terms"));
+	if (json_is_integer(total))
+		printf("a failover takes %" JSON_INTEGER_FORMAT " ms at worst\n",
+		       json_integer_value(total));
+	else
+		printf("a failover has no bound: a term is not known\n");
+}
+
 /* The virtual machine field by field, then its definition, then a table of its migrations. */
 static void print_vm(const struct cli *cli, const json_t *data)
 {
@@ -223,6 +246,8 @@ void print_data(const struct cli *cli, const json_t *data)
 		print_row(cli, data);
 	} else if (!strcmp(cli->command->api, "volume.show")) {
 		print_volume(cli, data);
+	} else if (!strcmp(cli->command->api, "quorum.show")) {
+		print_quorum(cli, data);
 	} else if (!strcmp(cli->command->api, "vm.show")) {
 		print_vm(cli, data);
 	} else {

@@ -52,6 +52,11 @@ void apply_lock_transfer(struct db *db, const char *prefix, const char *name, ui
 /* The incarnation is proven over: its locks with that prefix end, its session is orphaned. */
 void apply_lock_release(struct db *db, uint8_t slot, uint64_t incarnation, const char *prefix);
 
+/* ---- apply_setting.c */
+
+void do_setting_set(struct apply *a, const struct db_cmd_setting_set *c);
+void do_vote_note(struct apply *a, const struct db_cmd_vote_note *c);
+
 /* ---- apply_volume.c */
 
 void do_volume_create(struct apply *a, const struct db_cmd_volume_create *c);

@@ -372,6 +372,21 @@ int cpg_node_find(const char *name, uint32_t *ret_nodeid)
 	return r;
 }
 
+uint32_t cpg_totem_ms(const char *name)
+{
+	char path[64];
+	cmap_handle_t h;
+	uint32_t ms = 0;
+
+	if (cmap_initialize(&h) != CS_OK)
+		return 0;
+	snprintf(path, sizeof(path), "runtime.config.totem.%s", name);
+	if (cmap_get_uint32(h, path, &ms) != CS_OK)
+		ms = 0;
+	cmap_finalize(h);
+	return ms;
+}
+
 uint32_t cpg_local_nodeid(void)
 {
 	cpg_handle_t h;

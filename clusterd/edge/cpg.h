@@ -41,6 +41,8 @@ int cpg_node_find(const char *name, uint32_t *ret_nodeid);
 int cpg_node_address(uint32_t nodeid, char *address, size_t size);
 /* Its second address, for migrations, or its first if it has no other. */
 int cpg_node_migration_address(uint32_t nodeid, char *address, size_t size);
+/* A time of corosync's that is in force, such as "token", in ms; 0 if it is not told. */
+uint32_t cpg_totem_ms(const char *name);
 /* Our own nodeid, or 0 without corosync. */
 uint32_t cpg_local_nodeid(void);
 

@@ -6,6 +6,7 @@
 
 #include "clusterd/edge/log.h"
 #include "clusterd/edge/text.h"
+#include "clusterd/edge/voting.h"
 #include "lib/must.h"
 
 /* A duty that got lost on its way is decided anew after that. */
@@ -20,7 +21,7 @@ static void submit(struct engine *e, const struct db_command *cmd)
 	engine_submit(e, CL_ENTRY_COMMAND, buf, len, DUTY_TIMEOUT_MS, true, NULL, NULL);
 }
 
-/* Holds all that is committed: it may be admitted, and may be given a vote. */
+/* Holds all that is committed: it may be admitted. */
 static bool is_caught_up(const struct engine *e, uint8_t slot)
 {
 	return e->repl.persisted[slot] >= e->repl.commit;
@@ -91,25 +92,6 @@ static void declare_lost(struct engine *e)
 	}
 }
 
-/* One vote at a time, to a member that is here and holds everything. */
-static void give_vote(struct engine *e)
-{
-	for (uint8_t slot = 0; slot < CL_MAX_NODES; slot++) {
-		struct cl_member row = e->repl.vtable.member[slot];
-		uint8_t payload[CL_ROW_MAX];
-		size_t len;
-
-		if (!row.nodeid || row.vote || !(e->repl.present & cl_bit(slot)) ||
-		    !is_caught_up(e, slot))
-			continue;
-		row.vote = 1;
-		must(!cl_row_encode(slot, &row, payload, sizeof(payload), &len));
-		log_notice("node %s holds the whole history -> it gets its vote", row.name);
-		engine_submit(e, CL_ENTRY_TABLE, payload, len, DUTY_TIMEOUT_MS, true, NULL, NULL);
-		return;
-	}
-}
-
 static void order(struct engine *e)
 {
 	static struct plan_orders orders;
@@ -152,7 +134,7 @@ void duty_run(struct engine *e)
 	declare_lost(e);
 	if (e->duties)
 		return;
-	give_vote(e);
+	voting_run(e);
 	if (!e->duties && db_count(&e->db, DB_KIND_CLUSTER))
 		order(e);
 }

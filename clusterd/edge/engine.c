@@ -12,6 +12,7 @@
 
 #include "clusterd/edge/duty.h"
 #include "clusterd/edge/log.h"
+#include "clusterd/edge/voting.h"
 #include "lib/cleanup.h"
 #include "lib/hash.h"
 #include "lib/must.h"
@@ -508,6 +509,8 @@ static void on_ring(void *arg, const uint32_t *nodeid, size_t count)
 	e->ring_count = count < MUST_ARRAY_SIZE(e->ring) ? count : MUST_ARRAY_SIZE(e->ring);
 	if (e->ring_count)
 		memcpy(e->ring, nodeid, e->ring_count * sizeof(*nodeid));
+	e->token_ms = cpg_totem_ms("token");
+	e->consensus_ms = cpg_totem_ms("consensus");
 }
 
 static void on_confchg(void *arg, const struct cl_ring *ring, const struct repl_address *member,
@@ -557,6 +560,7 @@ static void on_tick(void *arg)
 
 	qb_loop_timer_add(e->loop, QB_LOOP_HIGH, TICK_NS, e, on_tick, &e->timer);
 	expire_requests(e);
+	voting_see(e);
 	e->duty_wanted = true;
 	step(e, &(struct repl_event){.type = REPL_EV_TICK});
 }

@@ -9,11 +9,13 @@
 #include "clusterd/edge/log.h"
 #include "clusterd/edge/ocf.h"
 #include "clusterd/edge/vms.h"
+#include "clusterd/edge/voting.h"
 #include "lib/must.h"
 
 #define EXEC_TIMER_NS	   (200 * 1000 * 1000ull)
 #define EXEC_GRACE_MS	   5000
 #define EXEC_REPORT_MS	   10000
+#define EXEC_VOTE_MS	   10000  /* for so long it waits until its vote is taken */
 #define EXEC_LEAVE_MS	   120000 /* a node that stops moves everything off, for so long at most */
 #define EXEC_PARAMS_MAX	   64
 #define EXEC_RESOURCES_MAX 256 /* of one group */
@@ -75,7 +77,7 @@ struct exec {
 	const char *own_agents;
 	struct local_group *groups;
 	bool is_leaving, leave_runs, has_said_leaving, has_left;
-	uint64_t leave_until_ms;
+	uint64_t leave_until_ms, vote_until_ms;
 };
 
 static void go_on(struct local_group *l);
@@ -531,10 +533,12 @@ static void left(void *arg, int r, const struct db_result *result)
 	x->leave_runs = false;
 	if (r || result->code)
 		return; /* asked again from the timer */
-	if (!x->has_said_leaving)
+	if (!x->has_said_leaving) {
 		x->has_said_leaving = true;
-	else
+		x->vote_until_ms = engine_now_ms() + EXEC_VOTE_MS;
+	} else {
 		x->has_left = true;
+	}
 }
 
 static void say_leave(struct exec *x)
@@ -568,6 +572,12 @@ static bool has_work(struct exec *x)
 	return x->engine->repl.phase == REPL_OPEN && x->is_held(x->arg);
 }
 
+/* Its vote goes before it does; one that nobody takes does not keep it. */
+static bool keeps_vote(const struct exec *x)
+{
+	return engine_now_ms() < x->vote_until_ms && !voting_may_leave(x->engine);
+}
+
 /*
  * A node that stops asks to be emptied, waits until it is, says that it is, and ends. Without
  * quorum the lease has it stop what it runs, and it ends without a word.
@@ -583,7 +593,7 @@ static void leave(struct exec *x)
 		x->stopped(x->arg);
 	} else if (x->has_left || (is_out && !has_work(x))) {
 		x->stopped(x->arg);
-	} else if (!x->has_said_leaving || !has_work(x)) {
+	} else if (!x->has_said_leaving || (!has_work(x) && !keeps_vote(x))) {
 		say_leave(x);
 	}
 }
