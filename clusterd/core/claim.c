@@ -97,7 +97,7 @@ static enum claim_action on_read(struct claim_state *c, const struct claim_event
 					       .nonce = e->entropy};
 		return start_write(c, CLAIM_WRITE);
 	}
-	if (!is_own(c, r))
+	if (!is_own(c, r) && !CLAIM_MUTANT(c, KEEPS_FOREIGN))
 		return start_over(c, now);
 	if (c->phase == CLAIM_RENEW_READ)
 		return renewal_read(c, now);
@@ -111,13 +111,17 @@ static enum claim_action on_read(struct claim_state *c, const struct claim_event
 static enum claim_action on_written(struct claim_state *c, const struct claim_event *e)
 {
 	uint64_t now = e->now_ms;
-	bool is_void = !e->io.is_ok || (now - c->look_ms > c->d_ms && !CLAIM_MUTANT(c, LATE_WRITE));
+	bool is_void = !e->io.is_ok || (now - c->look_ms > c->d_ms && !CLAIM_MUTANT(c, NO_BOUNDS));
 
 	if (c->phase == CLAIM_WRITE) {
 		if (is_void)
 			return start_over(c, now);
 		c->phase = CLAIM_WAIT;
 		c->due_ms = CLAIM_MUTANT(c, NO_WAIT) ? now : now + 2 * c->d_ms;
+		if (CLAIM_MUTANT(c, NO_CHECK)) {
+			c->phase = CLAIM_OWNED;
+			c->until_ms = now + 2 * c->d_ms;
+		}
 		return CLAIM_DO_NOTHING;
 	}
 	must(c->phase == CLAIM_RENEW_WRITE);
@@ -127,7 +131,7 @@ static enum claim_action on_written(struct claim_state *c, const struct claim_ev
 	c->due_ms = now;
 	if (is_void)
 		return CLAIM_DO_NOTHING;
-	c->until_ms = (CLAIM_MUTANT(c, FROM_END) ? now : c->look_ms) + 2 * c->d_ms;
+	c->until_ms = (CLAIM_MUTANT(c, NO_BOUNDS) ? now : c->look_ms) + 2 * c->d_ms;
 	c->due_ms = c->look_ms + c->d_ms;
 	return CLAIM_DO_NOTHING;
 }
@@ -145,10 +149,7 @@ static enum claim_action on_tick(struct claim_state *c, uint64_t now_ms)
 	case CLAIM_WAIT:
 		return start_read(c, now_ms, CLAIM_CHECK);
 	case CLAIM_OWNED:
-		if (!CLAIM_MUTANT(c, BLIND_RENEWAL))
-			return start_read(c, now_ms, CLAIM_RENEW_READ);
-		c->look_ms = now_ms;
-		return renewal_read(c, now_ms);
+		return start_read(c, now_ms, CLAIM_RENEW_READ);
 	case CLAIM_IDLE:
 	case CLAIM_WRITE:
 	case CLAIM_CHECK:
@@ -213,6 +214,8 @@ const char *claim_check(const struct claim_state *c)
 		return "a phase waits for an I/O that does not run";
 	if (c->io_is_stale && !c->io_runs)
 		return "an I/O that is over is stale";
+	if (owns && c->was_seen && !is_own(c, &c->seen))
+		return "a foreign record has been seen, and the witness is owned";
 	if (owns && (c->own.owner != c->self || !cl_view_equal(&c->own.view, &c->view)))
 		return "the record owned is not of this node and view";
 	return NULL;
@@ -240,9 +243,9 @@ const char *claim_mutant_name(enum claim_mutant mutant)
 		[CLAIM_MUTANT_NONE] = "none",
 		[CLAIM_MUTANT_NO_QUIET] = "take-over-without-watching",
 		[CLAIM_MUTANT_NO_WAIT] = "read-back-at-once",
-		[CLAIM_MUTANT_LATE_WRITE] = "late-write-counts",
-		[CLAIM_MUTANT_BLIND_RENEWAL] = "renew-without-reading",
-		[CLAIM_MUTANT_FROM_END] = "owned-from-the-end-of-a-renewal",
+		[CLAIM_MUTANT_NO_CHECK] = "do-not-read-back",
+		[CLAIM_MUTANT_KEEPS_FOREIGN] = "foreign-record-is-passed-over",
+		[CLAIM_MUTANT_NO_BOUNDS] = "no-bound-on-a-write-or-a-renewal",
 		[CLAIM_MUTANT_REVIVE] = "late-renewal-revives",
 	};
 

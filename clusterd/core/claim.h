@@ -15,11 +15,12 @@
  * generation, all within D. It owns the vote until 2 D after the *start* of its newest renewal
  * that was completed, and loses it at once when it sees a foreign record.
  *
- * Why that is enough: an owner that lives writes at least every 2 D, so 4 D without a change mean
- * that it has ended by its own clock, and 2 D ago. A write that lands late was begun before; its
- * writer calls it void, and whoever it overwrites sees a foreign record within 2 D of reading its
- * own. Two that claim at once both write within D of their last look: the earlier one sees the
- * later one's record after the wait.
+ * Why that is enough: an owner's time ends 2 D after the start of a read that saw its own record.
+ * Whoever writes over that record does so after this read, and waits 2 D from the end of its write
+ * before it reads back. By then the owner's time is over, or it has written again and is seen. To
+ * watch for 4 D first keeps a live owner, who writes every D, from being robbed by one that need
+ * not be: after 4 D without a change it has ended, 2 D ago, by its own clock. And what takes longer
+ * than D is begun anew, so that a write from long ago finds its writer out of the race.
  */
 #ifndef CLUSTERD_CORE_CLAIM_H
 #define CLUSTERD_CORE_CLAIM_H
@@ -31,9 +32,9 @@ enum claim_mutant {
 	CLAIM_MUTANT_NONE,
 	CLAIM_MUTANT_NO_QUIET,	    /* take a foreign record over without watching it */
 	CLAIM_MUTANT_NO_WAIT,	    /* read back at once */
-	CLAIM_MUTANT_LATE_WRITE,    /* a write that took too long counts */
-	CLAIM_MUTANT_BLIND_RENEWAL, /* renew without reading first */
-	CLAIM_MUTANT_FROM_END,	    /* own it from the end of a renewal, not from its start */
+	CLAIM_MUTANT_NO_CHECK,	    /* do not read back */
+	CLAIM_MUTANT_KEEPS_FOREIGN, /* a foreign record does not end the ownership */
+	CLAIM_MUTANT_NO_BOUNDS,	    /* late writes count, and own from the end of a renewal */
 	CLAIM_MUTANT_REVIVE,	    /* a renewal that ends after the ownership brings it back */
 	CLAIM_MUTANT_MAX,
 };

@@ -7,8 +7,8 @@
  * Two to four nodes, each the claimant of a partition of its own; now and then a partition gets a
  * new view, which may have the last owner in it. Reads and writes take any time up to many D, a
  * write lands at any moment of it or never, and then the older copy stays; nodes freeze with I/O
- * under way and crash. At no moment may two nodes own the witness. Then all but one stop and the
- * disk is well: that one must come to own it, and keep it.
+ * under way and crash. At no moment may two nodes own the witness. Then the disk is well: one must
+ * come to own it and not be robbed; and when all but one have stopped, that one must.
  */
 #include <getopt.h>
 #include <inttypes.h>
@@ -243,6 +243,28 @@ static void faults(struct world *w, enum claim_mutant mutant)
 		begin(w, i);
 }
 
+/* The disk is well and all claim: one comes to own the witness, and the others do not rob it. */
+static void demand_peace(struct world *w, enum claim_mutant mutant)
+{
+	w->is_well = true;
+	for (uint8_t i = 0; i < w->nodes; i++) {
+		w->node[i].is_frozen = false;
+		if (w->node[i].is_up)
+			begin(w, i);
+		else
+			start(w, i, mutant);
+	}
+	for (int t = 0; t < 40 * D_MS && !w->failure[0]; t++)
+		advance(w);
+	for (int t = 0; t < 20 * D_MS && !w->failure[0]; t++) {
+		uint8_t before = w->last_owner;
+
+		advance(w);
+		if (before == CL_NODE_NONE || !owns(w, before))
+			fail(w, "all is well, and the witness has no lasting owner", before);
+	}
+}
+
 /* One is left on a disk that is well: it comes to own the witness, and never loses it. */
 static void demand_progress(struct world *w, enum claim_mutant mutant)
 {
@@ -289,6 +311,7 @@ static bool run_seed(uint64_t seed, uint64_t steps, enum claim_mutant mutant, bo
 		faults(&w, mutant);
 		advance(&w);
 	}
+	demand_peace(&w, mutant);
 	demand_progress(&w, mutant);
 	for (uint8_t i = 0; i < w.nodes; i++)
 		t->owned_ms += w.owned_ms[i];
