@@ -78,7 +78,8 @@ UNIT_TESTS = \
 	tests/unit/test_definition tests/unit/test_qmp tests/unit/test_mig \
 	tests/unit/test_vm_db tests/unit/test_migration_db tests/unit/test_vm_plan \
 	tests/unit/test_channel tests/unit/test_grant tests/unit/test_direct \
-	tests/unit/test_votes tests/unit/test_setting tests/unit/test_failover
+	tests/unit/test_votes tests/unit/test_setting tests/unit/test_failover \
+	tests/unit/test_claim
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
 UNIT_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS) $(QB_CFLAGS) $(XML_CFLAGS)
@@ -109,6 +110,9 @@ tests_unit_test_votes_LDADD = $(UNIT_LDADD)
 tests_unit_test_setting_SOURCES = tests/unit/test_setting.c
 tests_unit_test_setting_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_setting_LDADD = $(UNIT_LDADD)
+tests_unit_test_claim_SOURCES = tests/unit/test_claim.c
+tests_unit_test_claim_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_claim_LDADD = $(UNIT_LDADD)
 tests_unit_test_failover_SOURCES = tests/unit/test_failover.c
 tests_unit_test_failover_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_failover_LDADD = $(UNIT_LDADD)

@@ -111,7 +111,7 @@ static enum claim_action on_read(struct claim_state *c, const struct claim_event
 static enum claim_action on_written(struct claim_state *c, const struct claim_event *e)
 {
 	uint64_t now = e->now_ms;
-	bool is_void = !e->io.is_ok || (now - c->look_ms > c->d_ms && !CLAIM_MUTANT(c, NO_BOUNDS));
+	bool is_void = !e->io.is_ok || now - c->look_ms > c->d_ms;
 
 	if (c->phase == CLAIM_WRITE) {
 		if (is_void)
@@ -131,7 +131,7 @@ static enum claim_action on_written(struct claim_state *c, const struct claim_ev
 	c->due_ms = now;
 	if (is_void)
 		return CLAIM_DO_NOTHING;
-	c->until_ms = (CLAIM_MUTANT(c, NO_BOUNDS) ? now : c->look_ms) + 2 * c->d_ms;
+	c->until_ms = c->look_ms + 2 * c->d_ms;
 	c->due_ms = c->look_ms + c->d_ms;
 	return CLAIM_DO_NOTHING;
 }
@@ -245,7 +245,6 @@ const char *claim_mutant_name(enum claim_mutant mutant)
 		[CLAIM_MUTANT_NO_WAIT] = "read-back-at-once",
 		[CLAIM_MUTANT_NO_CHECK] = "do-not-read-back",
 		[CLAIM_MUTANT_KEEPS_FOREIGN] = "foreign-record-is-passed-over",
-		[CLAIM_MUTANT_NO_BOUNDS] = "no-bound-on-a-write-or-a-renewal",
 		[CLAIM_MUTANT_REVIVE] = "late-renewal-revives",
 	};
 

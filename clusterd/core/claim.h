@@ -20,7 +20,8 @@
  * before it reads back. By then the owner's time is over, or it has written again and is seen. To
  * watch for 4 D first keeps a live owner, who writes every D, from being robbed by one that need
  * not be: after 4 D without a change it has ended, 2 D ago, by its own clock. And what takes longer
- * than D is begun anew, so that a write from long ago finds its writer out of the race.
+ * than D is begun anew, so that a write from long ago finds its writer out of the race; the waits
+ * bear such a write as well, so this is for safety's sake only.
  */
 #ifndef CLUSTERD_CORE_CLAIM_H
 #define CLUSTERD_CORE_CLAIM_H
@@ -34,7 +35,6 @@ enum claim_mutant {
 	CLAIM_MUTANT_NO_WAIT,	    /* read back at once */
 	CLAIM_MUTANT_NO_CHECK,	    /* do not read back */
 	CLAIM_MUTANT_KEEPS_FOREIGN, /* a foreign record does not end the ownership */
-	CLAIM_MUTANT_NO_BOUNDS,	    /* late writes count, and own from the end of a renewal */
 	CLAIM_MUTANT_REVIVE,	    /* a renewal that ends after the ownership brings it back */
 	CLAIM_MUTANT_MAX,
 };

@@ -300,7 +300,8 @@ static bool run_seed(uint64_t seed, uint64_t steps, enum claim_mutant mutant, bo
 
 	prng_init(&w.prng, seed);
 	w.nodes = (uint8_t)prng_range(&w.prng, 2, NODES_MAX);
-	w.slow_pct = prng_range(&w.prng, 0, 15);
+	w.slow_pct = prng_chance(&w.prng, 1, 2) ? prng_range(&w.prng, 0, 10)
+						: prng_range(&w.prng, 20, 60);
 	w.bad_pct = prng_range(&w.prng, 0, 10);
 	w.disk.owner = CL_NODE_NONE;
 	for (uint8_t i = 0; i < w.nodes; i++) {
