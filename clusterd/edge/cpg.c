@@ -362,6 +362,19 @@ int cpg_node_migration_address(uint32_t nodeid, char *address, size_t size)
 	return r ? cpg_node_address(nodeid, address, size) : 0;
 }
 
+const char *cpg_address(struct cpg_addresses *a, uint8_t slot, uint32_t nodeid,
+			int (*ask)(uint32_t nodeid, char *address, size_t size))
+{
+	if (slot >= CL_MAX_NODES || !nodeid)
+		return "";
+	if (a->nodeid[slot] != nodeid) {
+		if (ask(nodeid, a->text[slot], sizeof(a->text[slot])))
+			return "";
+		a->nodeid[slot] = nodeid;
+	}
+	return a->text[slot];
+}
+
 int cpg_node_find(const char *name, uint32_t *ret_nodeid)
 {
 	struct node_query q = {.name = name};
@@ -372,19 +385,18 @@ int cpg_node_find(const char *name, uint32_t *ret_nodeid)
 	return r;
 }
 
-uint32_t cpg_totem_ms(const char *name)
+void cpg_totem_times(uint32_t *ret_token_ms, uint32_t *ret_consensus_ms)
 {
-	char path[64];
 	cmap_handle_t h;
-	uint32_t ms = 0;
 
+	*ret_token_ms = *ret_consensus_ms = 0;
 	if (cmap_initialize(&h) != CS_OK)
-		return 0;
-	snprintf(path, sizeof(path), "runtime.config.totem.%s", name);
-	if (cmap_get_uint32(h, path, &ms) != CS_OK)
-		ms = 0;
+		return;
+	if (cmap_get_uint32(h, "runtime.config.totem.token", ret_token_ms) != CS_OK)
+		*ret_token_ms = 0;
+	if (cmap_get_uint32(h, "runtime.config.totem.consensus", ret_consensus_ms) != CS_OK)
+		*ret_consensus_ms = 0;
 	cmap_finalize(h);
-	return ms;
 }
 
 uint32_t cpg_local_nodeid(void)

@@ -489,6 +489,7 @@ static void on_joined(void *arg, uint32_t nodeid)
 	e->repl.self.pid = (uint32_t)getpid();
 	if (cpg_node_name(nodeid, e->repl.self.name.text, sizeof(e->repl.self.name.text)))
 		snprintf(e->repl.self.name.text, sizeof(e->repl.self.name.text), "node%u", nodeid);
+	cpg_totem_times(&e->token_ms, &e->consensus_ms);
 	log_notice("joined the group as %s (nodeid %u)", e->repl.self.name.text, nodeid);
 }
 
@@ -509,8 +510,6 @@ static void on_ring(void *arg, const uint32_t *nodeid, size_t count)
 	e->ring_count = count < MUST_ARRAY_SIZE(e->ring) ? count : MUST_ARRAY_SIZE(e->ring);
 	if (e->ring_count)
 		memcpy(e->ring, nodeid, e->ring_count * sizeof(*nodeid));
-	e->token_ms = cpg_totem_ms("token");
-	e->consensus_ms = cpg_totem_ms("consensus");
 }
 
 static void on_confchg(void *arg, const struct cl_ring *ring, const struct repl_address *member,

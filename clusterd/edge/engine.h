@@ -74,7 +74,7 @@ struct engine {
 		missed_ms[CL_MAX_NODES]; /* since when a member is not in an open view, for votes */
 	struct votes_change vote_change; /* the newest that this node made as sequencer */
 	bool vote_is_made;		 /* it is committed, and not yet in the history */
-	uint64_t token_ms, consensus_ms; /* corosync's, of the newest ring; 0: not known */
+	uint32_t token_ms, consensus_ms; /* corosync's, when we joined it; 0: not known */
 	struct store_log tail;		 /* entries after db.index, committed or not */
 	uint64_t checkpoint_index;
 
