@@ -5,6 +5,25 @@
 #include "clusterd/core/apply_impl.h"
 #include "clusterd/core/setting.h"
 
+/* All at once, so that nothing is moved from one to the other first. */
+static void cluster_stops(struct apply *a)
+{
+	for (uint32_t i = 0; i < db_count(a->db, DB_KIND_NODE); i++)
+		node_begin_leave(a, db_at(a->db, DB_KIND_NODE, i), "the cluster is stopped");
+}
+
+void setting_cluster_starts(struct apply *a)
+{
+	const struct db_setting *row =
+		db_find(a->db, DB_KIND_SETTING, setting_shape(SETTING_CLUSTER_STOPPING)->key);
+
+	if (!row)
+		return;
+	db_remove(a->db, DB_KIND_SETTING, row);
+	apply_event(a, "cluster-started", "cluster",
+		    "it was stopped as a whole; votes follow who is here again");
+}
+
 /* Who set it and when stays in the row; what it was before, in the event. */
 void do_setting_set(struct apply *a, const struct db_cmd_setting_set *c)
 {
@@ -40,6 +59,9 @@ void do_setting_set(struct apply *a, const struct db_cmd_setting_set *c)
 	}
 	apply_event(a, "setting-changed", c->key, "to %.40s from %.40s, by %s",
 		    c->value[0] ? c->value : "its default", before, a->cmd->actor);
+	if (setting == SETTING_CLUSTER_STOPPING &&
+	    setting_get(a->db, SETTING_CLUSTER_STOPPING, NULL))
+		cluster_stops(a);
 }
 
 void do_vote_note(struct apply *a, const struct db_cmd_vote_note *c)

@@ -571,8 +571,8 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	X(35, migration_report, MIGRATION_REPORT)                                                  \
 	X(36, migration_transfer, MIGRATION_TRANSFER)                                              \
 	X(37, migration_end, MIGRATION_END)                                                        \
-	X(38, setting_set, SETTING_SET)                                                            \
-	X(39, vote_note, VOTE_NOTE)
+	X(40, setting_set, SETTING_SET)                                                            \
+	X(41, vote_note, VOTE_NOTE)
 
 /* ---- structs */
 #define DB_CTYPE_str(name, arg)	   char name[arg];

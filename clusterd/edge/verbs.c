@@ -834,6 +834,7 @@ static void lock_list(struct api_client *c, const json_t *args)
 static const struct verb verbs[] = {
 	{"cluster.create", true, cluster_create},
 	{"cluster.status", false, cluster_status},
+	{"cluster.stop", true, verb_cluster_stop},
 	{"event.list", false, event_list},
 	{"event.watch", false, event_watch},
 	{"fence.create", true, fence_create},

@@ -33,6 +33,7 @@ void verb_group_intent(struct api_client *c, const json_t *args, enum db_intent 
 /* ---- verbs_quorum.c */
 
 json_t *verb_quorum_json(const struct engine *e);
+void verb_cluster_stop(struct api_client *c, const json_t *args);
 void verb_quorum_set(struct api_client *c, const json_t *args);
 void verb_quorum_show(struct api_client *c, const json_t *args);
 

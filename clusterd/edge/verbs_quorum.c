@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What clusterctl's noun quorum shows and sets. */
+/* What clusterctl's noun quorum shows and sets; and the end of the cluster, which keeps its votes.
+ */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -258,4 +259,25 @@ void verb_quorum_set(struct api_client *c, const json_t *args)
 		else if (!verb_submit_unseen(c, &cmd))
 			return;
 	}
+}
+
+/* The reply comes before clusterd ends: nobody goes before all have left. */
+void verb_cluster_stop(struct api_client *c, const json_t *args)
+{
+	struct db_command cmd = verb_command(c, DB_CMD_SETTING_SET);
+	const struct db *db = &api_engine(c)->db;
+	const struct db_cluster *cluster =
+		db_count(db, DB_KIND_CLUSTER) ? db_at(db, DB_KIND_CLUSTER, 0) : NULL;
+
+	if (!cluster) {
+		api_reply(c, API_NO_SUCH, NULL, "there is no cluster here");
+		return;
+	}
+	if (!verb_is_confirmed(c, args, cluster->name,
+			       "this stops every group and clusterd on every node"))
+		return;
+	must(setting_key(SETTING_CLUSTER_STOPPING, NULL, cmd.setting_set.key,
+			 sizeof(cmd.setting_set.key)));
+	snprintf(cmd.setting_set.value, sizeof(cmd.setting_set.value), "on");
+	verb_submit(c, &cmd);
 }

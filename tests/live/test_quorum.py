@@ -23,6 +23,11 @@ def voters(c, via):
     return [v["node"] for v in c.quorum(via)["votes"] if v["vote"]]
 
 
+def runs(c, node):
+    """The outside look: is there a clusterd on the node?"""
+    return c.lab.run(node, ["pgrep", "-x", "clusterd"], check=False).code == 0
+
+
 def reasons(c, via, kind):
     return [(e["object"], e["text"].split(";")[0]) for e in c.events(via, kind)]
 
@@ -96,6 +101,28 @@ def test_a_node_that_stops_gives_its_vote_up_first(cluster):
            "n1 serves alone")
     for node in ("n2", "n3"):
         c.lab.service(node, "start", "clusterd")
+    for node in c.lab.nodes:
+        c.wait(node, lambda n=node: c.is_whole(n), "whole again")
+
+
+def test_a_cluster_that_is_stopped_starts_with_any_majority(cluster):
+    c = cluster(3)
+    c.dummy("g")
+    c.ctl("n1", "group", "start", "g", "--to", "n1", "--wait")
+    code, text = c.fails("n2", "cluster", "stop")
+    assert code == 8 and "--confirm bank" in text
+    c.ctl("n2", "cluster", "stop", "--confirm", "bank")
+    for node in c.lab.nodes:
+        assert poll(lambda n=node: not runs(c, n), 60), f"{node}: clusterd has not ended"
+    assert c.where("g-d") == []
+    for node in ("n2", "n3"):
+        c.lab.service(node, "start", "clusterd")
+    c.wait("n3", lambda: c.quorum("n3")["is_quorate"], "two of three start it")
+    c.wait("n3", lambda: c.group("n3", "g")["work"] == "online", "its group is back")
+    assert c.events("n3", "cluster-started") and not c.events("n3", "node-lost")
+    assert not c.events("n3", "vote-taken") or \
+        c.events("n3", "vote-taken")[0]["id"] > c.events("n3", "cluster-started")[0]["id"]
+    c.lab.service("n1", "start", "clusterd")
     for node in c.lab.nodes:
         c.wait(node, lambda n=node: c.is_whole(n), "whole again")
 

@@ -17,11 +17,12 @@
 static const struct db_limits limits = {
 	.capacity =
 		{
+			[DB_KIND_NODE] = 2,
 			[DB_KIND_EVENT] = 8,
 			[DB_KIND_ORIGIN] = CL_MAX_NODES,
 			[DB_KIND_SETTING] = 2,
 		},
-	.locks = {.max_sessions = 2, .max_resources = 2, .max_locks = 2, .max_queued = 2},
+	.locks = {.max_sessions = 4, .max_resources = 2, .max_locks = 2, .max_queued = 2},
 };
 
 struct fixture {
@@ -217,6 +218,45 @@ static void a_change_of_votes_is_noted_with_its_reason(void **state)
 	assert_string_equal(newest(f)->kind, "vote-given");
 }
 
+static enum db_code admit(struct fixture *f, const char *name, uint8_t slot, uint64_t instance)
+{
+	struct db_command cmd = {.type = DB_CMD_NODE_ADMIT,
+				 .node_admit = {.slot = slot,
+						.nodeid = slot + 1u,
+						.incarnation = slot + 70u,
+						.boot = "b",
+						.instance = instance}};
+
+	snprintf(cmd.node_admit.name, sizeof(cmd.node_admit.name), "%s", name);
+	return apply(f, &cmd);
+}
+
+static void a_cluster_that_is_stopped_has_all_leave_at_once_until_one_is_new(void **state)
+{
+	struct fixture *f = *state;
+	struct db_command lost = {.type = DB_CMD_NODE_LOST,
+				  .node_lost = {.name = "n2", .incarnation = 71}};
+	const struct db_node *n1, *n2;
+
+	assert_int_equal(admit(f, "n1", 0, 1), DB_OK);
+	assert_int_equal(admit(f, "n2", 1, 2), DB_OK);
+	n1 = db_node_by_slot(&f->db, 0);
+	n2 = db_node_by_slot(&f->db, 1);
+	assert_int_equal(set(f, "cluster.stopping", "off"), DB_OK);
+	assert_false(n1->is_leaving || n2->is_leaving);
+	assert_int_equal(set(f, "cluster.stopping", "on"), DB_OK);
+	assert_true(n1->is_leaving && n2->is_leaving);
+	assert_string_equal(newest(f)->kind, "node-leaving");
+	/* One that was away for a moment changes nothing. */
+	assert_int_equal(apply(f, &lost), DB_OK);
+	assert_int_equal(admit(f, "n2", 1, 2), DB_OK);
+	assert_int_equal(setting_get(&f->db, SETTING_CLUSTER_STOPPING, NULL), 1);
+	assert_int_equal(admit(f, "n1", 0, 3), DB_OK);
+	assert_int_equal(setting_get(&f->db, SETTING_CLUSTER_STOPPING, NULL), 0);
+	assert_false(n1->is_leaving);
+	assert_int_equal(db_count(&f->db, DB_KIND_SETTING), 0);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -229,6 +269,7 @@ int main(void)
 		TEST(what_is_no_setting_is_refused),
 		TEST(settings_survive_a_snapshot),
 		TEST(a_change_of_votes_is_noted_with_its_reason),
+		TEST(a_cluster_that_is_stopped_has_all_leave_at_once_until_one_is_new),
 	};
 #undef TEST
 
