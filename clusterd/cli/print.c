@@ -146,10 +146,11 @@ static void print_status(const struct cli *cli, const json_t *data)
 	const json_t *q = json_object_get(data, "quorum");
 	const char *cluster =
 		json_string_value(json_object_get(json_object_get(data, "cluster"), "name"));
-	char missing[CELL_MAX], lose[CELL_MAX];
+	char missing[CELL_MAX], lose[CELL_MAX], stay[CELL_MAX];
 
 	cell(json_object_get(q, "would_help"), missing, sizeof(missing));
 	cell(json_object_get(q, "may_lose_next"), lose, sizeof(lose));
+	cell(json_object_get(q, "must_stay"), stay, sizeof(stay));
 	printf("cluster %s, seen from %s\n", cluster ? cluster : "(none)",
 	       json_string_value(json_object_get(data, "node")));
 	printf("quorum  %s (%s): %" JSON_INTEGER_FORMAT " of %" JSON_INTEGER_FORMAT
@@ -160,7 +161,7 @@ static void print_status(const struct cli *cli, const json_t *data)
 	       json_integer_value(json_object_get(q, "votes_total")),
 	       json_integer_value(json_object_get(q, "votes_needed")));
 	if (json_is_true(json_object_get(q, "is_quorate")))
-		printf("        may fail next, one of: %s\n", lose);
+		printf("        may fail next, one of: %s; must stay: %s\n", lose, stay);
 	else
 		printf("        whose return would help: %s\n", missing);
 	printf("\n");

@@ -12,13 +12,6 @@
 /* A change that got lost on its way is decided anew after that. */
 #define VOTING_TIMEOUT_MS 10000
 
-void voting_see(struct engine *e)
-{
-	if (e->repl.phase == REPL_OPEN)
-		votes_watch(e->missed_ms, quorum_members(&e->repl.vtable), e->repl.present,
-			    engine_now_ms());
-}
-
 static const struct repl_peer *peer_of(const struct engine *e, uint8_t slot)
 {
 	for (uint8_t i = 0; i < e->repl.peer_count; i++) {
@@ -109,6 +102,15 @@ static void note(struct engine *e)
 	snprintf(c->text, sizeof(c->text), "%s; %d vote%s now",
 		 votes_reason_text(e->vote_change.reason), voters, voters == 1 ? "" : "s");
 	engine_request(e, &cmd, VOTING_TIMEOUT_MS, NULL, NULL);
+}
+
+void voting_see(struct engine *e)
+{
+	if (e->vote_is_made) /* and then it was the sequencer no more */
+		note(e);
+	if (e->repl.phase == REPL_OPEN)
+		votes_watch(e->missed_ms, quorum_members(&e->repl.vtable), e->repl.present,
+			    engine_now_ms());
 }
 
 void voting_run(struct engine *e)

@@ -9,7 +9,7 @@
 #include "clusterd/core/votes.h"
 #include "clusterd/edge/engine.h"
 
-/* From the tick, on every node: who is missed, and since when. */
+/* From the tick, on every node: who is missed since when, and what is still to be said. */
 void voting_see(struct engine *e);
 /* On the sequencer, when no duty is under way: makes the next change of votes, if there is one. */
 void voting_run(struct engine *e);
