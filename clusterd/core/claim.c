@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "clusterd/core/claim.h"
 
+#include <stddef.h>
+
 #include "lib/must.h"
 
 void claim_init(struct claim_state *c, uint8_t self, uint64_t d_ms)

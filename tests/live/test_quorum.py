@@ -23,9 +23,9 @@ def voters(c, via):
     return [v["node"] for v in c.quorum(via)["votes"] if v["vote"]]
 
 
-def runs(c, node):
-    """The outside look: is there a clusterd on the node?"""
-    return c.lab.run(node, ["pgrep", "-x", "clusterd"], check=False).code == 0
+def runs(c, node, program="clusterd"):
+    """The outside look: does the program run on the node?"""
+    return c.lab.run(node, ["pgrep", "-x", program], check=False).code == 0
 
 
 def reasons(c, via, kind):
@@ -125,6 +125,26 @@ def test_a_cluster_that_is_stopped_starts_with_any_majority(cluster):
     c.lab.service("n1", "start", "clusterd")
     for node in c.lab.nodes:
         c.wait(node, lambda n=node: c.is_whole(n), "whole again")
+
+
+def test_a_cluster_that_is_stopped_leaves_no_volume_mounted(cluster):
+    c = cluster(3)
+    c.volume()
+    c.ctl("n1", "group", "create", "g", "--volumes", "vol")
+    c.ctl("n1", "resource", "create", "d", "--group", "g", "--agent", "ocf:heartbeat:Dummy",
+          "--param", "state=/run/d.state")
+    c.ctl("n1", "group", "start", "g", "--to", "n2", "--wait")
+    c.lab.run("n3", "echo kept > /cluster/vol/file")
+    c.ctl("n1", "cluster", "stop", "--confirm", "bank")
+    for node in c.lab.nodes:
+        assert poll(lambda n=node: not runs(c, n), 90), f"{node}: clusterd has not ended"
+        assert not runs(c, node, "csvfsd") and not c.has_state(node, "d")
+    for node in c.lab.nodes:
+        c.lab.service(node, "start", "clusterd")
+    c.wait_volume(timeout=60)
+    c.wait_group("n1", "g", work="online", timeout=60)
+    assert c.lab.run("n1", "cat /cluster/vol/file").stdout == "kept\n"
+    assert not c.events("n1", "node-lost")
 
 
 def test_without_dynamic_votes_the_absent_keep_theirs(cluster):

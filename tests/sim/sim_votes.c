@@ -376,12 +376,37 @@ static void demand_silence(struct life *f, uint8_t last)
 	}
 }
 
+/* As many at the same moment as `quorum show` says may fail, whichever they are. */
+static uint16_t lose_at_once(struct life *f, uint16_t here)
+{
+	struct votes_input in = input_of(f, (uint8_t)__builtin_ctz(here));
+	int may = votes_may_lose_at_once(&in);
+
+	for (int n = may > 0 ? (int)prng_range(&f->prng, 1, (uint64_t)may) : 0; n > 0; n--) {
+		uint8_t victim = any_of(f, here);
+
+		here = (uint16_t)(here & ~cl_bit(victim));
+		sim_machine_crash(&f->world, victim);
+	}
+	return here;
+}
+
 static void live_shrink(struct life *f, struct totals *t)
 {
 	struct sim_world *w = &f->world;
 	uint16_t here = all_nodes(f);
 
 	demand_configured(f);
+	if (!w->failure && prng_chance(&f->prng, 1, 3)) {
+		here = lose_at_once(f, here);
+		turns(f, 4 * w->config.lease_ms);
+		for (uint8_t i = 0; i < w->nodes && !w->failure; i++) {
+			if ((here & cl_bit(i)) && !may_act(f, i))
+				sim_fail(w, i, "more may fail than it was said");
+		}
+		turns(f, f->absent_ms + 100);
+		demand_service(f, here);
+	}
 	while (here & (here - 1) && !w->failure) {
 		uint16_t voters = quorum_voters(&w->node[__builtin_ctz(here)].repl.vtable);
 		uint16_t may_go = voters & (voters - 1) ? here : (uint16_t)(here & ~voters);
