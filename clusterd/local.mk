@@ -20,7 +20,7 @@ core_sources = \
 	clusterd/core/types.h \
 	clusterd/core/vm.c clusterd/core/vm.h \
 	clusterd/core/volume.c clusterd/core/volume.h \
-	clusterd/core/votes.c clusterd/core/votes.h
+	clusterd/core/votes.c clusterd/core/votes.h clusterd/core/votes_facts.c
 
 noinst_LIBRARIES += clusterd/libcore.a
 clusterd_libcore_a_SOURCES = $(core_sources)

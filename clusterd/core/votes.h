@@ -19,6 +19,8 @@
 #ifndef CLUSTERD_CORE_VOTES_H
 #define CLUSTERD_CORE_VOTES_H
 
+#include "clusterd/core/db.h"
+#include "clusterd/core/repl.h"
 #include "clusterd/core/types.h"
 
 /* Mutants: planted bugs for the simulator, see repl.h. */
@@ -74,6 +76,9 @@ struct votes_change {
  */
 void votes_watch(uint64_t since_ms[CL_MAX_NODES], uint16_t members, uint16_t present,
 		 uint64_t now_ms);
+/* What a node that sees this would ask; `missed_ms` is kept by votes_watch(). */
+void votes_facts(struct votes_input *ret, const struct repl_state *repl, const struct db *db,
+		 const uint64_t missed_ms[CL_MAX_NODES], uint64_t now_ms);
 /* Who would vote if every change could be made now; 0: nobody could. */
 uint16_t votes_wanted(const struct votes_input *in);
 /* Who votes when every member is here and holds everything. */

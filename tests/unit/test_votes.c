@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* cmocka.h wants the headers above before it. */
@@ -313,6 +314,130 @@ static void every_state_comes_to_rest(void **state)
 	}
 }
 
+/* ---- the facts */
+
+#define INSTANCE(slot)	  (900u + (slot))
+#define INCARNATION(slot) (70u + (slot))
+
+struct scene {
+	struct repl_state repl;
+	struct db db;
+	void *mem;
+	uint64_t missed_ms[CL_MAX_NODES];
+};
+
+static const struct db_limits limits = {
+	.capacity = {[DB_KIND_NODE] = 4, [DB_KIND_SETTING] = 4},
+	.locks = {.max_sessions = 2, .max_resources = 2, .max_locks = 2, .max_queued = 2},
+};
+
+static struct db_node *node_of(struct scene *s, uint8_t slot)
+{
+	return db_node_by_slot(&s->db, slot);
+}
+
+/* Three nodes, all admitted, here, and holding what is committed. */
+static void scene_init(struct scene *s)
+{
+	*s = (struct scene){.mem = malloc(db_size(&limits))};
+	assert_non_null(s->mem);
+	assert_int_equal(db_init(&s->db, s->mem, db_size(&limits), &limits), 0);
+	s->repl.phase = REPL_OPEN;
+	s->repl.vtable = cluster(3, 0x7).table;
+	s->repl.present = 0x7;
+	s->repl.commit = 50;
+	s->repl.peer_count = 3;
+	for (uint8_t i = 0; i < 3; i++) {
+		struct repl_peer *p = &s->repl.peer[i];
+		struct db_node *n;
+
+		p->slot = i;
+		p->state.instance = INSTANCE(i);
+		p->state.incarnation = INCARNATION(i);
+		s->repl.persisted[i] = 50;
+		n = db_insert(&s->db, DB_KIND_NODE, s->repl.vtable.member[i].name);
+		n->slot = i;
+		n->instance = INSTANCE(i);
+		n->incarnation = INCARNATION(i);
+		n->membership = DB_MEMBERSHIP_ADMITTED;
+	}
+}
+
+static struct votes_input facts(const struct scene *s)
+{
+	struct votes_input in;
+
+	votes_facts(&in, &s->repl, &s->db, s->missed_ms, NOW_MS);
+	return in;
+}
+
+static void goes(struct scene *s, uint8_t slot)
+{
+	s->repl.present = (uint16_t)(s->repl.present & ~cl_bit(slot));
+	s->repl.peer[slot].slot = CL_NODE_NONE;
+}
+
+static void facts_are_settings_rows_and_the_view(void **state)
+{
+	struct scene s;
+	struct votes_input in;
+	struct db_setting *row;
+
+	(void)state;
+	scene_init(&s);
+	row = db_insert(&s.db, DB_KIND_SETTING, "quorum.priority/n2");
+	memcpy(row->value, "7", 2);
+	row = db_insert(&s.db, DB_KIND_SETTING, "quorum.dynamic");
+	memcpy(row->value, "off", 4);
+	s.missed_ms[1] = 77;
+	node_of(&s, 2)->is_draining = true;
+	in = facts(&s);
+	assert_int_equal(in.holders, 0x7);
+	assert_int_equal(in.leaving, 0);
+	assert_int_equal(in.draining, 0x4);
+	assert_int_equal(in.priority[1], 7);
+	assert_int_equal(in.priority[0], 100);
+	assert_int_equal(in.absent_since_ms[1], 77);
+	assert_int_equal(in.absent_ms, 30000);
+	assert_false(in.is_dynamic || in.is_stopping);
+	free(s.mem);
+}
+
+static void only_who_is_admitted_and_up_to_date_holds(void **state)
+{
+	struct scene s;
+
+	(void)state;
+	scene_init(&s);
+	s.repl.persisted[0] = 49;
+	node_of(&s, 1)->membership = DB_MEMBERSHIP_LOST;
+	s.repl.peer[2].state.instance++; /* a new process, not admitted yet */
+	assert_int_equal(facts(&s).holders, 0);
+	free(s.mem);
+}
+
+static void leaving_is_who_says_so_has_gone_or_is_being_fenced(void **state)
+{
+	struct scene s;
+
+	(void)state;
+	scene_init(&s);
+	node_of(&s, 0)->is_leaving = true;
+	node_of(&s, 1)->membership = DB_MEMBERSHIP_LEFT;
+	node_of(&s, 2)->membership = DB_MEMBERSHIP_FENCING;
+	assert_int_equal(facts(&s).leaving, 0x7);
+	s.repl.peer[0]
+		.state.instance++; /* new processes of the first two, a new boot of the third */
+	s.repl.peer[1].state.instance++;
+	s.repl.peer[2].state.incarnation++;
+	assert_int_equal(facts(&s).leaving, 0);
+	goes(&s, 0); /* died while it was leaving: as any other that is absent */
+	goes(&s, 1); /* has left and is gone: it need not be waited for */
+	goes(&s, 2);
+	assert_int_equal(facts(&s).leaving, 0x2);
+	free(s.mem);
+}
+
 static void reasons_have_words(void **state)
 {
 	(void)state;
@@ -343,6 +468,9 @@ int main(void)
 		cmocka_unit_test(what_may_fail_is_counted),
 		cmocka_unit_test(a_watch_counts_from_when_a_member_is_missed),
 		cmocka_unit_test(every_state_comes_to_rest),
+		cmocka_unit_test(facts_are_settings_rows_and_the_view),
+		cmocka_unit_test(only_who_is_admitted_and_up_to_date_holds),
+		cmocka_unit_test(leaving_is_who_says_so_has_gone_or_is_being_fenced),
 		cmocka_unit_test(reasons_have_words),
 	};
 
