@@ -6,11 +6,19 @@ scenario_sources = \
 SIMULATORS = \
 	tests/sim/sim_repl tests/sim/sim_lock tests/sim/sim_ladder tests/sim/sim_volume \
 	tests/sim/sim_session tests/sim/sim_mig tests/sim/sim_vm tests/sim/sim_grant \
-	tests/sim/sim_plan
+	tests/sim/sim_plan tests/sim/sim_votes tests/sim/sim_claim
 check_PROGRAMS += $(SIMULATORS)
 tests_sim_sim_repl_SOURCES = tests/sim/sim_repl.c tests/sim/sim_world.c tests/sim/sim_world.h
 tests_sim_sim_repl_CPPFLAGS = $(AM_CPPFLAGS) -DCLUSTERD_MUTANTS
 tests_sim_sim_repl_LDADD = clusterd/libcore_mutants.a lib/libbase.a
+
+tests_sim_sim_votes_SOURCES = tests/sim/sim_votes.c tests/sim/sim_world.c tests/sim/sim_world.h
+tests_sim_sim_votes_CPPFLAGS = $(AM_CPPFLAGS) -DCLUSTERD_MUTANTS
+tests_sim_sim_votes_LDADD = clusterd/libcore_mutants.a lib/libbase.a
+
+tests_sim_sim_claim_SOURCES = tests/sim/sim_claim.c
+tests_sim_sim_claim_CPPFLAGS = $(AM_CPPFLAGS) -DCLUSTERD_MUTANTS
+tests_sim_sim_claim_LDADD = clusterd/libcore_mutants.a lib/libbase.a
 
 tests_sim_sim_lock_SOURCES = tests/sim/sim_lock.c
 tests_sim_sim_lock_LDADD = lib/liblock.a lib/libbase.a
@@ -77,7 +85,8 @@ UNIT_TESTS = \
 	tests/unit/test_definition tests/unit/test_qmp tests/unit/test_mig \
 	tests/unit/test_vm_db tests/unit/test_migration_db tests/unit/test_vm_plan \
 	tests/unit/test_channel tests/unit/test_stream tests/unit/test_grant tests/unit/test_direct \
-	tests/unit/test_stopping tests/unit/test_stuck
+	tests/unit/test_stopping tests/unit/test_stuck tests/unit/test_votes \
+	tests/unit/test_setting tests/unit/test_failover tests/unit/test_claim
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
 UNIT_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS) $(QB_CFLAGS) $(XML_CFLAGS)
@@ -102,6 +111,18 @@ tests_unit_test_msg_LDADD = $(UNIT_LDADD)
 tests_unit_test_quorum_SOURCES = tests/unit/test_quorum.c
 tests_unit_test_quorum_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_quorum_LDADD = $(UNIT_LDADD)
+tests_unit_test_votes_SOURCES = tests/unit/test_votes.c
+tests_unit_test_votes_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_votes_LDADD = $(UNIT_LDADD)
+tests_unit_test_setting_SOURCES = tests/unit/test_setting.c
+tests_unit_test_setting_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_setting_LDADD = $(UNIT_LDADD)
+tests_unit_test_claim_SOURCES = tests/unit/test_claim.c
+tests_unit_test_claim_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_claim_LDADD = $(UNIT_LDADD)
+tests_unit_test_failover_SOURCES = tests/unit/test_failover.c
+tests_unit_test_failover_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_failover_LDADD = $(UNIT_LDADD)
 tests_unit_test_repl_SOURCES = tests/unit/test_repl.c tests/unit/repl_fixture.h
 tests_unit_test_repl_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_repl_LDADD = $(UNIT_LDADD)
