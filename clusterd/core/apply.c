@@ -103,6 +103,7 @@ static void do_node_admit(struct apply *a, const struct db_cmd_node_admit *c)
 {
 	struct db_node *n = db_find(a->db, DB_KIND_NODE, c->name);
 	const struct db_node *there = db_node_by_slot(a->db, c->slot);
+	bool is_new = !n || n->instance != c->instance;
 
 	if (c->slot >= CL_MAX_NODES || (there && there != n)) {
 		apply_answer(a, DB_INVALID, "node %s: slot %u is not to be had", c->name, c->slot);
@@ -144,6 +145,8 @@ static void do_node_admit(struct apply *a, const struct db_cmd_node_admit *c)
 	n->membership = DB_MEMBERSHIP_ADMITTED;
 	n->since_ms = a->cmd->at_ms;
 	session_open(a->db, n);
+	if (is_new)
+		setting_cluster_starts(a);
 	for (uint32_t i = 0; i < db_count(a->db, DB_KIND_GROUP); i++) {
 		struct db_group *g = db_at(a->db, DB_KIND_GROUP, i);
 
@@ -304,6 +307,16 @@ static void do_node_fenced(struct apply *a, const struct db_cmd_node_fenced *c)
 	apply_event(a, "node-fenced", c->name, "%s", c->how);
 }
 
+void node_begin_leave(struct apply *a, struct db_node *n, const char *why)
+{
+	if (n->membership != DB_MEMBERSHIP_ADMITTED || n->is_leaving)
+		return;
+	n->is_leaving = true;
+	vms_node_paused(a, n->slot);
+	migrations_node_away(a, n, "the destination is stopping");
+	apply_event(a, "node-leaving", n->name, "%s", why);
+}
+
 static void do_node_leave(struct apply *a, const struct db_cmd_node_leave *c)
 {
 	struct db_node *n = incarnation_find(a, c->name, c->incarnation);
@@ -313,11 +326,7 @@ static void do_node_leave(struct apply *a, const struct db_cmd_node_leave *c)
 	if (!n || n->membership != DB_MEMBERSHIP_ADMITTED)
 		return;
 	if (!c->is_done) {
-		n->is_leaving = true;
-		vms_node_paused(a, n->slot);
-		migrations_node_away(a, n, "the destination is stopping");
-		apply_event(a, "node-leaving", c->name,
-			    "its clusterd stops: everything moves off it");
+		node_begin_leave(a, n, "its clusterd stops: everything moves off it");
 		return;
 	}
 	for (uint32_t i = 0; i < db_count(a->db, DB_KIND_GROUP); i++) {

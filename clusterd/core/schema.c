@@ -217,6 +217,16 @@ static const struct db_field fields_cmd_node_conf[] = {DB_CMD_NODE_CONF_FIELDS(D
 static const struct db_field fields_cmd_node_removed[] = {DB_CMD_NODE_REMOVED_FIELDS(DESCRIBE)};
 #undef STRUCT
 
+#define STRUCT struct db_setting
+static const struct db_field fields_setting[] = {DB_SETTING_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_cmd_setting_set
+static const struct db_field fields_cmd_setting_set[] = {DB_CMD_SETTING_SET_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_cmd_vote_note
+static const struct db_field fields_cmd_vote_note[] = {DB_CMD_VOTE_NOTE_FIELDS(DESCRIBE)};
+#undef STRUCT
+
 static const struct db_shape kind_shape[DB_KIND_MAX] = {
 #define KIND_SHAPE(name, NAME, capacity)                                                           \
 	[DB_KIND_##NAME] = {#name, fields_##name, MUST_ARRAY_SIZE(fields_##name),                  \

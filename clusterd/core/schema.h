@@ -277,6 +277,13 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(str, reason, DB_REASON_MAX)                                                              \
 	F(choice, outcome, task_state) /* running until it is known how it ends */
 
+/* A setting that somebody has set (setting.h); without a row its default holds. */
+#define DB_SETTING_FIELDS(F)                                                                       \
+	F(str, key, DB_KEY_MAX)                                                                    \
+	F(str, value, DB_VALUE_MAX)                                                                \
+	F(time, since_ms, 0)                                                                       \
+	F(str, actor, CL_NAME_MAX)
+
 /* KIND(name, NAME, capacity) */
 #define DB_KINDS(X)                                                                                \
 	X(cluster, CLUSTER, 1)                                                                     \
@@ -291,7 +298,8 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	X(volume, VOLUME, 64)                                                                      \
 	X(mount, MOUNT, 1024) /* 64 * CL_MAX_NODES */                                              \
 	X(vm, VM, 4096)                                                                            \
-	X(migration, MIGRATION, 256)
+	X(migration, MIGRATION, 256)                                                               \
+	X(setting, SETTING, 256)
 
 /* ---- commands */
 #define DB_CMD_CLUSTER_INIT_FIELDS(F)                                                              \
@@ -583,6 +591,17 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(str, name, CL_NAME_MAX)                                                                  \
 	F(choice, on_stop_failure, stop_failure)
 
+/* An empty value: its default holds again. */
+#define DB_CMD_SETTING_SET_FIELDS(F)                                                               \
+	F(str, key, DB_KEY_MAX)                                                                    \
+	F(str, value, DB_VALUE_MAX)
+
+/* A line of the history: a change of votes that is committed, and why it was made. */
+#define DB_CMD_VOTE_NOTE_FIELDS(F)                                                                 \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(flag, is_given, 0)                                                                       \
+	F(str, text, DB_REASON_MAX)
+
 #define DB_COMMANDS(X)                                                                             \
 	X(1, cluster_init, CLUSTER_INIT)                                                           \
 	X(2, node_admit, NODE_ADMIT)                                                               \
@@ -627,7 +646,9 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	X(41, node_evict, NODE_EVICT)                                                              \
 	X(42, node_address, NODE_ADDRESS)                                                          \
 	X(43, node_conf, NODE_CONF)                                                                \
-	X(44, node_removed, NODE_REMOVED)
+	X(44, node_removed, NODE_REMOVED)                                                          \
+	X(45, setting_set, SETTING_SET)                                                            \
+	X(46, vote_note, VOTE_NOTE)
 
 /* ---- structs */
 #define DB_CTYPE_str(name, arg)	   char name[arg];

@@ -8,6 +8,7 @@
 #include "clusterd/edge/conf.h"
 #include "clusterd/edge/log.h"
 #include "clusterd/edge/text.h"
+#include "clusterd/edge/voting.h"
 #include "lib/must.h"
 
 /* A duty that got lost on its way is decided anew after that. */
@@ -22,7 +23,7 @@ static void submit(struct engine *e, const struct db_command *cmd)
 	engine_submit(e, CL_ENTRY_COMMAND, buf, len, DUTY_TIMEOUT_MS, true, NULL, NULL);
 }
 
-/* Holds all that is committed: it may be admitted, and may be given a vote. */
+/* Holds all that is committed: it may be admitted. */
 static bool is_caught_up(const struct engine *e, uint8_t slot)
 {
 	return e->repl.persisted[slot] >= e->repl.commit;
@@ -99,22 +100,6 @@ static void declare_lost(struct engine *e)
 		memcpy(cmd.node_lost.name, n->name, sizeof(n->name));
 		cmd.node_lost.incarnation = n->incarnation;
 		submit(e, &cmd);
-	}
-}
-
-/* One vote at a time, to a member that is here and holds everything. */
-static void give_vote(struct engine *e)
-{
-	for (uint8_t slot = 0; slot < CL_MAX_NODES; slot++) {
-		struct cl_member row = e->repl.vtable.member[slot];
-
-		if (!row.nodeid || row.vote || !(e->repl.present & cl_bit(slot)) ||
-		    !is_caught_up(e, slot))
-			continue;
-		row.vote = 1;
-		log_notice("node %s holds the whole history -> it gets its vote", row.name);
-		submit_row(e, slot, &row);
-		return;
 	}
 }
 
@@ -213,7 +198,7 @@ void duty_run(struct engine *e)
 	declare_lost(e);
 	if (e->duties)
 		return;
-	give_vote(e);
+	voting_run(e);
 	if (!e->duties)
 		members(e);
 	if (!e->duties && db_count(&e->db, DB_KIND_CLUSTER))

@@ -64,8 +64,8 @@ void verb_node_evict(struct api_client *c, const json_t *args)
 	struct db_command cmd = verb_command(c, DB_CMD_NODE_EVICT);
 	const struct db_node *n = verb_arg_node(c, args, "name");
 
-	if (!n || !verb_is_confirmed(c, args, n->name,
-				     "it leaves the cluster for good, with its vote"))
+	if (!n ||
+	    !verb_is_confirmed(c, args, n->name, "it leaves the cluster for good, with its vote"))
 		return;
 	memcpy(cmd.node_evict.name, n->name, sizeof(n->name));
 	verb_submit(c, &cmd);
