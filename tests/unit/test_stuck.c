@@ -343,7 +343,6 @@ static void whoever_asks_for_it_anew_may_have_a_fence_at_once(void **state)
 	stuck_again(f, 1, 2);
 	DONE(f, GROUP_INTENT, group_intent, .name = "g", .intent = DB_INTENT_OFFLINE,
 	     .wish = CL_NODE_NONE);
-	assert_int_equal(order_group(f, "g", DB_WORK_STOPPING, 2), DB_OK);
 	assert_int_equal(report_group(f, "g", DB_WORK_UNKNOWN), DB_OK);
 	assert_int_equal(ask(f, "g", 2), DB_OK);
 	assert_int_equal(planned(f), 2);
