@@ -69,6 +69,7 @@ check-mutants: $(SIMULATORS)
 UNIT_TESTS = \
 	tests/unit/test_crc32c tests/unit/test_lease tests/unit/test_lock_core \
 	tests/unit/test_msg tests/unit/test_quorum tests/unit/test_repl tests/unit/test_wire \
+	tests/unit/test_corosync_conf tests/unit/test_member \
 	tests/unit/test_db tests/unit/test_plan tests/unit/test_store tests/unit/test_ladder \
 	tests/unit/test_fence_agent tests/unit/test_ocf tests/unit/test_run \
 	tests/unit/test_record tests/unit/test_header tests/unit/test_lun \
@@ -79,7 +80,7 @@ UNIT_TESTS = \
 	tests/unit/test_vm_db tests/unit/test_migration_db tests/unit/test_vm_plan \
 	tests/unit/test_channel tests/unit/test_grant tests/unit/test_direct \
 	tests/unit/test_votes tests/unit/test_setting tests/unit/test_failover \
-	tests/unit/test_claim
+	tests/unit/test_claim tests/unit/test_stopping tests/unit/test_stuck
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
 UNIT_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS) $(QB_CFLAGS) $(XML_CFLAGS)
@@ -122,6 +123,12 @@ tests_unit_test_repl_LDADD = $(UNIT_LDADD)
 tests_unit_test_wire_SOURCES = tests/unit/test_wire.c
 tests_unit_test_wire_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_wire_LDADD = $(UNIT_LDADD)
+tests_unit_test_member_SOURCES = tests/unit/test_member.c tests/unit/volume_fixture.h
+tests_unit_test_member_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_member_LDADD = $(UNIT_LDADD)
+tests_unit_test_corosync_conf_SOURCES = tests/unit/test_corosync_conf.c
+tests_unit_test_corosync_conf_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_corosync_conf_LDADD = $(UNIT_LDADD)
 tests_unit_test_db_SOURCES = tests/unit/test_db.c
 tests_unit_test_db_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_db_LDADD = $(UNIT_LDADD)
@@ -134,6 +141,12 @@ tests_unit_test_volume_db_LDADD = $(UNIT_LDADD)
 tests_unit_test_mount_db_SOURCES = tests/unit/test_mount_db.c tests/unit/volume_fixture.h
 tests_unit_test_mount_db_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_mount_db_LDADD = $(UNIT_LDADD)
+tests_unit_test_stopping_SOURCES = tests/unit/test_stopping.c
+tests_unit_test_stopping_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_stopping_LDADD = $(UNIT_LDADD)
+tests_unit_test_stuck_SOURCES = tests/unit/test_stuck.c tests/unit/volume_fixture.h
+tests_unit_test_stuck_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_stuck_LDADD = $(UNIT_LDADD)
 tests_unit_test_volume_plan_SOURCES = tests/unit/test_volume_plan.c tests/unit/volume_fixture.h
 tests_unit_test_volume_plan_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_volume_plan_LDADD = $(UNIT_LDADD)

@@ -10,6 +10,7 @@
 
 #include "clusterd/core/apply_impl.h"
 #include "clusterd/core/msg.h"
+#include "clusterd/core/stuck.h"
 #include "clusterd/core/vm.h"
 #include "clusterd/core/volume.h"
 #include "lib/must.h"
@@ -37,6 +38,7 @@ static void group_release(struct apply *a, struct db_group *g, const char *reaso
 	g->lock = 0;
 	g->work = DB_WORK_OFFLINE;
 	g->node = CL_NODE_NONE;
+	g->fence_wanted = false;
 	vm_group_drop(a, g, reason);
 }
 
@@ -83,6 +85,7 @@ static void incarnation_gone(struct apply *a, uint8_t slot, uint64_t incarnation
 		g->work = DB_WORK_OFFLINE;
 		g->node = CL_NODE_NONE;
 		g->lock = 0;
+		g->fence_wanted = false;
 		g->since_ms = a->cmd->at_ms;
 		COPY(g->reason, "its node is out of service");
 		vm_group_gone(a, g);
@@ -99,6 +102,10 @@ static void do_node_admit(struct apply *a, const struct db_cmd_node_admit *c)
 
 	if (c->slot >= CL_MAX_NODES || (there && there != n)) {
 		apply_answer(a, DB_INVALID, "node %s: slot %u is not to be had", c->name, c->slot);
+		return;
+	}
+	if (n && n->is_evicted) {
+		apply_answer(a, DB_REFUSED, "node %s is evicted", c->name);
 		return;
 	}
 	if (n && n->incarnation == c->incarnation &&
@@ -195,26 +202,41 @@ static void do_node_lost(struct apply *a, const struct db_cmd_node_lost *c)
 		    volumes);
 }
 
+/* What asks for the fence, for people; false: nothing does. */
+static bool fence_why(struct apply *a, const struct db_cmd_node_fencing *c, const struct db_node *n,
+		      char *text, size_t size)
+{
+	if (c->by_admin)
+		snprintf(text, size, "asked by %s", a->cmd->actor);
+	else if (n->membership == DB_MEMBERSHIP_LOST)
+		snprintf(text, size, "lost from the quorate view");
+	else if (n->membership != DB_MEMBERSHIP_ADMITTED || !stuck_has_device(a->db, n->slot))
+		return false;
+	else
+		return stuck_asks(a->db, n, text, size);
+	return n->membership == DB_MEMBERSHIP_LOST || n->membership == DB_MEMBERSHIP_ADMITTED;
+}
+
 static void do_node_fencing(struct apply *a, const struct db_cmd_node_fencing *c)
 {
 	struct db_node *n = incarnation_find(a, c->name, c->incarnation);
 	uint32_t groups, volumes;
+	char why[DB_REASON_MAX / 2];
 
 	if (!n || n->membership == DB_MEMBERSHIP_FENCING)
 		return;
-	if (n->membership != DB_MEMBERSHIP_LOST &&
-	    !(c->by_admin && n->membership == DB_MEMBERSHIP_ADMITTED)) {
+	if (!fence_why(a, c, n, why, sizeof(why))) {
 		apply_answer(a, DB_CONFLICT, "node %s is not lost", c->name);
 		return;
 	}
+	stuck_fence_begins(a, n);
 	n->membership = DB_MEMBERSHIP_FENCING;
 	n->since_ms = a->cmd->at_ms;
 	groups = groups_unknown(a, n);
 	volumes = volumes_unknown(a, n);
 	migrations_node_away(a, n, "the destination is being fenced");
-	apply_event(a, "fence-begin", c->name, "%s%s; %u groups and %u volumes wait for it",
-		    c->by_admin ? "asked by " : "lost from the quorate view",
-		    c->by_admin ? a->cmd->actor : "", groups, volumes);
+	apply_event(a, "fence-begin", c->name, "%s; %u groups and %u volumes wait for it", why,
+		    groups, volumes);
 }
 
 static void do_fence_create(struct apply *a, const struct db_cmd_fence_create *c)
@@ -439,8 +461,11 @@ static void do_group_intent(struct apply *a, const struct db_cmd_group_intent *c
 	is_settled = group_is_settled(g, c);
 	vm_group_intent(a, g, c);
 	/* A stop failed and somebody has seen to it: it is tried again from there. */
-	if (g->work == DB_WORK_FAILED && incarnation_is_admitted(a->db, g))
+	if (g->work == DB_WORK_FAILED && incarnation_is_admitted(a->db, g)) {
 		g->work = DB_WORK_ONLINE;
+		g->fence_wanted = false;
+	}
+	g->fenced_ms = 0;
 	apply_task_end(a, g->task, DB_TASK_STATE_CANCELLED, "replaced by a later command");
 	g->intent = c->intent;
 	g->wish = c->wish;

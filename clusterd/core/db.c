@@ -385,6 +385,8 @@ static const char *check_group(const struct db *db, const struct db_group *g)
 		return "a group is active on no node";
 	if (is_somewhere && !g->lock)
 		return "a group is active without its lock";
+	if (g->fence_wanted && (g->work != DB_WORK_FAILED || !g->lock))
+		return "a group asks for a fence and is not stuck";
 	if (g->lock &&
 	    (lk_lock_get(&db->locks, g->lock, &lock) || lock.session.incarnation != g->incarnation))
 		return "a group names a lock that its node does not hold";
@@ -420,6 +422,8 @@ static const char *check_volume(const struct db *db, const struct db_volume *v)
 		return "a coordinator stops without an order to";
 	if (v->work == DB_WORK_ONLINE ? !v->port : v->port && v->work != DB_WORK_UNKNOWN)
 		return "a volume is served at no port, or not served at one";
+	if (v->fence_wanted && v->work != DB_WORK_FAILED)
+		return "a volume asks for a fence and is not stuck";
 	return NULL;
 }
 
@@ -433,6 +437,8 @@ static const char *check_mount(const struct db *db, const struct db_mount *m)
 		return "a mount has the key of another";
 	if (!is_held(db, m->lock, "mnt:", v->uuid, LK_CR, m->slot, m->incarnation))
 		return "a mount names a lock that its node does not hold";
+	if (m->fence_wanted && m->state == DB_MOUNT_STATE_GONE)
+		return "a mount asks for a fence and is over";
 	return NULL;
 }
 

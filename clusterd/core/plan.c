@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "clusterd/core/plan_impl.h"
+#include "clusterd/core/stuck.h"
 #include "clusterd/core/vm.h"
 #include "clusterd/core/volume.h"
 #include "lib/must.h"
@@ -129,10 +130,23 @@ bool plan_node_is_admitted(const struct db *db, uint8_t slot, uint64_t incarnati
 	return n && n->membership == DB_MEMBERSHIP_ADMITTED && n->incarnation == incarnation;
 }
 
+static void plan_fence(const struct db *db, struct plan_orders *ret)
+{
+	const struct db_node *n = stuck_next(db);
+
+	ret->has_fence = n != NULL;
+	ret->fence = (struct db_cmd_node_fencing){.by_admin = false};
+	if (!n)
+		return;
+	memcpy(ret->fence.name, n->name, sizeof(n->name));
+	ret->fence.incarnation = n->incarnation;
+}
+
 void plan_run(const struct db *db, struct plan_orders *ret)
 {
 	struct plan_load l;
 
+	plan_fence(db, ret);
 	plan_volumes(db, ret);
 	ret->count = 0;
 	count_load(db, &l);
@@ -192,7 +206,11 @@ void plan_explain(const struct db *db, const struct db_group *g, char *text, siz
 		return;
 	}
 	if (g->work == DB_WORK_FAILED) {
-		snprintf(text, size, "failed on %s: %s", db_node_name(db, g->node), g->reason);
+		char next[DB_REASON_MAX];
+
+		stuck_explain(db, g->node, g->fence_wanted, g->on_stop_failure, next, sizeof(next));
+		snprintf(text, size, "failed on %s: %s%s%s", db_node_name(db, g->node), next,
+			 next[0] ? ": " : "", g->reason);
 		return;
 	}
 	if (!plan_explain_vm(db, g, text, size))

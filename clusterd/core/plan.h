@@ -24,6 +24,9 @@ struct plan_orders {
 	struct db_cmd_migration_order begin[PLAN_MAX_ORDERS];
 	size_t migration_count; /* of virtual machines, for wishes and drains */
 	struct db_cmd_vm_migrate migration[PLAN_MAX_ORDERS];
+	/* Of a node with something stuck; only if the others are quorate without it. */
+	bool has_fence;
+	struct db_cmd_node_fencing fence;
 };
 
 void plan_run(const struct db *db, struct plan_orders *ret);

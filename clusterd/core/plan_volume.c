@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "clusterd/core/plan_impl.h"
+#include "clusterd/core/stuck.h"
 #include "clusterd/core/volume.h"
 #include "lib/must.h"
 
@@ -167,10 +168,17 @@ void plan_explain_volume(const struct db *db, const struct db_volume *v, char *t
 			 "blocked: waiting to fence %s; no other node mounts its filesystem before",
 			 node);
 	} else if (v->work == DB_WORK_FAILED) {
-		snprintf(text, size,
-			 "failed on %s: %s; no other node mounts its filesystem before that is "
-			 "over: 'volume clear' looks again",
-			 node, v->reason);
+		char next[DB_REASON_MAX];
+
+		stuck_explain(db, v->node, v->fence_wanted, DB_STOP_FAILURE_FENCE, next,
+			      sizeof(next));
+		if (next[0])
+			snprintf(text, size, "failed on %s: %s: %s", node, next, v->reason);
+		else
+			snprintf(text, size,
+				 "failed on %s: %s; no other node mounts its filesystem before "
+				 "that is over: 'volume clear' looks again",
+				 node, v->reason);
 	} else {
 		explain_work(db, v, text, size);
 	}

@@ -29,6 +29,8 @@ static void add_node(const struct repl_state *s, const struct db_node *n, struct
 		in->leaving = (uint16_t)(in->leaving | bit);
 	if (p && is_condemned && p->state.incarnation == n->incarnation)
 		in->leaving = (uint16_t)(in->leaving | bit);
+	if (n->is_evicted)
+		in->leaving = (uint16_t)(in->leaving | bit);
 	if (n->is_draining)
 		in->draining = (uint16_t)(in->draining | bit);
 	if (is_same && n->membership == DB_MEMBERSHIP_ADMITTED &&

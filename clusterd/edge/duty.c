@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "clusterd/core/member.h"
+#include "clusterd/edge/conf.h"
 #include "clusterd/edge/log.h"
 #include "clusterd/edge/text.h"
 #include "clusterd/edge/voting.h"
@@ -52,6 +54,15 @@ static void admit(struct engine *e, const struct repl_peer *p)
 	submit(e, &cmd);
 }
 
+static void submit_row(struct engine *e, uint8_t slot, const struct cl_member *row)
+{
+	uint8_t payload[CL_ROW_MAX];
+	size_t len;
+
+	must(!cl_row_encode(slot, row, payload, sizeof(payload), &len));
+	engine_submit(e, CL_ENTRY_TABLE, payload, len, DUTY_TIMEOUT_MS, true, NULL, NULL);
+}
+
 static bool is_in_ring(const struct engine *e, uint32_t nodeid)
 {
 	for (size_t i = 0; i < e->ring_count; i++) {
@@ -92,11 +103,63 @@ static void declare_lost(struct engine *e)
 	}
 }
 
+/* Nobody could fence it without quorum, nor would anything start elsewhere. */
+static void fence_stuck(struct engine *e, const struct db_cmd_node_fencing *fence)
+{
+	struct db_command cmd = engine_command(e, DB_CMD_NODE_FENCING);
+	const struct db_node *n = db_find(&e->db, DB_KIND_NODE, fence->name);
+
+	if (!(quorum_may_lose(&e->repl.vtable, e->repl.present) & cl_bit(n->slot)))
+		return;
+	cmd.node_fencing = *fence;
+	submit(e, &cmd);
+}
+
+/* Nodes that are added and evicted. */
+static void members(struct engine *e)
+{
+	bool is_missing = false;
+	struct member_step step;
+	struct db_command cmd;
+
+	for (uint8_t slot = 0; slot < CL_MAX_NODES; slot++) {
+		const struct db_node *n = db_node_by_slot(&e->db, slot);
+
+		is_missing = is_missing ||
+			     (e->repl.vtable.member[slot].nodeid && (!n || !n->address0[0]));
+	}
+	member_next(&e->db, &e->repl.vtable, is_missing && e->conf ? conf_local(e->conf) : NULL,
+		    &step);
+	switch (step.kind) {
+	case MEMBER_ADDRESS:
+		cmd = engine_command(e, DB_CMD_NODE_ADDRESS);
+		cmd.node_address = step.address;
+		submit(e, &cmd);
+		break;
+	case MEMBER_REMOVED:
+		cmd = engine_command(e, DB_CMD_NODE_REMOVED);
+		cmd.node_removed = step.removed;
+		submit(e, &cmd);
+		break;
+	case MEMBER_TABLE:
+		submit_row(e, step.slot, &step.row);
+		break;
+	case MEMBER_RELOAD:
+		if (e->conf)
+			conf_reload(e->conf);
+		break;
+	case MEMBER_NOTHING:
+		break;
+	}
+}
+
 static void order(struct engine *e)
 {
 	static struct plan_orders orders;
 
 	plan_run(&e->db, &orders);
+	if (orders.has_fence)
+		fence_stuck(e, &orders.fence);
 	for (size_t i = 0; i < orders.volume_count; i++) {
 		struct db_command cmd = engine_command(e, DB_CMD_VOLUME_ORDER);
 
@@ -135,6 +198,8 @@ void duty_run(struct engine *e)
 	if (e->duties)
 		return;
 	voting_run(e);
+	if (!e->duties)
+		members(e);
 	if (!e->duties && db_count(&e->db, DB_KIND_CLUSTER))
 		order(e);
 }

@@ -51,6 +51,7 @@ struct engine_request {
 
 struct volumes;
 struct vms;
+struct conf;
 
 struct engine {
 	qb_loop_t *loop;
@@ -93,6 +94,8 @@ struct engine {
 	qb_loop_timer_handle timer;
 	struct volumes *volumes; /* of this node, for the API; NULL before they are opened */
 	struct vms *vms;	 /* likewise */
+	struct conf *conf;	 /* corosync.conf of this node, for the sequencer's duties */
+	const char *own_agents;	 /* folder of the agents of provider clusterd */
 	/* Called after anything that others may want to look at: state applied, view changed. */
 	void (*changed)(void *arg);
 	void *changed_arg;

@@ -24,11 +24,12 @@
 
 #define VMS_TIMER_NS	(200 * 1000 * 1000ull)
 #define VMS_REQUEST_MS	10000
-#define VMS_AGAIN_MS	50    /* after a refusal, twice that after the next, and so on ... */
-#define VMS_AGAIN_MAX	7     /* ... so often: not as fast as the log takes them */
-#define VMS_PROGRESS_MS 1000  /* numbers of a migration go to the database that often */
-#define VMS_ARRIVE_MS	10000 /* the lock is here: so long a destination may take to run */
-#define VMS_VALIDATE_MS 8000  /* below what a client of the API waits */
+#define VMS_AGAIN_MS	50	 /* after a refusal, twice that after the next, and so on ... */
+#define VMS_AGAIN_MAX	7	 /* ... so often: not as fast as the log takes them */
+#define VMS_PROGRESS_MS 1000	 /* numbers of a migration go to the database that often */
+#define VMS_ARRIVE_MS	10000	 /* the lock is here: so long a destination may take to run */
+#define VMS_VALIDATE_MS 8000	 /* below what a client of the API waits */
+#define VMS_RESERVE_ALL "604800" /* seconds of a stop for switching it off: more than it has */
 #define VMS_PATH_MAX	512
 #define VMS_SPAWNS	64 /* destinations that are being started here */
 
@@ -654,22 +655,23 @@ int vms_validate(struct vms *v, const char *definition, vms_validated done, void
 
 /* ---- for the executor */
 
-size_t vms_add_params(struct vms *v, const char *group, struct ocf_value *params, size_t count,
-		      size_t max)
+size_t vms_add_params(struct vms *v, const char *group, bool is_at_once, struct ocf_value *params,
+		      size_t count, size_t max)
 {
 	const struct db_vm *vm = db_find(&v->engine->db, DB_KIND_VM, group);
 	const struct ocf_value more[] = {
 		{"definition", v->definition},	 {"standalone", "false"},
 		{"instance", v->instance},	 {"socket", v->options.socket},
 		{"run_dir", v->options.run_dir}, {"key", v->options.key_path},
-		{"binary", v->options.vm_host}};
+		{"binary", v->options.vm_host},	 {"shutdown_reserve", VMS_RESERVE_ALL}};
+	size_t n = MUST_ARRAY_SIZE(more) - !is_at_once;
 
-	if (!vm || count + MUST_ARRAY_SIZE(more) > max)
+	if (!vm || count + n > max)
 		return count;
 	write_definition(v, vm, v->definition, sizeof(v->definition));
 	snprintf(v->instance, sizeof(v->instance), "%016" PRIx64, vm->instance);
-	memcpy(params + count, more, sizeof(more));
-	return count + MUST_ARRAY_SIZE(more);
+	memcpy(params + count, more, n * sizeof(more[0]));
+	return count + n;
 }
 
 bool vms_holds_still(const struct vms *v, const char *group)

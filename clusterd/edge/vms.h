@@ -42,11 +42,11 @@ int vms_validate(struct vms *v, const char *definition, vms_validated done, void
 
 /*
  * For the executor: if the group is a virtual machine, writes its definition where the agent finds
- * it and adds what the agent has to know to params (borrowed until the next call). Returns the new
- * count.
+ * it and adds what the agent has to know to params (borrowed until the next call). is_at_once: a
+ * stop is to switch it off without asking it first. Returns the new count.
  */
-size_t vms_add_params(struct vms *v, const char *group, struct ocf_value *params, size_t count,
-		      size_t max);
+size_t vms_add_params(struct vms *v, const char *group, bool is_at_once, struct ocf_value *params,
+		      size_t count, size_t max);
 /*
  * True if the group stops itself at the end of the lease: its processor stands still then, and goes
  * on when the lease is back.

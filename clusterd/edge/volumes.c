@@ -155,6 +155,59 @@ static void tell_recovered(struct volumes_local *l, const struct db_volume *row,
 	tell(l, &cmd);
 }
 
+/* ---- what is stuck asks for a fence, unless it is the LUN that hangs */
+
+static void lun_looked_at(void *arg, const struct volumes_identity *identity)
+{
+	struct volumes_local *l = arg;
+
+	l->lun_runs = false;
+	l->lun_answers = !strcmp(identity->uuid, l->uuid_text);
+	if (l->lun_answers)
+		return;
+	/* Looked at more and more seldom: what hangs in there may stay. */
+	l->lun_next_ms = engine_now_ms() + ((uint64_t)VOLUMES_LUN_MS << l->lun_tries);
+	l->lun_tries = (uint8_t)(l->lun_tries + (l->lun_tries < VOLUMES_AGAIN_MAX));
+	log_warning("volume %s: stuck here, and its LUN does not answer (%s) -> no fence is asked "
+		    "for",
+		    l->name, identity->text[0] ? identity->text : "another volume is on it");
+}
+
+/* `order`: in force, of a mount its id. */
+static void ask_fence(struct volumes_local *l, const struct db_volume *row, bool is_mount,
+		      uint64_t order, const char *why)
+{
+	const struct repl_state *s = &l->volumes->engine->repl;
+	struct db_command cmd = engine_command(l->volumes->engine, DB_CMD_FENCE_ASK);
+	struct db_cmd_fence_ask *c = &cmd.fence_ask;
+
+	if (!l->lun_answers) {
+		if (!l->lun_runs && engine_now_ms() >= l->lun_next_ms)
+			l->lun_runs = !volumes_identify(l->volumes, row->device, lun_looked_at, l);
+		return;
+	}
+	memcpy(c->name, s->self.name.text, sizeof(c->name));
+	c->incarnation = s->self.incarnation;
+	memcpy(c->volume, l->name, sizeof(l->name));
+	c->is_mount = is_mount;
+	c->order = order;
+	snprintf(c->reason, sizeof(c->reason), "%s", why);
+	tell(l, &cmd);
+}
+
+/* It should be over, and has not been proven to be for so long that nothing more is to be expected.
+ */
+static bool is_stuck(struct volumes_process *p, uint64_t order)
+{
+	uint64_t now = engine_now_ms();
+
+	if (p->stuck_order != order) {
+		p->stuck_order = order;
+		p->stuck_ms = now;
+	}
+	return now - p->stuck_ms > VOLUMES_STUCK_MS;
+}
+
 /* ---- processes: common */
 
 static void forget_process(struct volumes_process *p)
@@ -234,6 +287,11 @@ static void look_at_mount(struct volumes_local *l, const struct db_volume *row)
 		bool is_right = p->id == m->id || !p->id;
 
 		p->stop_ms = is_right && is_wanted ? 0 : p->stop_ms ? p->stop_ms : engine_now_ms();
+		if (!p->stop_ms)
+			p->stuck_order = 0;
+		else if (is_stuck(p, m->id) && !m->fence_wanted)
+			ask_fence(l, row, true, m->id,
+				  p->text[0] ? p->text : "the mount does not end");
 		if (p->id == m->id && p->was_ready && m->state == DB_MOUNT_STATE_MOUNTING)
 			tell_mounted(l, m);
 		return;
@@ -280,15 +338,14 @@ static void report_mounts_dropped(struct volumes_local *l, const struct db_volum
 static void note_stuck(struct volumes_local *l, const struct db_volume *row)
 {
 	struct volumes_process *p = &l->coordinator;
-	uint64_t now = engine_now_ms();
+	const char *why = p->text[0] ? p->text : "the coordinator does not end";
 
-	if (p->stuck_order != row->order) {
-		p->stuck_order = row->order;
-		p->stuck_ms = now;
-	}
-	if (now - p->stuck_ms > VOLUMES_STUCK_MS && row->work != DB_WORK_FAILED)
-		tell_volume(l, row, DB_WORK_UNKNOWN, 0,
-			    p->text[0] ? p->text : "the coordinator does not end");
+	if (!is_stuck(p, row->order))
+		l->lun_answers = false; /* then it is asked anew */
+	else if (row->work != DB_WORK_FAILED)
+		tell_volume(l, row, DB_WORK_UNKNOWN, 0, why);
+	else if (!row->fence_wanted)
+		ask_fence(l, row, false, row->order, why);
 }
 
 /* Its process has ended; it is told when the LUN is proven to be free. */
@@ -479,7 +536,7 @@ static void reap_locals(struct volumes *v)
 	for (struct volumes_local **link = &v->locals; *link;) {
 		struct volumes_local *l = *link;
 
-		if (row_of(l) || l->request_runs || l->prove ||
+		if (row_of(l) || l->request_runs || l->prove || l->lun_runs ||
 		    !volumes_process_is_over(l, &l->mount) ||
 		    !volumes_process_is_over(l, &l->coordinator)) {
 			link = &l->next;
@@ -554,6 +611,13 @@ const struct csv_link_status *volumes_mount_status(const struct volumes *v, cons
 const struct csv_link_status *volumes_coordinator_status(const struct volumes *v, const char *name)
 {
 	return status_of(v, name, CSV_LINK_COORDINATOR);
+}
+
+bool volumes_is_active(const struct volumes *v, const char *name)
+{
+	const struct csv_link_status *s = volumes_mount_status(v, name);
+
+	return s && s->phase == CSV_LINK_READY && s->io.state == CSV_LINK_IO_ACTIVE;
 }
 
 int volumes_open(struct engine *e, const struct volumes_options *options, struct volumes **ret,

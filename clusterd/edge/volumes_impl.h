@@ -17,6 +17,7 @@
 #define VOLUMES_END_MS	    60000 /* one that was told to end has ended by then, or is killed */
 #define VOLUMES_PROVE_MS    20000
 #define VOLUMES_STUCK_MS    90000 /* then the cluster is told that nobody knows; more than END_MS */
+#define VOLUMES_LUN_MS	    30000 /* a LUN that did not answer is looked at again then */
 #define VOLUMES_IDENTIFY_MS 8000  /* below what a client of the API waits */
 
 struct run;
@@ -62,7 +63,11 @@ struct volumes_local {
 	struct run *prove;	/* looks whether the LUN is free */
 	bool is_proven;		/* it was, after the coordinator's process had ended */
 	uint64_t prove_next_ms; /* not again before */
-	uint64_t wanted_id;	/* of the mount that was asked for last */
+	/* Does the LUN answer, asked when something was stuck? */
+	bool lun_answers, lun_runs;
+	uint8_t lun_tries; /* without an answer */
+	uint64_t lun_next_ms;
+	uint64_t wanted_id; /* of the mount that was asked for last */
 };
 
 struct volumes {

@@ -435,6 +435,8 @@ static void leaving_is_who_says_so_has_gone_or_is_being_fenced(void **state)
 	goes(&s, 1); /* has left and is gone: it need not be waited for */
 	goes(&s, 2);
 	assert_int_equal(facts(&s).leaving, 0x2);
+	node_of(&s, 0)->is_evicted = true;
+	assert_int_equal(facts(&s).leaving, 0x3);
 	free(s.mem);
 }
 
