@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # ---- simulators: link the cores compiled with mutants
+scenario_sources = \
+	tests/plan/scenario.c tests/plan/scenario.h tests/plan/state.c tests/plan/play.c \
+	tests/plan/text.c
 SIMULATORS = \
 	tests/sim/sim_repl tests/sim/sim_lock tests/sim/sim_ladder tests/sim/sim_volume \
 	tests/sim/sim_session tests/sim/sim_mig tests/sim/sim_vm tests/sim/sim_grant \
-	tests/sim/sim_votes tests/sim/sim_claim
+	tests/sim/sim_plan tests/sim/sim_votes tests/sim/sim_claim
 check_PROGRAMS += $(SIMULATORS)
 tests_sim_sim_repl_SOURCES = tests/sim/sim_repl.c tests/sim/sim_world.c tests/sim/sim_world.h
 tests_sim_sim_repl_CPPFLAGS = $(AM_CPPFLAGS) -DCLUSTERD_MUTANTS
@@ -34,6 +37,9 @@ tests_sim_sim_vm_SOURCES = \
 	tests/sim/sim_vm.c tests/sim/sim_vm_exec.c tests/sim/sim_vm_world.c tests/sim/sim_vm_world.h
 tests_sim_sim_vm_CPPFLAGS = $(AM_CPPFLAGS) -DCLUSTERD_MUTANTS
 tests_sim_sim_vm_LDADD = clusterd/libcore_mutants.a lib/liblock.a lib/libbase.a
+tests_sim_sim_plan_SOURCES = tests/sim/sim_plan.c $(scenario_sources)
+tests_sim_sim_plan_CPPFLAGS = $(AM_CPPFLAGS) -DCLUSTERD_MUTANTS
+tests_sim_sim_plan_LDADD = clusterd/libcore_mutants.a lib/liblock.a lib/libbase.a
 tests_sim_sim_session_SOURCES = \
 	tests/sim/sim_session.c tests/sim/sim_session_client.c tests/sim/sim_session_disk.c \
 	tests/sim/sim_session_world.c tests/sim/sim_session_world.h
@@ -78,9 +84,9 @@ UNIT_TESTS = \
 	tests/unit/test_session tests/unit/test_session_order tests/unit/test_mount_db \
 	tests/unit/test_definition tests/unit/test_qmp tests/unit/test_mig \
 	tests/unit/test_vm_db tests/unit/test_migration_db tests/unit/test_vm_plan \
-	tests/unit/test_channel tests/unit/test_grant tests/unit/test_direct \
-	tests/unit/test_votes tests/unit/test_setting tests/unit/test_failover \
-	tests/unit/test_claim tests/unit/test_stopping tests/unit/test_stuck
+	tests/unit/test_channel tests/unit/test_stream tests/unit/test_grant tests/unit/test_direct \
+	tests/unit/test_stopping tests/unit/test_stuck tests/unit/test_votes \
+	tests/unit/test_setting tests/unit/test_failover tests/unit/test_claim
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
 UNIT_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS) $(QB_CFLAGS) $(XML_CFLAGS)
@@ -203,14 +209,24 @@ tests_unit_test_golden_SOURCES = tests/unit/test_golden.c
 tests_unit_test_golden_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_golden_LDADD = csvfs/libcsvcore.a migrate/libmig.a lib/libbase.a $(CMOCKA_LIBS)
 
+# ---- scenarios of the planner: what it decides, and why (doc/policy.md)
+check_PROGRAMS += tests/plan/run_plan
+TESTS += tests/plan/run_plan tests/plan/check-faults
+EXTRA_DIST += tests/plan/check-faults
+tests_plan_run_plan_SOURCES = tests/plan/run_plan.c $(scenario_sources)
+tests_plan_run_plan_LDADD = clusterd/libcore.a lib/liblock.a lib/libbase.a
+
 # Root only; skipped elsewhere, and not for valgrind.
-ROOT_TESTS = tests/unit/test_local tests/unit/test_cgroup
+ROOT_TESTS = tests/unit/test_local tests/unit/test_cgroup tests/unit/test_mountinfo
 tests_unit_test_local_SOURCES = tests/unit/test_local.c
 tests_unit_test_local_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_local_LDADD = clusterd/libedge.a lib/libbase.a $(CMOCKA_LIBS) $(QB_LIBS)
 tests_unit_test_cgroup_SOURCES = tests/unit/test_cgroup.c
 tests_unit_test_cgroup_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_cgroup_LDADD = lib/libedgebase.a lib/libbase.a $(CMOCKA_LIBS)
+tests_unit_test_mountinfo_SOURCES = tests/unit/test_mountinfo.c
+tests_unit_test_mountinfo_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_mountinfo_LDADD = lib/libedgebase.a lib/libbase.a $(CMOCKA_LIBS)
 
 # The backing, compiled again with stops for crash tests. Root only; skipped elsewhere, and not
 # for valgrind, which does not know what it asks of XFS.
@@ -272,6 +288,9 @@ tests_unit_test_session_order_LDADD = csvfs/libcsvcore.a $(UNIT_LDADD)
 tests_unit_test_channel_SOURCES = tests/unit/test_channel.c
 tests_unit_test_channel_CPPFLAGS = $(UNIT_CPPFLAGS) $(JANSSON_CFLAGS)
 tests_unit_test_channel_LDADD = $(VM_LDADD)
+tests_unit_test_stream_SOURCES = tests/unit/test_stream.c
+tests_unit_test_stream_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_stream_LDADD = $(VM_LDADD)
 tests_unit_test_definition_SOURCES = tests/unit/test_definition.c
 tests_unit_test_definition_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_definition_LDADD = $(VM_LDADD)
@@ -340,7 +359,9 @@ check-live: all tests/live/lun_tool tests/guests/witness.elf
 		-n $(LIVE_JOBS) --dist loadfile --durations=15 \
 		$(abs_top_srcdir)/tests/live $(LIVE_FLAGS)
 
-golden-update: tests/unit/test_msg tests/unit/test_golden tests/unit/test_definition
+golden-update: tests/unit/test_msg tests/unit/test_golden tests/unit/test_definition \
+		tests/plan/run_plan
+	srcdir=$(srcdir) tests/plan/run_plan --update
 	srcdir=$(srcdir) tests/unit/test_msg --golden-update
 	srcdir=$(srcdir) tests/unit/test_golden --golden-update
 	srcdir=$(srcdir) tests/unit/test_definition --golden-update

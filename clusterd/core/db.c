@@ -537,6 +537,14 @@ const char *db_mutant_name(enum db_mutant mutant)
 		[DB_MUTANT_VM_TRANSFER_KEEPS_ORDER] = "source-reports-after-transfer",
 		[DB_MUTANT_VM_PAIR_SHARED] = "two-sessions-per-pair",
 		[DB_MUTANT_VM_LOST_RELEASES] = "lost-node-releases-vm",
+		[DB_MUTANT_PLAN_PAUSED] = "starts-on-paused-nodes",
+		[DB_MUTANT_PLAN_REFUSED] = "starts-again-where-it-failed",
+		[DB_MUTANT_PLAN_BALANCES] = "stops-what-runs-for-balance",
+		[DB_MUTANT_PLAN_BY_NAME] = "priority-does-not-count",
+		[DB_MUTANT_PLAN_DRAINS_TO_NOWHERE] = "drain-stops-what-can-run-nowhere-else",
+		[DB_MUTANT_PLAN_FORGETS_WISH] = "wish-does-not-count",
+		[DB_MUTANT_PLAN_FORGETS_ITS_ORDERS] = "orders-once-more",
+		[DB_MUTANT_PLAN_COUNTS_SLOTS] = "slots-count",
 	};
 
 	return mutant < DB_MUTANT_MAX ? name[mutant] : "?";

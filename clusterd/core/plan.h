@@ -35,6 +35,10 @@ void plan_explain(const struct db *db, const struct db_group *group, char *text,
 /* The same of a volume and its coordinator. */
 void plan_explain_volume(const struct db *db, const struct db_volume *volume, char *text,
 			 size_t size);
+/* Why the group cannot run on that node (NULL: none), leaving its volumes aside; NULL: it can. */
+const char *plan_bar(const struct db *db, const struct db_group *group, const struct db_node *node);
+/* Nodes that nothing bars. */
+uint16_t plan_owners(const struct db *db, const struct db_group *group);
 /* Nodes on which the group could be started now. */
 uint16_t plan_candidates(const struct db *db, const struct db_group *group);
 

@@ -97,6 +97,7 @@ void plan_volumes(const struct db *db, struct plan_orders *out)
 
 	out->volume_count = 0;
 	count_load(db, &l);
+	l.avoided = plan_fenced(db, out);
 	for (uint32_t i = 0; i < db_count(db, DB_KIND_VOLUME); i++) {
 		const struct db_volume *v = db_at(db, DB_KIND_VOLUME, i);
 		const char *why;
@@ -127,6 +128,15 @@ static void node_names(const struct db *db, uint16_t set, char *text, size_t siz
 	}
 }
 
+/* Its coordinator serves on a drained node, since no other node can have it. */
+static bool is_left_behind(const struct db *db, const struct db_volume *v)
+{
+	const struct db_node *n = db_node_by_slot(db, v->node);
+
+	return v->work == DB_WORK_ONLINE && n && n->is_draining &&
+	       !(volume_candidates(db, v) & ~cl_bit(v->node));
+}
+
 /* Nothing stands in its way: what it does, and for whom others wait. */
 static void explain_work(const struct db *db, const struct db_volume *v, char *text, size_t size)
 {
@@ -145,6 +155,9 @@ static void explain_work(const struct db *db, const struct db_volume *v, char *t
 			 "what the mount on %s held is not recovered; no group that needs it "
 			 "starts before",
 			 held);
+	else if (is_left_behind(db, v))
+		snprintf(text, size, "stays on %s, which is drained: no other node can have it now",
+			 db_node_name(db, v->node));
 	else
 		snprintf(text, size, "%s%s%s: %s", db_choice_word(DB_KIND_VOLUME, "work", v->work),
 			 v->lock ? " on " : "", v->lock ? db_node_name(db, v->node) : "",

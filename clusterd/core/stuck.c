@@ -104,11 +104,11 @@ const struct db_node *stuck_next(const struct db *db)
 
 	if (is_fencing(db))
 		return NULL;
-	for (uint32_t i = 0; i < db_count(db, DB_KIND_NODE); i++) {
-		const struct db_node *n = db_at(db, DB_KIND_NODE, i);
+	for (uint8_t slot = 0; slot < CL_MAX_NODES; slot++) {
+		const struct db_node *n = db_node_by_slot(db, slot);
 		struct asks a;
 
-		if (n->membership != DB_MEMBERSHIP_ADMITTED || !stuck_has_device(db, n->slot))
+		if (!n || n->membership != DB_MEMBERSHIP_ADMITTED || !stuck_has_device(db, n->slot))
 			continue;
 		a = collect(db, n);
 		if (a.count && a.priority > priority) {

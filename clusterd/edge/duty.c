@@ -158,8 +158,6 @@ static void order(struct engine *e)
 	static struct plan_orders orders;
 
 	plan_run(&e->db, &orders);
-	if (orders.has_fence)
-		fence_stuck(e, &orders.fence);
 	for (size_t i = 0; i < orders.volume_count; i++) {
 		struct db_command cmd = engine_command(e, DB_CMD_VOLUME_ORDER);
 
@@ -184,6 +182,9 @@ static void order(struct engine *e)
 		cmd.group_order = orders.item[i];
 		submit(e, &cmd);
 	}
+	/* Last: from its begin on nothing can be ordered on that node. */
+	if (orders.has_fence)
+		fence_stuck(e, &orders.fence);
 }
 
 void duty_run(struct engine *e)

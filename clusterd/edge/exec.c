@@ -101,9 +101,11 @@ int exec_call_agent(struct local_group *l, const char *resource, const char *act
 	call.own_agents = l->exec->own_agents;
 	call.n_params = take_params(&e->db, resource, params, EXEC_PARAMS_MAX);
 	if (l->exec->vms && !strcmp(call.agent.provider, "clusterd"))
-		call.n_params = vms_add_params(l->exec->vms, l->name,
-					       is_stop && l->stop.step == STOPPING_AGAIN, params,
-					       call.n_params, EXEC_PARAMS_MAX);
+		rc = vms_add_params(l->exec->vms, l->name,
+				    is_stop && l->stop.step == STOPPING_AGAIN, params,
+				    &call.n_params, EXEC_PARAMS_MAX);
+	if (rc && !strcmp(action, "start"))
+		return rc;
 	call.timeout_ms = is_stop ? r->stop_ms : r->start_ms;
 	/* After a kill it is a probe. */
 	call.interval_ms = is_monitor && l->phase == LOCAL_ONLINE ? r->monitor_ms : 0;

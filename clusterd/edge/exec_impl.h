@@ -10,7 +10,7 @@
 #define EXEC_TIMER_NS	   (200 * 1000 * 1000ull)
 #define EXEC_GRACE_MS	   5000
 #define EXEC_REPORT_MS	   10000
-#define EXEC_VOTE_MS	   10000  /* a node that stops waits for so long until its vote is taken */
+#define EXEC_VOTE_MS	   10000  /* for so long a node that leaves waits until its vote is taken */
 #define EXEC_LEAVE_MS	   120000 /* a node that stops moves everything off, for so long at most */
 #define EXEC_AGAIN_MS	   30000  /* what is stuck is stopped again, and asked for, so often */
 #define EXEC_RESOURCES_MAX 256	  /* of one group */

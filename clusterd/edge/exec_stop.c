@@ -7,6 +7,7 @@
 #include "clusterd/core/volume.h"
 #include "clusterd/edge/exec_impl.h"
 #include "clusterd/edge/log.h"
+#include "clusterd/edge/vms.h"
 #include "clusterd/edge/volumes.h"
 #include "lib/cgroup.h"
 
@@ -107,6 +108,8 @@ static void kill_tracked(struct local_group *l)
 
 	track_name(l->resource[l->at].name, name);
 	r = cgroup_kill_beside(name);
+	if (l->exec->vms)
+		vms_kill(l->exec->vms, l->name);
 	log_warning("group %s: %s -> all that its agents have left is killed%s%s", l->name,
 		    l->reason, r ? ", but that cannot be done: " : "", r ? strerror(-r) : "");
 }

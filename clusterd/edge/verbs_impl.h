@@ -39,6 +39,13 @@ void verb_group_intent(struct api_client *c, const json_t *args, enum db_intent 
 void verb_node_add(struct api_client *c, const json_t *args);
 void verb_node_evict(struct api_client *c, const json_t *args);
 
+/* ---- verbs_quorum.c */
+
+json_t *verb_quorum_json(const struct engine *e);
+void verb_cluster_stop(struct api_client *c, const json_t *args);
+void verb_quorum_set(struct api_client *c, const json_t *args);
+void verb_quorum_show(struct api_client *c, const json_t *args);
+
 /* ---- verbs_resource.c */
 
 /* An object of strings becomes lines NAME=VALUE; replies and returns false if it cannot. */
@@ -47,13 +54,6 @@ void verb_resource_create(struct api_client *c, const json_t *args);
 void verb_resource_delete(struct api_client *c, const json_t *args);
 void verb_resource_list(struct api_client *c, const json_t *args);
 void verb_resource_show(struct api_client *c, const json_t *args);
-
-/* ---- verbs_quorum.c */
-
-json_t *verb_quorum_json(const struct engine *e);
-void verb_cluster_stop(struct api_client *c, const json_t *args);
-void verb_quorum_set(struct api_client *c, const json_t *args);
-void verb_quorum_show(struct api_client *c, const json_t *args);
 
 /* ---- verbs_vm.c */
 

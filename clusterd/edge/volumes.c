@@ -290,8 +290,7 @@ static void look_at_mount(struct volumes_local *l, const struct db_volume *row)
 		if (!p->stop_ms)
 			p->stuck_order = 0;
 		else if (is_stuck(p, m->id) && !m->fence_wanted)
-			ask_fence(l, row, true, m->id,
-				  p->text[0] ? p->text : "the mount does not end");
+			ask_fence(l, row, true, m->id, "its mount's process does not end");
 		if (p->id == m->id && p->was_ready && m->state == DB_MOUNT_STATE_MOUNTING)
 			tell_mounted(l, m);
 		return;
@@ -335,11 +334,17 @@ static void report_mounts_dropped(struct volumes_local *l, const struct db_volum
  * Nobody knows whether it is over: after a while that is what the cluster hears, instead of the
  * last good news. UNKNOWN keeps the lock; FAILED would say that it is over.
  */
-static void note_stuck(struct volumes_local *l, const struct db_volume *row)
+static void note_stuck(struct volumes_local *l, const struct db_volume *row, bool is_over)
 {
 	struct volumes_process *p = &l->coordinator;
-	const char *why = p->text[0] ? p->text : "the coordinator does not end";
+	char why[DB_REASON_MAX];
 
+	if (is_over)
+		snprintf(why, sizeof(why), "%s",
+			 p->text[0] ? p->text : "its process has ended, its mount is not known to");
+	else
+		snprintf(why, sizeof(why), "its process does not end; it said at last: %.120s",
+			 p->text[0] ? p->text : "nothing");
 	if (!is_stuck(p, row->order))
 		l->lun_answers = false; /* then it is asked anew */
 	else if (row->work != DB_WORK_FAILED)
@@ -356,7 +361,7 @@ static void end_coordinator(struct volumes_local *l, const struct db_volume *row
 
 	if (!l->is_proven) {
 		volumes_prove(l, row->device);
-		note_stuck(l, row);
+		note_stuck(l, row, true);
 		return;
 	}
 	tell_volume(l, row, could_not_start ? DB_WORK_FAILED : DB_WORK_OFFLINE, 0,
@@ -382,7 +387,7 @@ static void run_coordinator(struct volumes_local *l, const struct db_volume *row
 		c = volumes_client_find(l->volumes, l->uuid, CSV_LINK_COORDINATOR);
 		if (ends(row, p, c)) {
 			p->stop_ms = p->stop_ms ? p->stop_ms : engine_now_ms();
-			note_stuck(l, row);
+			note_stuck(l, row, false);
 			return;
 		}
 		p->stop_ms = p->stuck_order = 0;

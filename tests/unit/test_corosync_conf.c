@@ -200,10 +200,10 @@ static void a_seventeenth_node_is_refused(void **state)
 	struct corosync_problem problem;
 
 	(void)state;
-	at += (size_t)sprintf(text + at, "totem {\n%s}\nnodelist {\n", CRYPTO);
+	at += (size_t)snprintf(text, sizeof(text), "totem {\n%s}\nnodelist {\n", CRYPTO);
 	for (int i = 1; i <= 17; i++)
-		at += (size_t)sprintf(text + at, "node {\nnodeid: %d\n}\n", i);
-	sprintf(text + at, "}\n");
+		at += (size_t)snprintf(text + at, sizeof(text) - at, "node {\nnodeid: %d\n}\n", i);
+	snprintf(text + at, sizeof(text) - at, "}\n");
 	assert_int_equal(corosync_conf_read(text, strlen(text), &back, &problem), -EINVAL);
 	assert_non_null(strstr(problem.text, "more than 16 nodes"));
 }
@@ -234,16 +234,18 @@ static void any_bytes_are_read_or_refused(void **state)
 
 	(void)state;
 	for (uint64_t seed = 0; seed < 20000; seed++) {
-		char text[512] = "";
+		char text[1024] = "";
 		struct prng p;
-		size_t n;
+		size_t n, at = 0;
 
 		prng_init(&p, seed);
 		n = prng_below(&p, 20);
 		if (prng_below(&p, 2))
-			strcpy(text, "totem {\n" CRYPTO "}\n");
+			at = (size_t)snprintf(text, sizeof(text), "totem {\n%s}\n", CRYPTO);
 		for (size_t i = 0; i < n; i++)
-			strcat(text, bits[prng_below(&p, sizeof(bits) / sizeof(bits[0]))]);
+			at += (size_t)snprintf(
+				text + at, sizeof(text) - at, "%s",
+				bits[prng_below(&p, sizeof(bits) / sizeof(bits[0]))]);
 		if (prng_below(&p, 4) == 0 && text[0])
 			text[prng_below(&p, strlen(text))] = (char)prng_range(&p, 1, 255);
 		if (edit(text, &two, &problem)) {
