@@ -61,6 +61,7 @@ def bring(c, node="n4"):
 
 def test_a_node_is_added_evicted_and_added_again(three_of_four):
     c, old, names = three_of_four, ["n1", "n2", "n3"], ["n1", "n2", "n3", "n4"]
+    c.ctl("n2", "quorum", "set", "--priority", "n1=50")     # of four it is n1 that sits out
     c.ctl("n2", "node", "add", "n4", "--address", ADDRESSES)
     assert state(c, "n1", "n4") == "never seen"
     c.wait("n1", lambda: is_everywhere(c, old, names), "all corosyncs know n4", 60)
