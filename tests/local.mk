@@ -68,7 +68,8 @@ UNIT_TESTS = \
 	tests/unit/test_session tests/unit/test_session_order tests/unit/test_mount_db \
 	tests/unit/test_definition tests/unit/test_qmp tests/unit/test_mig \
 	tests/unit/test_vm_db tests/unit/test_migration_db tests/unit/test_vm_plan \
-	tests/unit/test_channel tests/unit/test_grant tests/unit/test_direct
+	tests/unit/test_channel tests/unit/test_grant tests/unit/test_direct \
+	tests/unit/test_datapath
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
 UNIT_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS) $(QB_CFLAGS) $(XML_CFLAGS)
@@ -215,6 +216,12 @@ tests_unit_test_fuse_mount_SOURCES = \
 	tests/unit/csv_server.h
 tests_unit_test_fuse_mount_CPPFLAGS = $(CSV_CPPFLAGS)
 tests_unit_test_fuse_mount_LDADD = $(CSV_LDADD)
+# Flushes of the disk end as the test says.
+tests_unit_test_datapath_SOURCES = \
+	tests/unit/test_datapath.c tests/unit/client_fixture.h tests/unit/csv_server.h
+tests_unit_test_datapath_CPPFLAGS = $(CSV_CPPFLAGS)
+tests_unit_test_datapath_LDFLAGS = -Wl,--wrap=fdatasync
+tests_unit_test_datapath_LDADD = $(CSV_LDADD)
 tests_unit_test_proto_SOURCES = tests/unit/test_proto.c
 tests_unit_test_proto_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_proto_LDADD = csvfs/libcsvcore.a lib/libbase.a $(CMOCKA_LIBS)

@@ -47,12 +47,22 @@ static void give_back(struct datapath *d, const struct direct_action *a)
 
 void datapath_step(struct datapath *d, const struct direct_event *e)
 {
+	struct csv_frame f;
+
 	direct_step(&d->core, e, &d->actions);
 	for (size_t i = 0; i < d->actions.count; i++) {
 		const struct direct_action *a = &d->actions.item[i];
 
 		if (a->kind == DIRECT_DO_DONE || a->kind == DIRECT_DO_RETURN)
 			give_back(d, a);
+		if (a->kind != DIRECT_DO_FAILED && a->kind != DIRECT_DO_NOTED)
+			continue;
+		f = (struct csv_frame){.type = CSV_FRAME_FAILED, .failed = a->failure};
+		if (a->kind == DIRECT_DO_NOTED)
+			f = (struct csv_frame){.type = CSV_FRAME_NOTED,
+					       .noted = {.origin = a->failure.origin,
+							 .serial = a->failure.serial}};
+		datapath_push(d, &f);
 	}
 }
 
@@ -73,6 +83,7 @@ void datapath_block(struct datapath *d, enum direct_block block)
 		return;
 	if (block == DIRECT_PATH_OK) {
 		log_notice("the LUN answers -> I/O goes direct again");
+		pthread_cond_signal(&d->flush_wake);
 		datapath_step(d, &(struct direct_event){.type = DIRECT_EV_PATH});
 	} else {
 		if (d->core.block == DIRECT_PATH_OK)
@@ -235,6 +246,8 @@ void datapath_closed(struct datapath *d, const struct csv_handle *h)
 	pthread_mutex_lock(&d->lock);
 	row = direct_find(&d->core, h);
 	datapath_step(d, &(struct direct_event){.type = DIRECT_EV_CLOSED, .handle = *h});
+	if (direct_wants_flush(&d->core))
+		pthread_cond_signal(&d->flush_wake);
 	if (row != DIRECT_NONE && direct_find(&d->core, h) == DIRECT_NONE) {
 		free(d->map[row].extents);
 		d->map[row] = (struct datapath_map){0};
@@ -292,7 +305,7 @@ int datapath_open(const struct datapath_options *options, struct datapath **ret)
 	pthread_cond_init(&d->tend_wake, &attr);
 	pthread_cond_init(&d->flush_wake, &attr);
 	pthread_condattr_destroy(&attr);
-	direct_init(&d->core);
+	direct_init(&d->core, options->mount);
 	d->core.block = DIRECT_PATH_NONE;
 	d->not_active_since_ms = csv_now_ms();
 	/* At its start a process that cannot make threads ends: nobody uses the mount yet. */

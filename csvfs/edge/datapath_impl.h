@@ -46,7 +46,6 @@ struct datapath {
 
 	uint64_t io_since_ms[DATAPATH_IOS]; /* 0: free */
 	uint64_t reads, writes, bytes, redirected_bytes;
-	uint64_t written, flushed; /* direct writes: counted, and covered by a flush */
 	uint64_t not_active_since_ms;
 
 	/* One GRANT at a time. */

@@ -55,6 +55,11 @@ struct csv_fs {
 	pthread_t watcher;
 };
 
+/* An open file: struct fuse_file_info has its address. */
+struct open_file {
+	uint64_t seen; /* errors that it has been told of, by datapath_error() */
+};
+
 struct call {
 	struct csv_fs *fs;
 	fuse_req_t req;

@@ -37,7 +37,8 @@ static int step(struct grants *g, const struct grant_event *e)
 		if (a->kind == GRANT_DO_LOOK)
 			pthread_cond_broadcast(&g->looked);
 		if (a->kind != GRANT_DO_CLOSE && a->kind != GRANT_DO_RECALL &&
-		    a->kind != GRANT_DO_ASK && a->kind != GRANT_DO_SETTLED)
+		    a->kind != GRANT_DO_ASK && a->kind != GRANT_DO_SETTLED &&
+		    a->kind != GRANT_DO_FAILED)
 			continue;
 		o = calloc(1, sizeof(*o));
 		must(o);
@@ -69,6 +70,10 @@ static void carry_out(const struct grants *g, const struct grant_action *a)
 					       .id = a->id,
 					       .serial = a->serial,
 					       .wants_flush = a->wants_flush}};
+		o->send(o->arg, a->conn, &f);
+		break;
+	case GRANT_DO_FAILED:
+		f = (struct csv_frame){.type = CSV_FRAME_FAILED, .failed = a->failure};
 		o->send(o->arg, a->conn, &f);
 		break;
 	case GRANT_DO_SETTLED:
@@ -243,7 +248,6 @@ bool grants_unwanted(struct grants *g, const struct csv_handle *h)
 int grants_ask(struct grants *g, const struct csv_handle *h, bool wants_flush)
 {
 	struct grant_event e = {.type = GRANT_EV_ASK, .handle = *h, .wants_flush = wants_flush};
-	const struct grant_row *row;
 	uint64_t channels;
 	int r = 0;
 
@@ -260,12 +264,46 @@ int grants_ask(struct grants *g, const struct csv_handle *h, bool wants_flush)
 			step(g, &e);
 		}
 		r = grant_is_told(&g->state, h, e.serial) ? 0 : -ECANCELED;
-		row = grant_find(&g->state, h);
-		if (!r && wants_flush && row && row->flush_error)
-			r = -(int)row->flush_error;
+	}
+	while (!r && wants_flush && grant_is_failing(&g->state, h)) {
+		r = g->is_stopped ? -ECANCELED : 0;
+		if (!r)
+			pthread_cond_wait(&g->looked, &g->lock);
 	}
 	pthread_mutex_unlock(&g->lock);
 	return r;
+}
+
+/* With the lock held. */
+static int note_failure(struct grants *g, const struct csv_handle *h, int error)
+{
+	return step(g, &(struct grant_event){.type = GRANT_EV_FAILED,
+					     .failure = {.handle = *h, .error = (uint16_t)error}});
+}
+
+int grants_failed(struct grants *g, const struct csv_handle *h, int error)
+{
+	int r;
+
+	pthread_mutex_lock(&g->lock);
+	r = note_failure(g, h, error);
+	while (!r && grant_is_failing(&g->state, h) && !g->is_stopped)
+		pthread_cond_wait(&g->looked, &g->lock);
+	if (!r && grant_is_failing(&g->state, h))
+		r = -ECANCELED;
+	pthread_mutex_unlock(&g->lock);
+	return r;
+}
+
+void grants_fail(struct grants *g, const struct csv_handle *h, int error)
+{
+	int r;
+
+	pthread_mutex_lock(&g->lock);
+	r = note_failure(g, h, error);
+	pthread_mutex_unlock(&g->lock);
+	if (r)
+		g->options.overflow(g->options.arg);
 }
 
 bool grants_written(struct grants *g, const struct csv_handle *h, struct csv_time *ret)

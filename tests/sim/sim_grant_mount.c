@@ -37,6 +37,45 @@ void sim_written(struct world *w, int file, int part, uint64_t seq, bool is_forc
 	t->is_forced = is_forced;
 }
 
+void sim_owe(struct world *w, int file)
+{
+	for (int m = 0; m < w->mount_count; m++) {
+		for (int i = 0; w->mount[m].is_alive && w->mount[m].is_open[file] && i < OPENS;
+		     i++) {
+			w->mount[m].open[file][i].owed++;
+			w->mount[m].open[file][i].must = true;
+		}
+	}
+}
+
+bool sim_is_failing(const struct world *w, int file)
+{
+	struct csv_handle h = sim_handle(file);
+
+	for (int m = 0; m < w->mount_count; m++) {
+		size_t row = direct_find(&w->mount[m].direct, &h);
+
+		if (w->mount[m].is_alive && row != DIRECT_NONE &&
+		    w->mount[m].direct.file[row].failure)
+			return true;
+	}
+	return w->is_up && grant_is_failing(&w->grants, &h);
+}
+
+/* A line that is full is one that breaks. */
+void sim_push(struct world *w, int m, bool is_up, const struct message *a)
+{
+	struct mount *mount = &w->mount[m];
+	struct queue *q = is_up ? &mount->up : &mount->down;
+
+	if (!mount->conn)
+		return;
+	if (q->count == QUEUE)
+		mount_cut(w, m);
+	else
+		q->item[q->count++] = *a;
+}
+
 static void carry_out(struct world *w, int m)
 {
 	struct mount *mount = &w->mount[m];
@@ -45,6 +84,12 @@ static void carry_out(struct world *w, int m)
 	for (size_t i = 0; i < w->direct_out.count; i++) {
 		const struct direct_action *a = &w->direct_out.item[i];
 
+		if (a->kind == DIRECT_DO_FAILED || a->kind == DIRECT_DO_NOTED)
+			sim_push(w, m, true,
+				 &(struct message){.kind = a->kind == DIRECT_DO_FAILED
+								   ? MESSAGE_FAILED
+								   : MESSAGE_NOTED,
+						   .failure = a->failure});
 		if (a->kind != DIRECT_DO_DONE && a->kind != DIRECT_DO_RETURN)
 			continue;
 		if (sim_chance(w, w->rate.stall))
@@ -70,7 +115,8 @@ void mount_begin(struct world *w)
 
 	memset(mount, 0, sizeof(*mount));
 	mount->is_alive = true;
-	direct_init(&mount->direct);
+	direct_init(&mount->direct, (uint64_t)m + 1);
+	mount->direct.errors.mutant = (enum errors_mutant)w->errors_mutant;
 	mount->direct.mutant = (enum direct_mutant)w->direct_mutant;
 	mount_event(w, m, &(struct direct_event){.type = DIRECT_EV_LEASE, .has_lease = true});
 	TRACE(w, "m%d begins", m);
@@ -81,6 +127,11 @@ void mount_die(struct world *w, int m)
 	struct mount *mount = &w->mount[m];
 
 	TRACE(w, "m%d dies", m);
+	/* What it alone knew of, nobody hears. */
+	for (int f = 0; f < FILES; f++) {
+		for (int i = 0; i < w->mount_count * OPENS && sim_is_failing(w, f); i++)
+			w->mount[i / OPENS].open[f][i % OPENS].must = false;
+	}
 	mount->is_alive = false;
 	mount_cut(w, m);
 	mount->replies.count = 0;
@@ -114,6 +165,9 @@ void mount_line(struct world *w, int m)
 	for (size_t i = 0; i < w->grant_out.count; i++) {
 		const struct grant_action *a = &w->grant_out.item[i];
 
+		if (a->kind == GRANT_DO_FAILED)
+			sim_push(w, m, false,
+				 &(struct message){.kind = MESSAGE_FAILED, .failure = a->failure});
 		if (a->kind == GRANT_DO_RECALL && mount->down.count < QUEUE)
 			mount->down.item[mount->down.count++] =
 				(struct message){.file = (int)a->handle.ino - 1, .id = a->id};
@@ -138,6 +192,13 @@ void mount_hear(struct world *w, int m)
 		return;
 	a = mount->down.item[0];
 	memmove(mount->down.item, mount->down.item + 1, sizeof(a) * (size_t)--mount->down.count);
+	if (a.kind == MESSAGE_FAILED) {
+		TRACE(w, "m%d hears of failure %" PRIu64 " of %" PRIu64 ": f%d", m,
+		      a.failure.serial, a.failure.origin, (int)a.failure.handle.ino);
+		mount_event(w, m,
+			    &(struct direct_event){.type = DIRECT_EV_HEARD, .failure = a.failure});
+		return;
+	}
 	mount_event(w, m,
 		    &(struct direct_event){.type = DIRECT_EV_RECALL,
 					   .handle = sim_handle(a.file),
@@ -209,8 +270,15 @@ void mount_want(struct world *w, int m)
 
 	if (!mount->is_alive || i < 0 || (is_write && is_pending(w, file, part)))
 		return;
+	/* An open is answered by a coordinator. */
+	if (!mount->is_open[file] && !mount->is_known)
+		return;
 	if (!mount->is_open[file]) {
 		mount->is_open[file] = true;
+		for (int n = 0; n < OPENS; n++)
+			mount->open[file][n] =
+				(struct open){.seen = errors_sample(&mount->direct.errors),
+					      .owed = sim_is_failing(w, file)};
 		mount_event(w, m,
 			    &(struct direct_event){.type = DIRECT_EV_OPENED,
 						   .handle = sim_handle(file)});
@@ -323,10 +391,47 @@ void mount_land(struct world *w, int m)
 	} else {
 		sim_read(w, o->file, o->part, w->disk[o->block].seq);
 	}
+	mount->is_dirty[o->file] = mount->is_dirty[o->file] || o->is_write;
 	if (mount->is_alive)
 		mount_event(w, m,
 			    &(struct direct_event){.type = DIRECT_EV_END,
 						   .file = o->row,
 						   .is_write = o->is_write});
 	mount_end_op(w, m, i);
+}
+
+/* ---- flushes, and their failures */
+
+void mount_flush(struct world *w, int m, bool fails)
+{
+	struct mount *mount = &w->mount[m];
+
+	if (mount->direct.flushed == mount->direct.writes)
+		return;
+	TRACE(w, "m%d: a flush %s", m, fails ? "fails" : "ends well");
+	for (int f = 0; f < FILES; f++) {
+		if (fails && mount->is_dirty[f])
+			sim_owe(w, f);
+		mount->is_dirty[f] = false;
+	}
+	mount_event(w, m,
+		    &(struct direct_event){.type = fails ? DIRECT_EV_FAILED : DIRECT_EV_FLUSHED,
+					   .serial = mount->direct.writes,
+					   .error = 61});
+}
+
+void mount_fsync(struct world *w, int m, int file, int open)
+{
+	struct open *o = &w->mount[m].open[file][open];
+	struct csv_handle h = sim_handle(file);
+
+	if (!w->mount[m].is_open[file])
+		return;
+	if (!errors_take(&w->mount[m].direct.errors, &h, &o->seen))
+		return;
+	TRACE(w, "m%d: open %d of f%d is told of a failure", m, open, file + 1);
+	if (!o->owed)
+		sim_broke(w, "an open is told twice of a failure, or of one that never was");
+	o->owed -= o->owed > 0;
+	o->must = false;
 }
