@@ -36,7 +36,9 @@ static void order(const struct db *db, struct plan_orders *out, const struct db_
 static void start(const struct db *db, struct plan_orders *out, const struct db_volume *v,
 		  struct plan_load *l)
 {
-	uint8_t node = plan_choose(l, volume_candidates(db, v), v->wish);
+	uint16_t candidates = volume_candidates(db, v);
+	uint16_t others = (uint16_t)(candidates & ~volume_left_nodes(db, v));
+	uint8_t node = plan_choose(l, others ? others : candidates, v->wish);
 	char reason[DB_REASON_MAX];
 
 	if (node == CL_NODE_NONE)
@@ -81,6 +83,8 @@ static const char *why_stop(const struct db *db, const struct db_volume *v)
 		return "the volume is being deleted";
 	if (n && n->is_leaving && is_done_with(db, v))
 		return "its node stops";
+	if (volume_silence(db, v) == VOLUME_SILENCE_MOVE)
+		return "two or more mounts do not answer it: it moves first";
 	if (v->is_deleting)
 		return NULL;
 	if (v->wish < CL_MAX_NODES && v->wish != v->node && (others & cl_bit(v->wish)))
@@ -126,17 +130,37 @@ static void node_names(const struct db *db, uint16_t set, char *text, size_t siz
 	}
 }
 
+static uint16_t silent_nodes(const struct db *db, const struct db_volume *v)
+{
+	uint16_t set = 0;
+
+	for (uint8_t slot = 0; slot < CL_MAX_NODES; slot++) {
+		const struct db_mount *m = volume_mount(db, v->name, slot);
+
+		if (m && m->voice != DB_MOUNT_VOICE_ANSWERS)
+			set = (uint16_t)(set | cl_bit(slot));
+	}
+	return set;
+}
+
 /* Nothing stands in its way: what it does, and for whom others wait. */
 static void explain_work(const struct db *db, const struct db_volume *v, char *text, size_t size)
 {
 	uint16_t over = volume_mounts(db, v->name, DB_MOUNT_STATE_GONE);
 	uint16_t mounted = volume_mounts(db, v->name, DB_MOUNT_STATE_MOUNTED) |
 			   volume_mounts(db, v->name, DB_MOUNT_STATE_MOUNTING);
-	char held[DB_REASON_MAX / 2], has[DB_REASON_MAX / 2];
+	char held[DB_REASON_MAX / 2], has[DB_REASON_MAX / 2], silent[DB_REASON_MAX / 2];
 
 	node_names(db, over, held, sizeof(held));
 	node_names(db, mounted, has, sizeof(has));
-	if (v->is_deleting)
+	node_names(db, silent_nodes(db, v), silent, sizeof(silent));
+	if (volume_silence(db, v) != VOLUME_SILENCE_NONE)
+		snprintf(text, size, "%s on %s: the mount on %s does not answer it, and %s",
+			 db_choice_word(DB_KIND_VOLUME, "work", v->work), db_node_name(db, v->node),
+			 silent,
+			 volume_silence(db, v) == VOLUME_SILENCE_MOVE ? "it moves first"
+								      : "is killed there");
+	else if (v->is_deleting)
 		snprintf(text, size, "being deleted: %s has it mounted, %s has left it unrecovered",
 			 has, held);
 	else if (over)

@@ -215,6 +215,7 @@ static void look_at_mount(struct volumes_local *l, const struct db_volume *row)
 	const struct db_mount *m = row ? mount_row(l) : NULL;
 	const struct engine *e = l->volumes->engine;
 	bool is_wanted = mount_is_wanted(l, row), is_over;
+	struct db_command cmd;
 
 	take_status(l, p);
 	is_over = volumes_process_is_over(l, p);
@@ -236,6 +237,9 @@ static void look_at_mount(struct volumes_local *l, const struct db_volume *row)
 		p->stop_ms = is_right && is_wanted ? 0 : p->stop_ms ? p->stop_ms : engine_now_ms();
 		if (p->id == m->id && p->was_ready && m->state == DB_MOUNT_STATE_MOUNTING)
 			tell_mounted(l, m);
+		volumes_look_condemned(l, row, m);
+		if (volumes_find_stuck(l, m, &cmd))
+			tell(l, &cmd);
 		return;
 	}
 	/* No process: the mount is begun, once, or is over. */
@@ -246,7 +250,7 @@ static void look_at_mount(struct volumes_local *l, const struct db_volume *row)
 		if (!volumes_spawn_mount(l, row))
 			return;
 	}
-	tell_mount_gone(l, m, p->text[0] ? p->text : "its process has ended");
+	tell_mount_gone(l, m, volumes_last_words(p, "its process has ended"));
 }
 
 /* ---- the coordinator */
@@ -256,10 +260,11 @@ static bool is_ordered_here(const struct engine *e, const struct db_volume *row)
 	return row && row->lock && is_self(e, row->node, row->incarnation);
 }
 
-static void report_mounts_dropped(struct volumes_local *l, const struct db_volume *row,
-				  const struct csv_link_status *status)
+static void report_mounts(struct volumes_local *l, const struct db_volume *row,
+			  const struct csv_link_status *status)
 {
 	const struct db *db = &l->volumes->engine->db;
+	struct db_command cmd;
 
 	for (uint32_t i = 0; i < db_count(db, DB_KIND_MOUNT); i++) {
 		const struct db_mount *m = db_at(db, DB_KIND_MOUNT, i);
@@ -271,6 +276,8 @@ static void report_mounts_dropped(struct volumes_local *l, const struct db_volum
 				tell_recovered(l, row, m);
 		}
 	}
+	if (volumes_find_voice(l, row, status, &cmd))
+		tell(l, &cmd);
 }
 
 /*
@@ -303,7 +310,7 @@ static void end_coordinator(struct volumes_local *l, const struct db_volume *row
 		return;
 	}
 	tell_volume(l, row, could_not_start ? DB_WORK_FAILED : DB_WORK_OFFLINE, 0,
-		    p->text[0] ? p->text : "the coordinator has ended");
+		    volumes_last_words(p, "the coordinator has ended"));
 }
 
 /* It is to end, or does so by itself: without a lease, or because the disk failed. */
@@ -331,10 +338,11 @@ static void run_coordinator(struct volumes_local *l, const struct db_volume *row
 		p->stop_ms = p->stuck_order = 0;
 		if (!c || c->status.phase != CSV_LINK_READY)
 			return;
+		p->ready_ms = p->ready_ms ? p->ready_ms : engine_now_ms();
 		if (row->work == DB_WORK_STARTING || row->port != c->status.port)
 			tell_volume(l, row, DB_WORK_ONLINE, c->status.port, "it serves");
 		else
-			report_mounts_dropped(l, row, &c->status);
+			report_mounts(l, row, &c->status);
 		return;
 	}
 	if (p->id && p->id != row->term)
@@ -397,10 +405,12 @@ static void tell_client(struct volumes_local *l, const struct volumes_process *p
 		return;
 	if (l->volumes->engine->repl.phase == REPL_OPEN) {
 		s->is_stop = p->stop_ms != 0;
+		s->beat = p->beat;
 		volumes_client_tell(c, s);
 	} else if (c->has_told) {
 		old = c->told;
 		old.lease_until_ms = s->lease_until_ms;
+		old.beat = p->beat;
 		volumes_client_tell(c, &old);
 	}
 }
@@ -507,6 +517,10 @@ static void on_timer(void *arg)
 	struct volumes *v = arg;
 
 	qb_loop_timer_add(v->engine->loop, QB_LOOP_HIGH, VOLUMES_TIMER_NS, v, on_timer, &v->timer);
+	for (struct volumes_local *l = v->locals; l; l = l->next) {
+		volumes_look_alive(l, &l->mount);
+		volumes_look_alive(l, &l->coordinator);
+	}
 	volumes_changed(v);
 	local_reap(v->local);
 }

@@ -249,7 +249,7 @@ static int on_failed(struct grant_state *s, const struct grant_event *e, struct 
 	if (s->notices == GRANT_NOTICES)
 		return -ENOSPC;
 	n = &s->notice[s->notices++];
-	*n = (struct grant_notice){.failure = e->failure};
+	*n = (struct grant_notice){.failure = e->failure, .since_ms = e->now_ms};
 	if (!n->failure.origin) {
 		n->failure.origin = s->term;
 		n->failure.serial = ++s->serial;
@@ -433,8 +433,20 @@ static void on_recall(struct grant_state *s, const struct grant_event *e, struct
 	else
 		row->is_unwanted = true;
 	for (size_t i = 0; i < GRANT_MOUNTS; i++) {
-		if (row->holder[i].mode != CSV_GRANT_NONE)
-			send_recall(s, row, i, out);
+		if (row->holder[i].mode == CSV_GRANT_NONE)
+			continue;
+		if (e->type == GRANT_EV_RECALL && !row->holder[i].owes_ms)
+			row->holder[i].owes_ms = e->now_ms;
+		send_recall(s, row, i, out);
+	}
+}
+
+/* Nobody waits for a recall of it any more. */
+static void forgive(struct grant_row *row)
+{
+	for (size_t i = 0; i < GRANT_MOUNTS; i++) {
+		if (row->holder[i].asked <= row->holder[i].told)
+			row->holder[i].owes_ms = 0;
 	}
 }
 
@@ -444,7 +456,8 @@ static void on_end(struct grant_state *s, const struct grant_event *e)
 
 	if (!row || !row->recalls)
 		return;
-	row->recalls--;
+	if (!--row->recalls)
+		forgive(row);
 	tidy(s, row);
 }
 
@@ -468,8 +481,12 @@ static void on_ask(struct grant_state *s, const struct grant_event *e, struct gr
 	struct grant_action *a;
 
 	for (size_t i = 0; row && i < GRANT_MOUNTS; i++) {
-		if (row->holder[i].mode < CSV_GRANT_WRITE || !s->mount[i].conn ||
-		    row->holder[i].told >= serial)
+		if (row->holder[i].mode < CSV_GRANT_WRITE || row->holder[i].told >= serial)
+			continue;
+		row->holder[i].asked = serial;
+		if (!row->holder[i].owes_ms)
+			row->holder[i].owes_ms = e->now_ms;
+		if (!s->mount[i].conn)
 			continue;
 		a = emit(out, GRANT_DO_ASK);
 		a->conn = s->mount[i].conn;
@@ -492,6 +509,8 @@ static void on_told(struct grant_state *s, const struct grant_event *e, struct g
 		note_written(row, &e->written);
 	if (h->told < e->serial)
 		h->told = e->serial;
+	if (h->told >= h->asked && !row->recalls)
+		h->owes_ms = 0;
 	emit(out, GRANT_DO_LOOK);
 }
 
@@ -636,6 +655,58 @@ bool grant_is_failing(const struct grant_state *s, const struct csv_handle *h)
 			return true;
 	}
 	return false;
+}
+
+/* Keeps the oldest debt of each mount. */
+static size_t add_debt(const struct grant_state *s, size_t mount, const struct csv_handle *h,
+		       uint64_t since_ms, struct grant_debt *ret, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (ret[i].mount != s->mount[mount].id)
+			continue;
+		if (since_ms < ret[i].since_ms)
+			ret[i] = (struct grant_debt){ret[i].mount, *h, since_ms};
+		return count;
+	}
+	ret[count] = (struct grant_debt){s->mount[mount].id, *h, since_ms};
+	return count + 1;
+}
+
+static bool owes_note(const struct grant_state *s, const struct grant_notice *n, size_t mount)
+{
+	const struct grant_mount *m = &s->mount[mount];
+
+	return m->id && !m->is_gone && !n->is_noted[mount] &&
+	       (m->id != n->failure.origin || is_noted_by_others(s, n));
+}
+
+size_t grant_silent(const struct grant_state *s, uint64_t now_ms, struct grant_debt *ret,
+		    size_t cap)
+{
+	uint64_t limit = now_ms > GRANT_SILENT_MS ? now_ms - GRANT_SILENT_MS : 0;
+	struct grant_debt all[GRANT_MOUNTS];
+	size_t count = 0;
+
+	for (size_t i = 0; s->rows && i < GRANT_ROWS; i++) {
+		const struct grant_row *row = &s->row[i];
+
+		for (size_t m = 0; row->handle.ino && m < GRANT_MOUNTS; m++) {
+			uint64_t since = row->holder[m].owes_ms;
+
+			if (row->holder[m].mode != CSV_GRANT_NONE && since && since <= limit)
+				count = add_debt(s, m, &row->handle, since, all, count);
+		}
+	}
+	for (size_t i = 0; i < s->notices * GRANT_MOUNTS; i++) {
+		const struct grant_notice *n = &s->notice[i / GRANT_MOUNTS];
+
+		if (n->since_ms && n->since_ms <= limit && owes_note(s, n, i % GRANT_MOUNTS))
+			count = add_debt(s, i % GRANT_MOUNTS, &n->failure.handle, n->since_ms, all,
+					 count);
+	}
+	count = count < cap ? count : cap;
+	memcpy(ret, all, count * sizeof(all[0]));
+	return count;
 }
 
 uint64_t grant_debtor(const struct grant_state *s, struct csv_handle *ret_handle)

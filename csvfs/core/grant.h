@@ -29,7 +29,13 @@
 #define GRANT_MOUNTS  32
 #define GRANT_ROWS    4096 /* files granted or being recalled at a time */
 #define GRANT_BUCKETS 1024
-#define GRANT_NOTICES 128 /* failures that not all mounts have noted yet */
+/*
+ * One that has not answered for so long does not answer. More than a LUN needs to fail an I/O over
+ * (DATAPATH_HUNG_MS, and the 10 to 20 s of usual transports), and than a line that is lost takes to
+ * be replaced; less than the patience of who waits.
+ */
+#define GRANT_SILENT_MS 30000
+#define GRANT_NOTICES	128 /* failures that not all mounts have noted yet */
 
 /* Planted bugs, for the simulator only. */
 #ifdef CSVFS_MUTANTS
@@ -57,7 +63,9 @@ enum grant_mutant {
 struct grant_holder {
 	enum csv_grant_mode mode; /* NONE: it holds nothing */
 	struct csv_grant_id id;
-	uint64_t told; /* serial of the last ASK that it has answered */
+	uint64_t told;	  /* serial of the last ASK that it has answered */
+	uint64_t asked;	  /* of the last one that was asked of it */
+	uint64_t owes_ms; /* since when an answer to a recall or an ASK is waited for; 0: none is */
 };
 
 struct grant_row {
@@ -71,6 +79,12 @@ struct grant_row {
 	struct grant_holder holder[GRANT_MOUNTS];
 };
 
+struct grant_debt {
+	uint64_t mount;
+	struct csv_handle handle;
+	uint64_t since_ms;
+};
+
 struct grant_mount {
 	uint64_t id;   /* 0: free */
 	uint64_t conn; /* for recalls; 0: none */
@@ -80,6 +94,7 @@ struct grant_mount {
 /* Until all mounts that live have noted it. In the order in which they came. */
 struct grant_notice {
 	struct csv_frame_failed failure;
+	uint64_t since_ms;
 	bool is_noted[GRANT_MOUNTS];
 };
 
@@ -111,16 +126,16 @@ struct grant_state {
 	X(ISSUE)    /* mount, handle, is_write, is_shared, is_contended: it was recalled for this, \
 		       so who had it will want it again; the inode is locked for writing and       \
 		       grant_make_next() has come so far */                                        \
-	X(RECALL)   /* handle: no new ones, and the others back */                                 \
+	X(RECALL)   /* handle, now_ms: no new ones, and the others back */                         \
 	X(UNWANTED) /* handle: as RECALL, for good: nobody has the file open */                    \
 	X(END)	    /* handle: of a recall */                                                      \
 	X(DONE)	    /* mount, handle, id, has_written, written */                                  \
-	X(ASK)	    /* handle, wants_flush, serial: of all that may write; serial 0: a new one,    \
-		       else again those that have not answered it */                               \
-	X(TOLD)	    /* mount, handle, id, serial, has_written, written */                          \
-	X(TOUCHED)  /* handle: what was written is in the inode */                                 \
-	X(FAILED)   /* failure: of a mount's flush; origin 0: of our own */                        \
-	X(NOTED)    /* mount, failure.origin, failure.serial */
+	X(ASK) /* handle, now_ms, wants_flush, serial: of all that may write; serial 0: a new one, \
+		  else again those that have not answered it */                                    \
+	X(TOLD)	   /* mount, handle, id, serial, has_written, written */                           \
+	X(TOUCHED) /* handle: what was written is in the inode */                                  \
+	X(FAILED)  /* failure, now_ms: of a mount's flush; origin 0: of our own */                 \
+	X(NOTED)   /* mount, failure.origin, failure.serial */
 
 enum grant_event_type {
 #define GRANT_EVENT_ENUM(NAME) GRANT_EV_##NAME,
@@ -144,6 +159,7 @@ struct grant_event {
 	struct csv_time written;
 	uint64_t serial;
 	struct csv_frame_failed failure;
+	uint64_t now_ms;
 };
 
 /* ---- actions, to be carried out in order */
@@ -203,6 +219,12 @@ bool grant_has_writers(const struct grant_state *s, const struct csv_handle *h);
 bool grant_is_told(const struct grant_state *s, const struct csv_handle *h, uint64_t serial);
 /* A failure of the file is not known everywhere yet. */
 bool grant_is_failing(const struct grant_state *s, const struct csv_handle *h);
+/*
+ * Mounts that have owed an answer, for which somebody waits, for GRANT_SILENT_MS: each once, with
+ * the file for which it is longest. Returns how many, at most `cap`.
+ */
+size_t grant_silent(const struct grant_state *s, uint64_t now_ms, struct grant_debt *ret,
+		    size_t cap);
 /* Of whom something is waited for; 0: of nobody. */
 uint64_t grant_debtor(const struct grant_state *s, struct csv_handle *ret_handle);
 

@@ -245,6 +245,9 @@ static void wait_change(struct coordinator *c, uint64_t until_ms)
 
 static void tell(struct coordinator *c, enum csv_link_phase phase, const char *text)
 {
+	pthread_mutex_lock(&c->lock);
+	c->status.beat = c->state.beat;
+	pthread_mutex_unlock(&c->lock);
 	c->status.phase = phase;
 	if (c->server)
 		server_status(c->server, &c->status);

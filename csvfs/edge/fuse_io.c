@@ -28,18 +28,50 @@ static void release_untaken(struct csv_fs *fs, const struct csv_handle *handle)
 }
 
 /* Before the open is asked for: a failure that comes while it is under way counts. */
-static void make_open(const struct csv_fs *fs, struct fuse_file_info *fi)
+static void make_open(struct csv_fs *fs, struct fuse_file_info *fi)
 {
-	struct open_file *o = malloc(sizeof(*o));
+	struct open_file *o = calloc(1, sizeof(*o));
 
 	must(o);
 	o->seen = datapath_seen(fs->options.datapath);
+	pthread_mutex_lock(&fs->open_lock);
+	o->next = fs->opens;
+	o->at = &fs->opens;
+	if (o->next)
+		o->next->at = &o->next;
+	fs->opens = o;
+	pthread_mutex_unlock(&fs->open_lock);
 	fi->fh = (uintptr_t)o;
 }
 
 static struct open_file *open_of(const struct fuse_file_info *fi)
 {
 	return (struct open_file *)(uintptr_t)fi->fh;
+}
+
+/* Takes NULL: a directory has none. */
+static void free_open(struct csv_fs *fs, struct open_file *o)
+{
+	if (!o)
+		return;
+	pthread_mutex_lock(&fs->open_lock);
+	*o->at = o->next;
+	if (o->next)
+		o->next->at = o->at;
+	pthread_mutex_unlock(&fs->open_lock);
+	free(o);
+}
+
+void fs_opens_init(struct csv_fs *fs)
+{
+	pthread_mutex_init(&fs->open_lock, NULL);
+}
+
+void fs_opens_done(struct csv_fs *fs)
+{
+	while (fs->opens)
+		free_open(fs, fs->opens);
+	pthread_mutex_destroy(&fs->open_lock);
 }
 
 static void set_open_flags(struct fuse_file_info *fi)
@@ -76,7 +108,7 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	make_open(c.fs, fi);
 	e = e ? e : call_run(&c, 0);
 	if (e) {
-		free(open_of(fi));
+		free_open(c.fs, open_of(fi));
 		call_reply_error(&c, e);
 		return;
 	}
@@ -85,7 +117,7 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	set_open_flags(fi);
 	if (reply_open(req, fi) == -ENOENT) {
 		release_untaken(c.fs, &c.q.open.handle);
-		free(open_of(fi));
+		free_open(c.fs, open_of(fi));
 	}
 }
 
@@ -111,7 +143,7 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 	make_open(c.fs, fi);
 	e = e ? e : call_run(&c, 0);
 	if (e) {
-		free(open_of(fi));
+		free_open(c.fs, open_of(fi));
 		call_reply_error(&c, e == EEXIST && !(fi->flags & O_EXCL) ? ESTALE : e);
 		return;
 	}
@@ -122,7 +154,7 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 	if (fuse_reply_create(req, &entry, fi) == -ENOENT) {
 		fs_forget(c.fs, entry.ino, 1);
 		release_untaken(c.fs, &c.p.entry.handle);
-		free(open_of(fi));
+		free_open(c.fs, open_of(fi));
 	}
 }
 
@@ -132,8 +164,8 @@ void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	struct call c;
 	int e;
 
-	free(open_of(fi)); /* NULL: a directory */
 	call_begin(&c, req, CSV_OP_RELEASE);
+	free_open(c.fs, open_of(fi));
 	e = call_handle(&c, ino, &c.q.release.handle);
 	if (!e)
 		datapath_closed(c.fs->options.datapath, &c.q.release.handle);

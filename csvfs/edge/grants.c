@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "csvfs/edge/process.h"
 #include "lib/must.h"
 
 struct outgoing {
@@ -28,7 +29,11 @@ struct grants {
 /* With the lock held. */
 static int step(struct grants *g, const struct grant_event *e)
 {
-	int r = grant_step(&g->state, e, &g->actions);
+	struct grant_event now = *e;
+	int r;
+
+	now.now_ms = csv_now_ms();
+	r = grant_step(&g->state, &now, &g->actions);
 
 	for (size_t i = 0; i < g->actions.count; i++) {
 		const struct grant_action *a = &g->actions.item[i];
@@ -350,4 +355,14 @@ uint64_t grants_debtor(struct grants *g, struct csv_handle *ret)
 	r = grant_debtor(&g->state, ret);
 	pthread_mutex_unlock(&g->lock);
 	return r;
+}
+
+size_t grants_silent(struct grants *g, struct grant_debt *ret, size_t cap)
+{
+	size_t n;
+
+	pthread_mutex_lock(&g->lock);
+	n = grant_silent(&g->state, csv_now_ms(), ret, cap);
+	pthread_mutex_unlock(&g->lock);
+	return n;
 }

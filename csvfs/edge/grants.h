@@ -55,5 +55,7 @@ enum csv_ungranted grants_issue(struct grants *g, const struct grant_event *e,
 				struct csv_grant_id *ret_id, enum csv_grant_mode *ret_mode);
 /* For whom somebody waits, and for which file; 0: for nobody. */
 uint64_t grants_debtor(struct grants *g, struct csv_handle *ret);
+/* As grant_silent(); since_ms as csv_now_ms(). */
+size_t grants_silent(struct grants *g, struct grant_debt *ret, size_t cap);
 
 #endif
