@@ -37,7 +37,7 @@ static void start(const struct db *db, struct plan_orders *out, const struct db_
 		  struct plan_load *l)
 {
 	uint16_t candidates = volume_candidates(db, v);
-	uint16_t others = (uint16_t)(candidates & ~volume_left_nodes(db, v));
+	uint16_t others = (uint16_t)(candidates & ~volume_shunned_nodes(db, v));
 	uint8_t node = plan_choose(l, others ? others : candidates, v->wish);
 	char reason[DB_REASON_MAX];
 

@@ -34,8 +34,11 @@ enum volume_silence volume_silence(const struct db *db, const struct db_volume *
 /* Is this mount to be killed by its node? */
 bool volume_mount_is_condemned(const struct db *db, const struct db_volume *volume,
 			       const struct db_mount *mount);
-/* Nodes from which a coordinator was moved for silent mounts. */
-uint16_t volume_left_nodes(const struct db *db, const struct db_volume *volume);
+/*
+ * Nodes whose mount is silent, and from which a coordinator was moved for several that are: others
+ * are better for the next one.
+ */
+uint16_t volume_shunned_nodes(const struct db *db, const struct db_volume *volume);
 
 /* The next of several names with commas or spaces between; false at the end. */
 bool volume_name_next(const char **list, char ret[CL_NAME_MAX]);
