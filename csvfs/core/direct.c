@@ -153,7 +153,9 @@ static void on_begin(struct direct_state *s, const struct direct_event *e,
 	bool is_usable = f && (f->state == DIRECT_GRANTED ||
 			       (f->state == DIRECT_DRAINING && DIRECT_MUTANT(s, DRAIN_USED)));
 
-	if (!f || !f->opens || !may_use_path(s)) {
+	bool is_part = e->is_write && e->is_partial && !DIRECT_MUTANT(s, PARALLEL_RMW);
+
+	if (!f || !f->opens || is_part || !may_use_path(s)) {
 		emit(out, DIRECT_DO_HOME);
 		return;
 	}

@@ -4,6 +4,8 @@
  * way, and whether its own path to the LUN works.
  *
  *   only under a grant      and only while the node has the quorum lease
+ *   whole blocks only       a write of less goes to the coordinator: read, changed and written back
+ *                           here, it would undo what another does to the block meanwhile
  *   recalled means drained  the answer to a recall goes out with the end of the last I/O under it
  *   no dead answer          a grant that was recalled before its GRANT was answered is never used
  *   no error is lost        a flush that has failed for good is told to each open that the file has
@@ -43,6 +45,7 @@ enum direct_mutant {
 	DIRECT_MUTANT_RETURN_FIRST, /* returns the grants of a lost path at once */
 	DIRECT_MUTANT_NO_LEASE,	    /* goes on without a lease */
 	DIRECT_MUTANT_NO_RECLAIM,   /* tells a new coordinator nothing of what drains */
+	DIRECT_MUTANT_PARALLEL_RMW, /* writes parts of blocks: reads, changes and writes back */
 	DIRECT_MUTANT_TELL_ONCE,    /* of a failed flush, though the line may have lost it */
 	DIRECT_MUTANT_CLOSED_CLEAN, /* forgets with the last close what no flush has covered */
 	DIRECT_MUTANT_MAX
@@ -115,7 +118,8 @@ struct direct_state {
 #define DIRECT_EVENTS(X)                                                                           \
 	X(OPENED)    /* handle */                                                                  \
 	X(CLOSED)    /* handle */                                                                  \
-	X(BEGIN)     /* handle, is_write, may_ask, now_ms: I/O that could go direct, may it? */    \
+	X(BEGIN)     /* handle, is_write, is_partial: not in whole blocks, may_ask, now_ms: may    \
+			it go direct? */                                                           \
 	X(END)	     /* file, is_write, written: it has ended, whatever came of it */              \
 	X(ISSUED)    /* handle, id, mode, now_ms: what GRANT has brought */                        \
 	X(REFUSED)   /* handle, why, now_ms: nothing, and why */                                   \
@@ -144,6 +148,7 @@ struct direct_event {
 	enum csv_ungranted why;
 	enum direct_block block;
 	bool is_write;
+	bool is_partial;
 	bool may_ask;
 	bool has_lease;
 	struct csv_time written;

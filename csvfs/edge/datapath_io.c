@@ -42,14 +42,15 @@ bool datapath_is_suitable(const struct datapath *d, uint64_t offset, size_t size
 
 /* ---- asking */
 
-/* False: what has come is not extents of a whole file. */
+/* False: what has come is not extents of a whole file, or there is no memory for them. */
 static bool take_map(struct datapath_map *m, const struct csv_reply_grant *p)
 {
 	size_t n = p->extents.len / CSV_EXTENT_BYTES;
 	struct csv_extent *e = calloc(n ? n : 1, sizeof(*e));
 	uint64_t at = 0;
 
-	must(e);
+	if (!e)
+		return false; /* it stays with the coordinator */
 	for (size_t i = 0; i < n; i++) {
 		if (!csv_extent_get(&p->extents, i, &e[i]) || e[i].offset != at) {
 			free(e);
@@ -121,7 +122,10 @@ static bool place(struct io *io, const struct datapath_map *m)
 static bool begin(struct datapath *d, struct io *io, const struct csv_handle *h,
 		  struct client_interrupt *i)
 {
-	struct direct_event e = {.type = DIRECT_EV_BEGIN, .handle = *h, .is_write = io->is_write};
+	struct direct_event e = {.type = DIRECT_EV_BEGIN,
+				 .handle = *h,
+				 .is_write = io->is_write,
+				 .is_partial = !is_block(io->offset) || !is_block(io->size)};
 	size_t row = direct_find(&d->core, h);
 	const struct direct_action *a = &d->actions.item[0];
 

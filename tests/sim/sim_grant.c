@@ -43,12 +43,12 @@ static const struct mutant {
 	{                                                                                          \
 		.name = "errors " #NAME, .errors = ERRORS_MUTANT_##NAME                            \
 	}
-	GRANT(NO_FORCE),     GRANT(UNWRITTEN),	   GRANT(NO_RESIDENCY), GRANT(FREE_FIRST),
-	GRANT(LOCK_FIRST),   GRANT(NO_LOOK_AGAIN), GRANT(ABSENT),	GRANT(LOST_IS_GONE),
-	GRANT(ANY_NUMBER),   GRANT(NO_RESEND),	   DIRECT(ACK_FIRST),	DIRECT(DEAD_ANSWER),
-	DIRECT(DRAIN_USED),  DIRECT(RETURN_FIRST), DIRECT(NO_LEASE),	DIRECT(NO_RECLAIM),
-	GRANT(ORIGIN_FIRST), GRANT(NOT_TO_ALL),	   DIRECT(TELL_ONCE),	DIRECT(CLOSED_CLEAN),
-	ERRORS(NO_SEQUENCE), ERRORS(NO_ID),
+	GRANT(NO_FORCE),      GRANT(UNWRITTEN),	    GRANT(NO_RESIDENCY), GRANT(FREE_FIRST),
+	GRANT(LOCK_FIRST),    GRANT(NO_LOOK_AGAIN), GRANT(ABSENT),	 GRANT(LOST_IS_GONE),
+	GRANT(ANY_NUMBER),    GRANT(NO_RESEND),	    DIRECT(ACK_FIRST),	 DIRECT(DEAD_ANSWER),
+	DIRECT(DRAIN_USED),   DIRECT(RETURN_FIRST), DIRECT(NO_LEASE),	 DIRECT(NO_RECLAIM),
+	GRANT(ORIGIN_FIRST),  GRANT(NOT_TO_ALL),    DIRECT(TELL_ONCE),	 DIRECT(PARALLEL_RMW),
+	DIRECT(CLOSED_CLEAN), ERRORS(NO_SEQUENCE),  ERRORS(NO_ID),
 #undef GRANT
 #undef DIRECT
 #undef ERRORS
@@ -319,7 +319,8 @@ static void world_init(struct world *w, uint64_t seed, const struct mutant *muta
 				 .land = prng_range(&w->rng, 2, 12),
 				 .answer = prng_range(&w->rng, 2, 10),
 				 .flush = prng_below(&w->rng, 30),
-				 .fail = prng_below(&w->rng, 500)};
+				 .fail = prng_below(&w->rng, 500),
+				 .half = prng_below(&w->rng, 400)};
 	for (int f = 0; f < FILES; f++) {
 		for (int p = 0; p < PARTS; p++) {
 			w->now.at[f][p].block = -1;

@@ -92,16 +92,21 @@ static void do_write(struct world *w, struct task *t)
 	struct extent *x = &w->now.at[t->file][t->part];
 	struct csv_handle h = sim_handle(t->file);
 	bool is_held = grant_is_held(&w->grants, &h);
+	uint64_t was;
 
 	if (x->block < 0)
 		x->block = allocate(w);
-	w->disk[x->block] = (struct block){t->file, t->part, t->seq};
+	if (!is_held && w->has_page[t->file][t->part])
+		was = w->page[t->file][t->part];
+	else
+		was = x->is_written ? w->disk[x->block].seq : 0;
+	w->disk[x->block] = (struct block){t->file, t->part, sim_merge(was, t->seq, t->halves)};
 	x->is_written = true;
 	if (!is_held) { /* else O_DIRECT */
 		w->has_page[t->file][t->part] = true;
-		w->page[t->file][t->part] = t->seq;
+		w->page[t->file][t->part] = w->disk[x->block].seq;
 	}
-	sim_written(w, t->file, t->part, t->seq, false);
+	sim_written(w, t->file, t->part, t->seq, t->halves, false);
 }
 
 static void do_read(struct world *w, const struct task *t)
@@ -224,7 +229,8 @@ static bool needs_recall(const struct world *w, const struct task *t)
 {
 	struct csv_handle h = sim_handle(t->file);
 
-	if (t->kind == TASK_TRUNCATE || t->kind == TASK_ALLOCATE)
+	if (t->kind == TASK_TRUNCATE || t->kind == TASK_ALLOCATE ||
+	    (t->kind == TASK_WRITE && t->halves != BOTH))
 		return true;
 	return t->kind == TASK_GRANT && t->is_write &&
 	       grant_is_sole_elsewhere(&w->grants, &h, (uint64_t)t->mount + 1);
@@ -487,9 +493,11 @@ void coord_gone(struct world *w, int m)
 			for (int o = 0; o < OPS; o++) {
 				const struct op *op = &w->mount[m].op[o];
 
-				if (op->way != OP_NONE && op->is_write && op->file == f &&
-				    op->part == p)
-					w->truth[f][p].is_known = w->truth[f][p].is_pending = false;
+				if (op->way == OP_NONE || !op->is_write || op->file != f ||
+				    op->part != p)
+					continue;
+				w->truth[f][p].is_known = false;
+				w->truth[f][p].pending &= ~op->halves;
 			}
 		}
 	}

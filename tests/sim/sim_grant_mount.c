@@ -17,23 +17,31 @@ void sim_broke(struct world *w, const char *what)
 	TRACE(w, "BROKEN: %s", what);
 }
 
+uint64_t sim_merge(uint64_t was, uint64_t seq, int halves)
+{
+	uint64_t mask = (halves & 1 ? UINT64_C(0xffffffff) : 0) |
+			(halves & 2 ? UINT64_C(0xffffffff) << 32 : 0);
+
+	return (was & ~mask) | (seq & mask);
+}
+
 void sim_read(struct world *w, int file, int part, uint64_t seq)
 {
 	const struct truth *t = &w->truth[file][part];
 
-	TRACE(w, "read f%d.%d: %" PRIu64 ", right is %" PRIu64 "%s", file + 1, part, seq, t->seq,
-	      t->is_pending || !t->is_known ? " or something else" : "");
-	if (t->is_known && !t->is_pending && t->seq != seq)
+	TRACE(w, "read f%d.%d: %" PRIx64 ", right is %" PRIx64 "%s", file + 1, part, seq, t->seq,
+	      t->pending || !t->is_known ? " or something else" : "");
+	if (t->is_known && (sim_merge(0, t->seq ^ seq, BOTH & ~t->pending)) != 0)
 		sim_broke(w, "a read has not given what was written last");
 }
 
-void sim_written(struct world *w, int file, int part, uint64_t seq, bool is_forced)
+void sim_written(struct world *w, int file, int part, uint64_t seq, int halves, bool is_forced)
 {
 	struct truth *t = &w->truth[file][part];
 
-	TRACE(w, "written f%d.%d: %" PRIu64, file + 1, part, seq);
-	t->seq = seq;
-	t->is_known = true;
+	TRACE(w, "written f%d.%d: %" PRIx64 " (halves %d)", file + 1, part, seq, halves);
+	t->seq = sim_merge(t->seq, seq, halves);
+	t->is_known = t->is_known || halves == BOTH;
 	t->is_forced = is_forced;
 }
 
@@ -239,7 +247,7 @@ void mount_end_op(struct world *w, int m, int op)
 	struct op *o = &w->mount[m].op[op];
 
 	if (o->is_write)
-		w->truth[o->file][o->part].is_pending = false;
+		w->truth[o->file][o->part].pending &= ~o->halves;
 	o->way = OP_NONE;
 }
 
@@ -255,11 +263,6 @@ static int pick_op(struct world *w, const struct mount *mount, enum op_way way)
 	return -1;
 }
 
-static bool is_pending(const struct world *w, int file, int part)
-{
-	return w->truth[file][part].is_pending;
-}
-
 void mount_want(struct world *w, int m)
 {
 	struct mount *mount = &w->mount[m];
@@ -267,8 +270,9 @@ void mount_want(struct world *w, int m)
 	struct op *o = &mount->op[i < 0 ? 0 : i];
 	int file = (int)prng_below(&w->rng, FILES), part = (int)prng_below(&w->rng, PARTS);
 	bool is_write = sim_chance(w, 500);
+	int halves = sim_chance(w, w->rate.half) ? 1 + (int)prng_below(&w->rng, 2) : BOTH;
 
-	if (!mount->is_alive || i < 0 || (is_write && is_pending(w, file, part)))
+	if (!mount->is_alive || i < 0 || (is_write && (w->truth[file][part].pending & halves)))
 		return;
 	/* An open is answered by a coordinator. */
 	if (!mount->is_open[file] && !mount->is_known)
@@ -285,8 +289,10 @@ void mount_want(struct world *w, int m)
 	}
 	*o = (struct op){.way = OP_WANTS, .file = file, .part = part, .is_write = is_write};
 	if (is_write) {
-		o->seq = ++w->next_seq;
-		w->truth[file][part].is_pending = true;
+		o->halves = halves;
+		w->next_seq++;
+		o->seq = w->next_seq | w->next_seq << 32;
+		w->truth[file][part].pending |= halves;
 	}
 }
 
@@ -301,6 +307,7 @@ static void go_direct(struct world *w, int m, struct op *o, size_t row)
 	o->way = OP_DIRECT;
 	o->row = row;
 	o->block = mount->extents[o->file][o->part];
+	o->was = w->disk[o->block].seq;
 }
 
 static void go_home(struct world *w, int m, int op)
@@ -314,6 +321,7 @@ static void go_home(struct world *w, int m, int op)
 	if (!t)
 		return;
 	t->seq = o->seq;
+	t->halves = o->halves;
 	t->is_write = o->is_write;
 	o->way = OP_HOME;
 }
@@ -360,6 +368,7 @@ void mount_go_on(struct world *w, int m)
 		    &(struct direct_event){.type = DIRECT_EV_BEGIN,
 					   .handle = sim_handle(o->file),
 					   .is_write = o->is_write,
+					   .is_partial = o->is_write && o->halves != BOTH,
 					   .may_ask = true,
 					   .now_ms = w->step * STEP_MS});
 	for (size_t n = 0; n < w->direct_out.count; n++) {
@@ -386,8 +395,9 @@ void mount_land(struct world *w, int m)
 	if (w->now.at[o->file][o->part].block != o->block)
 		sim_broke(w, "direct I/O on a block that is not the file's any more");
 	if (o->is_write) {
-		w->disk[o->block] = (struct block){o->file, o->part, o->seq};
-		sim_written(w, o->file, o->part, o->seq, true);
+		w->disk[o->block] =
+			(struct block){o->file, o->part, sim_merge(o->was, o->seq, o->halves)};
+		sim_written(w, o->file, o->part, o->seq, o->halves, true);
 	} else {
 		sim_read(w, o->file, o->part, w->disk[o->block].seq);
 	}

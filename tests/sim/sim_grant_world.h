@@ -19,6 +19,7 @@
 #define OPENS	2 /* of one file on one mount */
 #define TASKS	12
 #define QUEUE	16
+#define BOTH	3   /* halves */
 #define STALL	120 /* steps that something may take longer */
 #define STEP_MS 30  /* of the clock of the mounts */
 
@@ -31,7 +32,10 @@
 		}                                                                                  \
 	} while (0)
 
-/* What a block of the disk holds: written under which file, part and number; 0: zeros. */
+/*
+ * What a block of the disk holds: written under which file and part, and a number in each half,
+ * which are one `seq`; 0: zeros. Applications write blocks and halves.
+ */
 struct block {
 	int file, part;
 	uint64_t seq;
@@ -50,13 +54,14 @@ struct map {
 struct truth {
 	uint64_t seq;
 	bool is_known;
-	bool is_forced;	 /* a crash cannot take it back */
-	bool is_pending; /* a write is under way: old and new are both right */
+	bool is_forced; /* a crash cannot take it back */
+	int pending;	/* halves of which a write is under way: old and new are both right */
 };
 
 enum task_kind { TASK_GRANT, TASK_READ, TASK_WRITE, TASK_TRUNCATE, TASK_ALLOCATE };
 
 struct task {
+	int halves; /* of a write: 1, 2 or both */
 	bool is_active;
 	enum task_kind kind;
 	int mount, op; /* who waits for it; -1: nobody */
@@ -73,6 +78,8 @@ struct task {
 enum op_way { OP_NONE, OP_WANTS, OP_DIRECT, OP_ASKS, OP_HOME };
 
 struct op {
+	int halves;   /* of a write: 1, 2 or both */
+	uint64_t was; /* in the block, when it began: only a planted bug looks */
 	enum op_way way;
 	int file, part;
 	bool is_write;
@@ -123,7 +130,7 @@ struct mount {
 
 struct rates {
 	uint64_t crash, cut, kill, lease, path, close, change, land, answer, provoke, stall, flush,
-		fail;
+		fail, half;
 };
 
 struct world {
@@ -200,6 +207,8 @@ bool sim_is_failing(const struct world *w, int file);
 void sim_push(struct world *w, int m, bool is_up, const struct message *a);
 /* A read that happens now has given this. */
 void sim_read(struct world *w, int file, int part, uint64_t seq);
-void sim_written(struct world *w, int file, int part, uint64_t seq, bool is_forced);
+void sim_written(struct world *w, int file, int part, uint64_t seq, int halves, bool is_forced);
+/* What is there after a write of those halves. */
+uint64_t sim_merge(uint64_t was, uint64_t seq, int halves);
 
 #endif

@@ -208,6 +208,17 @@ static void write_once(struct fixture *f)
 	STEP(f, END, .file = begin(f, true), .is_write = true);
 }
 
+static void a_write_of_part_of_a_block_goes_home(void **state)
+{
+	struct fixture *f = *state;
+
+	grant(f, 1, CSV_GRANT_SOLE);
+	STEP(f, BEGIN, .is_write = true, .is_partial = true);
+	one(f, DIRECT_DO_HOME);
+	STEP(f, BEGIN, .is_partial = true); /* a read is of the blocks around it */
+	one(f, DIRECT_DO_GO);
+}
+
 static void a_failed_flush_is_told_to_each_open_once(void **state)
 {
 	struct fixture *f = *state;
@@ -323,6 +334,7 @@ int main(void)
 		TEST(a_refusal_is_not_asked_for_again_at_once),
 		TEST(a_lost_path_returns_what_it_had_as_it_drains),
 		TEST(without_a_lease_nothing_goes_direct_until_a_coordinator_knows_us),
+		TEST(a_write_of_part_of_a_block_goes_home),
 		TEST(a_failed_flush_is_told_to_each_open_once),
 		TEST(a_failure_is_told_again_until_the_coordinator_has_told_all),
 		TEST(a_flush_covers_what_was_written_before_it),
