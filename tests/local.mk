@@ -216,11 +216,11 @@ tests_unit_test_fuse_mount_SOURCES = \
 	tests/unit/csv_server.h
 tests_unit_test_fuse_mount_CPPFLAGS = $(CSV_CPPFLAGS)
 tests_unit_test_fuse_mount_LDADD = $(CSV_LDADD)
-# Flushes of the disk end as the test says.
+# Flushes of the disk end as the test says, and allocations are counted.
 tests_unit_test_datapath_SOURCES = \
 	tests/unit/test_datapath.c tests/unit/client_fixture.h tests/unit/csv_server.h
 tests_unit_test_datapath_CPPFLAGS = $(CSV_CPPFLAGS)
-tests_unit_test_datapath_LDFLAGS = -Wl,--wrap=fdatasync
+tests_unit_test_datapath_LDFLAGS = -Wl,--wrap=fdatasync,--wrap=malloc,--wrap=calloc
 tests_unit_test_datapath_LDADD = $(CSV_LDADD)
 tests_unit_test_proto_SOURCES = tests/unit/test_proto.c
 tests_unit_test_proto_CPPFLAGS = $(UNIT_CPPFLAGS)

@@ -15,12 +15,61 @@
 
 /* ---- the core, with a lock */
 
+static void fill_pools(struct datapath *d)
+{
+	for (size_t i = 0; i < DATAPATH_OUTS; i++) {
+		d->out_pool[i].next = d->out_free;
+		d->out_free = &d->out_pool[i];
+	}
+	for (size_t i = 0; i < DATAPATH_FLUSHES; i++) {
+		d->flush_pool[i].next = d->flush_free;
+		d->flush_free = &d->flush_pool[i];
+	}
+}
+
+void datapath_out_put(struct datapath *d, struct datapath_out *o)
+{
+	if (o < d->out_pool || o >= d->out_pool + DATAPATH_OUTS) {
+		free(o);
+		return;
+	}
+	o->next = d->out_free;
+	d->out_free = o;
+}
+
+struct datapath_flush *datapath_flush_take(struct datapath *d)
+{
+	struct datapath_flush *w = d->flush_free;
+
+	if (w)
+		d->flush_free = w->next;
+	else
+		w = calloc(1, sizeof(*w));
+	must(w);
+	return w;
+}
+
+void datapath_flush_put(struct datapath *d, struct datapath_flush *w)
+{
+	if (w < d->flush_pool || w >= d->flush_pool + DATAPATH_FLUSHES) {
+		free(w);
+		return;
+	}
+	w->next = d->flush_free;
+	d->flush_free = w;
+}
+
 void datapath_push(struct datapath *d, const struct csv_frame *f)
 {
-	struct datapath_out *o = calloc(1, sizeof(*o));
+	struct datapath_out *o = d->out_free;
 
+	if (o)
+		d->out_free = o->next;
+	else
+		o = calloc(1, sizeof(*o));
 	must(o);
 	o->frame = *f;
+	o->next = NULL;
 	*d->out_end = o;
 	d->out_end = &o->next;
 	pthread_cond_signal(&d->send_wake);
@@ -264,13 +313,13 @@ static void free_all(struct datapath *d)
 
 	while ((o = d->out)) {
 		d->out = o->next;
-		free(o);
+		datapath_out_put(d, o);
 	}
 	while (d->flushes) {
 		struct datapath_flush *w = d->flushes;
 
 		d->flushes = w->next;
-		free(w);
+		datapath_flush_put(d, w);
 	}
 	for (size_t i = 0; i < DIRECT_FILES; i++)
 		free(d->map[i].extents);
@@ -295,6 +344,7 @@ int datapath_open(const struct datapath_options *options, struct datapath **ret)
 	d->options = *options;
 	d->fd = -1;
 	d->out_end = &d->out;
+	fill_pools(d);
 	d->answer = malloc((size_t)CSV_EXTENTS_MAX * CSV_EXTENT_BYTES);
 	must(d->answer);
 	pthread_mutex_init(&d->lock, NULL);

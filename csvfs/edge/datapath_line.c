@@ -57,7 +57,7 @@ void *datapath_send_loop(void *arg)
 		d->out = o->next;
 		if (!d->out)
 			d->out_end = &d->out;
-		free(o);
+		datapath_out_put(d, o);
 	}
 	pthread_mutex_unlock(&d->lock);
 	return NULL;
@@ -113,9 +113,8 @@ static void on_ask(struct datapath *d, const struct csv_frame_ask *f)
 {
 	pthread_mutex_lock(&d->lock);
 	if (f->wants_flush && d->core.writes != d->core.flushed) {
-		struct datapath_flush *w = calloc(1, sizeof(*w));
+		struct datapath_flush *w = datapath_flush_take(d);
 
-		must(w);
 		w->ask = *f;
 		w->next = d->flushes;
 		d->flushes = w;
@@ -146,8 +145,9 @@ void *datapath_flush_loop(void *arg)
 		datapath_flush(d);
 		if (w)
 			tell(d, &w->ask);
-		free(w);
 		pthread_mutex_lock(&d->lock);
+		if (w)
+			datapath_flush_put(d, w);
 	}
 	pthread_mutex_unlock(&d->lock);
 	return NULL;

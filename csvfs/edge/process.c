@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <stdarg.h>
@@ -13,6 +14,7 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -28,6 +30,11 @@
 #define STACK_BYTES (256 * 1024) /* locked in memory, for each of some hundred threads */
 #endif
 #define ARENAS 2 /* of malloc(3): each reserves 64 MiB that count as locked */
+/*
+ * What libfuse and GnuTLS allocate for each request (some 100 KiB for all that can be under way) is
+ * taken from memory that is there and locked already, so that writing pages out needs no page.
+ */
+#define HEAP_BYTES (4 * 1024 * 1024)
 
 bool process_fork(int *ret_ready, int *ret_status)
 {
@@ -94,6 +101,37 @@ int process_lock(const char *socket, const char *uuid, const char *role)
 	return steal_fd(&fd);
 }
 
+/* Without CAP_IPC_LOCK a limit would let later threads and buffers fail, one by one. */
+static void lock_memory(void)
+{
+	const struct rlimit all = {RLIM_INFINITY, RLIM_INFINITY};
+	struct rlimit now = {0};
+
+	if (setrlimit(RLIMIT_MEMLOCK, &all) < 0 && !getrlimit(RLIMIT_MEMLOCK, &now) &&
+	    now.rlim_cur != RLIM_INFINITY)
+		log_warning("RLIMIT_MEMLOCK stays at %llu KiB: %s -> memory beyond it cannot be "
+			    "locked unless we have CAP_IPC_LOCK",
+			    (unsigned long long)now.rlim_cur / 1024, strerror(errno));
+	if (mlockall(MCL_CURRENT | MCL_FUTURE) < 0)
+		log_warning(
+			"mlockall: %s -> going on, and may wait for pages that are swapped out "
+			"to what waits for us; give csvfsd CAP_IPC_LOCK or LimitMEMLOCK=infinity",
+			strerror(errno));
+}
+
+/* Grows the heap once, and keeps it. */
+static void reserve_heap(void)
+{
+	char *p;
+
+	mallopt(M_MMAP_THRESHOLD, HEAP_BYTES);
+	mallopt(M_TRIM_THRESHOLD, INT_MAX);
+	p = malloc(HEAP_BYTES - 4096);
+	if (p)
+		memset(p, 0, HEAP_BYTES - 4096);
+	free(p);
+}
+
 static void spare_from_oom_killer(void)
 {
 	_cleanup_close_ int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
@@ -111,8 +149,8 @@ void process_harden(void)
 		log_warning("cannot set the size of stacks -> going on");
 	pthread_attr_destroy(&attr);
 	mallopt(M_ARENA_MAX, ARENAS);
-	if (mlockall(MCL_CURRENT | MCL_FUTURE) < 0)
-		log_warning("mlockall: %s -> going on", strerror(errno));
+	lock_memory();
+	reserve_heap();
 	if (prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0) < 0)
 		log_warning("PR_SET_IO_FLUSHER: %s -> going on", strerror(errno));
 	spare_from_oom_killer();

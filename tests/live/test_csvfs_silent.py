@@ -37,6 +37,25 @@ def mount_of(c, node, via="n1"):
     return own
 
 
+def test_the_daemons_wait_for_no_page_that_waits_for_them(vol3):
+    """Memory locked, no page of their own written out for them, spared by the OOM killer: each thread."""
+    c, no_io = vol3, 0x00080000         # PF_MEMALLOC_NOIO: linux/sched.h
+    pids = [("n1", pid) for pid in csvfsd(c, "n1", "mount")]
+    pids += [(coordinator(c), pid) for pid in csvfsd(c, coordinator(c), "coordinate")]
+    assert len(pids) == 2
+    for node, pid in pids:
+        run = c.lab.run
+        assert run(node, f"cat /proc/{pid}/oom_score_adj").stdout == "-1000\n"
+        locked, = [line.split()[1] for line in run(node, f"cat /proc/{pid}/status").stdout.split("\n")
+                   if line.startswith("VmLck:")]
+        assert int(locked) > 1024, locked
+        threads = run(node, f"cat /proc/{pid}/task/*/stat").stdout.splitlines()
+        assert len(threads) > 4
+        for line in threads:
+            flags = int(line[line.rindex(")") + 2:].split()[6])
+            assert flags & no_io, line
+
+
 def test_a_stopped_mount_is_killed_and_mounted_anew(vol3):
     c = vol3
     move_to(c, "n1")

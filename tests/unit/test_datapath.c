@@ -32,6 +32,25 @@ int __wrap_fdatasync(int fd)
 	return errno ? -1 : 0;
 }
 
+static atomic_uint allocations;
+static atomic_bool must_not_allocate;
+
+/* In place of malloc(3) and calloc(3) in csvfsd's own code. */
+void *__real_malloc(size_t n);
+void *__real_calloc(size_t n, size_t size);
+void *__wrap_malloc(size_t n);
+void *__wrap_calloc(size_t n, size_t size);
+void *__wrap_malloc(size_t n)
+{
+	allocations += must_not_allocate;
+	return __real_malloc(n);
+}
+void *__wrap_calloc(size_t n, size_t size)
+{
+	allocations += must_not_allocate;
+	return __real_calloc(n, size);
+}
+
 static int open_device(void *arg)
 {
 	int fd = open(lun, O_RDWR | O_CLOEXEC);
@@ -238,6 +257,40 @@ static void the_last_close_is_followed_by_a_flush(void **state)
 	}
 }
 
+static void io_recalls_and_flushes_allocate_nothing(void **state)
+{
+	struct world *w = *state;
+	uint64_t seen = datapath_seen(w->d);
+	struct client_interrupt i = {0};
+	struct csv_frame f;
+	size_t at, len;
+
+	datapath_opened(w->d, &file);
+	write_direct(w, true);
+	must_not_allocate = true;
+	for (int n = 0; n < 100; n++) {
+		assert_int_equal(datapath_write(w->d, &file, 1024 * 1024, CSV_GRANT_BLOCK, w->buf,
+						false, &i),
+				 0);
+		assert_int_equal(
+			datapath_read(w->d, &file, 1024 * 1024 + 1, 100, w->buf, &at, &len, &i), 0);
+	}
+	assert_int_equal(datapath_fsync(w->d, &file, &seen), 0);
+	assert_int_equal(
+		datapath_write(w->d, &file, 1024 * 1024, CSV_GRANT_BLOCK, w->buf, false, &i), 0);
+	f = (struct csv_frame){
+		.type = CSV_FRAME_ASK,
+		.ask = {.handle = file, .id = {TERM, 1}, .serial = 5, .wants_flush = true}};
+	server_write_frame(&w->line, &f);
+	server_read_frame(&w->line, CSV_FRAME_TOLD, &f);
+	f = (struct csv_frame){.type = CSV_FRAME_RECALL,
+			       .recall = {.handle = file, .id = {TERM, 1}}};
+	server_write_frame(&w->line, &f);
+	server_read_frame(&w->line, CSV_FRAME_RECALL_DONE, &f);
+	must_not_allocate = false;
+	assert_int_equal(allocations, 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -247,6 +300,7 @@ int main(void)
 		TEST(a_failure_elsewhere_is_told_to_each_open),
 		TEST(a_lost_path_is_no_error_the_coordinator_flushes),
 		TEST(the_last_close_is_followed_by_a_flush),
+		TEST(io_recalls_and_flushes_allocate_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
