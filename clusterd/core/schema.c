@@ -21,6 +21,10 @@ DB_CHOICES(WORDS)
 #define WORDS_u16(arg)	  NULL, 0
 #define WORDS_u32(arg)	  NULL, 0
 #define WORDS_u64(arg)	  NULL, 0
+#define WORDS_node(arg)	  NULL, 0
+#define WORDS_nodes(arg)  NULL, 0
+#define WORDS_time(arg)	  NULL, 0
+#define WORDS_mark(arg)	  NULL, 0
 #define WORDS_flag(arg)	  NULL, 0
 #define WORDS_choice(arg) words_##arg, MUST_ARRAY_SIZE(words_##arg)
 
@@ -243,16 +247,20 @@ static void put_field(struct wire_writer *w, const struct db_field *f, const voi
 		wire_put_str(w, p);
 		break;
 	case DB_TYPE_u8:
+	case DB_TYPE_node:
 	case DB_TYPE_choice:
 		wire_put_u8(w, *(const uint8_t *)p);
 		break;
 	case DB_TYPE_u16:
+	case DB_TYPE_nodes:
 		wire_put_u16(w, *(const uint16_t *)p);
 		break;
 	case DB_TYPE_u32:
 		wire_put_u32(w, *(const uint32_t *)p);
 		break;
 	case DB_TYPE_u64:
+	case DB_TYPE_time:
+	case DB_TYPE_mark:
 		wire_put_u64(w, *(const uint64_t *)p);
 		break;
 	case DB_TYPE_flag:
@@ -268,18 +276,22 @@ static void get_field(struct wire_reader *r, const struct db_field *f, void *p)
 		wire_get_str(r, p, f->size);
 		break;
 	case DB_TYPE_u8:
+	case DB_TYPE_node:
 		*(uint8_t *)p = wire_get_u8(r);
 		break;
 	case DB_TYPE_choice:
 		*(uint8_t *)p = wire_get_enum(r, f->word_count);
 		break;
 	case DB_TYPE_u16:
+	case DB_TYPE_nodes:
 		*(uint16_t *)p = wire_get_u16(r);
 		break;
 	case DB_TYPE_u32:
 		*(uint32_t *)p = wire_get_u32(r);
 		break;
 	case DB_TYPE_u64:
+	case DB_TYPE_time:
+	case DB_TYPE_mark:
 		*(uint64_t *)p = wire_get_u64(r);
 		break;
 	case DB_TYPE_flag:

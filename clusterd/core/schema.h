@@ -6,7 +6,9 @@
  * a new schema version (doc/format-database.md).
  *
  * Fields: F(type, name, size or enum). `str` has its size with the NUL; `choice` is one byte with
- * names; node sets are bit masks by slot. The first field of a row is its key.
+ * names. Some types are numbers that mean something: `node` a slot (u8) or CL_NODE_NONE, `nodes` a
+ * set of them (u16, bit by slot), `time` milliseconds since 1970 (u64), `mark` a number that is
+ * only compared (u64). The first field of a row is its key.
  */
 #ifndef CLUSTERD_CORE_SCHEMA_H
 #define CLUSTERD_CORE_SCHEMA_H
@@ -103,36 +105,36 @@ DB_CHOICES(DB_CHOICE_ENUM)
 #define DB_CLUSTER_FIELDS(F)                                                                       \
 	F(str, name, CL_NAME_MAX)                                                                  \
 	F(str, uuid, DB_UUID_TEXT)                                                                 \
-	F(u64, created_ms, 0)
+	F(time, created_ms, 0)
 
 #define DB_NODE_FIELDS(F)                                                                          \
 	F(str, name, CL_NAME_MAX)                                                                  \
 	F(u8, slot, 0)                                                                             \
 	F(u32, nodeid, 0)                                                                          \
-	F(u64, incarnation, 0)                                                                     \
+	F(mark, incarnation, 0)                                                                    \
 	F(str, boot, DB_UUID_TEXT)                                                                 \
 	F(choice, membership, membership)                                                          \
-	F(u64, since_ms, 0)                                                                        \
+	F(time, since_ms, 0)                                                                       \
 	F(flag, is_paused, 0)                                                                      \
 	F(flag, is_draining, 0)                                                                    \
 	F(str, version, CL_NAME_MAX)                                                               \
 	F(flag, is_leaving, 0)                                                                     \
-	F(u64, instance, 0) /* of its clusterd process */
+	F(mark, instance, 0) /* of its clusterd process */
 
 #define DB_GROUP_FIELDS(F)                                                                         \
 	F(str, name, CL_NAME_MAX)                                                                  \
 	F(choice, intent, intent)                                                                  \
 	F(choice, work, work)                                                                      \
-	F(u8, node, 0)	       /* where it is, or is ordered to be; CL_NODE_NONE */                \
-	F(u64, incarnation, 0) /* of that node, when it was ordered */                             \
-	F(u64, lock, 0)	       /* its grp: lock while it is somewhere, else 0 */                   \
-	F(u64, order, 0)       /* log index of the order in force */                               \
-	F(u8, wish, 0)	       /* where an administrator wants it; CL_NODE_NONE */                 \
-	F(u16, refused, 0)     /* nodes on which its start failed since the last success */        \
-	F(u16, possible, 0)                                                                        \
+	F(node, node, 0)	/* where it is, or is ordered to be; CL_NODE_NONE */               \
+	F(mark, incarnation, 0) /* of that node, when it was ordered */                            \
+	F(u64, lock, 0)		/* its grp: lock while it is somewhere, else 0 */                  \
+	F(u64, order, 0)	/* log index of the order in force */                              \
+	F(node, wish, 0)	/* where an administrator wants it; CL_NODE_NONE */                \
+	F(nodes, refused, 0)	/* nodes on which its start failed since the last success */       \
+	F(nodes, possible, 0)                                                                      \
 	F(u8, priority, 0)                                                                         \
 	F(u32, failures, 0)                                                                        \
-	F(u64, since_ms, 0)                                                                        \
+	F(time, since_ms, 0)                                                                       \
 	F(u64, task, 0)                                                                            \
 	F(str, reason, DB_REASON_MAX)                                                              \
 	F(str, volumes, DB_NAMES_MAX) /* that it needs */
@@ -161,14 +163,14 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(choice, state, task_state)                                                               \
 	F(str, phase, DB_VERB_MAX)                                                                 \
 	F(str, actor, CL_NAME_MAX)                                                                 \
-	F(u64, created_ms, 0)                                                                      \
-	F(u64, ended_ms, 0)                                                                        \
+	F(time, created_ms, 0)                                                                     \
+	F(time, ended_ms, 0)                                                                       \
 	F(u64, deadline_ms, 0)                                                                     \
 	F(str, reason, DB_REASON_MAX)
 
 #define DB_EVENT_FIELDS(F)                                                                         \
 	F(u64, id, 0)                                                                              \
-	F(u64, at_ms, 0)                                                                           \
+	F(time, at_ms, 0)                                                                          \
 	F(u64, index, 0) /* of the log entry that made it */                                       \
 	F(str, kind, DB_VERB_MAX)                                                                  \
 	F(str, object, CL_NAME_MAX)                                                                \
@@ -177,7 +179,7 @@ DB_CHOICES(DB_CHOICE_ENUM)
 /* key is the node and instance of a client; the newest request that was applied */
 #define DB_ORIGIN_FIELDS(F)                                                                        \
 	F(u64, slot, 0)                                                                            \
-	F(u64, instance, 0)                                                                        \
+	F(mark, instance, 0)                                                                       \
 	F(u64, request, 0)
 
 /* A fence device; its parameters are `param` rows, `plug` is the victim's name unless given. */
@@ -185,7 +187,7 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(str, name, CL_NAME_MAX)                                                                  \
 	F(str, agent, DB_AGENT_MAX) /* absolute path of a fence-agents program */                  \
 	F(u8, level, 0)		    /* 1 is tried first; all devices of a level must succeed */    \
-	F(u16, nodes, 0)	    /* whom it can fence */                                        \
+	F(nodes, nodes, 0)	    /* whom it can fence */                                        \
 	F(u32, timeout_ms, 0)
 
 /*
@@ -197,15 +199,15 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(str, uuid, DB_UUID_TEXT)                                                                 \
 	F(str, device, DB_DEVICE_MAX) /* path of the LUN, the same on every node */                \
 	F(choice, work, work)	      /* of its coordinator */                                     \
-	F(u8, node, 0)		      /* where that is, or is ordered to be; CL_NODE_NONE */       \
-	F(u64, incarnation, 0)	      /* of that node, when it was ordered */                      \
+	F(node, node, 0)	      /* where that is, or is ordered to be; CL_NODE_NONE */       \
+	F(mark, incarnation, 0)	      /* of that node, when it was ordered */                      \
 	F(u64, lock, 0)		      /* its vol: lock while there is a coordinator, else 0 */     \
 	F(u64, order, 0)	      /* log index of the order in force */                        \
 	F(u64, term, 0)		      /* log index of the order that made the coordinator */       \
-	F(u8, wish, 0)		      /* where an administrator wants it; CL_NODE_NONE */          \
-	F(u16, refused, 0)	      /* nodes on which it failed since the last success */        \
+	F(node, wish, 0)	      /* where an administrator wants it; CL_NODE_NONE */          \
+	F(nodes, refused, 0)	      /* nodes on which it failed since the last success */        \
 	F(u16, port, 0)		      /* where the coordinator serves; 0 unless online */          \
-	F(u64, since_ms, 0)                                                                        \
+	F(time, since_ms, 0)                                                                       \
 	F(u64, task, 0)                                                                            \
 	F(u32, failures, 0)                                                                        \
 	F(str, reason, DB_REASON_MAX)                                                              \
@@ -216,16 +218,16 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(str, key, DB_KEY_MAX) /* VOLUME/SLOT, the slot in two digits */                          \
 	F(str, volume, CL_NAME_MAX)                                                                \
 	F(u8, slot, 0)                                                                             \
-	F(u64, incarnation, 0) /* of the node */                                                   \
-	F(u64, id, 0)	       /* of the mount: random, never used again */                        \
-	F(u64, lock, 0)	       /* its mnt: lock */                                                 \
+	F(mark, incarnation, 0) /* of the node */                                                  \
+	F(u64, id, 0)		/* of the mount: random, never used again */                       \
+	F(u64, lock, 0)		/* its mnt: lock */                                                \
 	F(choice, state, mount_state)                                                              \
-	F(u64, since_ms, 0)                                                                        \
+	F(time, since_ms, 0)                                                                       \
 	F(str, reason, DB_REASON_MAX)                                                              \
 	F(choice, voice, mount_voice)                                                              \
-	F(u64, voice_ms, 0)	 /* since when it is so */                                         \
+	F(time, voice_ms, 0)	 /* since when it is so */                                         \
 	F(u64, silent_term, 0)	 /* of the coordinator that has said so last */                    \
-	F(u8, silent_node, 0)	 /* where that was */                                              \
+	F(node, silent_node, 0)	 /* where that was */                                              \
 	F(u8, silent_terms, 0)	 /* so many coordinators have said so, one after the other */      \
 	F(u8, silent_company, 0) /* mounts that were silent for it then, this one too */           \
 	F(str, silence, DB_REASON_MAX)
@@ -240,21 +242,21 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(str, uuid, DB_UUID_TEXT)                                                                 \
 	F(str, definition, DB_PARAMS_MAX) /* JSON */                                               \
 	F(u64, lock, 0)			  /* its vm: lock while its group has grp:, else 0 */      \
-	F(u64, instance, 0)   /* log index of the order, or id of the migration, that made it */   \
+	F(mark, instance, 0)  /* log index of the order, or id of the migration, that made it */   \
 	F(u64, migration, 0)  /* the one under way, else 0 */                                      \
 	F(flag, is_paused, 0) /* by an administrator; ends with the run that it is for */          \
-	F(u64, since_ms, 0)                                                                        \
-	F(u16, tried, 0) /* where it could not be migrated to since it is on its node */
+	F(time, since_ms, 0)                                                                       \
+	F(nodes, tried, 0) /* where it could not be migrated to since it is on its node */
 
 /* A live migration. Ended ones stay until there is no room. */
 #define DB_MIGRATION_FIELDS(F)                                                                     \
 	F(u64, id, 0) /* log index of the command that asked for it */                             \
 	F(str, vm, CL_NAME_MAX)                                                                    \
 	F(u64, task, 0)                                                                            \
-	F(u8, source, 0)                                                                           \
-	F(u64, source_incarnation, 0)                                                              \
-	F(u8, destination, 0)                                                                      \
-	F(u64, destination_incarnation, 0)                                                         \
+	F(node, source, 0)                                                                         \
+	F(mark, source_incarnation, 0)                                                             \
+	F(node, destination, 0)                                                                    \
+	F(mark, destination_incarnation, 0)                                                        \
 	F(choice, phase, migration_phase)                                                          \
 	F(flag, is_cancelled, 0) /* for good: it is not transferred any more */                    \
 	F(u16, port, 0)		 /* where the destination's control channel listens */             \
@@ -267,7 +269,7 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(u64, dirty_rate, 0)                                                                      \
 	F(u32, downtime_ms, 0)                                                                     \
 	F(str, address, DB_ADDRESS_MAX) /* of the peer, really used */                             \
-	F(u64, since_ms, 0)		/* of its phase */                                         \
+	F(time, since_ms, 0)		/* of its phase */                                         \
 	F(str, reason, DB_REASON_MAX)                                                              \
 	F(choice, outcome, task_state) /* running until it is known how it ends */
 
@@ -296,18 +298,18 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(str, name, CL_NAME_MAX)                                                                  \
 	F(u8, slot, 0)                                                                             \
 	F(u32, nodeid, 0)                                                                          \
-	F(u64, incarnation, 0)                                                                     \
+	F(mark, incarnation, 0)                                                                    \
 	F(str, boot, DB_UUID_TEXT)                                                                 \
 	F(str, version, CL_NAME_MAX)                                                               \
-	F(u64, instance, 0)
+	F(mark, instance, 0)
 
 #define DB_CMD_NODE_LOST_FIELDS(F)                                                                 \
 	F(str, name, CL_NAME_MAX)                                                                  \
-	F(u64, incarnation, 0)
+	F(mark, incarnation, 0)
 
 #define DB_CMD_NODE_FENCED_FIELDS(F)                                                               \
 	F(str, name, CL_NAME_MAX)                                                                  \
-	F(u64, incarnation, 0)                                                                     \
+	F(mark, incarnation, 0)                                                                    \
 	F(str, how, DB_REASON_MAX)
 
 #define DB_CMD_NODE_PAUSE_FIELDS(F)                                                                \
@@ -317,7 +319,7 @@ DB_CHOICES(DB_CHOICE_ENUM)
 
 #define DB_CMD_GROUP_CREATE_FIELDS(F)                                                              \
 	F(str, name, CL_NAME_MAX)                                                                  \
-	F(u16, possible, 0)                                                                        \
+	F(nodes, possible, 0)                                                                      \
 	F(u8, priority, 0)                                                                         \
 	F(str, volumes, DB_NAMES_MAX)
 
@@ -326,7 +328,7 @@ DB_CHOICES(DB_CHOICE_ENUM)
 #define DB_CMD_GROUP_INTENT_FIELDS(F)                                                              \
 	F(str, name, CL_NAME_MAX)                                                                  \
 	F(choice, intent, intent)                                                                  \
-	F(u8, wish, 0)                                                                             \
+	F(node, wish, 0)                                                                           \
 	F(str, verb, DB_VERB_MAX)
 
 #define DB_CMD_RESOURCE_CREATE_FIELDS(F)                                                           \
@@ -349,8 +351,8 @@ DB_CHOICES(DB_CHOICE_ENUM)
 #define DB_CMD_GROUP_ORDER_FIELDS(F)                                                               \
 	F(str, name, CL_NAME_MAX)                                                                  \
 	F(choice, work, work)                                                                      \
-	F(u8, node, 0)                                                                             \
-	F(u64, incarnation, 0)                                                                     \
+	F(node, node, 0)                                                                           \
+	F(mark, incarnation, 0)                                                                    \
 	F(u64, previous, 0) /* the order that it replaces; else it is void */                      \
 	F(str, reason, DB_REASON_MAX)
 
@@ -373,14 +375,14 @@ DB_CHOICES(DB_CHOICE_ENUM)
 /* First is_done false: take everything off it; then true: it runs and holds nothing any more. */
 #define DB_CMD_NODE_LEAVE_FIELDS(F)                                                                \
 	F(str, name, CL_NAME_MAX)                                                                  \
-	F(u64, incarnation, 0)                                                                     \
+	F(mark, incarnation, 0)                                                                    \
 	F(flag, is_done, 0)
 
 #define DB_CMD_FENCE_CREATE_FIELDS(F)                                                              \
 	F(str, name, CL_NAME_MAX)                                                                  \
 	F(str, agent, DB_AGENT_MAX)                                                                \
 	F(u8, level, 0)                                                                            \
-	F(u16, nodes, 0)                                                                           \
+	F(nodes, nodes, 0)                                                                         \
 	F(u32, timeout_ms, 0)                                                                      \
 	F(str, params, DB_PARAMS_MAX)
 
@@ -389,7 +391,7 @@ DB_CHOICES(DB_CHOICE_ENUM)
 /* The fence of that incarnation begins; committed before anything is sent. */
 #define DB_CMD_NODE_FENCING_FIELDS(F)                                                              \
 	F(str, name, CL_NAME_MAX)                                                                  \
-	F(u64, incarnation, 0)                                                                     \
+	F(mark, incarnation, 0)                                                                    \
 	F(flag, by_admin, 0)
 
 /* A line of the history: an attempt, or why it does not get on. */
@@ -408,15 +410,15 @@ DB_CHOICES(DB_CHOICE_ENUM)
 /* A node: the coordinator shall move there. CL_NODE_NONE: failures are forgotten, try again. */
 #define DB_CMD_VOLUME_INTENT_FIELDS(F)                                                             \
 	F(str, name, CL_NAME_MAX)                                                                  \
-	F(u8, wish, 0)                                                                             \
+	F(node, wish, 0)                                                                           \
 	F(str, verb, DB_VERB_MAX)
 
 /* An order of the planner; starting makes the coordinator of the term that is its log index. */
 #define DB_CMD_VOLUME_ORDER_FIELDS(F)                                                              \
 	F(str, name, CL_NAME_MAX)                                                                  \
 	F(choice, work, work)                                                                      \
-	F(u8, node, 0)                                                                             \
-	F(u64, incarnation, 0)                                                                     \
+	F(node, node, 0)                                                                           \
+	F(mark, incarnation, 0)                                                                    \
 	F(u64, previous, 0) /* the order that it replaces; else it is void */                      \
 	F(str, reason, DB_REASON_MAX)
 
@@ -436,7 +438,7 @@ DB_CHOICES(DB_CHOICE_ENUM)
 #define DB_CMD_MOUNT_SET_FIELDS(F)                                                                 \
 	F(str, volume, CL_NAME_MAX)                                                                \
 	F(u8, slot, 0)                                                                             \
-	F(u64, incarnation, 0)                                                                     \
+	F(mark, incarnation, 0)                                                                    \
 	F(u64, id, 0)
 
 #define DB_CMD_MOUNT_REPORT_FIELDS(F)                                                              \
@@ -462,7 +464,7 @@ DB_CHOICES(DB_CHOICE_ENUM)
 #define DB_CMD_MOUNT_GONE_FIELDS(F)                                                                \
 	F(str, volume, CL_NAME_MAX)                                                                \
 	F(u8, slot, 0)                                                                             \
-	F(u64, incarnation, 0)                                                                     \
+	F(mark, incarnation, 0)                                                                    \
 	F(u64, id, 0)                                                                              \
 	F(str, reason, DB_REASON_MAX)
 
@@ -471,7 +473,7 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(str, volume, CL_NAME_MAX)                                                                \
 	F(u64, term, 0)                                                                            \
 	F(u8, slot, 0)                                                                             \
-	F(u64, incarnation, 0)                                                                     \
+	F(mark, incarnation, 0)                                                                    \
 	F(u64, id, 0)
 
 /* Makes the group, its resource and the row `vm`: all of them or nothing. */
@@ -480,7 +482,7 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(str, uuid, DB_UUID_TEXT)                                                                 \
 	F(str, definition, DB_PARAMS_MAX)                                                          \
 	F(str, volumes, DB_NAMES_MAX)                                                              \
-	F(u16, possible, 0)                                                                        \
+	F(nodes, possible, 0)                                                                      \
 	F(u8, priority, 0)                                                                         \
 	F(u32, restart_max, 0)                                                                     \
 	F(u32, monitor_ms, 0)                                                                      \
@@ -496,7 +498,7 @@ DB_CHOICES(DB_CHOICE_ENUM)
 /* Asks for a live migration: by an administrator (previous 0), or by the planner. */
 #define DB_CMD_VM_MIGRATE_FIELDS(F)                                                                \
 	F(str, name, CL_NAME_MAX)                                                                  \
-	F(u8, to, 0)                                                                               \
+	F(node, to, 0)                                                                             \
 	F(u64, bandwidth, 0)                                                                       \
 	F(str, verb, DB_VERB_MAX)                                                                  \
 	F(u64, previous, 0) /* planner: the group's order in force; else it is void */             \
@@ -513,7 +515,7 @@ DB_CHOICES(DB_CHOICE_ENUM)
 #define DB_CMD_MIGRATION_REPORT_FIELDS(F)                                                          \
 	F(u64, id, 0)                                                                              \
 	F(u8, slot, 0) /* of the node that reports */                                              \
-	F(u64, incarnation, 0)                                                                     \
+	F(mark, incarnation, 0)                                                                    \
 	F(choice, phase, migration_phase)                                                          \
 	F(u16, port, 0)                                                                            \
 	F(u64, total, 0)                                                                           \
@@ -529,13 +531,13 @@ DB_CHOICES(DB_CHOICE_ENUM)
 /* The point of no return: both locks and the right to run go to the destination. */
 #define DB_CMD_MIGRATION_TRANSFER_FIELDS(F)                                                        \
 	F(u64, id, 0)                                                                              \
-	F(u64, source_incarnation, 0)
+	F(mark, source_incarnation, 0)
 
 /* Success: from the destination, when it runs there. Else from either side, before the transfer. */
 #define DB_CMD_MIGRATION_END_FIELDS(F)                                                             \
 	F(u64, id, 0)                                                                              \
 	F(u8, slot, 0) /* of the node that says so */                                              \
-	F(u64, incarnation, 0)                                                                     \
+	F(mark, incarnation, 0)                                                                    \
 	F(flag, is_success, 0)                                                                     \
 	F(u32, downtime_ms, 0)                                                                     \
 	F(str, reason, DB_REASON_MAX)
@@ -586,6 +588,10 @@ DB_CHOICES(DB_CHOICE_ENUM)
 #define DB_CTYPE_u16(name, arg)	   uint16_t name;
 #define DB_CTYPE_u32(name, arg)	   uint32_t name;
 #define DB_CTYPE_u64(name, arg)	   uint64_t name;
+#define DB_CTYPE_node(name, arg)   uint8_t name;
+#define DB_CTYPE_nodes(name, arg)  uint16_t name;
+#define DB_CTYPE_time(name, arg)   uint64_t name;
+#define DB_CTYPE_mark(name, arg)   uint64_t name;
 #define DB_CTYPE_flag(name, arg)   bool name;
 #define DB_CTYPE_choice(name, arg) uint8_t name;
 #define DB_FIELD(type, name, arg)  DB_CTYPE_##type(name, arg)
@@ -637,6 +643,10 @@ enum db_type {
 	DB_TYPE_u16,
 	DB_TYPE_u32,
 	DB_TYPE_u64,
+	DB_TYPE_node,
+	DB_TYPE_nodes,
+	DB_TYPE_time,
+	DB_TYPE_mark,
 	DB_TYPE_flag,
 	DB_TYPE_choice
 };

@@ -362,6 +362,19 @@ int cpg_node_migration_address(uint32_t nodeid, char *address, size_t size)
 	return r ? cpg_node_address(nodeid, address, size) : 0;
 }
 
+const char *cpg_address(struct cpg_addresses *a, uint8_t slot, uint32_t nodeid,
+			int (*ask)(uint32_t nodeid, char *address, size_t size))
+{
+	if (slot >= CL_MAX_NODES || !nodeid)
+		return "";
+	if (a->nodeid[slot] != nodeid) {
+		if (ask(nodeid, a->text[slot], sizeof(a->text[slot])))
+			return "";
+		a->nodeid[slot] = nodeid;
+	}
+	return a->text[slot];
+}
+
 int cpg_node_find(const char *name, uint32_t *ret_nodeid)
 {
 	struct node_query q = {.name = name};

@@ -14,6 +14,8 @@
 
 #include "clusterd/core/repl.h"
 
+#define CPG_ADDRESS_MAX 64
+
 struct cpg;
 
 struct cpg_calls {
@@ -41,6 +43,17 @@ int cpg_node_find(const char *name, uint32_t *ret_nodeid);
 int cpg_node_address(uint32_t nodeid, char *address, size_t size);
 /* Its second address, for migrations, or its first if it has no other. */
 int cpg_node_migration_address(uint32_t nodeid, char *address, size_t size);
+/*
+ * Addresses by slot, each asked of corosync once: that takes milliseconds in which the loop stands
+ * still. All zero: none is known yet.
+ */
+struct cpg_addresses {
+	uint32_t nodeid[CL_MAX_NODES];
+	char text[CL_MAX_NODES][CPG_ADDRESS_MAX];
+};
+/* `ask` is one of the two above. "" if it does not know: it is asked again the next time. */
+const char *cpg_address(struct cpg_addresses *a, uint8_t slot, uint32_t nodeid,
+			int (*ask)(uint32_t nodeid, char *address, size_t size));
 /* Our own nodeid, or 0 without corosync. */
 uint32_t cpg_local_nodeid(void);
 

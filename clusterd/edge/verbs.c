@@ -24,11 +24,23 @@ static json_t *names_list(const char *list)
 	return a;
 }
 
+/* Those of the set that there are, by name. */
+static json_t *node_set_json(const struct db *db, uint16_t set)
+{
+	json_t *a = json_array();
+
+	must(a);
+	for (uint8_t slot = 0; slot < CL_MAX_NODES; slot++) {
+		if ((set & cl_bit(slot)) && db_node_by_slot(db, slot))
+			json_array_append_new(a, json_string(db_node_name(db, slot)));
+	}
+	return a;
+}
+
 static json_t *field_json(const struct db *db, const struct db_field *f, const void *p)
 {
 	char text[40];
 	uint8_t v8 = *(const uint8_t *)p;
-	size_t len = strlen(f->name);
 
 	switch (f->type) {
 	case DB_TYPE_str:
@@ -37,27 +49,24 @@ static json_t *field_json(const struct db *db, const struct db_field *f, const v
 		return json_string(f->words[v8 < f->word_count ? v8 : 0]);
 	case DB_TYPE_flag:
 		return json_boolean(*(const bool *)p);
+	case DB_TYPE_node:
+		return v8 == CL_NODE_NONE ? json_null() : json_string(db_node_name(db, v8));
+	case DB_TYPE_nodes:
+		return node_set_json(db, *(const uint16_t *)p);
 	case DB_TYPE_u8:
-		/* A node in a row is its slot; people know names. */
-		if (!strcmp(f->name, "node") || !strcmp(f->name, "wish") ||
-		    !strcmp(f->name, "source") || !strcmp(f->name, "destination"))
-			return v8 == CL_NODE_NONE ? json_null() : json_string(db_node_name(db, v8));
 		return json_integer(v8);
 	case DB_TYPE_u16:
 		return json_integer(*(const uint16_t *)p);
 	case DB_TYPE_u32:
 		return json_integer(*(const uint32_t *)p);
-	case DB_TYPE_u64:
-		break;
-	}
-	if (!strcmp(f->name, "incarnation") || !strcmp(f->name, "instance") ||
-	    !strcmp(f->name, "source_incarnation") || !strcmp(f->name, "destination_incarnation")) {
+	case DB_TYPE_mark:
 		snprintf(text, sizeof(text), "%016" PRIx64, *(const uint64_t *)p);
 		return json_string(text);
-	}
-	if ((len > 3 && !strcmp(f->name + len - 3, "_ms") && strcmp(f->name, "deadline_ms") != 0)) {
+	case DB_TYPE_time:
 		text_time(*(const uint64_t *)p, text, sizeof(text));
 		return json_string(text);
+	case DB_TYPE_u64:
+		break;
 	}
 	return json_integer((json_int_t) * (const uint64_t *)p);
 }
@@ -68,8 +77,8 @@ static void field_name(const struct db_field *f, char *name, size_t size)
 	size_t len = strlen(f->name);
 
 	snprintf(name, size, "%s", f->name);
-	if (f->type == DB_TYPE_u64 && len > 3 && !strcmp(f->name + len - 3, "_ms"))
-		name[len - 3] = 0;
+	if (f->type == DB_TYPE_time)
+		name[len - strlen("_ms")] = 0;
 }
 
 json_t *verb_row_json(const struct db *db, enum db_kind kind, const void *row)

@@ -110,29 +110,34 @@ void verb_volume_delete(struct api_client *c, const json_t *args)
 		verb_submit(c, &cmd);
 }
 
-static void intent(struct api_client *c, const json_t *args, const char *verb, uint8_t wish)
+/* `to` is the argument that names the node where it is wanted; NULL: nowhere in particular. */
+static void intent(struct api_client *c, const json_t *args, const char *verb, const char *to)
 {
 	struct db_command cmd = verb_command(c, DB_CMD_VOLUME_INTENT);
 	struct db_cmd_volume_intent *v = &cmd.volume_intent;
+	const struct db_node *node;
 
 	if (!verb_arg_name(c, args, "name", v->name, sizeof(v->name)))
 		return;
-	v->wish = wish;
+	v->wish = CL_NODE_NONE;
+	if (to) {
+		node = verb_arg_node(c, args, to);
+		if (!node)
+			return;
+		v->wish = node->slot;
+	}
 	snprintf(v->verb, sizeof(v->verb), "%s", verb);
 	verb_submit(c, &cmd);
 }
 
 void verb_volume_move(struct api_client *c, const json_t *args)
 {
-	const struct db_node *to = verb_arg_node(c, args, "to");
-
-	if (to)
-		intent(c, args, "volume-move", to->slot);
+	intent(c, args, "volume-move", "to");
 }
 
 void verb_volume_clear(struct api_client *c, const json_t *args)
 {
-	intent(c, args, "volume-clear", CL_NODE_NONE);
+	intent(c, args, "volume-clear", NULL);
 }
 
 void verb_volume_list(struct api_client *c, const json_t *args)

@@ -70,6 +70,7 @@ struct vms {
 	struct local *local;
 	qb_loop_timer_handle timer;
 	struct vms_spawn spawn[VMS_SPAWNS];
+	struct cpg_addresses addresses; /* for migrations */
 	/* strings of vms_add_params() */
 	char definition[VMS_PATH_MAX], instance[24];
 };
@@ -125,19 +126,18 @@ static struct vms_client *client_find(const struct vms *v, const uint8_t *vm, ui
 	return NULL;
 }
 
-static void link_address(const struct vms *v, uint8_t slot, char *to, size_t size)
+static void link_address(struct vms *v, uint8_t slot, char *to, size_t size)
 {
 	const struct db_node *n = db_node_by_slot(&v->engine->db, slot);
 
-	to[0] = 0;
-	if (n && cpg_node_migration_address(n->nodeid, to, size))
-		to[0] = 0;
+	snprintf(to, size, "%s",
+		 n ? cpg_address(&v->addresses, slot, n->nodeid, cpg_node_migration_address) : "");
 }
 
 /* ---- telling vm-hosts */
 
-static void fill_migration(const struct vms *v, const struct vms_client *c,
-			   const struct db_migration *m, struct vm_link_migration *to)
+static void fill_migration(struct vms *v, const struct vms_client *c, const struct db_migration *m,
+			   struct vm_link_migration *to)
 {
 	const struct db *db = &v->engine->db;
 	bool is_destination = c->who.is_incoming && c->who.instance == m->id;

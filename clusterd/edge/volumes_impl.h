@@ -86,9 +86,7 @@ struct volumes {
 	struct local *local;
 	qb_loop_timer_handle timer;
 	struct volumes_local *locals;
-	/* addresses, by slot: asked of corosync once for each nodeid */
-	uint32_t address_of[CL_MAX_NODES];
-	char address[CL_MAX_NODES][CSV_LINK_ADDRESS];
+	struct cpg_addresses addresses;
 };
 
 /* volumes_link.c */

@@ -30,14 +30,7 @@ const char *volumes_address(struct volumes *v, uint8_t slot)
 {
 	const struct db_node *n = db_node_by_slot(&v->engine->db, slot);
 
-	if (!n || slot >= CL_MAX_NODES)
-		return "";
-	if (v->address_of[slot] != n->nodeid) {
-		if (cpg_node_address(n->nodeid, v->address[slot], sizeof(v->address[slot])))
-			return "";
-		v->address_of[slot] = n->nodeid;
-	}
-	return v->address[slot];
+	return n ? cpg_address(&v->addresses, slot, n->nodeid, cpg_node_address) : "";
 }
 
 static void mount_point(const struct volumes_local *l, char *path, size_t size)

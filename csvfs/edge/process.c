@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/capability.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <stdarg.h>
@@ -16,6 +17,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -101,22 +103,29 @@ int process_lock(const char *socket, const char *uuid, const char *role)
 	return steal_fd(&fd);
 }
 
-/* Without CAP_IPC_LOCK a limit would let later threads and buffers fail, one by one. */
+static bool has_capability(unsigned int number)
+{
+	struct __user_cap_header_struct h = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct d[_LINUX_CAPABILITY_U32S_3] = {0};
+
+	return !syscall(SYS_capget, &h, d) && (d[number / 32].effective >> number % 32 & 1);
+}
+
+/*
+ * With CAP_IPC_LOCK there is no limit. Without, a limit would let later threads and buffers fail,
+ * one by one, under a mount that works: then nothing of the future is locked.
+ */
 static void lock_memory(void)
 {
 	const struct rlimit all = {RLIM_INFINITY, RLIM_INFINITY};
-	struct rlimit now = {0};
+	bool is_free = has_capability(CAP_IPC_LOCK) || !setrlimit(RLIMIT_MEMLOCK, &all);
 
-	if (setrlimit(RLIMIT_MEMLOCK, &all) < 0 && !getrlimit(RLIMIT_MEMLOCK, &now) &&
-	    now.rlim_cur != RLIM_INFINITY)
-		log_warning("RLIMIT_MEMLOCK stays at %llu KiB: %s -> memory beyond it cannot be "
-			    "locked unless we have CAP_IPC_LOCK",
-			    (unsigned long long)now.rlim_cur / 1024, strerror(errno));
-	if (mlockall(MCL_CURRENT | MCL_FUTURE) < 0)
-		log_warning(
-			"mlockall: %s -> going on, and may wait for pages that are swapped out "
-			"to what waits for us; give csvfsd CAP_IPC_LOCK or LimitMEMLOCK=infinity",
-			strerror(errno));
+	if (!mlockall(is_free ? MCL_CURRENT | MCL_FUTURE : MCL_CURRENT) && is_free)
+		return;
+	log_warning("memory cannot be locked as a whole (%s) -> going on, and may wait for a page "
+		    "that is swapped out to what waits for us: needs CAP_IPC_LOCK or "
+		    "LimitMEMLOCK=infinity",
+		    is_free ? strerror(errno) : "RLIMIT_MEMLOCK");
 }
 
 /* Grows the heap once, and keeps it. */
@@ -137,7 +146,9 @@ static void spare_from_oom_killer(void)
 	_cleanup_close_ int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
 
 	if (fd < 0 || write(fd, "-1000", 5) != 5)
-		log_warning("oom_score_adj: %s -> going on", strerror(errno));
+		log_warning("oom_score_adj: %s -> going on, the OOM killer may take us: needs "
+			    "CAP_SYS_RESOURCE",
+			    strerror(errno));
 }
 
 void process_harden(void)
@@ -152,7 +163,9 @@ void process_harden(void)
 	lock_memory();
 	reserve_heap();
 	if (prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0) < 0)
-		log_warning("PR_SET_IO_FLUSHER: %s -> going on", strerror(errno));
+		log_warning("PR_SET_IO_FLUSHER: %s -> going on, an allocation of ours may wait for "
+			    "what waits for us: needs CAP_SYS_RESOURCE",
+			    strerror(errno));
 	spare_from_oom_killer();
 }
 

@@ -283,6 +283,7 @@ static int on_hello(struct conn *c, const struct csv_frame *f)
 		server_send_frame(s, c->id, &no);
 		return -EPROTO;
 	}
+	c->is_known = true;
 	if (f->type == CSV_FRAME_CHANNEL)
 		return server_grants_channel(c, &f->channel);
 	e.mount = f->hello.mount;
@@ -354,6 +355,23 @@ static void conn_free(struct conn *c)
 	pthread_mutex_unlock(&s->lock);
 }
 
+/* They may be many: a line for each would be a way to fill the disk. */
+static void note_stranger(struct server *s, int error)
+{
+	uint64_t now = csv_now_ms();
+
+	pthread_mutex_lock(&s->lock);
+	s->strangers++;
+	if (!s->said_ms || now - s->said_ms >= SERVER_SAY_MS) {
+		csv_log(LOG_WARNING,
+			"%u peers could not prove that they belong to the cluster, the last: %s",
+			s->strangers, strerror(-error));
+		s->strangers = 0;
+		s->said_ms = now;
+	}
+	pthread_mutex_unlock(&s->lock);
+}
+
 /* Owns the connection from the accepted descriptor to the end. */
 static void *reader_thread(void *arg)
 {
@@ -363,8 +381,7 @@ static void *reader_thread(void *arg)
 	int r = tls_accept(c->accepted, &s->options.key, SERVER_HANDSHAKE_MS, &c->tls);
 
 	if (r)
-		csv_log(LOG_WARNING, "a peer cannot prove that it belongs to the cluster: %s",
-			strerror(-r));
+		note_stranger(s, r);
 	if (!r)
 		r = -pthread_create(&writer, NULL, writer_thread, c);
 	if (!r) {
@@ -378,6 +395,31 @@ static void *reader_thread(void *arg)
 	tls_close(c->tls);
 	conn_free(c);
 	return NULL;
+}
+
+/*
+ * Whoever reaches the port can connect; only who has the key gets further. The oldest of too many
+ * strangers goes: one who has the key needs milliseconds. With the lock held.
+ */
+static void bound_strangers(struct server *s)
+{
+	struct conn *oldest = NULL;
+	size_t n = 0;
+
+	for (size_t i = 0; i < SERVER_CONNS; i++) {
+		struct conn *c = &s->conn[i];
+
+		if (!c->id || c->is_known || c->is_closing)
+			continue;
+		n++;
+		if (!oldest || c->id < oldest->id)
+			oldest = c;
+	}
+	if (n < SERVER_STRANGERS)
+		return;
+	oldest->is_closing = true;
+	shutdown(oldest->fd, SHUT_RDWR);
+	pthread_cond_signal(&oldest->out_wake);
 }
 
 /* A row for a new connection; NULL when there are too many. With the lock held. */
@@ -411,6 +453,7 @@ static void start_conn(struct server *s, int fd)
 	pthread_attr_init(&attr);
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
 	pthread_mutex_lock(&s->lock);
+	bound_strangers(s);
 	c = conn_new(s, fd);
 	if (c && !pthread_create(&thread, &attr, reader_thread, c)) {
 		s->conn_threads++;

@@ -10,10 +10,12 @@
 #include "csvfs/edge/server.h"
 
 #define SERVER_CONNS	    64
+#define SERVER_STRANGERS    16 /* of them, who have not said yet whose they are */
 #define SERVER_WORKERS	    32
 #define SERVER_PORT_FIRST   5420 /* the first free one of these: a firewall can name the range */
 #define SERVER_PORT_LAST    5519
 #define SERVER_HANDSHAKE_MS 10000
+#define SERVER_SAY_MS	    10000 /* of strangers, no more often */
 #define SERVER_WRITE_MS	    20000
 #define SERVER_PEER_MS	    10000
 
@@ -36,6 +38,7 @@ struct conn {
 	int accepted; /* goes to the channel */
 	struct tls *tls;
 	bool is_closing;
+	bool is_known;	  /* it belongs to the cluster, and has said of which volume it speaks */
 	uint64_t channel; /* the mount whose line for recalls it is; 0: it is one for requests */
 	struct out *out, **out_end;
 	pthread_cond_t out_wake;
@@ -78,6 +81,8 @@ struct server {
 	uint64_t next_conn;
 	size_t conn_threads; /* running */
 	pthread_cond_t conn_gone;
+	unsigned int strangers; /* sent away and not said yet */
+	uint64_t said_ms;
 
 	struct job *jobs, **jobs_end;
 	pthread_cond_t job_wake;

@@ -28,14 +28,15 @@ struct commands {
 	struct qmp *qmp;
 	size_t n;
 	struct mig_command queue[QUEUE_MAX]; /* [0]: under way, if is_busy */
-	bool is_busy, is_job_due;
+	bool is_busy;
+	/* Begun from the loop. Not by its jobs: those may wait 50 ms for a descriptor (loop.c). */
+	struct due *begin_due, *storage_due;
 	unsigned int step;     /* of queue[0] */
 	unsigned int tls_made; /* number of the last tls-creds object */
 	bool has_tls;	       /* QEMU has it */
 	char psk_dir[RECORD_PATH];
 	/* RETURN_STORAGE goes beside the queue: a disk that hangs must not hold `stop`. */
-	struct mig_command storage, storage_given; /* under way; and given, by the job */
-	bool is_storage_due;
+	struct mig_command storage, storage_given; /* under way; and given, to be begun */
 	struct run *run;
 };
 
@@ -419,7 +420,6 @@ static void return_storage(void *data)
 	struct mig_answer answer = {0};
 	int r;
 
-	c->is_storage_due = false;
 	if (c->run) { /* what it proves is not what is asked now */
 		snprintf(answer.text, sizeof(answer.text), "an earlier sync of the disks hangs");
 		give_answer(c, &c->storage_given, &answer);
@@ -441,7 +441,6 @@ static void begin(void *data)
 {
 	struct commands *c = data;
 
-	c->is_job_due = false;
 	if (c->is_busy || !c->n)
 		return;
 	c->is_busy = true;
@@ -456,10 +455,8 @@ static void begin(void *data)
 
 static void next(struct commands *c)
 {
-	if (c->is_job_due || c->is_busy || !c->n)
-		return;
-	c->is_job_due = true;
-	must(qb_loop_job_add(c->loop, QB_LOOP_HIGH, c, begin) == 0);
+	if (!c->is_busy && c->n)
+		due_at(c->begin_due, 0);
 }
 
 /* What waits behind one that QEMU does not answer, and was given up. */
@@ -476,10 +473,8 @@ static void drop_late(struct commands *c)
 void commands_give(struct commands *c, const struct mig_command *command)
 {
 	if (command->kind == MIG_COMMAND_RETURN_STORAGE) {
-		if (!c->is_storage_due)
-			must(qb_loop_job_add(c->loop, QB_LOOP_HIGH, c, return_storage) == 0);
-		c->is_storage_due = true;
 		c->storage_given = *command;
+		due_at(c->storage_due, 0);
 		return;
 	}
 	drop_late(c);
@@ -502,7 +497,12 @@ int commands_open(qb_loop_t *loop, const struct commands_options *options, struc
 		return -ENOMEM;
 	*c = (struct commands){.loop = loop, .options = *options};
 	r = record_path(options->run_dir, options->definition->uuid, "psk", c->psk_dir);
+	if (!r)
+		r = due_open(loop, begin, c, &c->begin_due);
+	if (!r)
+		r = due_open(loop, return_storage, c, &c->storage_due);
 	if (r) {
+		due_close(c->begin_due);
 		free(c);
 		return r;
 	}
@@ -515,10 +515,8 @@ struct commands *commands_close(struct commands *c)
 {
 	if (!c)
 		return NULL;
-	if (c->is_job_due)
-		(void)qb_loop_job_del(c->loop, QB_LOOP_HIGH, c, begin);
-	if (c->is_storage_due)
-		(void)qb_loop_job_del(c->loop, QB_LOOP_HIGH, c, return_storage);
+	due_close(c->begin_due);
+	due_close(c->storage_due);
 	run_free(c->run);
 	tls_forget(c);
 	explicit_bzero(c->queue, sizeof(c->queue));

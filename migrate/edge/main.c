@@ -268,7 +268,7 @@ static int settle_in(const struct definition *d, struct host_options *h, int *re
 static void open_log(const char *name, bool to_stderr, uint8_t level)
 {
 	qb_log_init(name, LOG_DAEMON, level);
-	qb_log_format_set(QB_LOG_STDERR, "%t %p %b");
+	qb_log_format_set(QB_LOG_STDERR, "%T %p %b");
 	qb_log_filter_ctl(QB_LOG_STDERR, QB_LOG_FILTER_ADD, QB_LOG_FILTER_FILE, "*", level);
 	qb_log_ctl(QB_LOG_STDERR, QB_LOG_CONF_ENABLED, to_stderr);
 	qb_log_ctl(QB_LOG_SYSLOG, QB_LOG_CONF_ENABLED, !to_stderr);

@@ -140,6 +140,8 @@ def main():
     except Exception as e:
         print(f"quickstart: {e}", file=sys.stderr)
     finally:
+        for number in (signal.SIGINT, signal.SIGTERM):      # the way out goes to its end
+            signal.signal(number, signal.SIG_IGN)
         if KEEP and code == 0:
             print(f"\nThe nodes are up. Look around:\n"
                   f"  tests/lab/lab --dir {lab.dir} run n1 {CTL} status\n"

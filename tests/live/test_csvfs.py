@@ -259,6 +259,46 @@ def test_a_killed_mount_process_is_mounted_anew_and_harms_nobody_else(vol3):
     load.check("n3")
 
 
+FLOOD = """
+import select, socket, sys
+held, was_full = [], False
+while not select.select([sys.stdin], [], [], 0)[0]:     # its end is ours
+    while len(held) < 80:
+        held.append(socket.create_connection((sys.argv[1], int(sys.argv[2])), 5))
+    gone = select.select(held, [], [], 0.01)[0]         # sent away
+    for s in gone:
+        held.remove(s)
+        s.close()
+    if gone and not was_full:
+        was_full = True
+        print("full", flush=True)
+"""
+
+
+def test_strangers_at_the_coordinators_port_keep_no_mount_out(vol3):
+    """80 who connect and say nothing, and come again when they are sent away."""
+    c = vol3
+    move_to(c, "n1")
+    port = c.volume_show("vol")["port"]
+    flood = c.lab.popen("n2", ["/usr/bin/python3", "-c", FLOOD, "10.77.0.1", str(port)],
+                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        assert flood.stdout.readline() == "full\n"
+        before = mount_ids(c)
+        pid, = csvfsd(c, "n3", "mount")
+        c.lab.run("n3", f"kill -9 {pid}")
+        c.wait("n1", lambda: mount_ids(c).get("n3", before["n3"]) != before["n3"],
+               "mounted under a new incarnation", 30)
+        c.wait("n3", lambda: c.lab.run("n3", ["timeout", "5", "ls", VOL]).code == 0, "served", 30)
+        assert c.lab.run("n3", f"echo in > {VOL}/f && cat {VOL}/f").stdout == "in\n"
+        assert flood.poll() is None
+        log = c.lab.run("n1", "cat /var/log/clusterd.log").stdout
+        assert "a connection is refused" not in log     # a place is left for who can prove it
+        assert 0 < log.count("could not prove") < 10
+    finally:
+        flood.communicate(timeout=20)
+
+
 def test_clusterd_can_be_restarted_under_a_volume(vol3):
     c, load = vol3, Load(vol3)
     for node in c.lab.nodes:

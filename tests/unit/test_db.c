@@ -1512,6 +1512,10 @@ static void fill_field(struct prng *p, const struct db_field *field, uint8_t *at
 	case DB_TYPE_u16:
 	case DB_TYPE_u32:
 	case DB_TYPE_u64:
+	case DB_TYPE_node:
+	case DB_TYPE_nodes:
+	case DB_TYPE_time:
+	case DB_TYPE_mark:
 		for (size_t i = 0; i < field->size; i++)
 			at[i] = (uint8_t)prng_next(p);
 		break;
