@@ -38,9 +38,13 @@ static void start(const struct db *db, struct plan_orders *out, const struct db_
 {
 	uint16_t candidates = volume_candidates(db, v);
 	uint16_t others = (uint16_t)(candidates & ~volume_shunned_nodes(db, v));
-	uint8_t node = plan_choose(l, others ? others : candidates, v->wish);
+	uint8_t node;
 	char reason[DB_REASON_MAX];
 
+	/* An administrator's wish goes before; else it would have to move there at once. */
+	if (!others || (v->wish < CL_MAX_NODES && (candidates & cl_bit(v->wish))))
+		others = candidates;
+	node = plan_choose(l, others, v->wish);
 	if (node == CL_NODE_NONE)
 		return;
 	if (node == v->wish)

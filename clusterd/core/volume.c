@@ -120,7 +120,7 @@ enum volume_silence volume_silence(const struct db *db, const struct db_volume *
 			continue;
 		count++;
 		company = m->silent_company > company ? m->silent_company : company;
-		was_before = was_before || m->silent_terms > 1;
+		was_before = was_before || (m->silent_terms > 1 && !DB_MUTANT(db, MOVES_FOR_EVER));
 	}
 	if (!count)
 		return VOLUME_SILENCE_NONE;
@@ -139,7 +139,8 @@ bool volume_mount_is_condemned(const struct db *db, const struct db_volume *volu
 	if (mount->state == DB_MOUNT_STATE_GONE)
 		return false;
 	return mount->voice == DB_MOUNT_VOICE_STUCK ||
-	       (is_silent(volume, mount) && volume_silence(db, volume) == VOLUME_SILENCE_KILL);
+	       (is_silent(volume, mount) && !DB_MUTANT(db, SILENT_STAYS) &&
+		volume_silence(db, volume) == VOLUME_SILENCE_KILL);
 }
 
 bool volume_name_next(const char **list, char ret[CL_NAME_MAX])

@@ -295,7 +295,7 @@ static void note_stuck(struct volumes_local *l, const struct db_volume *row)
 	}
 	if (now - p->stuck_ms > VOLUMES_STUCK_MS && row->work != DB_WORK_FAILED)
 		tell_volume(l, row, DB_WORK_UNKNOWN, 0,
-			    p->text[0] ? p->text : "the coordinator does not end");
+			    volumes_last_words(p, "the coordinator does not end"));
 }
 
 /* Its process has ended; it is told when the LUN is proven to be free. */
@@ -330,7 +330,7 @@ static void run_coordinator(struct volumes_local *l, const struct db_volume *row
 	if (!is_over) {
 		l->is_proven = false;
 		c = volumes_client_find(l->volumes, l->uuid, CSV_LINK_COORDINATOR);
-		if (ends(row, p, c)) {
+		if (ends(row, p, c) || p->killed_ms) {
 			p->stop_ms = p->stop_ms ? p->stop_ms : engine_now_ms();
 			note_stuck(l, row);
 			return;

@@ -32,8 +32,9 @@ void volumes_look_alive(struct volumes_local *l, struct volumes_process *p)
 	uint64_t now = engine_now_ms();
 
 	/* A new line, or one that does not work yet or no more: its other deadlines hold. One that
-	 * has not been told cannot answer. */
-	if (!c || c->status.phase != CSV_LINK_READY || !c->has_told || c->told.beat != p->beat) {
+	 * has not been told cannot answer, one that was killed need not. */
+	if (p->killed_ms || !c || c->status.phase != CSV_LINK_READY || !c->has_told ||
+	    c->told.beat != p->beat) {
 		p->deaf_looks = 0;
 		return;
 	}
@@ -54,6 +55,7 @@ void volumes_look_alive(struct volumes_local *l, struct volumes_process *p)
 		 "csvfsd (%s) has shown no sign of life for 30 s: killed", role_word(p));
 	log_error("volume %s: %s", l->name, p->killed);
 	volumes_process_kill(l, p);
+	p->killed_ms = now;
 }
 
 /* ---- silent mounts */
