@@ -54,6 +54,59 @@ int cgroup_put_beside(const char *name, pid_t pid, char *ret_path, size_t size)
 	return 0;
 }
 
+/* A file of the group `name`; -ENOENT also without such a group. */
+static int open_beside(const char *name, const char *file, int flags)
+{
+	char path[CGROUP_PATH_MAX], full[CGROUP_PATH_MAX + 32];
+	int r = beside(name, path, sizeof(path));
+
+	if (r)
+		return r;
+	snprintf(full, sizeof(full), "%s/%s", path, file);
+	r = open(full, flags | O_CLOEXEC);
+	return r < 0 ? -errno : r;
+}
+
+int cgroup_open_beside(const char *name)
+{
+	_cleanup_close_ int kill_fd = -1;
+	char path[CGROUP_PATH_MAX];
+	int r = beside(name, path, sizeof(path));
+
+	if (r)
+		return r;
+	if (mkdir(path, 0755) < 0 && errno != EEXIST)
+		return -errno;
+	kill_fd = open_beside(name, "cgroup.kill", O_WRONLY);
+	if (kill_fd < 0)
+		return kill_fd == -ENOENT ? -EOPNOTSUPP : kill_fd;
+	return open_beside(name, "cgroup.procs", O_WRONLY);
+}
+
+int cgroup_kill_beside(const char *name)
+{
+	_cleanup_close_ int fd = open_beside(name, "cgroup.kill", O_WRONLY);
+
+	if (fd < 0)
+		return fd == -ENOENT ? 0 : fd;
+	return write(fd, "1", 1) == 1 ? 0 : -errno;
+}
+
+int cgroup_is_populated_beside(const char *name)
+{
+	_cleanup_close_ int fd = open_beside(name, "cgroup.events", O_RDONLY);
+	char text[256];
+	ssize_t n;
+
+	if (fd < 0)
+		return fd == -ENOENT ? 0 : fd;
+	n = read(fd, text, sizeof(text) - 1);
+	if (n <= 0)
+		return n < 0 ? -errno : -EIO;
+	text[n] = 0;
+	return strstr(text, "populated 1") != NULL;
+}
+
 int cgroup_remove_beside(const char *name)
 {
 	char path[CGROUP_PATH_MAX];

@@ -16,6 +16,16 @@
  * goes to ret_path (may be NULL). 0; -ENOENT without cgroup v2; -errno: it stays where it is.
  */
 int cgroup_put_beside(const char *name, pid_t pid, char *ret_path, size_t size);
+/*
+ * Makes the group if it is not there, and opens its list of processes: a process that writes "0"
+ * there is in it from then on, with all that it starts. A descriptor; -ENOENT without cgroup v2;
+ * -EOPNOTSUPP where the kernel cannot kill a group (before 5.14); -errno.
+ */
+int cgroup_open_beside(const char *name);
+/* SIGKILL to all that is in it; does not wait. 0 also if there is no such group; -errno. */
+int cgroup_kill_beside(const char *name);
+/* 1: somebody is alive in it; 0: nobody, or there is no such group; -errno: that is not known. */
+int cgroup_is_populated_beside(const char *name);
 /* Removes an empty group beside ours; -EBUSY while somebody is in it. */
 int cgroup_remove_beside(const char *name);
 

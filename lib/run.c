@@ -16,6 +16,7 @@
 
 #include "lib/cleanup.h"
 #include "lib/must.h"
+#include "lib/run_child.h"
 
 #define RUN_READ_BYTES	   (16 * 1024) /* one read */
 #define RUN_READS_PER_TURN 16	       /* then the loop may do other things */
@@ -70,7 +71,7 @@ struct run {
 };
 
 /* The child's side, while it is being started. */
-struct run_child {
+struct run_ends {
 	int in;
 	int out;
 	int err;
@@ -508,7 +509,7 @@ static int run_timer_open(struct run *run)
 	return qb_loop_poll_add(run->loop, QB_LOOP_MED, run->timer_fd, POLLIN, run, run_on_timer);
 }
 
-static int run_file_actions(posix_spawn_file_actions_t *fa, const struct run_child *child)
+static int run_file_actions(posix_spawn_file_actions_t *fa, const struct run_ends *child)
 {
 	int r;
 
@@ -552,11 +553,9 @@ static int run_attributes(posix_spawnattr_t *attr)
 	return -r;
 }
 
-static int run_spawn(const struct run_options *o, const struct run_child *child, pid_t *ret_pid)
+static int run_spawn_here(const char *path, const char *const *argv, const char *const *envp,
+			  const struct run_ends *child, pid_t *ret_pid)
 {
-	const char *const argv_default[] = {o->path, NULL}, *const envp_empty[] = {NULL};
-	const char *const *argv = o->argv ? o->argv : argv_default;
-	const char *const *envp = o->envp ? o->envp : envp_empty;
 	posix_spawn_file_actions_t fa;
 	posix_spawnattr_t attr;
 	pid_t pid;
@@ -572,7 +571,7 @@ static int run_spawn(const struct run_options *o, const struct run_child *child,
 	if (r == 0)
 		r = run_attributes(&attr);
 	if (r == 0)
-		r = -posix_spawn(&pid, o->path, &fa, &attr, (char *const *)argv,
+		r = -posix_spawn(&pid, path, &fa, &attr, (char *const *)argv,
 				 (char *const *)envp); /* which it does not write to */
 	posix_spawnattr_destroy(&attr);
 	if (r == 0)
@@ -580,6 +579,24 @@ static int run_spawn(const struct run_options *o, const struct run_child *child,
 out_fa:
 	posix_spawn_file_actions_destroy(&fa);
 	return r;
+}
+
+static int run_spawn(const struct run_options *o, const struct run_ends *child, pid_t *ret_pid)
+{
+	const char *const argv_default[] = {o->path, NULL}, *const envp_empty[] = {NULL};
+	const char *const *argv = o->argv ? o->argv : argv_default;
+	const char *const *envp = o->envp ? o->envp : envp_empty;
+	struct run_child apart = {.path = o->path,
+				  .argv = argv,
+				  .envp = envp,
+				  .in = child->in,
+				  .out = child->out,
+				  .err = child->err};
+
+	if (!o->procs)
+		return run_spawn_here(o->path, argv, envp, child, ret_pid);
+	apart.procs = *o->procs;
+	return run_child_spawn(&apart, ret_pid);
 }
 
 /* The child runs: from here on nothing can fail. */
@@ -613,7 +630,7 @@ static int run_launch(struct run *run, const struct run_options *o)
 	if (r < 0)
 		return r;
 	run->result.started_ms = run_now_ms();
-	r = run_spawn(o, &(struct run_child){.in = in, .out = out, .err = err}, &run->pid);
+	r = run_spawn(o, &(struct run_ends){.in = in, .out = out, .err = err}, &run->pid);
 	if (r < 0)
 		return r;
 	run_adopt(run);

@@ -11,7 +11,7 @@
  * EPIPE when it writes later.
  *
  * Not for interactive programs, nor for a pipeline. What is inherited all the same: umask, resource
- * limits, nice value, oom_score_adj, cgroup, credentials.
+ * limits, nice value, oom_score_adj, cgroup (unless another is given), credentials.
  *
  * Invariants: run_start() that returned 0 is followed by exactly one call of `done`, from the loop,
  * whatever happens (but for run_free()). Signals go to the group only while its leader has not been
@@ -89,6 +89,8 @@ struct run_options {
 	uint32_t grace_ms; /* from SIGTERM to SIGKILL, 0 .. RUN_GRACE_MAX; 0: SIGKILL at once */
 	struct run_capture out;
 	struct run_capture err;
+	const int *procs; /* cgroup.procs of the control group that it shall be in, with all that it
+			     starts; open for writing, above 2. NULL: ours */
 	bool is_group_ended; /* SIGKILL whatever is left of the group when the program ends: for
 				programs that must leave no daemon behind (fence agents) */
 };

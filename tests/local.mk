@@ -1,12 +1,24 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # ---- simulators: link the cores compiled with mutants
+scenario_sources = \
+	tests/plan/scenario.c tests/plan/scenario.h tests/plan/state.c tests/plan/play.c \
+	tests/plan/text.c
 SIMULATORS = \
 	tests/sim/sim_repl tests/sim/sim_lock tests/sim/sim_ladder tests/sim/sim_volume \
-	tests/sim/sim_session tests/sim/sim_mig tests/sim/sim_vm tests/sim/sim_grant
+	tests/sim/sim_session tests/sim/sim_mig tests/sim/sim_vm tests/sim/sim_grant \
+	tests/sim/sim_plan tests/sim/sim_votes tests/sim/sim_claim
 check_PROGRAMS += $(SIMULATORS)
 tests_sim_sim_repl_SOURCES = tests/sim/sim_repl.c tests/sim/sim_world.c tests/sim/sim_world.h
 tests_sim_sim_repl_CPPFLAGS = $(AM_CPPFLAGS) -DCLUSTERD_MUTANTS
 tests_sim_sim_repl_LDADD = clusterd/libcore_mutants.a lib/libbase.a
+
+tests_sim_sim_votes_SOURCES = tests/sim/sim_votes.c tests/sim/sim_world.c tests/sim/sim_world.h
+tests_sim_sim_votes_CPPFLAGS = $(AM_CPPFLAGS) -DCLUSTERD_MUTANTS
+tests_sim_sim_votes_LDADD = clusterd/libcore_mutants.a lib/libbase.a
+
+tests_sim_sim_claim_SOURCES = tests/sim/sim_claim.c
+tests_sim_sim_claim_CPPFLAGS = $(AM_CPPFLAGS) -DCLUSTERD_MUTANTS
+tests_sim_sim_claim_LDADD = clusterd/libcore_mutants.a lib/libbase.a
 
 tests_sim_sim_lock_SOURCES = tests/sim/sim_lock.c
 tests_sim_sim_lock_LDADD = lib/liblock.a lib/libbase.a
@@ -25,6 +37,9 @@ tests_sim_sim_vm_SOURCES = \
 	tests/sim/sim_vm.c tests/sim/sim_vm_exec.c tests/sim/sim_vm_world.c tests/sim/sim_vm_world.h
 tests_sim_sim_vm_CPPFLAGS = $(AM_CPPFLAGS) -DCLUSTERD_MUTANTS
 tests_sim_sim_vm_LDADD = clusterd/libcore_mutants.a lib/liblock.a lib/libbase.a
+tests_sim_sim_plan_SOURCES = tests/sim/sim_plan.c $(scenario_sources)
+tests_sim_sim_plan_CPPFLAGS = $(AM_CPPFLAGS) -DCLUSTERD_MUTANTS
+tests_sim_sim_plan_LDADD = clusterd/libcore_mutants.a lib/liblock.a lib/libbase.a
 tests_sim_sim_session_SOURCES = \
 	tests/sim/sim_session.c tests/sim/sim_session_client.c tests/sim/sim_session_disk.c \
 	tests/sim/sim_session_world.c tests/sim/sim_session_world.h
@@ -60,6 +75,7 @@ check-mutants: $(SIMULATORS)
 UNIT_TESTS = \
 	tests/unit/test_crc32c tests/unit/test_lease tests/unit/test_lock_core \
 	tests/unit/test_msg tests/unit/test_quorum tests/unit/test_repl tests/unit/test_wire \
+	tests/unit/test_corosync_conf tests/unit/test_member \
 	tests/unit/test_db tests/unit/test_plan tests/unit/test_store tests/unit/test_ladder \
 	tests/unit/test_fence_agent tests/unit/test_ocf tests/unit/test_run \
 	tests/unit/test_record tests/unit/test_header tests/unit/test_lun \
@@ -68,8 +84,9 @@ UNIT_TESTS = \
 	tests/unit/test_session tests/unit/test_session_order tests/unit/test_mount_db \
 	tests/unit/test_definition tests/unit/test_qmp tests/unit/test_mig \
 	tests/unit/test_vm_db tests/unit/test_migration_db tests/unit/test_vm_plan \
-	tests/unit/test_channel tests/unit/test_grant tests/unit/test_direct \
-	tests/unit/test_datapath
+	tests/unit/test_channel tests/unit/test_stream tests/unit/test_grant tests/unit/test_direct \
+	tests/unit/test_stopping tests/unit/test_stuck tests/unit/test_votes \
+	tests/unit/test_setting tests/unit/test_failover tests/unit/test_claim tests/unit/test_datapath
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
 UNIT_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS) $(QB_CFLAGS) $(XML_CFLAGS)
@@ -94,12 +111,30 @@ tests_unit_test_msg_LDADD = $(UNIT_LDADD)
 tests_unit_test_quorum_SOURCES = tests/unit/test_quorum.c
 tests_unit_test_quorum_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_quorum_LDADD = $(UNIT_LDADD)
+tests_unit_test_votes_SOURCES = tests/unit/test_votes.c
+tests_unit_test_votes_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_votes_LDADD = $(UNIT_LDADD)
+tests_unit_test_setting_SOURCES = tests/unit/test_setting.c
+tests_unit_test_setting_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_setting_LDADD = $(UNIT_LDADD)
+tests_unit_test_claim_SOURCES = tests/unit/test_claim.c
+tests_unit_test_claim_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_claim_LDADD = $(UNIT_LDADD)
+tests_unit_test_failover_SOURCES = tests/unit/test_failover.c
+tests_unit_test_failover_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_failover_LDADD = $(UNIT_LDADD)
 tests_unit_test_repl_SOURCES = tests/unit/test_repl.c tests/unit/repl_fixture.h
 tests_unit_test_repl_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_repl_LDADD = $(UNIT_LDADD)
 tests_unit_test_wire_SOURCES = tests/unit/test_wire.c
 tests_unit_test_wire_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_wire_LDADD = $(UNIT_LDADD)
+tests_unit_test_member_SOURCES = tests/unit/test_member.c tests/unit/volume_fixture.h
+tests_unit_test_member_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_member_LDADD = $(UNIT_LDADD)
+tests_unit_test_corosync_conf_SOURCES = tests/unit/test_corosync_conf.c
+tests_unit_test_corosync_conf_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_corosync_conf_LDADD = $(UNIT_LDADD)
 tests_unit_test_db_SOURCES = tests/unit/test_db.c
 tests_unit_test_db_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_db_LDADD = $(UNIT_LDADD)
@@ -112,6 +147,12 @@ tests_unit_test_volume_db_LDADD = $(UNIT_LDADD)
 tests_unit_test_mount_db_SOURCES = tests/unit/test_mount_db.c tests/unit/volume_fixture.h
 tests_unit_test_mount_db_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_mount_db_LDADD = $(UNIT_LDADD)
+tests_unit_test_stopping_SOURCES = tests/unit/test_stopping.c
+tests_unit_test_stopping_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_stopping_LDADD = $(UNIT_LDADD)
+tests_unit_test_stuck_SOURCES = tests/unit/test_stuck.c tests/unit/volume_fixture.h
+tests_unit_test_stuck_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_stuck_LDADD = $(UNIT_LDADD)
 tests_unit_test_volume_plan_SOURCES = tests/unit/test_volume_plan.c tests/unit/volume_fixture.h
 tests_unit_test_volume_plan_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_volume_plan_LDADD = $(UNIT_LDADD)
@@ -168,14 +209,24 @@ tests_unit_test_golden_SOURCES = tests/unit/test_golden.c
 tests_unit_test_golden_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_golden_LDADD = csvfs/libcsvcore.a migrate/libmig.a lib/libbase.a $(CMOCKA_LIBS)
 
+# ---- scenarios of the planner: what it decides, and why (doc/policy.md)
+check_PROGRAMS += tests/plan/run_plan
+TESTS += tests/plan/run_plan tests/plan/check-faults
+EXTRA_DIST += tests/plan/check-faults
+tests_plan_run_plan_SOURCES = tests/plan/run_plan.c $(scenario_sources)
+tests_plan_run_plan_LDADD = clusterd/libcore.a lib/liblock.a lib/libbase.a
+
 # Root only; skipped elsewhere, and not for valgrind.
-ROOT_TESTS = tests/unit/test_local tests/unit/test_cgroup
+ROOT_TESTS = tests/unit/test_local tests/unit/test_cgroup tests/unit/test_mountinfo
 tests_unit_test_local_SOURCES = tests/unit/test_local.c
 tests_unit_test_local_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_local_LDADD = clusterd/libedge.a lib/libbase.a $(CMOCKA_LIBS) $(QB_LIBS)
 tests_unit_test_cgroup_SOURCES = tests/unit/test_cgroup.c
 tests_unit_test_cgroup_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_cgroup_LDADD = lib/libedgebase.a lib/libbase.a $(CMOCKA_LIBS)
+tests_unit_test_mountinfo_SOURCES = tests/unit/test_mountinfo.c
+tests_unit_test_mountinfo_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_mountinfo_LDADD = lib/libedgebase.a lib/libbase.a $(CMOCKA_LIBS)
 
 # The backing, compiled again with stops for crash tests. Root only; skipped elsewhere, and not
 # for valgrind, which does not know what it asks of XFS.
@@ -247,6 +298,9 @@ tests_unit_test_session_order_LDADD = csvfs/libcsvcore.a $(UNIT_LDADD)
 tests_unit_test_channel_SOURCES = tests/unit/test_channel.c
 tests_unit_test_channel_CPPFLAGS = $(UNIT_CPPFLAGS) $(JANSSON_CFLAGS)
 tests_unit_test_channel_LDADD = $(VM_LDADD)
+tests_unit_test_stream_SOURCES = tests/unit/test_stream.c
+tests_unit_test_stream_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_stream_LDADD = $(VM_LDADD)
 tests_unit_test_definition_SOURCES = tests/unit/test_definition.c
 tests_unit_test_definition_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_definition_LDADD = $(VM_LDADD)
@@ -315,7 +369,9 @@ check-live: all tests/live/lun_tool tests/guests/witness.elf
 		-n $(LIVE_JOBS) --dist loadfile --durations=15 \
 		$(abs_top_srcdir)/tests/live $(LIVE_FLAGS)
 
-golden-update: tests/unit/test_msg tests/unit/test_golden tests/unit/test_definition
+golden-update: tests/unit/test_msg tests/unit/test_golden tests/unit/test_definition \
+		tests/plan/run_plan
+	srcdir=$(srcdir) tests/plan/run_plan --update
 	srcdir=$(srcdir) tests/unit/test_msg --golden-update
 	srcdir=$(srcdir) tests/unit/test_golden --golden-update
 	srcdir=$(srcdir) tests/unit/test_definition --golden-update

@@ -10,6 +10,8 @@
 
 #include "clusterd/core/apply_impl.h"
 #include "clusterd/core/msg.h"
+#include "clusterd/core/plan.h"
+#include "clusterd/core/stuck.h"
 #include "clusterd/core/vm.h"
 #include "clusterd/core/volume.h"
 #include "lib/must.h"
@@ -37,6 +39,7 @@ static void group_release(struct apply *a, struct db_group *g, const char *reaso
 	g->lock = 0;
 	g->work = DB_WORK_OFFLINE;
 	g->node = CL_NODE_NONE;
+	g->fence_wanted = false;
 	vm_group_drop(a, g, reason);
 }
 
@@ -83,9 +86,14 @@ static void incarnation_gone(struct apply *a, uint8_t slot, uint64_t incarnation
 		g->work = DB_WORK_OFFLINE;
 		g->node = CL_NODE_NONE;
 		g->lock = 0;
+		g->fence_wanted = false;
 		g->since_ms = a->cmd->at_ms;
 		COPY(g->reason, "its node is out of service");
 		vm_group_gone(a, g);
+		if (g->intent == DB_INTENT_OFFLINE) {
+			apply_task_end(a, g->task, DB_TASK_STATE_DONE, g->reason);
+			g->task = 0;
+		}
 	}
 	migrations_incarnation_gone(a, slot, incarnation);
 	volumes_incarnation_gone(a, slot, incarnation);
@@ -95,9 +103,14 @@ static void do_node_admit(struct apply *a, const struct db_cmd_node_admit *c)
 {
 	struct db_node *n = db_find(a->db, DB_KIND_NODE, c->name);
 	const struct db_node *there = db_node_by_slot(a->db, c->slot);
+	bool is_new = !n || n->instance != c->instance;
 
 	if (c->slot >= CL_MAX_NODES || (there && there != n)) {
 		apply_answer(a, DB_INVALID, "node %s: slot %u is not to be had", c->name, c->slot);
+		return;
+	}
+	if (n && n->is_evicted) {
+		apply_answer(a, DB_REFUSED, "node %s is evicted", c->name);
 		return;
 	}
 	if (n && n->incarnation == c->incarnation &&
@@ -120,6 +133,9 @@ static void do_node_admit(struct apply *a, const struct db_cmd_node_admit *c)
 		apply_event(a, "node-rebooted", c->name,
 			    "a later boot proves the earlier one ended");
 	}
+	/* A process that stops stays one, also if it was lost on the way and is back. */
+	if (n->incarnation != c->incarnation || n->instance != c->instance)
+		n->is_leaving = false;
 	n->slot = c->slot;
 	n->nodeid = c->nodeid;
 	n->incarnation = c->incarnation;
@@ -127,16 +143,19 @@ static void do_node_admit(struct apply *a, const struct db_cmd_node_admit *c)
 	COPY(n->boot, c->boot);
 	COPY(n->version, c->version);
 	n->membership = DB_MEMBERSHIP_ADMITTED;
-	n->is_leaving = false;
 	n->since_ms = a->cmd->at_ms;
 	session_open(a->db, n);
+	if (is_new)
+		setting_cluster_starts(a);
 	for (uint32_t i = 0; i < db_count(a->db, DB_KIND_GROUP); i++) {
 		struct db_group *g = db_at(a->db, DB_KIND_GROUP, i);
 
 		g->refused = (uint16_t)(g->refused & ~cl_bit(c->slot));
-		if (g->node == c->slot && g->incarnation == c->incarnation &&
-		    g->work == DB_WORK_UNKNOWN)
-			g->work = DB_WORK_ONLINE; /* it comes back with what it held */
+		if (g->node != c->slot || g->incarnation != c->incarnation ||
+		    g->work != DB_WORK_UNKNOWN)
+			continue;
+		g->work = DB_WORK_ONLINE; /* it comes back with what it held */
+		COPY(g->reason, "its node is back with what it held");
 	}
 	volumes_node_admitted(a, n);
 	apply_event(a, "node-admitted", c->name, "incarnation %016" PRIx64, c->incarnation);
@@ -192,26 +211,41 @@ static void do_node_lost(struct apply *a, const struct db_cmd_node_lost *c)
 		    volumes);
 }
 
+/* What asks for the fence, for people; false: nothing does. */
+static bool fence_why(struct apply *a, const struct db_cmd_node_fencing *c, const struct db_node *n,
+		      char *text, size_t size)
+{
+	if (c->by_admin)
+		snprintf(text, size, "asked by %s", a->cmd->actor);
+	else if (n->membership == DB_MEMBERSHIP_LOST)
+		snprintf(text, size, "lost from the quorate view");
+	else if (n->membership != DB_MEMBERSHIP_ADMITTED || !stuck_has_device(a->db, n->slot))
+		return false;
+	else
+		return stuck_asks(a->db, n, text, size);
+	return n->membership == DB_MEMBERSHIP_LOST || n->membership == DB_MEMBERSHIP_ADMITTED;
+}
+
 static void do_node_fencing(struct apply *a, const struct db_cmd_node_fencing *c)
 {
 	struct db_node *n = incarnation_find(a, c->name, c->incarnation);
 	uint32_t groups, volumes;
+	char why[DB_REASON_MAX / 2];
 
 	if (!n || n->membership == DB_MEMBERSHIP_FENCING)
 		return;
-	if (n->membership != DB_MEMBERSHIP_LOST &&
-	    !(c->by_admin && n->membership == DB_MEMBERSHIP_ADMITTED)) {
+	if (!fence_why(a, c, n, why, sizeof(why))) {
 		apply_answer(a, DB_CONFLICT, "node %s is not lost", c->name);
 		return;
 	}
+	stuck_fence_begins(a, n);
 	n->membership = DB_MEMBERSHIP_FENCING;
 	n->since_ms = a->cmd->at_ms;
 	groups = groups_unknown(a, n);
 	volumes = volumes_unknown(a, n);
 	migrations_node_away(a, n, "the destination is being fenced");
-	apply_event(a, "fence-begin", c->name, "%s%s; %u groups and %u volumes wait for it",
-		    c->by_admin ? "asked by " : "lost from the quorate view",
-		    c->by_admin ? a->cmd->actor : "", groups, volumes);
+	apply_event(a, "fence-begin", c->name, "%s; %u groups and %u volumes wait for it", why,
+		    groups, volumes);
 }
 
 static void do_fence_create(struct apply *a, const struct db_cmd_fence_create *c)
@@ -273,6 +307,16 @@ static void do_node_fenced(struct apply *a, const struct db_cmd_node_fenced *c)
 	apply_event(a, "node-fenced", c->name, "%s", c->how);
 }
 
+void node_begin_leave(struct apply *a, struct db_node *n, const char *why)
+{
+	if (n->membership != DB_MEMBERSHIP_ADMITTED || n->is_leaving)
+		return;
+	n->is_leaving = true;
+	vms_node_paused(a, n->slot);
+	migrations_node_away(a, n, "the destination is stopping");
+	apply_event(a, "node-leaving", n->name, "%s", why);
+}
+
 static void do_node_leave(struct apply *a, const struct db_cmd_node_leave *c)
 {
 	struct db_node *n = incarnation_find(a, c->name, c->incarnation);
@@ -282,11 +326,7 @@ static void do_node_leave(struct apply *a, const struct db_cmd_node_leave *c)
 	if (!n || n->membership != DB_MEMBERSHIP_ADMITTED)
 		return;
 	if (!c->is_done) {
-		n->is_leaving = true;
-		vms_node_paused(a, n->slot);
-		migrations_node_away(a, n, "the destination is stopping");
-		apply_event(a, "node-leaving", c->name,
-			    "its clusterd stops: everything moves off it");
+		node_begin_leave(a, n, "its clusterd stops: everything moves off it");
 		return;
 	}
 	for (uint32_t i = 0; i < db_count(a->db, DB_KIND_GROUP); i++) {
@@ -414,24 +454,26 @@ static void do_group_intent(struct apply *a, const struct db_cmd_group_intent *c
 {
 	struct db_group *g = group_find(a, c->name);
 	const struct db_node *n = db_node_by_slot(a->db, c->wish);
+	struct db_group fresh;
 	bool is_settled;
 
 	if (!g)
 		return;
-	if (c->wish != CL_NODE_NONE && (!n || n->membership != DB_MEMBERSHIP_ADMITTED ||
-					n->is_paused || !(g->possible & cl_bit(c->wish)))) {
+	fresh = *g;
+	fresh.refused = 0; /* that it failed there once is no reason against another try */
+	if (c->wish != CL_NODE_NONE && plan_bar(a->db, &fresh, n)) {
 		apply_answer(a, DB_REFUSED, "group %s cannot run on %s: %s", c->name,
-			     n ? n->name : "that node",
-			     !n || n->membership != DB_MEMBERSHIP_ADMITTED ? "the node is not up"
-			     : n->is_paused				   ? "the node is paused"
-					    : "not a possible owner");
+			     n ? n->name : "that node", plan_bar(a->db, &fresh, n));
 		return;
 	}
 	is_settled = group_is_settled(g, c);
 	vm_group_intent(a, g, c);
 	/* A stop failed and somebody has seen to it: it is tried again from there. */
-	if (g->work == DB_WORK_FAILED && incarnation_is_admitted(a->db, g))
+	if (g->work == DB_WORK_FAILED && incarnation_is_admitted(a->db, g)) {
 		g->work = DB_WORK_ONLINE;
+		g->fence_wanted = false;
+	}
+	g->fenced_ms = 0;
 	apply_task_end(a, g->task, DB_TASK_STATE_CANCELLED, "replaced by a later command");
 	g->intent = c->intent;
 	g->wish = c->wish;
@@ -582,6 +624,45 @@ static void do_group_order(struct apply *a, const struct db_cmd_group_order *c)
 		    "on %s: %s", n->name, c->reason);
 }
 
+/* It runs. A wish for another node stands as long as that node can be had. */
+static void group_is_online(struct apply *a, struct db_group *g, const char *reason)
+{
+	const struct db_node *wish = db_node_by_slot(a->db, g->wish);
+	const char *bar = wish && g->wish != g->node ? plan_bar(a->db, g, wish) : NULL;
+	char text[DB_REASON_MAX];
+
+	g->work = DB_WORK_ONLINE;
+	resources_set(a->db, g->name, DB_WORK_ONLINE);
+	if (bar) {
+		snprintf(text, sizeof(text), "on %s instead of %s: %s",
+			 db_node_name(a->db, g->node), wish->name, bar);
+		apply_task_end(a, g->task, DB_TASK_STATE_FAILED, text);
+	}
+	g->refused = 0;
+	if (g->intent == DB_INTENT_OFFLINE || (wish && g->wish != g->node && !bar))
+		return; /* what the task is about is still to come */
+	apply_task_end(a, g->task, DB_TASK_STATE_DONE, reason);
+	g->task = 0;
+	g->wish = CL_NODE_NONE;
+}
+
+/* It ended, as asked, or because it could not run there. */
+static void group_is_over(struct apply *a, struct db_group *g, const char *reason)
+{
+	enum db_task_state state = DB_TASK_STATE_DONE;
+
+	group_release(a, g, reason);
+	resources_set(a->db, g->name, DB_WORK_OFFLINE);
+	if (g->intent == DB_INTENT_ONLINE) {
+		if (!g->refused || plan_owners(a->db, g))
+			return;
+		state = DB_TASK_STATE_FAILED; /* there is no node left to try */
+		g->wish = CL_NODE_NONE;
+	}
+	apply_task_end(a, g->task, state, reason);
+	g->task = 0;
+}
+
 /*
  * OFFLINE: all is stopped. FAILED while starting or online: stopped too, but it could not run
  * there. FAILED while stopping, and UNKNOWN: a stop failed, so something of it may run on.
@@ -604,6 +685,10 @@ static void do_group_report(struct apply *a, const struct db_cmd_group_report *c
 		return;
 	}
 	was_starting = g->work == DB_WORK_STARTING || g->work == DB_WORK_ONLINE;
+	if (c->work == DB_WORK_ONLINE && !was_starting) {
+		apply_answer(a, DB_CONFLICT, "group %s stops, or could not be stopped", c->name);
+		return;
+	}
 	g->since_ms = a->cmd->at_ms;
 	COPY(g->reason, c->reason);
 	apply_event(a, "group-report", c->name, "%s on %s: %s",
@@ -612,12 +697,7 @@ static void do_group_report(struct apply *a, const struct db_cmd_group_report *c
 						 : "failed",
 		    db_node_name(a->db, g->node), c->reason);
 	if (c->work == DB_WORK_ONLINE) {
-		g->work = DB_WORK_ONLINE;
-		g->refused = 0;
-		resources_set(a->db, c->name, DB_WORK_ONLINE);
-		apply_task_end(a, g->task, DB_TASK_STATE_DONE, c->reason);
-		g->task = 0;
-		g->wish = CL_NODE_NONE;
+		group_is_online(a, g, c->reason);
 		return;
 	}
 	if (c->work == DB_WORK_UNKNOWN || (c->work == DB_WORK_FAILED && !was_starting)) {
@@ -630,12 +710,7 @@ static void do_group_report(struct apply *a, const struct db_cmd_group_report *c
 		g->failures++;
 		g->refused = (uint16_t)(g->refused | cl_bit(g->node));
 	}
-	group_release(a, g, c->reason);
-	resources_set(a->db, c->name, DB_WORK_OFFLINE);
-	if (g->intent == DB_INTENT_OFFLINE) {
-		apply_task_end(a, g->task, DB_TASK_STATE_DONE, c->reason);
-		g->task = 0;
-	}
+	group_is_over(a, g, c->reason);
 }
 
 static void do_resource_report(struct apply *a, const struct db_cmd_resource_report *c)
@@ -673,9 +748,13 @@ static void do_task_cancel(struct apply *a, const struct db_cmd_task_cancel *c)
 		return;
 	g = db_find(a->db, DB_KIND_GROUP, t->object);
 	if (g && g->task == c->id) {
-		/* What is under way ends where it is; the wish behind it is withdrawn. */
+		/*
+		 * What is under way ends where it is; the wish behind it is withdrawn. Who takes a
+		 * move back does not want the group to stay down because it was between two nodes.
+		 */
 		g->wish = CL_NODE_NONE;
-		if (g->work == DB_WORK_OFFLINE || g->work == DB_WORK_FAILED)
+		if ((g->work == DB_WORK_OFFLINE && strcmp(t->verb, "group-move") != 0) ||
+		    g->work == DB_WORK_FAILED)
 			g->intent = DB_INTENT_OFFLINE;
 		else if (g->work == DB_WORK_ONLINE)
 			g->intent = DB_INTENT_ONLINE;

@@ -52,6 +52,14 @@ void apply_lock_transfer(struct db *db, const char *prefix, const char *name, ui
 /* The incarnation is proven over: its locks with that prefix end, its session is orphaned. */
 void apply_lock_release(struct db *db, uint8_t slot, uint64_t incarnation, const char *prefix);
 
+/* ---- apply_setting.c */
+
+void do_setting_set(struct apply *a, const struct db_cmd_setting_set *c);
+void do_vote_note(struct apply *a, const struct db_cmd_vote_note *c);
+
+/* A new process has been admitted: a cluster that was stopped as a whole is started again. */
+void setting_cluster_starts(struct apply *a);
+
 /* ---- apply_volume.c */
 
 void do_volume_create(struct apply *a, const struct db_cmd_volume_create *c);
@@ -78,6 +86,11 @@ bool volumes_exist(struct apply *a, const char *list);
 /* What the task wanted of the volume is withdrawn. */
 void volume_task_cancelled(struct db_volume *v);
 
+/* ---- apply.c, for settings */
+
+/* Everything is taken off the node; nothing if that is so already. */
+void node_begin_leave(struct apply *a, struct db_node *n, const char *why);
+
 /* ---- apply.c, for virtual machines */
 
 void do_group_create(struct apply *a, const struct db_cmd_group_create *c);
@@ -103,6 +116,21 @@ void vm_group_intent(struct apply *a, const struct db_group *g,
 		     const struct db_cmd_group_intent *c);
 /* The node is paused, resumed, drained or begins to leave. */
 void vms_node_paused(struct apply *a, uint8_t slot);
+
+/* ---- apply_member.c */
+
+void do_node_add(struct apply *a, const struct db_cmd_node_add *c);
+void do_node_evict(struct apply *a, const struct db_cmd_node_evict *c);
+void do_node_address(struct apply *a, const struct db_cmd_node_address *c);
+void do_node_conf(struct apply *a, const struct db_cmd_node_conf *c);
+void do_node_removed(struct apply *a, const struct db_cmd_node_removed *c);
+
+/* ---- apply_stuck.c */
+
+void do_fence_ask(struct apply *a, const struct db_cmd_fence_ask *c);
+void do_group_set(struct apply *a, const struct db_cmd_group_set *c);
+/* The fence of that node begins, for the sake of what asked for it. */
+void stuck_fence_begins(struct apply *a, const struct db_node *n);
 
 /* ---- apply_migration.c */
 

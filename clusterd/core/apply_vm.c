@@ -86,9 +86,27 @@ void vm_group_intent(struct apply *a, const struct db_group *g, const struct db_
 		migration_cancel(a, m, DB_TASK_STATE_CANCELLED, "replaced by a later command");
 }
 
+/* What only waits for its turn in a drain that has been taken back is not begun any more. */
+static void drain_ends(struct apply *a, const struct db_node *n)
+{
+	for (uint32_t i = 0; i < db_count(a->db, DB_KIND_MIGRATION); i++) {
+		struct db_migration *m = db_at(a->db, DB_KIND_MIGRATION, i);
+		const struct db_task *t = db_find_id(a->db, DB_KIND_TASK, m->task);
+
+		if (m->phase == DB_MIGRATION_PHASE_QUEUED && m->source == n->slot && t &&
+		    !strcmp(t->verb, "node-drain"))
+			migration_cancel(a, m, DB_TASK_STATE_CANCELLED,
+					 "its node is not drained any more");
+	}
+}
+
 /* A drain that begins, or ends, forgets where an earlier one has failed. */
 void vms_node_paused(struct apply *a, uint8_t slot)
 {
+	const struct db_node *n = db_node_by_slot(a->db, slot);
+
+	if (!n->is_draining && !n->is_leaving)
+		drain_ends(a, n);
 	for (uint32_t i = 0; i < db_count(a->db, DB_KIND_VM); i++) {
 		struct db_vm *v = db_at(a->db, DB_KIND_VM, i);
 		const struct db_group *g = db_find(a->db, DB_KIND_GROUP, v->name);

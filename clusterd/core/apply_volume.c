@@ -67,6 +67,7 @@ static void release(struct apply *a, struct db_volume *v, const char *reason)
 	v->work = DB_WORK_OFFLINE;
 	v->node = CL_NODE_NONE;
 	v->port = 0;
+	v->fence_wanted = false;
 	v->since_ms = a->cmd->at_ms;
 	COPY(v->reason, reason);
 }
@@ -82,6 +83,7 @@ void volumes_incarnation_gone(struct apply *a, uint8_t slot, uint64_t incarnatio
 		    m->state == DB_MOUNT_STATE_GONE)
 			continue;
 		m->state = DB_MOUNT_STATE_GONE;
+		m->fence_wanted = false;
 		m->since_ms = a->cmd->at_ms;
 		COPY(m->reason, "its node is out of service");
 	}
@@ -267,8 +269,10 @@ static void intent_clear(struct apply *a, struct db_volume *v, const char *verb)
 	}
 	v->wish = CL_NODE_NONE;
 	v->refused = 0;
+	v->fenced_ms = 0;
 	if (v->work == DB_WORK_FAILED) {
 		v->work = DB_WORK_STOPPING;
+		v->fence_wanted = false;
 		v->order = a->entry->index;
 		v->since_ms = a->cmd->at_ms;
 		COPY(v->reason, "asked to look again whether it is over");
@@ -581,6 +585,7 @@ void do_mount_gone(struct apply *a, const struct db_cmd_mount_gone *c)
 		return;
 	}
 	m->state = DB_MOUNT_STATE_GONE;
+	m->fence_wanted = false;
 	m->since_ms = a->cmd->at_ms;
 	COPY(m->reason, c->reason);
 	apply_event(a, "mount-gone", c->volume, "on %s: %s", db_node_name(a->db, c->slot),

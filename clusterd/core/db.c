@@ -385,6 +385,8 @@ static const char *check_group(const struct db *db, const struct db_group *g)
 		return "a group is active on no node";
 	if (is_somewhere && !g->lock)
 		return "a group is active without its lock";
+	if (g->fence_wanted && (g->work != DB_WORK_FAILED || !g->lock))
+		return "a group asks for a fence and is not stuck";
 	if (g->lock &&
 	    (lk_lock_get(&db->locks, g->lock, &lock) || lock.session.incarnation != g->incarnation))
 		return "a group names a lock that its node does not hold";
@@ -420,6 +422,8 @@ static const char *check_volume(const struct db *db, const struct db_volume *v)
 		return "a coordinator stops without an order to";
 	if (v->work == DB_WORK_ONLINE ? !v->port : v->port && v->work != DB_WORK_UNKNOWN)
 		return "a volume is served at no port, or not served at one";
+	if (v->fence_wanted && v->work != DB_WORK_FAILED)
+		return "a volume asks for a fence and is not stuck";
 	return NULL;
 }
 
@@ -433,6 +437,8 @@ static const char *check_mount(const struct db *db, const struct db_mount *m)
 		return "a mount has the key of another";
 	if (!is_held(db, m->lock, "mnt:", v->uuid, LK_CR, m->slot, m->incarnation))
 		return "a mount names a lock that its node does not hold";
+	if (m->fence_wanted && m->state == DB_MOUNT_STATE_GONE)
+		return "a mount asks for a fence and is over";
 	return NULL;
 }
 
@@ -533,6 +539,14 @@ const char *db_mutant_name(enum db_mutant mutant)
 		[DB_MUTANT_VM_TRANSFER_KEEPS_ORDER] = "source-reports-after-transfer",
 		[DB_MUTANT_VM_PAIR_SHARED] = "two-sessions-per-pair",
 		[DB_MUTANT_VM_LOST_RELEASES] = "lost-node-releases-vm",
+		[DB_MUTANT_PLAN_PAUSED] = "starts-on-paused-nodes",
+		[DB_MUTANT_PLAN_REFUSED] = "starts-again-where-it-failed",
+		[DB_MUTANT_PLAN_BALANCES] = "stops-what-runs-for-balance",
+		[DB_MUTANT_PLAN_BY_NAME] = "priority-does-not-count",
+		[DB_MUTANT_PLAN_DRAINS_TO_NOWHERE] = "drain-stops-what-can-run-nowhere-else",
+		[DB_MUTANT_PLAN_FORGETS_WISH] = "wish-does-not-count",
+		[DB_MUTANT_PLAN_FORGETS_ITS_ORDERS] = "orders-once-more",
+		[DB_MUTANT_PLAN_COUNTS_SLOTS] = "slots-count",
 	};
 
 	return mutant < DB_MUTANT_MAX ? name[mutant] : "?";

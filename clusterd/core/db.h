@@ -52,6 +52,17 @@ enum db_mutant {
 	DB_MUTANT_VM_TRANSFER_KEEPS_ORDER, /* the source's reports count after the transfer */
 	DB_MUTANT_VM_PAIR_SHARED,	   /* two sessions between a pair of nodes */
 	DB_MUTANT_VM_LOST_RELEASES,	   /* vm: goes when its node is lost, not when fenced */
+	DB_MUTANT_VM_LAST = DB_MUTANT_VM_LOST_RELEASES,
+	DB_MUTANT_PLAN_FIRST,			      /* from here on: what sim_plan has to find */
+	DB_MUTANT_PLAN_PAUSED = DB_MUTANT_PLAN_FIRST, /* starts on paused nodes */
+	DB_MUTANT_PLAN_REFUSED,			      /* starts again where it failed */
+	DB_MUTANT_PLAN_BALANCES,	   /* stops what runs well for the sake of balance */
+	DB_MUTANT_PLAN_BY_NAME,		   /* priority does not count */
+	DB_MUTANT_PLAN_DRAINS_TO_NOWHERE,  /* a drain stops what no other node can run */
+	DB_MUTANT_PLAN_FORGETS_WISH,	   /* a wish for a loaded node does not count */
+	DB_MUTANT_PLAN_FORGETS_ITS_ORDERS, /* what was stopped is stopped once more */
+	DB_MUTANT_PLAN_COUNTS_SLOTS,	   /* the number of a slot says more than its order */
+	DB_MUTANT_PLAN_LAST = DB_MUTANT_PLAN_COUNTS_SLOTS,
 	DB_MUTANT_MAX,
 };
 

@@ -3,32 +3,61 @@
 #include <string.h>
 
 #include "clusterd/core/plan_impl.h"
+#include "clusterd/core/stuck.h"
 #include "clusterd/core/vm.h"
 #include "clusterd/core/volume.h"
 #include "lib/must.h"
 
-uint16_t plan_candidates(const struct db *db, const struct db_group *group)
+const char *plan_bar(const struct db *db, const struct db_group *group, const struct db_node *n)
 {
-	char volume[CL_NAME_MAX];
+	if (!n || n->membership != DB_MEMBERSHIP_ADMITTED)
+		return "the node is not up";
+	if (n->is_leaving)
+		return "the node is stopping";
+	if (n->is_paused && !DB_MUTANT(db, PLAN_PAUSED))
+		return "the node is paused";
+	if (!(group->possible & cl_bit(n->slot)))
+		return "not a possible owner";
+	if ((group->refused & cl_bit(n->slot)) && !DB_MUTANT(db, PLAN_REFUSED))
+		return "it failed there";
+	return NULL;
+}
+
+uint16_t plan_owners(const struct db *db, const struct db_group *group)
+{
 	uint16_t set = 0;
 
-	if (volume_group_waits(db, group, volume))
-		return 0;
 	for (uint32_t i = 0; i < db_count(db, DB_KIND_NODE); i++) {
 		const struct db_node *n = db_at(db, DB_KIND_NODE, i);
 
-		if (n->membership == DB_MEMBERSHIP_ADMITTED && !n->is_paused && !n->is_leaving &&
-		    (group->possible & cl_bit(n->slot)) && !(group->refused & cl_bit(n->slot)))
+		if (!plan_bar(db, group, n))
 			set = (uint16_t)(set | cl_bit(n->slot));
 	}
-	return (uint16_t)(set & volume_group_nodes(db, group));
+	return set;
 }
 
-bool plan_is_moving(const struct plan_orders *out, const struct db_group *g)
+uint16_t plan_candidates(const struct db *db, const struct db_group *group)
 {
+	char volume[CL_NAME_MAX];
+
+	if (volume_group_waits(db, group, volume))
+		return 0;
+	return (uint16_t)(plan_owners(db, group) & volume_group_nodes(db, group));
+}
+
+bool plan_is_moving(const struct db *db, const struct plan_orders *out, const struct db_group *g)
+{
+	const char *list = g->volumes;
+	char name[CL_NAME_MAX];
+
 	for (size_t i = 0; i < out->volume_count; i++) {
-		if (out->volume[i].work == DB_WORK_STOPPING &&
-		    volume_is_named(g->volumes, out->volume[i].name))
+		if (volume_is_named(g->volumes, out->volume[i].name))
+			return true;
+	}
+	while (volume_name_next(&list, name)) {
+		const struct db_volume *v = db_find(db, DB_KIND_VOLUME, name);
+
+		if (v && (v->work == DB_WORK_STARTING || v->work == DB_WORK_STOPPING))
 			return true;
 	}
 	return false;
@@ -37,7 +66,7 @@ bool plan_is_moving(const struct plan_orders *out, const struct db_group *g)
 static uint16_t candidates_now(const struct db *db, const struct plan_orders *out,
 			       const struct db_group *g)
 {
-	return plan_is_moving(out, g) ? 0 : plan_candidates(db, g);
+	return plan_is_moving(db, out, g) ? 0 : plan_candidates(db, g);
 }
 
 static void count_load(const struct db *db, struct plan_load *l)
@@ -55,6 +84,8 @@ uint8_t plan_choose(const struct plan_load *l, uint16_t candidates, uint8_t wish
 {
 	uint8_t best = CL_NODE_NONE;
 
+	if (candidates & ~l->avoided)
+		candidates = (uint16_t)(candidates & ~l->avoided);
 	if (wish < CL_MAX_NODES && (candidates & cl_bit(wish)))
 		return wish;
 	for (uint8_t i = 0; i < CL_MAX_NODES; i++) {
@@ -83,7 +114,10 @@ static void order(const struct db *db, struct plan_orders *out, const struct db_
 static void plan_start(const struct db *db, struct plan_orders *out, const struct db_group *g,
 		       struct plan_load *l)
 {
-	uint8_t node = plan_choose(l, candidates_now(db, out, g), g->wish);
+	uint8_t wish = DB_MUTANT(db, PLAN_FORGETS_WISH) ? CL_NODE_NONE : g->wish;
+	uint16_t low = DB_MUTANT(db, PLAN_COUNTS_SLOTS) ? 0xff : UINT16_MAX;
+	uint16_t set = candidates_now(db, out, g);
+	uint8_t node = plan_choose(l, set & low ? set & low : set, wish);
 	char reason[DB_REASON_MAX];
 
 	if (node == CL_NODE_NONE)
@@ -112,14 +146,14 @@ static const char *why_stop(const struct db *db, const struct plan_orders *out,
 		return "asked to be offline";
 	if (n && n->is_leaving)
 		return "its node stops";
-	if (!is_wished_away && !(n && n->is_draining))
+	if (!is_wished_away && !(n && n->is_draining) && !DB_MUTANT(db, PLAN_BALANCES))
 		return NULL;
 	others = (uint16_t)(candidates_now(db, out, g) & ~cl_bit(g->node));
 	if (is_wished_away && (others & cl_bit(g->wish)))
 		return "asked to move";
-	if (n && n->is_draining && others)
+	if (n && n->is_draining && (others || DB_MUTANT(db, PLAN_DRAINS_TO_NOWHERE)))
 		return "its node is drained";
-	return NULL;
+	return others && DB_MUTANT(db, PLAN_BALANCES) ? "another has less to do" : NULL;
 }
 
 bool plan_node_is_admitted(const struct db *db, uint8_t slot, uint64_t incarnation)
@@ -129,29 +163,95 @@ bool plan_node_is_admitted(const struct db *db, uint8_t slot, uint64_t incarnati
 	return n && n->membership == DB_MEMBERSHIP_ADMITTED && n->incarnation == incarnation;
 }
 
+static void plan_group(const struct db *db, struct plan_orders *out, const struct db_group *g,
+		       struct plan_load *l)
+{
+	const char *why;
+
+	if (g->work == DB_WORK_OFFLINE && g->intent == DB_INTENT_ONLINE)
+		plan_start(db, out, g, l);
+	if ((g->work != DB_WORK_ONLINE &&
+	     !(g->work == DB_WORK_STOPPING && DB_MUTANT(db, PLAN_FORGETS_ITS_ORDERS))) ||
+	    !plan_node_is_admitted(db, g->node, g->incarnation))
+		return;
+	why = why_stop(db, out, g);
+	if (why)
+		order(db, out, g, DB_WORK_STOPPING, g->node, why);
+}
+
+/* Higher priority first: it starts first, and has the choice of nodes. */
+static void plan_groups(const struct db *db, struct plan_orders *out, struct plan_load *l)
+{
+	for (int level = UINT8_MAX, next; level >= 0; level = next) {
+		next = -1;
+		for (uint32_t i = 0; i < db_count(db, DB_KIND_GROUP); i++) {
+			const struct db_group *g = db_at(db, DB_KIND_GROUP, i);
+
+			if (out->count == PLAN_MAX_ORDERS)
+				return;
+			if (g->priority == level || DB_MUTANT(db, PLAN_BY_NAME))
+				plan_group(db, out, g, l);
+			else if (g->priority < level && g->priority > next)
+				next = g->priority;
+		}
+	}
+}
+
+static void plan_fence(const struct db *db, struct plan_orders *ret)
+{
+	const struct db_node *n = stuck_next(db);
+
+	ret->has_fence = n != NULL;
+	ret->fence = (struct db_cmd_node_fencing){.by_admin = false};
+	if (!n)
+		return;
+	memcpy(ret->fence.name, n->name, sizeof(n->name));
+	ret->fence.incarnation = n->incarnation;
+}
+
+uint16_t plan_fenced(const struct db *db, const struct plan_orders *out)
+{
+	const struct db_node *n =
+		out->has_fence ? db_find(db, DB_KIND_NODE, out->fence.name) : NULL;
+
+	return n ? cl_bit(n->slot) : 0;
+}
+
 void plan_run(const struct db *db, struct plan_orders *ret)
 {
 	struct plan_load l;
 
+	plan_fence(db, ret);
 	plan_volumes(db, ret);
 	ret->count = 0;
 	count_load(db, &l);
+	l.avoided = plan_fenced(db, ret);
 	plan_vms(db, ret, &l);
-	for (uint32_t i = 0; i < db_count(db, DB_KIND_GROUP); i++) {
-		const struct db_group *g = db_at(db, DB_KIND_GROUP, i);
-		const char *why;
+	plan_groups(db, ret, &l);
+}
 
-		if (ret->count == PLAN_MAX_ORDERS)
-			return;
-		if (g->work == DB_WORK_OFFLINE && g->intent == DB_INTENT_ONLINE)
-			plan_start(db, ret, g, &l);
-		if (g->work != DB_WORK_ONLINE ||
-		    !plan_node_is_admitted(db, g->node, g->incarnation))
+/* Each node, and why it is not that one: " (n1: it failed there; n2: the node is paused)". */
+static void explain_bars(const struct db *db, const struct db_group *g, char *text, size_t size)
+{
+	size_t at = strlen(text);
+	const char *before = " (";
+	char volumes[DB_REASON_MAX];
+
+	for (uint8_t slot = 0; slot < CL_MAX_NODES && at < size; slot++) {
+		const struct db_node *n = db_node_by_slot(db, slot);
+		const char *bar = plan_bar(db, g, n);
+
+		if (!n || slot == g->node)
 			continue;
-		why = why_stop(db, ret, g);
-		if (why)
-			order(db, ret, g, DB_WORK_STOPPING, g->node, why);
+		if (!bar && vm_bars_volumes(db, g, slot, volumes, sizeof(volumes)))
+			bar = volumes;
+		if (!bar)
+			continue;
+		at += (size_t)snprintf(text + at, size - at, "%s%s: %s", before, n->name, bar);
+		before = "; ";
 	}
+	if (at < size && before[0] == ';')
+		snprintf(text + at, size - at, ")");
 }
 
 /* An offline group that shall be online, and cannot be started anywhere. */
@@ -175,6 +275,31 @@ static void explain_waiting(const struct db *db, const struct db_group *g, char 
 		 g->refused ? "cannot start: it failed on every node that could run it; "
 			      "repair, then 'group start' again"
 			    : "cannot start: no node is up, not paused and a possible owner");
+	explain_bars(db, g, text, size);
+}
+
+/* It is online, and is not where it shall be. False: there is nothing to say of that. */
+static bool explain_staying(const struct db *db, const struct db_group *g, char *text, size_t size)
+{
+	const struct db_node *n = db_node_by_slot(db, g->node);
+	const struct db_node *wish = db_node_by_slot(db, g->wish);
+	const char *bar = wish ? plan_bar(db, g, wish) : NULL;
+	uint16_t others;
+
+	if (g->work != DB_WORK_ONLINE || g->intent != DB_INTENT_ONLINE || !n)
+		return false;
+	others = (uint16_t)(plan_candidates(db, g) & ~cl_bit(g->node));
+	if (wish && wish != n && !(others & cl_bit(g->wish))) {
+		snprintf(text, size, "stays on %s; asked to move to %s: %s", n->name, wish->name,
+			 bar ? bar : "waits until the volumes that it needs are ready there");
+		return true;
+	}
+	if (!n->is_draining || others)
+		return false;
+	snprintf(text, size, "stays on %s, which is drained: no other node can run it now",
+		 n->name);
+	explain_bars(db, g, text, size);
+	return true;
 }
 
 void plan_explain(const struct db *db, const struct db_group *g, char *text, size_t size)
@@ -192,9 +317,13 @@ void plan_explain(const struct db *db, const struct db_group *g, char *text, siz
 		return;
 	}
 	if (g->work == DB_WORK_FAILED) {
-		snprintf(text, size, "failed on %s: %s", db_node_name(db, g->node), g->reason);
+		char next[DB_REASON_MAX];
+
+		stuck_explain(db, g->node, g->fence_wanted, g->on_stop_failure, next, sizeof(next));
+		snprintf(text, size, "failed on %s: %s%s%s", db_node_name(db, g->node), next,
+			 next[0] ? ": " : "", g->reason);
 		return;
 	}
-	if (!plan_explain_vm(db, g, text, size))
+	if (!plan_explain_vm(db, g, text, size) && !explain_staying(db, g, text, size))
 		snprintf(text, size, "%s", g->reason[0] ? g->reason : "as asked");
 }

@@ -24,6 +24,9 @@ struct plan_orders {
 	struct db_cmd_migration_order begin[PLAN_MAX_ORDERS];
 	size_t migration_count; /* of virtual machines, for wishes and drains */
 	struct db_cmd_vm_migrate migration[PLAN_MAX_ORDERS];
+	/* Of a node with something stuck; only if the others are quorate without it. */
+	bool has_fence;
+	struct db_cmd_node_fencing fence;
 };
 
 void plan_run(const struct db *db, struct plan_orders *ret);
@@ -32,6 +35,10 @@ void plan_explain(const struct db *db, const struct db_group *group, char *text,
 /* The same of a volume and its coordinator. */
 void plan_explain_volume(const struct db *db, const struct db_volume *volume, char *text,
 			 size_t size);
+/* Why the group cannot run on that node (NULL: none), leaving its volumes aside; NULL: it can. */
+const char *plan_bar(const struct db *db, const struct db_group *group, const struct db_node *node);
+/* Nodes that nothing bars. */
+uint16_t plan_owners(const struct db *db, const struct db_group *group);
 /* Nodes on which the group could be started now. */
 uint16_t plan_candidates(const struct db *db, const struct db_group *group);
 

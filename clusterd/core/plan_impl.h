@@ -8,14 +8,17 @@
 /* How many groups, or coordinators, a node has. */
 struct plan_load {
 	uint32_t count[CL_MAX_NODES];
+	uint16_t avoided; /* to be fenced: taken only if there is no other */
 };
 
 /* The wish if it can be had, else the least loaded, of equals the lowest slot. */
 uint8_t plan_choose(const struct plan_load *l, uint16_t candidates, uint8_t wish);
+/* The node that these orders fence, as a set. */
+uint16_t plan_fenced(const struct db *db, const struct plan_orders *out);
 bool plan_node_is_admitted(const struct db *db, uint8_t slot, uint64_t incarnation);
 
-/* A volume that it needs has just been told to stop: the group waits where it is. */
-bool plan_is_moving(const struct plan_orders *out, const struct db_group *g);
+/* A coordinator that it needs starts or stops, or is now told to: it waits where it is. */
+bool plan_is_moving(const struct db *db, const struct plan_orders *out, const struct db_group *g);
 
 void plan_volumes(const struct db *db, struct plan_orders *out);
 

@@ -42,7 +42,7 @@ static uint16_t destinations(const struct db *db, const struct plan_orders *out,
 	char why[DB_REASON_MAX];
 	uint16_t set = 0;
 
-	if (out && plan_is_moving(out, g))
+	if (out && plan_is_moving(db, out, g))
 		return 0;
 	for (uint8_t i = 0; i < CL_MAX_NODES; i++) {
 		if (i != g->node && !vm_bars_node(db, g, i, why, sizeof(why)) &&
@@ -99,7 +99,7 @@ static void plan_queued(const struct db *db, struct plan_orders *out, const stru
 		end(out, m, why);
 		return;
 	}
-	if (g->work != DB_WORK_ONLINE ||
+	if (g->work != DB_WORK_ONLINE || plan_is_moving(db, out, g) ||
 	    !plan_node_is_admitted(db, m->source, m->source_incarnation) ||
 	    vm_bars_volumes(db, g, m->destination, why, sizeof(why)) ||
 	    !is_session_free(db, out, m))
@@ -225,7 +225,7 @@ const char *plan_vm_why_stop(const struct db *db, const struct plan_orders *out,
 		return NULL;
 	if (g->intent == DB_INTENT_OFFLINE)
 		return "asked to be offline";
-	if (!n || !n->is_leaving || plan_is_moving(out, g))
+	if (!n || !n->is_leaving || plan_is_moving(db, out, g))
 		return NULL;
 	/* One that was asked for now counts as a way out. */
 	for (size_t i = 0; i < out->migration_count; i++) {

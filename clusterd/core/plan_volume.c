@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "clusterd/core/plan_impl.h"
+#include "clusterd/core/stuck.h"
 #include "clusterd/core/volume.h"
 #include "lib/must.h"
 
@@ -104,6 +105,7 @@ void plan_volumes(const struct db *db, struct plan_orders *out)
 
 	out->volume_count = 0;
 	count_load(db, &l);
+	l.avoided = plan_fenced(db, out);
 	for (uint32_t i = 0; i < db_count(db, DB_KIND_VOLUME); i++) {
 		const struct db_volume *v = db_at(db, DB_KIND_VOLUME, i);
 		const char *why;
@@ -147,6 +149,15 @@ static uint16_t silent_nodes(const struct db *db, const struct db_volume *v)
 	return set;
 }
 
+/* Its coordinator serves on a drained node, since no other node can have it. */
+static bool is_left_behind(const struct db *db, const struct db_volume *v)
+{
+	const struct db_node *n = db_node_by_slot(db, v->node);
+
+	return v->work == DB_WORK_ONLINE && n && n->is_draining &&
+	       !(volume_candidates(db, v) & ~cl_bit(v->node));
+}
+
 /* Nothing stands in its way: what it does, and for whom others wait. */
 static void explain_work(const struct db *db, const struct db_volume *v, char *text, size_t size)
 {
@@ -172,6 +183,9 @@ static void explain_work(const struct db *db, const struct db_volume *v, char *t
 			 "what the mount on %s held is not recovered; no group that needs it "
 			 "starts before",
 			 held);
+	else if (is_left_behind(db, v))
+		snprintf(text, size, "stays on %s, which is drained: no other node can have it now",
+			 db_node_name(db, v->node));
 	else
 		snprintf(text, size, "%s%s%s: %s", db_choice_word(DB_KIND_VOLUME, "work", v->work),
 			 v->lock ? " on " : "", v->lock ? db_node_name(db, v->node) : "",
@@ -195,10 +209,17 @@ void plan_explain_volume(const struct db *db, const struct db_volume *v, char *t
 			 "blocked: waiting to fence %s; no other node mounts its filesystem before",
 			 node);
 	} else if (v->work == DB_WORK_FAILED) {
-		snprintf(text, size,
-			 "failed on %s: %s; no other node mounts its filesystem before that is "
-			 "over: 'volume clear' looks again",
-			 node, v->reason);
+		char next[DB_REASON_MAX];
+
+		stuck_explain(db, v->node, v->fence_wanted, DB_STOP_FAILURE_FENCE, next,
+			      sizeof(next));
+		if (next[0])
+			snprintf(text, size, "failed on %s: %s: %s", node, next, v->reason);
+		else
+			snprintf(text, size,
+				 "failed on %s: %s; no other node mounts its filesystem before "
+				 "that is over: 'volume clear' looks again",
+				 node, v->reason);
 	} else {
 		explain_work(db, v, text, size);
 	}

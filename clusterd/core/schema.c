@@ -197,6 +197,38 @@ static const struct db_field fields_cmd_migration_transfer[] = {
 #define STRUCT struct db_cmd_migration_end
 static const struct db_field fields_cmd_migration_end[] = {DB_CMD_MIGRATION_END_FIELDS(DESCRIBE)};
 #undef STRUCT
+#define STRUCT struct db_cmd_fence_ask
+static const struct db_field fields_cmd_fence_ask[] = {DB_CMD_FENCE_ASK_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_cmd_group_set
+static const struct db_field fields_cmd_group_set[] = {DB_CMD_GROUP_SET_FIELDS(DESCRIBE)};
+#undef STRUCT
+
+#define STRUCT struct db_cmd_node_add
+static const struct db_field fields_cmd_node_add[] = {DB_CMD_NODE_ADD_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_cmd_node_evict
+static const struct db_field fields_cmd_node_evict[] = {DB_CMD_NODE_EVICT_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_cmd_node_address
+static const struct db_field fields_cmd_node_address[] = {DB_CMD_NODE_ADDRESS_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_cmd_node_conf
+static const struct db_field fields_cmd_node_conf[] = {DB_CMD_NODE_CONF_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_cmd_node_removed
+static const struct db_field fields_cmd_node_removed[] = {DB_CMD_NODE_REMOVED_FIELDS(DESCRIBE)};
+#undef STRUCT
+
+#define STRUCT struct db_setting
+static const struct db_field fields_setting[] = {DB_SETTING_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_cmd_setting_set
+static const struct db_field fields_cmd_setting_set[] = {DB_CMD_SETTING_SET_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_cmd_vote_note
+static const struct db_field fields_cmd_vote_note[] = {DB_CMD_VOTE_NOTE_FIELDS(DESCRIBE)};
+#undef STRUCT
 
 static const struct db_shape kind_shape[DB_KIND_MAX] = {
 #define KIND_SHAPE(name, NAME, capacity)                                                           \

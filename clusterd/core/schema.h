@@ -19,7 +19,7 @@
 
 #include "clusterd/core/types.h"
 
-#define DB_SCHEMA_VERSION 1
+#define DB_SCHEMA_VERSION 2
 
 #define DB_UUID_TEXT   37
 #define DB_AGENT_MAX   128
@@ -59,6 +59,11 @@
 	X(FAILED, "failed")                                                                        \
 	X(CANCELLED, "cancelled")
 
+/* What a stop that nobody can prove means for the node. */
+#define DB_STOP_FAILURES(X)                                                                        \
+	X(FENCE, "fence")                                                                          \
+	X(BLOCK, "block") /* it stays as it is until an administrator has seen to it */
+
 #define DB_MOUNT_STATES(X)                                                                         \
 	X(MOUNTING, "mounting")                                                                    \
 	X(MOUNTED, "mounted")                                                                      \
@@ -88,7 +93,8 @@
 	X(task_state, TASK_STATE, DB_TASK_STATES)                                                  \
 	X(mount_state, MOUNT_STATE, DB_MOUNT_STATES)                                               \
 	X(mount_voice, MOUNT_VOICE, DB_MOUNT_VOICES)                                               \
-	X(migration_phase, MIGRATION_PHASE, DB_MIGRATION_PHASES)
+	X(migration_phase, MIGRATION_PHASE, DB_MIGRATION_PHASES)                                   \
+	X(stop_failure, STOP_FAILURE, DB_STOP_FAILURES)
 
 #define DB_CHOICE_MEMBERSHIP(NAME, word)      DB_MEMBERSHIP_##NAME,
 #define DB_CHOICE_INTENT(NAME, word)	      DB_INTENT_##NAME,
@@ -97,6 +103,7 @@
 #define DB_CHOICE_MOUNT_STATE(NAME, word)     DB_MOUNT_STATE_##NAME,
 #define DB_CHOICE_MOUNT_VOICE(NAME, word)     DB_MOUNT_VOICE_##NAME,
 #define DB_CHOICE_MIGRATION_PHASE(NAME, word) DB_MIGRATION_PHASE_##NAME,
+#define DB_CHOICE_STOP_FAILURE(NAME, word)    DB_STOP_FAILURE_##NAME,
 #define DB_CHOICE_ENUM(name, NAME, LIST)      enum db_##name{LIST(DB_CHOICE_##NAME) DB_##NAME##_MAX};
 DB_CHOICES(DB_CHOICE_ENUM)
 #undef DB_CHOICE_ENUM
@@ -105,7 +112,8 @@ DB_CHOICES(DB_CHOICE_ENUM)
 #define DB_CLUSTER_FIELDS(F)                                                                       \
 	F(str, name, CL_NAME_MAX)                                                                  \
 	F(str, uuid, DB_UUID_TEXT)                                                                 \
-	F(time, created_ms, 0)
+	F(time, created_ms, 0)                                                                     \
+	F(u64, conf, 0) /* version of corosync.conf that is wanted; 0: it is not ours yet */
 
 #define DB_NODE_FIELDS(F)                                                                          \
 	F(str, name, CL_NAME_MAX)                                                                  \
@@ -119,7 +127,12 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(flag, is_draining, 0)                                                                    \
 	F(str, version, CL_NAME_MAX)                                                               \
 	F(flag, is_leaving, 0)                                                                     \
-	F(mark, instance, 0) /* of its clusterd process */
+	F(mark, instance, 0)		 /* of its clusterd process */                             \
+	F(str, address0, DB_ADDRESS_MAX) /* in corosync's networks; "": not known yet */           \
+	F(str, address1, DB_ADDRESS_MAX) /* "": it has one network */                              \
+	F(u64, conf_written, 0)		 /* version of corosync.conf that it has on disk */        \
+	F(u64, conf_running, 0)		 /* and that its corosync has read */                      \
+	F(flag, is_evicted, 0)		 /* it goes, once nothing names it any more */
 
 #define DB_GROUP_FIELDS(F)                                                                         \
 	F(str, name, CL_NAME_MAX)                                                                  \
@@ -137,7 +150,10 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(time, since_ms, 0)                                                                       \
 	F(u64, task, 0)                                                                            \
 	F(str, reason, DB_REASON_MAX)                                                              \
-	F(str, volumes, DB_NAMES_MAX) /* that it needs */
+	F(str, volumes, DB_NAMES_MAX) /* that it needs */                                          \
+	F(choice, on_stop_failure, stop_failure)                                                   \
+	F(flag, fence_wanted, 0) /* failed, and nothing there could prove that it is over */       \
+	F(time, fenced_ms, 0)	 /* when a fence began for its sake; 0: never, or forgotten */
 
 #define DB_RESOURCE_FIELDS(F)                                                                      \
 	F(str, name, CL_NAME_MAX)                                                                  \
@@ -211,7 +227,9 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(u64, task, 0)                                                                            \
 	F(u32, failures, 0)                                                                        \
 	F(str, reason, DB_REASON_MAX)                                                              \
-	F(flag, is_deleting, 0)
+	F(flag, is_deleting, 0)                                                                    \
+	F(flag, fence_wanted, 0) /* as of a group: of its coordinator */                           \
+	F(time, fenced_ms, 0)	 /* as of a group: of its coordinator or a mount */
 
 /* One node's mount of a volume. Its `mnt:<uuid>` in CR goes with the row and not before. */
 #define DB_MOUNT_FIELDS(F)                                                                         \
@@ -230,7 +248,8 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(node, silent_node, 0)	 /* where that was */                                              \
 	F(u8, silent_terms, 0)	 /* so many coordinators have said so, one after the other */      \
 	F(u8, silent_company, 0) /* mounts that were silent for it then, this one too */           \
-	F(str, silence, DB_REASON_MAX)
+	F(str, silence, DB_REASON_MAX)                                                             \
+	F(flag, fence_wanted, 0) /* as of a group */
 
 /*
  * A virtual machine: the group of its name, whose one resource is of the agent ocf:clusterd:vm. Its
@@ -273,6 +292,13 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(str, reason, DB_REASON_MAX)                                                              \
 	F(choice, outcome, task_state) /* running until it is known how it ends */
 
+/* A setting that somebody has set (setting.h); without a row its default holds. */
+#define DB_SETTING_FIELDS(F)                                                                       \
+	F(str, key, DB_KEY_MAX)                                                                    \
+	F(str, value, DB_VALUE_MAX)                                                                \
+	F(time, since_ms, 0)                                                                       \
+	F(str, actor, CL_NAME_MAX)
+
 /* KIND(name, NAME, capacity) */
 #define DB_KINDS(X)                                                                                \
 	X(cluster, CLUSTER, 1)                                                                     \
@@ -287,7 +313,8 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	X(volume, VOLUME, 64)                                                                      \
 	X(mount, MOUNT, 1024) /* 64 * CL_MAX_NODES */                                              \
 	X(vm, VM, 4096)                                                                            \
-	X(migration, MIGRATION, 256)
+	X(migration, MIGRATION, 256)                                                               \
+	X(setting, SETTING, 256)
 
 /* ---- commands */
 #define DB_CMD_CLUSTER_INIT_FIELDS(F)                                                              \
@@ -542,6 +569,67 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(u32, downtime_ms, 0)                                                                     \
 	F(str, reason, DB_REASON_MAX)
 
+/* One that has not run here yet. It gets the lowest free slot, and no vote before it has caught up.
+ */
+#define DB_CMD_NODE_ADD_FIELDS(F)                                                                  \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(u32, nodeid, 0) /* 0: the lowest free one */                                             \
+	F(str, address0, DB_ADDRESS_MAX)                                                           \
+	F(str, address1, DB_ADDRESS_MAX)
+
+/* It leaves the cluster for good. Only one that runs nothing, provably. */
+#define DB_CMD_NODE_EVICT_FIELDS(F) F(str, name, CL_NAME_MAX)
+
+/*
+ * A member of the table, and where corosync has it, as the sequencer's corosync.conf says. It gets
+ * a row, if it has none.
+ */
+#define DB_CMD_NODE_ADDRESS_FIELDS(F)                                                              \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(u8, slot, 0)                                                                             \
+	F(u32, nodeid, 0)                                                                          \
+	F(str, address0, DB_ADDRESS_MAX) /* "": not known */                                       \
+	F(str, address1, DB_ADDRESS_MAX)
+
+/* From the node itself. */
+#define DB_CMD_NODE_CONF_FIELDS(F)                                                                 \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(mark, incarnation, 0)                                                                    \
+	F(u64, written, 0)                                                                         \
+	F(u64, running, 0)                                                                         \
+	F(str, reason, DB_REASON_MAX) /* why it cannot be written; "": it was */
+
+/* An evicted node has no row in the member table any more. */
+#define DB_CMD_NODE_REMOVED_FIELDS(F) F(str, name, CL_NAME_MAX)
+
+/*
+ * From the node itself: it has killed what it could, and cannot prove that the group, the
+ * volume's coordinator or the volume's mount there is over.
+ */
+#define DB_CMD_FENCE_ASK_FIELDS(F)                                                                 \
+	F(str, name, CL_NAME_MAX) /* of the node */                                                \
+	F(mark, incarnation, 0)                                                                    \
+	F(str, group, CL_NAME_MAX) /* else the volume */                                           \
+	F(str, volume, CL_NAME_MAX)                                                                \
+	F(flag, is_mount, 0) /* of the volume, else its coordinator */                             \
+	F(u64, order, 0)     /* in force; of a mount its id */                                     \
+	F(str, reason, DB_REASON_MAX)
+
+#define DB_CMD_GROUP_SET_FIELDS(F)                                                                 \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(choice, on_stop_failure, stop_failure)
+
+/* An empty value: its default holds again. */
+#define DB_CMD_SETTING_SET_FIELDS(F)                                                               \
+	F(str, key, DB_KEY_MAX)                                                                    \
+	F(str, value, DB_VALUE_MAX)
+
+/* A line of the history: a change of votes that is committed, and why it was made. */
+#define DB_CMD_VOTE_NOTE_FIELDS(F)                                                                 \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(flag, is_given, 0)                                                                       \
+	F(str, text, DB_REASON_MAX)
+
 #define DB_COMMANDS(X)                                                                             \
 	X(1, cluster_init, CLUSTER_INIT)                                                           \
 	X(2, node_admit, NODE_ADMIT)                                                               \
@@ -580,7 +668,16 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	X(35, migration_report, MIGRATION_REPORT)                                                  \
 	X(36, migration_transfer, MIGRATION_TRANSFER)                                              \
 	X(37, migration_end, MIGRATION_END)                                                        \
-	X(45, mount_voice, MOUNT_VOICE)
+	X(38, fence_ask, FENCE_ASK)                                                                \
+	X(39, group_set, GROUP_SET)                                                                \
+	X(40, node_add, NODE_ADD)                                                                  \
+	X(41, node_evict, NODE_EVICT)                                                              \
+	X(42, node_address, NODE_ADDRESS)                                                          \
+	X(43, node_conf, NODE_CONF)                                                                \
+	X(44, node_removed, NODE_REMOVED)                                                          \
+	X(45, setting_set, SETTING_SET)                                                            \
+	X(46, vote_note, VOTE_NOTE)                                                                \
+	X(47, mount_voice, MOUNT_VOICE)
 
 /* ---- structs */
 #define DB_CTYPE_str(name, arg)	   char name[arg];

@@ -4,8 +4,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "clusterd/core/member.h"
+#include "clusterd/edge/conf.h"
 #include "clusterd/edge/log.h"
 #include "clusterd/edge/text.h"
+#include "clusterd/edge/voting.h"
 #include "lib/must.h"
 
 /* A duty that got lost on its way is decided anew after that. */
@@ -20,7 +23,7 @@ static void submit(struct engine *e, const struct db_command *cmd)
 	engine_submit(e, CL_ENTRY_COMMAND, buf, len, DUTY_TIMEOUT_MS, true, NULL, NULL);
 }
 
-/* Holds all that is committed: it may be admitted, and may be given a vote. */
+/* Holds all that is committed: it may be admitted. */
 static bool is_caught_up(const struct engine *e, uint8_t slot)
 {
 	return e->repl.persisted[slot] >= e->repl.commit;
@@ -49,6 +52,15 @@ static void admit(struct engine *e, const struct repl_peer *p)
 	text_uuid(p->state.boot.byte, c->boot);
 	snprintf(c->version, sizeof(c->version), "%s", CLUSTERD_VERSION);
 	submit(e, &cmd);
+}
+
+static void submit_row(struct engine *e, uint8_t slot, const struct cl_member *row)
+{
+	uint8_t payload[CL_ROW_MAX];
+	size_t len;
+
+	must(!cl_row_encode(slot, row, payload, sizeof(payload), &len));
+	engine_submit(e, CL_ENTRY_TABLE, payload, len, DUTY_TIMEOUT_MS, true, NULL, NULL);
 }
 
 static bool is_in_ring(const struct engine *e, uint32_t nodeid)
@@ -91,22 +103,53 @@ static void declare_lost(struct engine *e)
 	}
 }
 
-/* One vote at a time, to a member that is here and holds everything. */
-static void give_vote(struct engine *e)
+/* Nobody could fence it without quorum, nor would anything start elsewhere. */
+static void fence_stuck(struct engine *e, const struct db_cmd_node_fencing *fence)
 {
-	for (uint8_t slot = 0; slot < CL_MAX_NODES; slot++) {
-		struct cl_member row = e->repl.vtable.member[slot];
-		uint8_t payload[CL_ROW_MAX];
-		size_t len;
+	struct db_command cmd = engine_command(e, DB_CMD_NODE_FENCING);
+	const struct db_node *n = db_find(&e->db, DB_KIND_NODE, fence->name);
 
-		if (!row.nodeid || row.vote || !(e->repl.present & cl_bit(slot)) ||
-		    !is_caught_up(e, slot))
-			continue;
-		row.vote = 1;
-		must(!cl_row_encode(slot, &row, payload, sizeof(payload), &len));
-		log_notice("node %s holds the whole history -> it gets its vote", row.name);
-		engine_submit(e, CL_ENTRY_TABLE, payload, len, DUTY_TIMEOUT_MS, true, NULL, NULL);
+	if (!(quorum_may_lose(&e->repl.vtable, e->repl.present) & cl_bit(n->slot)))
 		return;
+	cmd.node_fencing = *fence;
+	submit(e, &cmd);
+}
+
+/* Nodes that are added and evicted. */
+static void members(struct engine *e)
+{
+	bool is_missing = false;
+	struct member_step step;
+	struct db_command cmd;
+
+	for (uint8_t slot = 0; slot < CL_MAX_NODES; slot++) {
+		const struct db_node *n = db_node_by_slot(&e->db, slot);
+
+		is_missing = is_missing ||
+			     (e->repl.vtable.member[slot].nodeid && (!n || !n->address0[0]));
+	}
+	member_next(&e->db, &e->repl.vtable, is_missing && e->conf ? conf_local(e->conf) : NULL,
+		    &step);
+	switch (step.kind) {
+	case MEMBER_ADDRESS:
+		cmd = engine_command(e, DB_CMD_NODE_ADDRESS);
+		cmd.node_address = step.address;
+		submit(e, &cmd);
+		break;
+	case MEMBER_REMOVED:
+		cmd = engine_command(e, DB_CMD_NODE_REMOVED);
+		cmd.node_removed = step.removed;
+		submit(e, &cmd);
+		break;
+	case MEMBER_TABLE:
+		submit_row(e, step.slot, &step.row);
+		break;
+	case MEMBER_RELOAD:
+		if (e->conf)
+			conf_reload(e->conf);
+		break;
+	case MEMBER_NOTHING:
+		break;
 	}
 }
 
@@ -139,6 +182,9 @@ static void order(struct engine *e)
 		cmd.group_order = orders.item[i];
 		submit(e, &cmd);
 	}
+	/* Last: from its begin on nothing can be ordered on that node. */
+	if (orders.has_fence)
+		fence_stuck(e, &orders.fence);
 }
 
 void duty_run(struct engine *e)
@@ -152,7 +198,9 @@ void duty_run(struct engine *e)
 	declare_lost(e);
 	if (e->duties)
 		return;
-	give_vote(e);
+	voting_run(e);
+	if (!e->duties)
+		members(e);
 	if (!e->duties && db_count(&e->db, DB_KIND_CLUSTER))
 		order(e);
 }

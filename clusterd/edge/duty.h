@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What the sequencer owes the cluster after each change: admit who came, declare lost who went,
- * give votes to who caught up, and order what the planner wants. Each duty becomes a command like
+ * change votes (voting.h), and order what the planner wants. Each duty becomes a command like
  * any other; the next run waits until those under way are applied.
  */
 #ifndef CLUSTERD_EDGE_DUTY_H

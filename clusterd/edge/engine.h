@@ -15,6 +15,7 @@
 #include "clusterd/core/db.h"
 #include "clusterd/core/plan.h"
 #include "clusterd/core/repl.h"
+#include "clusterd/core/votes.h"
 #include "clusterd/edge/bulk.h"
 #include "clusterd/edge/cpg.h"
 #include "clusterd/edge/store.h"
@@ -50,6 +51,7 @@ struct engine_request {
 
 struct volumes;
 struct vms;
+struct conf;
 
 struct engine {
 	qb_loop_t *loop;
@@ -69,7 +71,12 @@ struct engine {
 	uint32_t ring[CL_MAX_NODES * 4]; /* nodeids of the machines in corosync's ring */
 	size_t ring_count;
 	uint64_t absent_ms[CL_MAX_NODES]; /* since when a member's clusterd is not in our view; 0 */
-	struct store_log tail;		  /* entries after db.index, committed or not */
+	uint64_t
+		missed_ms[CL_MAX_NODES]; /* since when a member is not in an open view, for votes */
+	struct votes_change vote_change; /* the newest that this node made as sequencer */
+	bool vote_is_made;		 /* it is committed, and not yet in the history */
+	uint32_t token_ms, consensus_ms; /* corosync's, when we joined it; 0: not known */
+	struct store_log tail;		 /* entries after db.index, committed or not */
 	uint64_t checkpoint_index;
 
 	/* pull */
@@ -87,6 +94,8 @@ struct engine {
 	qb_loop_timer_handle timer;
 	struct volumes *volumes; /* of this node, for the API; NULL before they are opened */
 	struct vms *vms;	 /* likewise */
+	struct conf *conf;	 /* corosync.conf of this node, for the sequencer's duties */
+	const char *own_agents;	 /* folder of the agents of provider clusterd */
 	/* Called after anything that others may want to look at: state applied, view changed. */
 	void (*changed)(void *arg);
 	void *changed_arg;

@@ -1,93 +1,26 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "clusterd/edge/exec.h"
+#include "clusterd/edge/exec_impl.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "clusterd/core/setting.h"
 #include "clusterd/edge/log.h"
-#include "clusterd/edge/ocf.h"
 #include "clusterd/edge/vms.h"
+#include "clusterd/edge/voting.h"
+#include "lib/cleanup.h"
 #include "lib/must.h"
-
-#define EXEC_TIMER_NS	   (200 * 1000 * 1000ull)
-#define EXEC_GRACE_MS	   5000
-#define EXEC_REPORT_MS	   10000
-#define EXEC_LEAVE_MS	   120000 /* a node that stops moves everything off, for so long at most */
-#define EXEC_PARAMS_MAX	   64
-#define EXEC_RESOURCES_MAX 256 /* of one group */
-
-/* What a group's agents are at, on this node. */
-enum local_phase {
-	LOCAL_STARTING,
-	LOCAL_ONLINE,
-	LOCAL_STOPPING,
-	LOCAL_STOPPED, /* nothing runs; a report may be under way */
-};
-
-enum stop_cause {
-	STOP_ORDERED,	/* the planner wants it */
-	STOP_LEASE,	/* no quorum any more: it starts again here, or elsewhere after a fence */
-	STOP_FAILED,	/* a start or a monitor failed beyond repair */
-	STOP_RESTART,	/* a monitor failed: from the failed resource on, then start again */
-	STOP_FORGOTTEN, /* the group is not ours any more */
-};
-
-struct local_resource {
-	char name[CL_NAME_MAX];
-	uint64_t monitor_due_ms;
-	uint64_t seen_ok_ms;
-	bool is_not_installed; /* so its start has said: then nothing of it can run */
-};
-
-struct local_group {
-	struct exec *exec;
-	struct local_group *next;
-	char name[CL_NAME_MAX];
-	uint64_t order;
-	enum local_phase phase;
-	enum stop_cause cause;
-	size_t count, at; /* resources in order of start; the one in work */
-	size_t watched;	  /* the one whose monitor runs */
-	size_t stop_to;	  /* STOP_RESTART: stops down to this one */
-	struct local_resource resource[EXEC_RESOURCES_MAX];
-	struct ocf_run *run;
-	bool is_monitoring;
-	bool stop_failed;
-	char reason[DB_REASON_MAX];
-	/* what the database has to be told */
-	bool report_wanted, report_runs;
-	enum db_work report_work;
-	/* restart of one resource, to be told */
-	bool restart_wanted;
-	char restarted[CL_NAME_MAX];
-};
-
-struct exec {
-	struct engine *engine;
-	qb_loop_t *loop;
-	qb_loop_timer_handle timer;
-	void (*stopped)(void *arg);
-	bool (*is_held)(void *arg);
-	void *arg;
-	struct vms *vms;
-	const char *own_agents;
-	struct local_group *groups;
-	bool is_leaving, leave_runs, has_said_leaving, has_left;
-	uint64_t leave_until_ms;
-};
-
-static void go_on(struct local_group *l);
 
 /* ---- what the database says */
 
-static const struct db_group *row_of(const struct local_group *l)
+const struct db_group *exec_row_of(const struct local_group *l)
 {
 	return db_find(&l->exec->engine->db, DB_KIND_GROUP, l->name);
 }
 
-static bool is_ours(const struct exec *x, const struct db_group *g)
+bool exec_is_ours(const struct exec *x, const struct db_group *g)
 {
 	const struct repl_state *s = &x->engine->repl;
 
@@ -144,8 +77,8 @@ static size_t take_params(const struct db *db, const char *resource, struct ocf_
 }
 
 /* Starts the action; -errno when the agent cannot even be called. */
-static int call_agent(struct local_group *l, const char *resource, const char *action,
-		      ocf_done_fn done)
+int exec_call_agent(struct local_group *l, const char *resource, const char *action,
+		    ocf_done_fn done)
 {
 	struct engine *e = l->exec->engine;
 	const struct db_resource *r = db_find(&e->db, DB_KIND_RESOURCE, resource);
@@ -156,7 +89,8 @@ static int call_agent(struct local_group *l, const char *resource, const char *a
 				.params = params,
 				.grace_ms = EXEC_GRACE_MS,
 				.node = e->repl.self.name.text};
-	bool is_monitor = !strcmp(action, "monitor");
+	bool is_monitor = !strcmp(action, "monitor"), is_stop = !strcmp(action, "stop");
+	_cleanup_close_ int procs = -1;
 	int rc;
 
 	if (!r)
@@ -167,19 +101,26 @@ static int call_agent(struct local_group *l, const char *resource, const char *a
 	call.own_agents = l->exec->own_agents;
 	call.n_params = take_params(&e->db, resource, params, EXEC_PARAMS_MAX);
 	if (l->exec->vms && !strcmp(call.agent.provider, "clusterd"))
-		call.n_params = vms_add_params(l->exec->vms, l->name, params, call.n_params,
-					       EXEC_PARAMS_MAX);
-	call.timeout_ms = !strcmp(action, "stop") ? r->stop_ms : r->start_ms;
-	call.interval_ms = is_monitor ? r->monitor_ms : 0;
+		rc = vms_add_params(l->exec->vms, l->name,
+				    is_stop && l->stop.step == STOPPING_AGAIN, params,
+				    &call.n_params, EXEC_PARAMS_MAX);
+	if (rc && !strcmp(action, "start"))
+		return rc;
+	call.timeout_ms = is_stop ? r->stop_ms : r->start_ms;
+	/* After a kill it is a probe. */
+	call.interval_ms = is_monitor && l->phase == LOCAL_ONLINE ? r->monitor_ms : 0;
+	procs = exec_track_open(l->exec, resource);
+	if (procs >= 0)
+		call.procs = &procs;
 	return ocf_start(l->exec->loop, &call, done, l, &l->run);
 }
 
-static void describe(struct local_group *l, const char *resource, const char *action,
-		     const struct ocf_result *result)
+void exec_describe(struct local_group *l, const char *resource, const char *action,
+		   const struct ocf_result *result)
 {
 	const char *why = result->reason[0] ? result->reason : result->text;
 
-	snprintf(l->reason, sizeof(l->reason), "%.50s: %s %s (%d)%s%.80s", resource, action,
+	snprintf(l->reason, sizeof(l->reason), "%.50s: %s %s (%d)%s%.60s", resource, action,
 		 result->kind == RUN_EXITED ? ocf_rc_text(result->rc) : run_kind_name(result->kind),
 		 result->rc, why[0] ? ": " : "", why);
 }
@@ -226,7 +167,7 @@ static void send_reports(struct local_group *l)
 	}
 }
 
-static void report(struct local_group *l, enum db_work work)
+void exec_report(struct local_group *l, enum db_work work)
 {
 	l->report_wanted = true;
 	l->report_work = work;
@@ -239,8 +180,8 @@ static void begin_stop(struct local_group *l, enum stop_cause cause)
 	if (l->phase == LOCAL_STOPPED)
 		return;
 	if (l->phase == LOCAL_STOPPING) {
-		/* A stronger cause than a restart takes over the stop that runs. */
-		if (l->cause == STOP_RESTART)
+		/* A stronger cause takes over the stop that runs: an order wants a report. */
+		if (l->cause == STOP_RESTART || (l->cause == STOP_LEASE && cause == STOP_ORDERED))
 			l->cause = cause;
 		return;
 	}
@@ -256,11 +197,12 @@ static void begin_stop(struct local_group *l, enum stop_cause cause)
 		l->at = l->at < l->count ? l->at + 1 : l->count;
 	l->phase = LOCAL_STOPPING;
 	l->cause = cause;
-	l->stop_failed = false;
+	l->was_killed = l->is_stuck = false;
+	l->stop.step = STOPPING_OVER; /* of none yet */
 	if (l->run)
 		ocf_cancel(l->run, EXEC_GRACE_MS); /* its end comes back here */
 	else
-		go_on(l);
+		exec_go_on(l);
 }
 
 static void start_done(void *data, const struct ocf_result *result)
@@ -269,30 +211,17 @@ static void start_done(void *data, const struct ocf_result *result)
 
 	l->run = NULL;
 	if (l->phase != LOCAL_STARTING) {
-		go_on(l);
+		exec_go_on(l);
 		return;
 	}
-	l->resource[l->at].is_not_installed = result->rc == OCF_ERR_INSTALLED;
+	l->resource[l->at].start_rc = result->rc;
 	if (result->rc != OCF_SUCCESS) {
-		describe(l, l->resource[l->at].name, "start", result);
+		exec_describe(l, l->resource[l->at].name, "start", result);
 		begin_stop(l, STOP_FAILED);
 		return;
 	}
 	l->at++;
-	go_on(l);
-}
-
-static void stop_done(void *data, const struct ocf_result *result)
-{
-	struct local_group *l = data;
-
-	l->run = NULL;
-	if (result->rc != OCF_SUCCESS &&
-	    !(result->rc == OCF_ERR_INSTALLED && l->resource[l->at].is_not_installed)) {
-		describe(l, l->resource[l->at].name, "stop", result);
-		l->stop_failed = true;
-	}
-	go_on(l);
+	exec_go_on(l);
 }
 
 /* From the failed resource to the end, stopped in reverse and started again. */
@@ -321,7 +250,7 @@ static void monitor_done(void *data, const struct ocf_result *result)
 	l->run = NULL;
 	l->is_monitoring = false;
 	if (l->phase != LOCAL_ONLINE) {
-		go_on(l);
+		exec_go_on(l);
 		return;
 	}
 	r->monitor_due_ms = engine_now_ms() + (row ? row->monitor_ms : 0);
@@ -329,14 +258,14 @@ static void monitor_done(void *data, const struct ocf_result *result)
 		r->seen_ok_ms = engine_now_ms();
 		return;
 	}
-	describe(l, r->name, "monitor", result);
+	exec_describe(l, r->name, "monitor", result);
 	log_warning("group %s: %s -> restart or fail over", l->name, l->reason);
 	restart_from(l, l->watched);
 }
 
 static void is_up(struct local_group *l)
 {
-	const struct db_group *g = row_of(l);
+	const struct db_group *g = exec_row_of(l);
 	uint64_t now = engine_now_ms();
 
 	l->phase = LOCAL_ONLINE;
@@ -350,54 +279,55 @@ static void is_up(struct local_group *l)
 	if (l->restart_wanted || g) {
 		if (!l->restart_wanted)
 			snprintf(l->reason, sizeof(l->reason), "%zu resources started", l->count);
-		report(l, DB_WORK_ONLINE);
+		exec_report(l, DB_WORK_ONLINE);
 	}
 }
 
 static void is_down(struct local_group *l)
 {
 	l->phase = LOCAL_STOPPED;
-	log_notice("group %s: %s", l->name, l->stop_failed ? "a stop failed" : "stopped");
+	log_notice("group %s: stopped", l->name);
 	if (l->cause == STOP_ORDERED) {
-		if (!l->stop_failed)
+		if (!l->was_killed)
 			snprintf(l->reason, sizeof(l->reason), "%zu resources stopped", l->count);
-		report(l, l->stop_failed ? DB_WORK_FAILED : DB_WORK_OFFLINE);
+		exec_report(l, DB_WORK_OFFLINE);
 	} else if (l->cause == STOP_FAILED) {
 		/* FAILED says that nothing of it is left here, so that another node may have it. */
-		report(l, l->stop_failed ? DB_WORK_UNKNOWN : DB_WORK_FAILED);
+		exec_report(l, DB_WORK_FAILED);
 	}
 }
 
-/* The next agent action of a group that is starting or stopping. */
-static void go_on(struct local_group *l)
+static void start_next(struct local_group *l)
 {
-	int r;
+	struct local_resource *r = &l->resource[l->at];
+	int e;
 
+	if (!engine_may_act(l->exec->engine)) /* right before each start */
+		return;
+	e = exec_call_agent(l, r->name, "start", start_done);
+	if (!e)
+		return;
+	snprintf(l->reason, sizeof(l->reason), "%.60s: agent cannot be run: %s", r->name,
+		 strerror(-e));
+	r->start_rc = exec_rc_of_no_call(e);
+	begin_stop(l, STOP_FAILED);
+}
+
+/* The next agent action of a group that is starting or stopping. */
+void exec_go_on(struct local_group *l)
+{
 	if (l->phase == LOCAL_STARTING) {
-		if (l->at >= l->count) {
+		if (l->at >= l->count)
 			is_up(l);
-			return;
-		}
-		if (!engine_may_act(l->exec->engine)) /* right before each start */
-			return;
-		r = call_agent(l, l->resource[l->at].name, "start", start_done);
-		if (r) {
-			snprintf(l->reason, sizeof(l->reason), "%.60s: agent cannot be run: %s",
-				 l->resource[l->at].name, strerror(-r));
-			begin_stop(l, STOP_FAILED);
-		}
+		else
+			start_next(l);
 		return;
 	}
 	if (l->phase != LOCAL_STOPPING)
 		return;
-	if (l->cause == STOP_RESTART && (l->at <= l->stop_to || l->stop_failed)) {
+	if (l->cause == STOP_RESTART && l->at <= l->stop_to) {
 		l->phase = LOCAL_STARTING;
-		if (l->stop_failed) {
-			l->at = l->at ? l->at - 1 : 0;
-			begin_stop(l, STOP_FAILED);
-			return;
-		}
-		go_on(l);
+		exec_go_on(l);
 		return;
 	}
 	if (!l->at) {
@@ -405,13 +335,9 @@ static void go_on(struct local_group *l)
 		return;
 	}
 	l->at--;
-	r = call_agent(l, l->resource[l->at].name, "stop", stop_done);
-	if (r) {
-		snprintf(l->reason, sizeof(l->reason), "%.60s: agent cannot be run: %s",
-			 l->resource[l->at].name, strerror(-r));
-		l->stop_failed = true;
-		go_on(l);
-	}
+	stopping_begin(&l->stop, l->resource[l->at].start_rc);
+	l->has_agent_left = false;
+	exec_stop_on(l);
 }
 
 static void monitor_next(struct local_group *l)
@@ -428,7 +354,7 @@ static void monitor_next(struct local_group *l)
 			continue;
 		l->watched = i;
 		l->resource[i].monitor_due_ms = now + r->monitor_ms;
-		if (!call_agent(l, r->name, "monitor", monitor_done))
+		if (!exec_call_agent(l, r->name, "monitor", monitor_done))
 			l->is_monitoring = true;
 		return;
 	}
@@ -465,16 +391,38 @@ static void start_group(struct local_group *l, const struct db_group *g)
 	l->order = g->order;
 	l->at = 0;
 	l->phase = LOCAL_STARTING;
+	l->is_stuck = false;
 	l->reason[0] = 0;
 	take_resources(l);
 	log_notice("group %s: start by order %llu", l->name, (unsigned long long)g->order);
-	go_on(l);
+	exec_go_on(l);
+}
+
+/* What has failed to stop is stopped again from time to time: its end may come by itself. */
+static void stop_again(struct exec *x, const struct db_group *g, struct local_group *l)
+{
+	if (!engine_may_act(x->engine))
+		return;
+	if (!l)
+		l = new_local(x, g);
+	if (l->phase != LOCAL_STOPPED || l->run || l->report_wanted || l->report_runs ||
+	    engine_now_ms() < l->again_ms)
+		return;
+	if (l->order != g->order)
+		take_resources(l);
+	l->order = g->order;
+	l->phase = LOCAL_ONLINE;
+	begin_stop(l, STOP_ORDERED);
 }
 
 static void look_at_order(struct exec *x, const struct db_group *g)
 {
 	struct local_group *l = find_local(x, g->name);
 
+	if (g->work == DB_WORK_FAILED) {
+		stop_again(x, g, l);
+		return;
+	}
 	if (g->work == DB_WORK_STOPPING) {
 		if (!l || l->phase == LOCAL_STOPPED) {
 			/* Stopped already, by the lease, or never started by this process. */
@@ -503,7 +451,7 @@ static void look_at_order(struct exec *x, const struct db_group *g)
 	    (l->order != g->order || l->cause == STOP_LEASE || g->work == DB_WORK_ONLINE))
 		start_group(l, g);
 	else if (l->phase == LOCAL_STARTING && !l->run)
-		go_on(l);
+		exec_go_on(l);
 }
 
 static void reap(struct exec *x)
@@ -512,10 +460,10 @@ static void reap(struct exec *x)
 
 	while (*link) {
 		struct local_group *l = *link;
-		const struct db_group *g = row_of(l);
+		const struct db_group *g = exec_row_of(l);
 
 		if (l->phase == LOCAL_STOPPED && !l->report_wanted && !l->report_runs && !l->run &&
-		    !is_ours(x, g)) {
+		    !l->ask_runs && !exec_is_ours(x, g)) {
 			*link = l->next;
 			free(l);
 		} else {
@@ -531,10 +479,12 @@ static void left(void *arg, int r, const struct db_result *result)
 	x->leave_runs = false;
 	if (r || result->code)
 		return; /* asked again from the timer */
-	if (!x->has_said_leaving)
+	if (!x->has_said_leaving) {
 		x->has_said_leaving = true;
-	else
+		x->vote_until_ms = engine_now_ms() + EXEC_VOTE_MS;
+	} else {
 		x->has_left = true;
+	}
 }
 
 static void say_leave(struct exec *x)
@@ -562,10 +512,41 @@ static bool has_work(struct exec *x)
 	for (uint32_t i = 0; i < db_count(db, DB_KIND_GROUP); i++) {
 		const struct db_group *g = db_at(db, DB_KIND_GROUP, i);
 
-		if (is_ours(x, g) && g->lock && x->engine->repl.phase == REPL_OPEN)
+		if (exec_is_ours(x, g) && g->lock && x->engine->repl.phase == REPL_OPEN)
 			return true;
 	}
 	return x->engine->repl.phase == REPL_OPEN && x->is_held(x->arg);
+}
+
+/* Its vote goes before it does; one that nobody takes does not keep it. */
+static bool keeps_vote(const struct exec *x)
+{
+	return engine_now_ms() < x->vote_until_ms && !voting_may_leave(x->engine);
+}
+
+/* The cluster is stopped as a whole, and this process was here when that was said. */
+static bool cluster_stops(const struct exec *x)
+{
+	const struct engine *e = x->engine;
+	const struct db_node *n = db_node_by_slot(&e->db, e->repl.self_slot);
+
+	return setting_get(&e->db, SETTING_CLUSTER_STOPPING, NULL) && n &&
+	       n->instance == e->repl.self.instance;
+}
+
+/* Then nobody goes before all are done: their reports need a majority. */
+static bool is_waited_for(const struct exec *x)
+{
+	const struct engine *e = x->engine;
+
+	for (uint32_t i = 0; i < db_count(&e->db, DB_KIND_NODE) && cluster_stops(x); i++) {
+		const struct db_node *n = db_at(&e->db, DB_KIND_NODE, i);
+
+		if (n->membership == DB_MEMBERSHIP_ADMITTED && e->repl.phase == REPL_OPEN &&
+		    (e->repl.present & cl_bit(n->slot)))
+			return true;
+	}
+	return false;
 }
 
 /*
@@ -577,13 +558,15 @@ static void leave(struct exec *x)
 	bool is_out =
 		x->engine->repl.phase != REPL_OPEN || !db_count(&x->engine->db, DB_KIND_CLUSTER);
 
-	if (engine_now_ms() >= x->leave_until_ms) {
+	if (x->has_left && is_waited_for(x) && engine_now_ms() < x->leave_until_ms)
+		return;
+	if (!x->has_left && engine_now_ms() >= x->leave_until_ms) {
 		log_error("could not empty this node within %d s -> stopping anyway",
 			  EXEC_LEAVE_MS / 1000);
 		x->stopped(x->arg);
 	} else if (x->has_left || (is_out && !has_work(x))) {
 		x->stopped(x->arg);
-	} else if (!x->has_said_leaving || !has_work(x)) {
+	} else if (!x->has_said_leaving || (!has_work(x) && !keeps_vote(x))) {
 		say_leave(x);
 	}
 }
@@ -598,6 +581,7 @@ static void forget(struct local_group *l)
 	l->cause = STOP_FORGOTTEN;
 	if (l->run)
 		ocf_cancel(l->run, 0);
+	exec_untrack(l);
 }
 
 void exec_set_vms(struct exec *x, struct vms *vms, const char *own_agents)
@@ -613,20 +597,21 @@ void exec_changed(struct exec *x)
 	for (uint32_t i = 0; i < db_count(db, DB_KIND_GROUP); i++) {
 		const struct db_group *g = db_at(db, DB_KIND_GROUP, i);
 
-		if (is_ours(x, g))
+		if (exec_is_ours(x, g))
 			look_at_order(x, g);
 	}
 	for (struct local_group *l = x->groups; l; l = l->next) {
-		const struct db_group *g = row_of(l);
+		const struct db_group *g = exec_row_of(l);
 
 		/* Only a database that is up to date can say that a group is not ours. */
-		if (!is_ours(x, g) && x->engine->repl.phase == REPL_OPEN) {
+		if (!exec_is_ours(x, g) && x->engine->repl.phase == REPL_OPEN) {
 			if (x->vms && vms_has_moved(x->vms, l->name, l->order))
 				forget(l);
 			else
 				begin_stop(l, STOP_FORGOTTEN);
 		}
 		send_reports(l);
+		exec_ask_fence(l);
 	}
 	reap(x);
 }
@@ -637,12 +622,18 @@ static void on_timer(void *arg)
 
 	qb_loop_timer_add(x->loop, QB_LOOP_HIGH, EXEC_TIMER_NS, x, on_timer, &x->timer);
 	for (struct local_group *l = x->groups; l; l = l->next) {
+		if (l->phase == LOCAL_STOPPING && l->stop.step == STOPPING_KILL)
+			exec_stop_look(l);
 		if (!lease_is_over(x))
 			monitor_next(l);
 		else if (!x->vms || !vms_holds_still(x->vms, l->name))
 			begin_stop(l, STOP_LEASE);
 	}
 	exec_changed(x);
+	if (cluster_stops(x) && !x->is_leaving) {
+		log_notice("the cluster is stopped as a whole -> this node leaves");
+		exec_stop_all(x);
+	}
 	if (x->is_leaving)
 		leave(x);
 }

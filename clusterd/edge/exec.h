@@ -11,6 +11,8 @@
 
 #include "clusterd/edge/engine.h"
 
+#define EXEC_PARAMS_MAX 64 /* of one resource */
+
 struct exec;
 
 /*

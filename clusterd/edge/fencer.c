@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "clusterd/core/stuck.h"
 #include "clusterd/edge/log.h"
 #include "fence/core/fence_cap.h"
 #include "fence/core/ladder.h"
@@ -396,6 +397,7 @@ static void begin(struct fence_victim *v, const struct db_node *n)
 {
 	struct ladder_config config;
 	struct ladder_event ev = {.type = LADDER_EV_START};
+	char why[DB_REASON_MAX];
 
 	if (!make_config(&v->fencer->engine->db, n->slot, &config, v->device) ||
 	    ladder_init(&v->ladder, &config))
@@ -405,7 +407,9 @@ static void begin(struct fence_victim *v, const struct db_node *n)
 	tell_quorum(v);
 	ev.start.victim = n->slot;
 	ev.start.incarnation = n->incarnation;
-	ev.start.reason = LADDER_REASON_LOST;
+	ev.start.reason = stuck_asks(&v->fencer->engine->db, n, why, sizeof(why))
+				  ? LADDER_REASON_STOP
+				  : LADDER_REASON_LOST;
 	ev.start.asker = v->fencer->engine->repl.self_slot;
 	ev.start.attempt_base = (engine_now_ms() << 10) + 1;
 	log_notice("fence %s: begins", n->name);

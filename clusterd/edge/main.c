@@ -13,6 +13,7 @@
 #include <syslog.h>
 
 #include "clusterd/edge/api.h"
+#include "clusterd/edge/conf.h"
 #include "clusterd/edge/engine.h"
 #include "clusterd/edge/exec.h"
 #include "clusterd/edge/fencer.h"
@@ -46,6 +47,8 @@ struct daemon {
 	struct fencer *fencer;
 	struct volumes *volumes;
 	struct vms *vms;
+	struct conf *conf;
+	char corosync_conf[PATH_BYTES + 32];
 	char vm_run[PATH_BYTES + 32], vm_socket[PATH_BYTES + 32];
 	char run[PATH_BYTES], key[PATH_BYTES + 32], mounts[PATH_BYTES];
 };
@@ -193,6 +196,8 @@ static void on_changed(void *arg)
 		volumes_changed(d->volumes);
 	if (d->fencer)
 		fencer_changed(d->fencer);
+	if (d->conf)
+		conf_changed(d->conf);
 	if (d->api)
 		api_changed(d->api);
 }
@@ -257,6 +262,8 @@ static int start(struct daemon *d, const struct options *o)
 	snprintf(db, sizeof(db), "%s/cluster.db", lib);
 	snprintf(d->mounts, sizeof(d->mounts), "%s%s", o->root, o->volumes);
 	snprintf(d->key, sizeof(d->key), "%s/etc/corosync/authkey", o->root);
+	snprintf(d->corosync_conf, sizeof(d->corosync_conf), "%s/etc/corosync/corosync.conf",
+		 o->root);
 	snprintf(socket, sizeof(socket), "%s/api.sock", d->run);
 	snprintf(d->vm_socket, sizeof(d->vm_socket), "%s/vm.sock", d->run);
 	snprintf(d->vm_run, sizeof(d->vm_run), "%s/vm", d->run);
@@ -272,6 +279,8 @@ static int start(struct daemon *d, const struct options *o)
 	if (!r)
 		r = fencer_open(&d->engine, &d->fencer);
 	if (!r)
+		r = conf_open(&d->engine, d->corosync_conf, &d->conf);
+	if (!r)
 		r = api_open(&d->engine, socket, &d->api, text, sizeof(text));
 	if (r) {
 		log_error("%s", text[0] ? text : strerror(-r));
@@ -279,6 +288,8 @@ static int start(struct daemon *d, const struct options *o)
 	}
 	d->engine.volumes = d->volumes;
 	d->engine.vms = d->vms;
+	d->engine.conf = d->conf;
+	d->engine.own_agents = o->agents;
 	d->engine.changed = on_changed;
 	d->engine.changed_arg = d;
 	return 0;
@@ -312,6 +323,7 @@ int main(int argc, char **argv)
 	has_failed = d.engine.has_failed;
 	api_close(d.api);
 	engine_close(&d.engine); /* ends the requests of the executor as well */
+	conf_close(d.conf);
 	vms_close(d.vms);
 	volumes_close(d.volumes);
 	fencer_close(d.fencer);

@@ -441,6 +441,7 @@ static int ocf_run_start(struct qb_loop *loop, const struct ocf_call *call,
 		options.envp = (const char *const *)env->var;
 		options.timeout_ms = call->timeout_ms;
 		options.grace_ms = call->grace_ms;
+		options.procs = call->procs;
 		options.out = *out;
 		r = run_start(loop, &options, ocf_on_done, o, &o->run);
 	}
@@ -486,6 +487,7 @@ int ocf_meta_start(struct qb_loop *loop, const struct ocf_call *call, ocf_meta_d
 	const struct run_capture out = {.head_bytes = OCF_META_BYTES_MAX};
 	const struct ocf_call meta_call = {
 		.root = call->root,
+		.own_agents = call->own_agents,
 		.agent = call->agent,
 		.action = "meta-data",
 		.timeout_ms = call->timeout_ms,

@@ -71,6 +71,7 @@ struct ocf_call {
 	uint32_t interval_ms;	    /* of a recurring monitor; 0: a probe, for a monitor */
 	uint32_t grace_ms;	    /* from SIGTERM to SIGKILL after the deadline */
 	uint32_t check_level;	    /* of monitor and validate-all */
+	const int *procs;	    /* control group of what it starts, as in lib/run.h */
 	const char *node;	    /* where it runs; NULL: not told */
 	const char *migrate_source; /* of migrate_to and migrate_from */
 	const char *migrate_target;

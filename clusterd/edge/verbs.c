@@ -7,6 +7,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "clusterd/core/stuck.h"
 #include "clusterd/core/volume.h"
 #include "clusterd/edge/text.h"
 #include "clusterd/edge/verbs_impl.h"
@@ -219,6 +220,14 @@ struct db_command verb_command(struct api_client *c, enum db_cmd_type type)
 	return cmd;
 }
 
+bool verb_submit_unseen(struct api_client *c, const struct db_command *cmd)
+{
+	if (!engine_request(api_engine(c), cmd, API_TIMEOUT_MS, NULL, NULL))
+		return true;
+	api_reply(c, API_FAILED, NULL, "too many requests under way on this node");
+	return false;
+}
+
 void verb_submit(struct api_client *c, const struct db_command *cmd)
 {
 	struct api_ticket *t = api_ticket_new(c);
@@ -364,6 +373,22 @@ static void group_delete(struct api_client *c, const json_t *args)
 		verb_submit(c, &cmd);
 }
 
+static void group_set(struct api_client *c, const json_t *args)
+{
+	struct db_command cmd = verb_command(c, DB_CMD_GROUP_SET);
+	const char *word = verb_arg_text(args, "on_stop_failure");
+	bool is_block = !strcmp(word, "block");
+
+	if (!verb_arg_name(c, args, "name", cmd.group_set.name, sizeof(cmd.group_set.name)))
+		return;
+	if (!is_block && strcmp(word, "fence") != 0) {
+		api_reply(c, API_USAGE, NULL, "on_stop_failure: '%.64s': fence or block", word);
+		return;
+	}
+	cmd.group_set.on_stop_failure = is_block ? DB_STOP_FAILURE_BLOCK : DB_STOP_FAILURE_FENCE;
+	verb_submit(c, &cmd);
+}
+
 void verb_group_intent(struct api_client *c, const json_t *args, enum db_intent intent,
 		       const char *verb, bool to_is_needed)
 {
@@ -403,62 +428,6 @@ static void group_move(struct api_client *c, const json_t *args)
 	verb_group_intent(c, args, DB_INTENT_ONLINE, "group-move", true);
 }
 
-/* An object of strings becomes lines NAME=VALUE. */
-static bool arg_params(struct api_client *c, const json_t *params, char *to, size_t size)
-{
-	const char *name;
-	json_t *v;
-	size_t at = 0;
-
-	json_object_foreach((json_t *)params, name, v)
-	{
-		const char *value = json_string_value(v);
-		int n;
-
-		if (!value || strchr(value, '\n') || strlen(value) >= DB_VALUE_MAX ||
-		    strpbrk(name, "=/\n") || !name[0] || strlen(name) >= CL_NAME_MAX) {
-			api_reply(c, API_USAGE, NULL,
-				  "params: %.64s: a name without '=' or '/' and a text of at most "
-				  "%d bytes without line breaks",
-				  name, DB_VALUE_MAX - 1);
-			return false;
-		}
-		n = snprintf(to + at, size - at, "%s=%s\n", name, value);
-		if (n < 0 || (size_t)n >= size - at) {
-			api_reply(c, API_USAGE, NULL, "params: more than %zu bytes in all", size);
-			return false;
-		}
-		at += (size_t)n;
-	}
-	return true;
-}
-
-static void resource_create(struct api_client *c, const json_t *args)
-{
-	struct db_command cmd = verb_command(c, DB_CMD_RESOURCE_CREATE);
-	struct db_cmd_resource_create *r = &cmd.resource_create;
-
-	if (!verb_arg_name(c, args, "name", r->name, sizeof(r->name)) ||
-	    !verb_arg_name(c, args, "group", r->group, sizeof(r->group)) ||
-	    !verb_arg_name(c, args, "agent", r->agent, sizeof(r->agent)) ||
-	    !verb_arg_u32(c, args, "restart_max", 3, 1000, &r->restart_max) ||
-	    !verb_arg_u32(c, args, "monitor_ms", 10000, 86400000, &r->monitor_ms) ||
-	    !verb_arg_u32(c, args, "start_ms", 60000, 86400000, &r->start_ms) ||
-	    !verb_arg_u32(c, args, "stop_ms", 60000, 86400000, &r->stop_ms) ||
-	    !arg_params(c, json_object_get(args, "params"), r->params, sizeof(r->params)))
-		return;
-	verb_submit(c, &cmd);
-}
-
-static void resource_delete(struct api_client *c, const json_t *args)
-{
-	struct db_command cmd = verb_command(c, DB_CMD_RESOURCE_DELETE);
-
-	if (verb_arg_name(c, args, "name", cmd.resource_delete.name,
-			  sizeof(cmd.resource_delete.name)))
-		verb_submit(c, &cmd);
-}
-
 /* Slots of the nodes named, or of all members. */
 static bool arg_nodes(struct api_client *c, const json_t *nodes, uint16_t *ret)
 {
@@ -492,7 +461,7 @@ static void fence_create(struct api_client *c, const json_t *args)
 	    !verb_arg_u32(c, args, "level", 1, 8, &level) ||
 	    !verb_arg_u32(c, args, "timeout_ms", 30000, 600000, &timeout_ms) ||
 	    !arg_nodes(c, json_object_get(args, "nodes"), &f->nodes) ||
-	    !arg_params(c, json_object_get(args, "params"), f->params, sizeof(f->params)))
+	    !verb_arg_params(c, json_object_get(args, "params"), f->params, sizeof(f->params)))
 		return;
 	if (agent[0] != '/' || strlen(agent) >= sizeof(f->agent) || access(agent, X_OK)) {
 		api_reply(c, API_USAGE, NULL,
@@ -515,17 +484,6 @@ static void fence_delete(struct api_client *c, const json_t *args)
 		verb_submit(c, &cmd);
 }
 
-static bool has_device(const struct db *db, uint8_t slot)
-{
-	for (uint32_t i = 0; i < db_count(db, DB_KIND_FENCE); i++) {
-		const struct db_fence *f = db_at(db, DB_KIND_FENCE, i);
-
-		if (f->nodes & cl_bit(slot))
-			return true;
-	}
-	return false;
-}
-
 static void fence_run(struct api_client *c, const json_t *args)
 {
 	struct db_command cmd = verb_command(c, DB_CMD_NODE_FENCING);
@@ -533,7 +491,7 @@ static void fence_run(struct api_client *c, const json_t *args)
 
 	if (!n)
 		return;
-	if (!has_device(&api_engine(c)->db, n->slot)) {
+	if (!stuck_has_device(&api_engine(c)->db, n->slot)) {
 		api_reply(c, API_REFUSED, NULL,
 			  "no fence device covers %s: add one with 'clusterctl fence create'",
 			  n->name);
@@ -569,12 +527,12 @@ static void task_cancel(struct api_client *c, const json_t *args)
 
 /* ---- questions */
 
-static void list(struct api_client *c, enum db_kind kind)
+void verb_list(struct api_client *c, enum db_kind kind)
 {
 	api_reply(c, API_OK, verb_table_json(&api_engine(c)->db, kind), "%s", "");
 }
 
-static void show(struct api_client *c, const json_t *args, enum db_kind kind)
+void verb_show(struct api_client *c, const json_t *args, enum db_kind kind)
 {
 	const struct db *db = &api_engine(c)->db;
 	char name[CL_NAME_MAX];
@@ -602,8 +560,12 @@ static const char *node_state(const struct engine *e, const struct db_node *n)
 		return "fencing";
 	if (n->membership == DB_MEMBERSHIP_LOST)
 		return "lost";
+	if (n->is_evicted)
+		return "evicted";
 	if (n->membership == DB_MEMBERSHIP_LEFT)
 		return "left";
+	if (n->membership == DB_MEMBERSHIP_NEVER)
+		return is_here ? "joining" : "never seen";
 	if (!is_here)
 		return "daemon-lost";
 	if (n->is_draining)
@@ -656,75 +618,6 @@ static void node_show(struct api_client *c, const json_t *args)
 		api_reply(c, API_OK, node_json(api_engine(c), n), "%s", "");
 }
 
-static json_t *names_json(const struct cl_table *table, uint16_t set)
-{
-	json_t *a = json_array();
-
-	for (uint8_t i = 0; i < CL_MAX_NODES; i++) {
-		if (set & cl_bit(i))
-			json_array_append_new(a, json_string(table->member[i].name));
-	}
-	return a;
-}
-
-/* Processes in the ring that are not admitted, and why. */
-static json_t *refused_json(const struct engine *e)
-{
-	json_t *a = json_array();
-
-	for (uint8_t i = 0; i < e->repl.peer_count && e->repl.view_complete; i++) {
-		const struct repl_peer *p = &e->repl.peer[i];
-
-		if (p->slot == CL_NODE_NONE && p->refusal != REPL_ADMITTED)
-			json_array_append_new(
-				a, json_pack("{s:I, s:s, s:s}", "nodeid", (json_int_t)p->nodeid,
-					     "name", p->has_state ? p->state.name.text : "?",
-					     "reason", repl_refusal_name(p->refusal)));
-	}
-	return a;
-}
-
-static json_t *quorum_json(const struct engine *e)
-{
-	const struct repl_state *s = &e->repl;
-	const struct cl_table *t = s->phase == REPL_OPEN ? &s->vtable : &s->table;
-	struct quorum_answer q = s->self_slot == CL_NODE_NONE ? (struct quorum_answer){0}
-							      : quorum_evaluate(t, s->countable);
-	uint64_t now = engine_now_ms();
-	json_t *o = json_object();
-
-	json_object_set_new(o, "mode", json_string("node-majority"));
-	json_object_set_new(o, "phase", json_string(repl_phase_name(s->phase)));
-	json_object_set_new(o, "is_quorate", json_boolean(repl_may_act(s, now)));
-	json_object_set_new(o, "reason",
-			    json_string(s->phase == REPL_REFUSED ? repl_refusal_name(s->refusal)
-								 : quorum_reason_name(q.reason)));
-	json_object_set_new(o, "votes_total", json_integer(q.votes_total));
-	json_object_set_new(o, "votes_present", json_integer(q.votes_present));
-	json_object_set_new(o, "votes_needed", json_integer(q.votes_needed));
-	json_object_set_new(o, "lease_left_ms",
-			    json_integer(s->lease.deadline_ms > now
-						 ? (json_int_t)(s->lease.deadline_ms - now)
-						 : 0));
-	json_object_set_new(o, "epoch", json_integer((json_int_t)s->number));
-	json_object_set_new(o, "ring", json_integer((json_int_t)s->ring.seq));
-	json_object_set_new(o, "sequencer",
-			    json_string(s->phase == REPL_OPEN && s->starter < CL_MAX_NODES
-						? t->member[s->starter].name
-						: "-"));
-	json_object_set_new(o, "present", names_json(t, s->present));
-	json_object_set_new(o, "would_help", names_json(t, q.missing));
-	json_object_set_new(o, "may_lose_next", names_json(t, quorum_may_lose(t, s->countable)));
-	json_object_set_new(o, "refused", refused_json(e));
-	return o;
-}
-
-static void quorum_show(struct api_client *c, const json_t *args)
-{
-	(void)args;
-	api_reply(c, API_OK, quorum_json(api_engine(c)), "%s", "");
-}
-
 static void cluster_status(struct api_client *c, const json_t *args)
 {
 	const struct engine *e = api_engine(c);
@@ -739,7 +632,7 @@ static void cluster_status(struct api_client *c, const json_t *args)
 			? verb_row_json(&e->db, DB_KIND_CLUSTER, db_at(&e->db, DB_KIND_CLUSTER, 0))
 			: json_null());
 	json_object_set_new(o, "node", json_string(e->repl.self.name.text));
-	json_object_set_new(o, "quorum", quorum_json(e));
+	json_object_set_new(o, "quorum", verb_quorum_json(e));
 	json_object_set_new(o, "nodes", nodes_json(e));
 	json_object_set_new(o, "volumes", verb_table_json(&e->db, DB_KIND_VOLUME));
 	json_object_set_new(o, "groups", verb_table_json(&e->db, DB_KIND_GROUP));
@@ -751,13 +644,13 @@ static void cluster_status(struct api_client *c, const json_t *args)
 static void group_list(struct api_client *c, const json_t *args)
 {
 	(void)args;
-	list(c, DB_KIND_GROUP);
+	verb_list(c, DB_KIND_GROUP);
 }
 
 static void group_show(struct api_client *c, const json_t *args)
 {
 	const struct db *db = &api_engine(c)->db;
-	char name[CL_NAME_MAX], text[DB_REASON_MAX];
+	char name[CL_NAME_MAX], text[3 * DB_REASON_MAX];
 	const struct db_group *g;
 	json_t *o;
 
@@ -774,21 +667,10 @@ static void group_show(struct api_client *c, const json_t *args)
 	api_reply(c, API_OK, o, "%s", "");
 }
 
-static void resource_list(struct api_client *c, const json_t *args)
-{
-	(void)args;
-	list(c, DB_KIND_RESOURCE);
-}
-
-static void resource_show(struct api_client *c, const json_t *args)
-{
-	show(c, args, DB_KIND_RESOURCE);
-}
-
 static void task_list(struct api_client *c, const json_t *args)
 {
 	(void)args;
-	list(c, DB_KIND_TASK);
+	verb_list(c, DB_KIND_TASK);
 }
 
 static void task_show(struct api_client *c, const json_t *args)
@@ -825,7 +707,7 @@ static void task_wait(struct api_client *c, const json_t *args)
 static void fence_list(struct api_client *c, const json_t *args)
 {
 	(void)args;
-	list(c, DB_KIND_FENCE);
+	verb_list(c, DB_KIND_FENCE);
 }
 
 /* Every event of a fence: what began it, each attempt, how it ended. */
@@ -848,7 +730,7 @@ static void fence_history(struct api_client *c, const json_t *args)
 static void event_list(struct api_client *c, const json_t *args)
 {
 	(void)args;
-	list(c, DB_KIND_EVENT);
+	verb_list(c, DB_KIND_EVENT);
 }
 
 static void event_watch(struct api_client *c, const json_t *args)
@@ -895,6 +777,7 @@ static void lock_list(struct api_client *c, const json_t *args)
 static const struct verb verbs[] = {
 	{"cluster.create", true, cluster_create},
 	{"cluster.status", false, cluster_status},
+	{"cluster.stop", true, verb_cluster_stop},
 	{"event.list", false, event_list},
 	{"event.watch", false, event_watch},
 	{"fence.create", true, fence_create},
@@ -906,19 +789,23 @@ static const struct verb verbs[] = {
 	{"group.delete", true, group_delete},
 	{"group.list", false, group_list},
 	{"group.move", true, group_move},
+	{"group.set", true, group_set},
 	{"group.show", false, group_show},
 	{"group.start", true, group_start},
 	{"group.stop", true, group_stop},
 	{"lock.list", false, lock_list},
+	{"node.add", true, verb_node_add},
 	{"node.drain", true, node_drain},
+	{"node.evict", true, verb_node_evict},
 	{"node.list", false, node_list},
 	{"node.resume", true, node_resume},
 	{"node.show", false, node_show},
-	{"quorum.show", false, quorum_show},
-	{"resource.create", true, resource_create},
-	{"resource.delete", true, resource_delete},
-	{"resource.list", false, resource_list},
-	{"resource.show", false, resource_show},
+	{"quorum.set", true, verb_quorum_set},
+	{"quorum.show", false, verb_quorum_show},
+	{"resource.create", true, verb_resource_create},
+	{"resource.delete", true, verb_resource_delete},
+	{"resource.list", false, verb_resource_list},
+	{"resource.show", false, verb_resource_show},
 	{"task.cancel", true, task_cancel},
 	{"task.list", false, task_list},
 	{"task.show", false, task_show},

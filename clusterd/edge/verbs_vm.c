@@ -348,7 +348,7 @@ void verb_vm_show(struct api_client *c, const json_t *args)
 	const struct db *db = &api_engine(c)->db;
 	const struct db_vm *v = arg_vm(c, args);
 	const struct db_migration *m = v ? vm_migration(db, v) : NULL;
-	char text[DB_REASON_MAX];
+	char text[3 * DB_REASON_MAX];
 	json_t *o, *definition;
 
 	if (!v)

@@ -212,7 +212,7 @@ static json_t *mounts_json(const struct engine *e, const struct db_volume *v)
 void verb_volume_show(struct api_client *c, const json_t *args)
 {
 	const struct db *db = &api_engine(c)->db;
-	char name[CL_NAME_MAX], text[DB_REASON_MAX];
+	char name[CL_NAME_MAX], text[3 * DB_REASON_MAX];
 	const struct db_volume *v;
 	json_t *o;
 

@@ -155,6 +155,79 @@ static void tell_recovered(struct volumes_local *l, const struct db_volume *row,
 	tell(l, &cmd);
 }
 
+/* ---- what is stuck asks for a fence, unless it is the LUN that hangs */
+
+static void lun_looked_at(void *arg, const struct volumes_identity *identity)
+{
+	struct volumes_local *l = arg;
+
+	l->lun_runs = false;
+	l->lun_answers = !strcmp(identity->uuid, l->uuid_text);
+	if (l->lun_answers)
+		return;
+	/* Looked at more and more seldom: what hangs in there may stay. */
+	l->lun_next_ms = engine_now_ms() + ((uint64_t)VOLUMES_LUN_MS << l->lun_tries);
+	l->lun_tries = (uint8_t)(l->lun_tries + (l->lun_tries < VOLUMES_AGAIN_MAX));
+	log_warning("volume %s: stuck here, and its LUN does not answer (%s) -> no fence is asked "
+		    "for",
+		    l->name, identity->text[0] ? identity->text : "another volume is on it");
+}
+
+/* `order`: in force, of a mount its id. */
+static void send_fence_ask(struct volumes_local *l, bool is_mount, uint64_t order, const char *why)
+{
+	const struct repl_state *s = &l->volumes->engine->repl;
+	struct db_command cmd = engine_command(l->volumes->engine, DB_CMD_FENCE_ASK);
+	struct db_cmd_fence_ask *c = &cmd.fence_ask;
+
+	memcpy(c->name, s->self.name.text, sizeof(c->name));
+	c->incarnation = s->self.incarnation;
+	memcpy(c->volume, l->name, sizeof(l->name));
+	c->is_mount = is_mount;
+	c->order = order;
+	snprintf(c->reason, sizeof(c->reason), "%s", why);
+	tell(l, &cmd);
+}
+
+static void ask_fence(struct volumes_local *l, const struct db_volume *row, bool is_mount,
+		      uint64_t order, const char *why)
+{
+	if (l->lun_answers)
+		send_fence_ask(l, is_mount, order, why);
+	else if (!l->lun_runs && engine_now_ms() >= l->lun_next_ms)
+		l->lun_runs = !volumes_identify(l->volumes, row->device, lun_looked_at, l);
+}
+
+/*
+ * It was killed because others wait for it, and nobody can prove that it is over. That our own path
+ * may be what hangs is no hindrance: the coordinator serves, so the LUN is there.
+ */
+static void look_at_killed(struct volumes_local *l, const struct db_volume *row,
+			   const struct db_mount *m)
+{
+	const struct volumes_process *p = &l->mount;
+	struct db_command cmd;
+
+	if (volumes_find_stuck(l, m, &cmd))
+		tell(l, &cmd);
+	else if (m->voice == DB_MOUNT_VOICE_STUCK && !m->fence_wanted && p->killed_ms &&
+		 row->work == DB_WORK_ONLINE && engine_now_ms() - p->killed_ms > VOLUMES_STUCK_MS)
+		send_fence_ask(l, true, m->id, volumes_last_words(p, "its mount does not end"));
+}
+
+/* It should be over, and has not been proven to be for so long that nothing more is to be expected.
+ */
+static bool is_stuck(struct volumes_process *p, uint64_t order)
+{
+	uint64_t now = engine_now_ms();
+
+	if (p->stuck_order != order) {
+		p->stuck_order = order;
+		p->stuck_ms = now;
+	}
+	return now - p->stuck_ms > VOLUMES_STUCK_MS;
+}
+
 /* ---- processes: common */
 
 static void forget_process(struct volumes_process *p)
@@ -215,7 +288,6 @@ static void look_at_mount(struct volumes_local *l, const struct db_volume *row)
 	const struct db_mount *m = row ? mount_row(l) : NULL;
 	const struct engine *e = l->volumes->engine;
 	bool is_wanted = mount_is_wanted(l, row), is_over;
-	struct db_command cmd;
 
 	take_status(l, p);
 	is_over = volumes_process_is_over(l, p);
@@ -235,11 +307,14 @@ static void look_at_mount(struct volumes_local *l, const struct db_volume *row)
 		bool is_right = p->id == m->id || !p->id;
 
 		p->stop_ms = is_right && is_wanted ? 0 : p->stop_ms ? p->stop_ms : engine_now_ms();
+		if (!p->stop_ms)
+			p->stuck_order = 0;
+		else if (is_stuck(p, m->id) && !m->fence_wanted)
+			ask_fence(l, row, true, m->id, "its mount's process does not end");
 		if (p->id == m->id && p->was_ready && m->state == DB_MOUNT_STATE_MOUNTING)
 			tell_mounted(l, m);
 		volumes_look_condemned(l, row, m);
-		if (volumes_find_stuck(l, m, &cmd))
-			tell(l, &cmd);
+		look_at_killed(l, row, m);
 		return;
 	}
 	/* No process: the mount is begun, once, or is over. */
@@ -284,18 +359,23 @@ static void report_mounts(struct volumes_local *l, const struct db_volume *row,
  * Nobody knows whether it is over: after a while that is what the cluster hears, instead of the
  * last good news. UNKNOWN keeps the lock; FAILED would say that it is over.
  */
-static void note_stuck(struct volumes_local *l, const struct db_volume *row)
+static void note_stuck(struct volumes_local *l, const struct db_volume *row, bool is_over)
 {
 	struct volumes_process *p = &l->coordinator;
-	uint64_t now = engine_now_ms();
+	char why[DB_REASON_MAX];
 
-	if (p->stuck_order != row->order) {
-		p->stuck_order = row->order;
-		p->stuck_ms = now;
-	}
-	if (now - p->stuck_ms > VOLUMES_STUCK_MS && row->work != DB_WORK_FAILED)
-		tell_volume(l, row, DB_WORK_UNKNOWN, 0,
-			    volumes_last_words(p, "the coordinator does not end"));
+	if (is_over)
+		snprintf(why, sizeof(why), "%s",
+			 volumes_last_words(p, "its process has ended, its mount is not known to"));
+	else
+		snprintf(why, sizeof(why), "its process does not end; it said at last: %.120s",
+			 volumes_last_words(p, "nothing"));
+	if (!is_stuck(p, row->order))
+		l->lun_answers = false; /* then it is asked anew */
+	else if (row->work != DB_WORK_FAILED)
+		tell_volume(l, row, DB_WORK_UNKNOWN, 0, why);
+	else if (!row->fence_wanted)
+		ask_fence(l, row, false, row->order, why);
 }
 
 /* Its process has ended; it is told when the LUN is proven to be free. */
@@ -306,7 +386,7 @@ static void end_coordinator(struct volumes_local *l, const struct db_volume *row
 
 	if (!l->is_proven) {
 		volumes_prove(l, row->device);
-		note_stuck(l, row);
+		note_stuck(l, row, true);
 		return;
 	}
 	tell_volume(l, row, could_not_start ? DB_WORK_FAILED : DB_WORK_OFFLINE, 0,
@@ -332,7 +412,7 @@ static void run_coordinator(struct volumes_local *l, const struct db_volume *row
 		c = volumes_client_find(l->volumes, l->uuid, CSV_LINK_COORDINATOR);
 		if (ends(row, p, c) || p->killed_ms) {
 			p->stop_ms = p->stop_ms ? p->stop_ms : engine_now_ms();
-			note_stuck(l, row);
+			note_stuck(l, row, false);
 			return;
 		}
 		p->stop_ms = p->stuck_order = 0;
@@ -489,7 +569,7 @@ static void reap_locals(struct volumes *v)
 	for (struct volumes_local **link = &v->locals; *link;) {
 		struct volumes_local *l = *link;
 
-		if (row_of(l) || l->request_runs || l->prove ||
+		if (row_of(l) || l->request_runs || l->prove || l->lun_runs ||
 		    !volumes_process_is_over(l, &l->mount) ||
 		    !volumes_process_is_over(l, &l->coordinator)) {
 			link = &l->next;
@@ -568,6 +648,13 @@ const struct csv_link_status *volumes_mount_status(const struct volumes *v, cons
 const struct csv_link_status *volumes_coordinator_status(const struct volumes *v, const char *name)
 {
 	return status_of(v, name, CSV_LINK_COORDINATOR);
+}
+
+bool volumes_is_active(const struct volumes *v, const char *name)
+{
+	const struct csv_link_status *s = volumes_mount_status(v, name);
+
+	return s && s->phase == CSV_LINK_READY && s->io.state == CSV_LINK_IO_ACTIVE;
 }
 
 int volumes_open(struct engine *e, const struct volumes_options *options, struct volumes **ret,

@@ -49,6 +49,8 @@ typedef void (*volumes_identified)(void *arg, const struct volumes_identity *ide
 /* Looks, in a process of its own, with a deadline; `done` comes once, from the loop. 0 or -errno.
  */
 int volumes_identify(struct volumes *v, const char *device, volumes_identified done, void *arg);
+/* This node has the volume mounted, and reads and writes its LUN by itself. */
+bool volumes_is_active(const struct volumes *v, const char *name);
 /* What the csvfsd of that volume says of itself; NULL if it is not attached. */
 struct csv_link_status;
 const struct csv_link_status *volumes_mount_status(const struct volumes *v, const char *name);

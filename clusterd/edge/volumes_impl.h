@@ -26,7 +26,8 @@
 #define VOLUMES_DEAF_LOOKS  150	 /* of VOLUMES_TIMER_NS */
 #define VOLUMES_BEAT_MS	    1000 /* between an answer and the next beat */
 #define VOLUMES_CALM_MS	    90000 /* a coordinator that has missed nobody for so long misses nobody */
-#define VOLUMES_IDENTIFY_MS 8000 /* below what a client of the API waits */
+#define VOLUMES_LUN_MS	    30000 /* a LUN that did not answer is looked at again then */
+#define VOLUMES_IDENTIFY_MS 8000  /* below what a client of the API waits */
 
 struct run;
 
@@ -76,7 +77,11 @@ struct volumes_local {
 	struct run *prove;	/* looks whether the LUN is free */
 	bool is_proven;		/* it was, after the coordinator's process had ended */
 	uint64_t prove_next_ms; /* not again before */
-	uint64_t wanted_id;	/* of the mount that was asked for last */
+	/* Does the LUN answer, asked when something was stuck? */
+	bool lun_answers, lun_runs;
+	uint8_t lun_tries; /* without an answer */
+	uint64_t lun_next_ms;
+	uint64_t wanted_id; /* of the mount that was asked for last */
 };
 
 struct volumes {

@@ -66,10 +66,8 @@ void volumes_look_condemned(struct volumes_local *l, const struct db_volume *row
 	struct volumes_process *p = &l->mount;
 	uint64_t now = engine_now_ms();
 
-	if (!volume_mount_is_condemned(&l->volumes->engine->db, row, m) ||
-	    (p->killed_ms && now - p->killed_ms < VOLUMES_END_MS))
+	if (!volume_mount_is_condemned(&l->volumes->engine->db, row, m) || p->killed_ms)
 		return;
-	/* The first time is when it began; it is killed again now and then. */
 	snprintf(p->killed, sizeof(p->killed),
 		 "killed, for it does not answer its coordinator: %.120s", m->silence);
 	log_error("volume %s: mount %016" PRIx64 " does not answer its coordinator: %s -> killed",

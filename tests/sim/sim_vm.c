@@ -494,7 +494,7 @@ int main(int argc, char **argv)
 
 	if (options_read(argc, argv, &o))
 		return usage();
-	for (int m = DB_MUTANT_VM_FIRST; o.mutant && m < DB_MUTANT_MAX; m++) {
+	for (int m = DB_MUTANT_VM_FIRST; o.mutant && m <= DB_MUTANT_VM_LAST; m++) {
 		bool is_found;
 
 		if (strcmp(o.mutant, "all") != 0 &&

@@ -108,10 +108,34 @@ static void order_groups(struct world *w)
 	}
 }
 
+/* The others are quorate without it. */
+static bool may_lose(const struct world *w, const char *name)
+{
+	int members = 0;
+
+	for (int n = 0; n < w->nodes; n++)
+		members += sim_is_member(w, n) && n != name[1] - '0';
+	return members * 2 > w->nodes;
+}
+
+static void fence_stuck(struct world *w)
+{
+	struct db_command cmd = {.type = DB_CMD_NODE_FENCING, .node_fencing = w->orders.fence};
+
+	if (!w->orders.has_fence || !may_lose(w, w->orders.fence.name))
+		return;
+	if (sim_apply(w, &cmd))
+		sim_broke(w, "a fence that was planned is refused at once");
+	plan_run(&w->db, &w->orders);
+	if (w->orders.has_fence)
+		sim_broke(w, "a second fence is planned while one is under way");
+}
+
 /* Orders are under way for a while, during which things change; or they are applied at once. */
 static void plan(struct world *w)
 {
 	plan_run(&w->db, &w->orders);
+	fence_stuck(w);
 	if (sim_chance(w, w->rate_late)) {
 		for (size_t i = 0; i < w->orders.volume_count; i++)
 			sim_send(w, NODES,
@@ -141,6 +165,15 @@ static void volume_make(struct world *w, int v)
 	snprintf(cmd.volume_create.uuid, sizeof(cmd.volume_create.uuid),
 		 "00000000-0000-0000-0000-00000000000%d", v);
 	sim_apply(w, &cmd);
+}
+
+/* A device that covers some of the nodes. */
+static void fence_make(struct world *w)
+{
+	sim_apply(w, &(struct db_command){.type = DB_CMD_FENCE_CREATE,
+					  .fence_create = {.name = "bmc",
+							   .agent = "/bin/true",
+							   .nodes = (uint16_t)prng_next(&w->rng)}});
 }
 
 static void volume_wish(struct world *w, int v, uint8_t wish)
@@ -364,7 +397,7 @@ static bool is_settled(struct world *w)
 			return false;
 	}
 	plan_run(&w->db, &w->orders);
-	return !w->orders.count && !w->orders.volume_count;
+	return !w->orders.count && !w->orders.volume_count && !w->orders.has_fence;
 }
 
 /* For people who look for what does not get on. */
@@ -429,6 +462,8 @@ static const char *run_seed(uint64_t seed, enum db_mutant mutant, bool is_trace)
 		volume_make(w, v);
 	for (int g = 0; g < w->groups && !w->broken; g++)
 		group_make(w, g);
+	if (sim_chance(w, 50))
+		fence_make(w);
 	while (!w->broken && is_open && w->step < STEPS + HEAL_STEPS) {
 		w->step++;
 		if (w->step == STEPS)

@@ -43,18 +43,35 @@ static void recover(struct world *w, int n, int v)
 	}
 }
 
+/* Nobody can prove that it is over. */
+static void ask_fence(struct world *w, int n, const struct db_volume *row)
+{
+	struct db_command cmd = {.type = DB_CMD_FENCE_ASK,
+				 .fence_ask = {.incarnation = w->node[n].incarnation,
+					       .order = row->order,
+					       .reason = "simulated"}};
+
+	sim_node_name(n, cmd.fence_ask.name);
+	memcpy(cmd.fence_ask.volume, row->name, sizeof(row->name));
+	sim_send(w, n, &cmd);
+}
+
 /* Its process has ended, the filesystem may be there still: prove that it is not, or say so. */
 static void look_after(struct world *w, int n, int v)
 {
 	const struct db_volume *row = sim_volume(w, v);
 	struct local_volume *l = &w->node[n].volume[v];
 
-	if (!sim_chance(w, w->rate_stuck)) {
+	if (!(l->is_stuck && w->rate_stuck) && !sim_chance(w, w->rate_stuck)) {
 		l->xfs = 0;
+		l->is_stuck = false;
 		l->over = row->order;
 		report(w, n, v, DB_WORK_OFFLINE);
 	} else if (row->work != DB_WORK_FAILED) {
+		l->is_stuck = sim_chance(w, 50); /* for good */
 		report(w, n, v, row->work == DB_WORK_STARTING ? DB_WORK_UNKNOWN : DB_WORK_FAILED);
+	} else if (!row->fence_wanted && sim_chance(w, 50)) {
+		ask_fence(w, n, row);
 	}
 }
 

@@ -239,13 +239,15 @@ enum db_code sim_apply(struct world *w, const struct db_command *cmd)
 	struct db_result result;
 	bool was_deleting[VOLUMES];
 	const char *check;
+	struct db_command timed = *cmd;
 
+	timed.at_ms = 1 + w->step * STEP_MS;
 	for (int v = 0; v < VOLUMES; v++) {
 		const struct db_volume *row = sim_volume(w, v);
 
 		was_deleting[v] = row && (row->is_deleting || cmd->type == DB_CMD_VOLUME_DELETE);
 	}
-	if (db_command_encode(cmd, buf, sizeof(buf), &e.payload_len))
+	if (db_command_encode(&timed, buf, sizeof(buf), &e.payload_len))
 		sim_broke(w, "a command does not encode");
 	db_apply(&w->db, &e, &result);
 	TRACE(w, "[%" PRIu64 "] %s %s: %d %s", e.index, db_command_shape((uint16_t)cmd->type)->name,

@@ -26,6 +26,7 @@
 
 /* A volume on a node. */
 struct local_volume {
+	bool is_stuck;	 /* its coordinator cannot be proven over before the node is off */
 	uint64_t xfs;	 /* the truth: term under which its filesystem is mounted, 0: not */
 	bool is_process; /* the truth: the coordinator's process lives */
 	uint64_t fuse;	 /* the truth: id of the mount that lives, 0: none */
@@ -57,6 +58,8 @@ struct message {
 	uint8_t from;
 	struct db_command cmd;
 };
+
+#define STEP_MS 20000 /* what a step counts for, by the clocks */
 
 struct world {
 	struct prng rng;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A control group beside ours, in a real cgroup v2 hierarchy: mounted for this process alone, and
- * this process in a group of its own below a folder of its own. Root only.
+ * Control groups beside ours and children in them, in a real cgroup v2 hierarchy: mounted for this
+ * process alone, and this process in a group of its own below a folder of its own. Root only.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -9,6 +9,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -23,6 +24,7 @@
 
 #include "lib/cgroup.h"
 #include "lib/cleanup.h"
+#include "lib/run_child.h"
 
 #define ROOT "/sys/fs/cgroup"
 #define DEEP 6 /* groups of DEEP_NAME below each other: more than CGROUP_PATH_MAX */
@@ -213,6 +215,130 @@ static void a_group_of_ours_that_is_too_deep_is_refused(void **state)
 	assert_int_equal(join(ours, getpid()), 0);
 }
 
+/* ---- a group that can be killed */
+
+/* Until nobody is alive in it; what was killed needs a moment to end. */
+static bool becomes_empty(const char *name)
+{
+	for (int i = 0; i < 500; i++) {
+		if (!cgroup_is_populated_beside(name))
+			return true;
+		usleep(10 * 1000);
+	}
+	return false;
+}
+
+static pid_t spawn(const char *script, int procs)
+{
+	const char *const argv[] = {"sh", "-c", script, NULL}, *const envp[] = {NULL};
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	struct run_child c = {.path = "/bin/sh",
+			      .argv = argv,
+			      .envp = envp,
+			      .in = -1,
+			      .out = null,
+			      .err = null,
+			      .procs = procs};
+	pid_t pid = 0;
+
+	assert_true(null > STDERR_FILENO && procs > STDERR_FILENO);
+	assert_int_equal(run_child_spawn(&c, &pid), 0);
+	close(null);
+	return pid;
+}
+
+/* A daemon of its own session, which its starter does not wait for. */
+static void what_a_child_leaves_behind_is_found_and_killed(void **state)
+{
+	int procs = cgroup_open_beside("beside"), status;
+	pid_t pid;
+
+	(void)state;
+	assert_true(procs >= 0);
+	assert_int_equal(cgroup_is_populated_beside("beside"), 0);
+	pid = spawn("setsid sleep 1000 & exit 7", procs);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 7);
+	assert_int_equal(cgroup_is_populated_beside("beside"), 1);
+	assert_int_equal(cgroup_remove_beside("beside"), -EBUSY);
+	assert_int_equal(cgroup_kill_beside("beside"), 0);
+	assert_true(becomes_empty("beside"));
+	assert_int_equal(cgroup_remove_beside("beside"), 0);
+	assert_in(getpid(), ours);
+	close(procs);
+}
+
+static void a_group_that_is_not_there_is_empty_and_killed_at_once(void **state)
+{
+	(void)state;
+	assert_int_equal(cgroup_is_populated_beside("beside"), 0);
+	assert_int_equal(cgroup_kill_beside("beside"), 0);
+	assert_int_equal(access(beside, F_OK), -1);
+}
+
+/* Its own session, no descriptor of ours, no signal blocked or ignored. */
+static void the_child_gets_what_run_promises(void **state)
+{
+	int procs = cgroup_open_beside("beside"), status;
+	sighandler_t before = signal(SIGUSR1, SIG_IGN);
+	pid_t pid;
+
+	(void)state;
+	pid = spawn("[ $PWD = / ] || exit 1\n"
+		    "[ $(ls /proc/$$/fd | wc -l) -le 4 ] || exit 2\n"
+		    "kill -USR1 $$; exit 3",
+		    procs);
+	assert_in(pid, beside);
+	assert_int_equal(getsid(pid), pid);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGUSR1);
+	signal(SIGUSR1, before);
+	close(procs);
+	assert_int_equal(cgroup_remove_beside("beside"), 0);
+}
+
+static void a_program_that_is_not_there_is_an_error_and_leaves_no_child(void **state)
+{
+	const char *const argv[] = {"x", NULL}, *const envp[] = {NULL};
+	int procs = cgroup_open_beside("beside"), null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	struct run_child c = {.path = "/nonexistent",
+			      .argv = argv,
+			      .envp = envp,
+			      .in = -1,
+			      .out = null,
+			      .err = null,
+			      .procs = procs};
+	pid_t pid = 77;
+
+	(void)state;
+	assert_int_equal(run_child_spawn(&c, &pid), -ENOENT);
+	assert_int_equal(pid, 77);
+	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+	assert_int_equal(errno, ECHILD);
+	close(procs);
+	close(null);
+	assert_int_equal(cgroup_remove_beside("beside"), 0);
+}
+
+static void a_group_that_is_not_to_be_joined_is_an_error(void **state)
+{
+	const char *const argv[] = {"true", NULL}, *const envp[] = {NULL};
+	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	struct run_child c = {.path = "/bin/true",
+			      .argv = argv,
+			      .envp = envp,
+			      .in = -1,
+			      .out = null,
+			      .err = null,
+			      .procs = null};
+	pid_t pid = 77;
+
+	(void)state;
+	assert_int_equal(run_child_spawn(&c, &pid), -EBADF);
+	assert_int_equal(pid, 77);
+	close(null);
+}
+
 /* The hierarchy of version 1 is what systems without ours have at that place. */
 static void without_cgroup_v2_there_is_none(void **state)
 {
@@ -220,6 +346,7 @@ static void without_cgroup_v2_there_is_none(void **state)
 	assert_int_equal(mount("tmpfs", ROOT, "tmpfs", 0, NULL), 0);
 	assert_int_equal(cgroup_put_beside("beside", getpid(), NULL, 0), -ENOENT);
 	assert_int_equal(cgroup_remove_beside("beside"), -ENOENT);
+	assert_int_equal(cgroup_open_beside("beside"), -ENOENT);
 	assert_int_equal(umount(ROOT), 0);
 	assert_in(getpid(), ours);
 }
@@ -233,6 +360,11 @@ int main(void)
 		cmocka_unit_test(a_process_that_is_not_there_is_refused),
 		cmocka_unit_test(a_name_that_does_not_fit_is_refused),
 		cmocka_unit_test(a_group_of_ours_that_is_too_deep_is_refused),
+		cmocka_unit_test(what_a_child_leaves_behind_is_found_and_killed),
+		cmocka_unit_test(a_group_that_is_not_there_is_empty_and_killed_at_once),
+		cmocka_unit_test(the_child_gets_what_run_promises),
+		cmocka_unit_test(a_program_that_is_not_there_is_an_error_and_leaves_no_child),
+		cmocka_unit_test(a_group_that_is_not_to_be_joined_is_an_error),
 		cmocka_unit_test(without_cgroup_v2_there_is_none),
 	};
 	const char *why = begin();

@@ -482,7 +482,9 @@ static void it_does_not_blame_a_volume_for_missing_nodes(void **state)
 	for (uint8_t i = 0; i < NODES; i++)
 		assert_int_equal(pause_node(f, i, false), DB_OK);
 	assert_string_equal(explain_group(f),
-			    "cannot start: no node is up, not paused and a possible owner");
+			    "cannot start: no node is up, not paused and a possible owner "
+			    "(n0: the node is paused; n1: the node is paused; n2: the node is "
+			    "paused)");
 }
 
 static bool condemned(struct fixture *f, uint8_t slot)

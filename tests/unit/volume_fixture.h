@@ -30,13 +30,14 @@ static const struct db_limits limits = {
 	.capacity =
 		{
 			[DB_KIND_CLUSTER] = 1,
-			[DB_KIND_NODE] = NODES,
+			[DB_KIND_NODE] = CL_MAX_NODES,
 			[DB_KIND_GROUP] = 4,
 			[DB_KIND_RESOURCE] = 2,
 			[DB_KIND_PARAM] = 2,
 			[DB_KIND_TASK] = 6,
 			[DB_KIND_EVENT] = 8,
 			[DB_KIND_ORIGIN] = CL_MAX_NODES,
+			[DB_KIND_FENCE] = 2,
 			[DB_KIND_VOLUME] = 3,
 			[DB_KIND_MOUNT] = 6,
 			[DB_KIND_VM] = 2,
@@ -49,6 +50,7 @@ struct fixture {
 	struct db db;
 	void *mem;
 	uint64_t request;
+	uint64_t later_ms; /* of all commands from now on */
 	struct db_result result;
 	struct plan_orders orders;
 };
@@ -62,7 +64,7 @@ static inline enum db_code apply(struct fixture *f, struct db_command cmd)
 			     .request = ++f->request,
 			     .payload = buf};
 
-	cmd.at_ms = 1000 + f->db.index;
+	cmd.at_ms = 1000 + f->db.index + f->later_ms;
 	snprintf(cmd.actor, sizeof(cmd.actor), "admin");
 	assert_int_equal(db_command_encode(&cmd, buf, sizeof(buf), &e.payload_len), 0);
 	db_apply(&f->db, &e, &f->result);

@@ -1,0 +1,691 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Plays the events of a scenario: commands, plans, and executors that succeed in everything. */
+#include <inttypes.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include "clusterd/core/msg.h"
+#include "clusterd/core/vm.h"
+#include "clusterd/core/volume.h"
+#include "lib/must.h"
+#include "tests/plan/scenario.h"
+
+#define PORT	     7001
+#define PRIORITY     100
+#define ROUNDS_MAX   64 /* of a settle */
+#define MOUNT_ID_NEW 0xe00000
+#define AT_FIRST_MS  1000
+
+/* ---- commands */
+
+void scenario_apply(struct scenario *s, struct db_command *cmd)
+{
+	uint8_t buf[DB_COMMAND_MAX];
+	struct db_entry e = {.index = s->db.index + 1,
+			     .kind = CL_ENTRY_COMMAND,
+			     .instance = 1,
+			     .request = ++s->request,
+			     .payload = buf};
+	const char *broken;
+
+	cmd->at_ms = AT_FIRST_MS + e.index;
+	snprintf(cmd->actor, sizeof(cmd->actor), "admin");
+	if (db_command_encode(cmd, buf, sizeof(buf), &e.payload_len))
+		scenario_fault(s, "the command does not fit a log entry");
+	db_apply(&s->db, &e, &s->result);
+	broken = db_check(&s->db);
+	if (broken)
+		scenario_fault(s, "broken invariant: %s", broken);
+}
+
+/* What executors and the sequencer say has to be taken. */
+static void apply_well(struct scenario *s, struct db_command *cmd)
+{
+	scenario_apply(s, cmd);
+	if (s->result.code)
+		scenario_fault(s, "%s was refused: %s", db_command_shape((uint16_t)cmd->type)->name,
+			       s->result.text);
+}
+
+static uint16_t command_of(const char *name)
+{
+	for (uint16_t i = 0; i < DB_CMD_MAX; i++) {
+		const struct db_shape *shape = db_command_shape(i);
+
+		if (shape && !strcmp(shape->name, name))
+			return i;
+	}
+	return DB_CMD_MAX;
+}
+
+/* A command in the making: its struct, its fields, and which of them were given. */
+struct making {
+	struct scenario *s;
+	const struct db_shape *shape;
+	void *body;
+	uint32_t given;
+};
+
+/* The field, if there is one and nothing was given for it. */
+static void *open_field(const struct making *m, const char *name, enum db_type type)
+{
+	return scenario_has(m->shape, m->given, name)
+		       ? NULL
+		       : scenario_field(m->shape, m->body, name, type);
+}
+
+static void default_u64(const struct making *m, const char *name, uint64_t value)
+{
+	void *p = open_field(m, name, DB_TYPE_u64);
+
+	if (p)
+		memcpy(p, &value, sizeof(value));
+}
+
+static void default_text(const struct making *m, const char *name, const char *value)
+{
+	char *p = open_field(m, name, DB_TYPE_str);
+
+	if (p)
+		snprintf(p, strlen(value) + 1, "%s", value);
+}
+
+/* Of nodes: the incarnation that is known, its order in force, and so on. */
+static void default_node(const struct making *m, struct db_command *cmd)
+{
+	const char *name = scenario_field(m->shape, m->body, "name", DB_TYPE_str);
+	const struct db_node *n = NULL;
+	const uint8_t *slot = scenario_field(m->shape, m->body, "slot", DB_TYPE_u8);
+
+	if (!slot)
+		slot = scenario_field(m->shape, m->body, "node", DB_TYPE_u8);
+	if (slot && *slot != CL_NODE_NONE)
+		n = db_node_by_slot(&m->s->db, *slot);
+	else if (name && !strncmp(m->shape->name, "node", 4))
+		n = db_find(&m->s->db, DB_KIND_NODE, name);
+	if (n)
+		default_u64(m, "incarnation", n->incarnation);
+	if (cmd->type == DB_CMD_NODE_FENCED)
+		default_text(m, "how", "switched off");
+}
+
+/* A group, a coordinator or a mount whose end cannot be proven: its order, or its number. */
+static void default_ask(const struct making *m, const struct db_cmd_fence_ask *c)
+{
+	const struct db_node *n = db_find(&m->s->db, DB_KIND_NODE, c->name);
+	const struct db_group *g = db_find(&m->s->db, DB_KIND_GROUP, c->group);
+	const struct db_volume *v = db_find(&m->s->db, DB_KIND_VOLUME, c->volume);
+	const struct db_mount *mount = v && n ? volume_mount(&m->s->db, v->name, n->slot) : NULL;
+
+	if (n)
+		default_u64(m, "incarnation", n->incarnation);
+	if (c->is_mount)
+		default_u64(m, "order", mount ? mount->id : 0);
+	else
+		default_u64(m, "order", g ? g->order : v ? v->order : 0);
+}
+
+/* The same boot comes back with a new process, unless another incarnation is named. */
+static void default_admit(const struct making *m, struct db_cmd_node_admit *c, const char *name)
+{
+	const struct db_node *n = db_find(&m->s->db, DB_KIND_NODE, c->name);
+
+	c->slot = scenario_node(m->s, name)->slot;
+	c->nodeid = n ? n->nodeid : m->s->node_count;
+	if (!c->incarnation)
+		scenario_fault(m->s, "a node that has not been here needs incarnation=");
+	if (!scenario_has(m->shape, m->given, "instance"))
+		c->instance = n ? n->instance + 1 : 1;
+	if (!scenario_has(m->shape, m->given, "boot"))
+		snprintf(c->boot, sizeof(c->boot), "boot-%llx", (unsigned long long)c->incarnation);
+}
+
+static void default_group(const struct making *m, struct db_command *cmd)
+{
+	const char *name = scenario_field(m->shape, m->body, "name", DB_TYPE_str);
+	const struct db_group *g = name ? db_find(&m->s->db, DB_KIND_GROUP, name) : NULL;
+	const struct db_resource *r = name ? db_find(&m->s->db, DB_KIND_RESOURCE, name) : NULL;
+	uint8_t *priority = open_field(m, "priority", DB_TYPE_u8);
+
+	if (cmd->type == DB_CMD_RESOURCE_REPORT)
+		g = r ? db_find(&m->s->db, DB_KIND_GROUP, r->group) : NULL;
+	if (cmd->type == DB_CMD_GROUP_ORDER || cmd->type == DB_CMD_GROUP_REPORT ||
+	    cmd->type == DB_CMD_RESOURCE_REPORT) {
+		default_u64(m, "previous", g ? g->order : 0);
+		default_u64(m, "order", g ? g->order : 0);
+	}
+	if (priority)
+		*priority = PRIORITY;
+	if (cmd->type != DB_CMD_GROUP_INTENT)
+		return;
+	if (!scenario_has(m->shape, m->given, "intent"))
+		cmd->group_intent.intent = DB_INTENT_ONLINE;
+	default_text(m, "verb",
+		     cmd->group_intent.intent == DB_INTENT_OFFLINE ? "group-stop"
+		     : cmd->group_intent.wish != CL_NODE_NONE	   ? "group-move"
+								   : "group-start");
+}
+
+static void default_volume(const struct making *m, struct db_command *cmd)
+{
+	const char *name = scenario_field(m->shape, m->body, "name", DB_TYPE_str);
+	const char *of = scenario_field(m->shape, m->body, "volume", DB_TYPE_str);
+	const struct db_volume *v = db_find(&m->s->db, DB_KIND_VOLUME, of ? of : name ? name : "");
+	const uint8_t *slot = scenario_field(m->shape, m->body, "slot", DB_TYPE_u8);
+	const struct db_mount *mount = of && slot ? volume_mount(&m->s->db, of, *slot) : NULL;
+
+	if (cmd->type == DB_CMD_VOLUME_ORDER || cmd->type == DB_CMD_VOLUME_REPORT) {
+		default_u64(m, "previous", v ? v->order : 0);
+		default_u64(m, "order", v ? v->order : 0);
+	}
+	if (cmd->type == DB_CMD_VOLUME_REPORT && cmd->volume_report.work == DB_WORK_ONLINE &&
+	    !cmd->volume_report.port)
+		cmd->volume_report.port = PORT;
+	if (cmd->type == DB_CMD_VOLUME_RECOVERED)
+		default_u64(m, "term", v ? v->term : 0);
+	if (cmd->type == DB_CMD_VOLUME_INTENT)
+		default_text(m, "verb",
+			     cmd->volume_intent.wish == CL_NODE_NONE ? "volume-clear"
+								     : "volume-move");
+	if (cmd->type == DB_CMD_MOUNT_SET)
+		default_u64(m, "id", MOUNT_ID_NEW + m->s->mount_id++);
+	if (!mount)
+		return;
+	default_u64(m, "id", mount->id);
+	if (cmd->type != DB_CMD_MOUNT_SET)
+		default_u64(m, "incarnation", mount->incarnation);
+}
+
+static void default_vm(const struct making *m, struct db_command *cmd)
+{
+	const uint64_t *id = scenario_field(m->shape, m->body, "id", DB_TYPE_u64);
+	const struct db_migration *of = NULL;
+	char text[DB_DEVICE_MAX];
+
+	if (cmd->type == DB_CMD_VM_CREATE || cmd->type == DB_CMD_VOLUME_CREATE) {
+		snprintf(text, sizeof(text), "bbbbbbbb-0000-0000-0000-%012" PRIx64, m->s->db.index);
+		default_text(m, "uuid", text);
+		default_text(m, "definition", "{}");
+	}
+	if (cmd->type == DB_CMD_VOLUME_CREATE) {
+		snprintf(text, sizeof(text), "/dev/%.60s", cmd->volume_create.name);
+		default_text(m, "device", text);
+	}
+	if (cmd->type == DB_CMD_VM_MIGRATE) {
+		default_text(m, "verb", "vm-migrate");
+		default_text(m, "reason", "asked for");
+	}
+	if (id && !strncmp(m->shape->name, "migration", 9))
+		of = db_find_id(&m->s->db, DB_KIND_MIGRATION, *id);
+	if (of)
+		default_u64(m, "source_incarnation", of->source_incarnation);
+	if (cmd->type == DB_CMD_MIGRATION_ORDER && !scenario_has(m->shape, m->given, "phase"))
+		cmd->migration_order.phase = DB_MIGRATION_PHASE_SETUP;
+}
+
+static void command(struct scenario *s, const struct scenario_line *line, uint16_t type)
+{
+	struct db_command cmd = {.type = (enum db_cmd_type)type};
+	struct making m = {.s = s, .shape = db_command_shape(type), .body = &cmd.cluster_init};
+
+	if (type == DB_CMD_NODE_ADMIT && line->count > 1) {
+		bool is_known = false;
+
+		for (uint8_t i = 0; i < s->node_count; i++)
+			is_known |= !strcmp(s->node[i].name, line->word[1]);
+		if (!is_known)
+			scenario_node_new(s, line->word[1]);
+	}
+	m.given = scenario_fields(s, m.shape, line, m.body);
+	default_node(&m, &cmd);
+	default_volume(&m, &cmd);
+	default_group(&m, &cmd);
+	default_vm(&m, &cmd);
+	if (type == DB_CMD_FENCE_ASK)
+		default_ask(&m, &cmd.fence_ask);
+	if (type == DB_CMD_NODE_ADMIT)
+		default_admit(&m, &cmd.node_admit, line->word[1]);
+	scenario_apply(s, &cmd);
+	if (!s->result.code)
+		return;
+	fputs("  refused: ", s->out);
+	scenario_print(s, s->result.text);
+	fputc('\n', s->out);
+}
+
+/* ---- plans */
+
+static size_t order_count(const struct plan_orders *o)
+{
+	return o->has_fence + o->volume_count + o->begin_count + o->migration_count + o->count;
+}
+
+/* Field by field: what lies between the fields does not count. */
+static bool fields_are_equal(enum db_cmd_type type, const void *a, const void *b, size_t count)
+{
+	const struct db_shape *shape = db_command_shape((uint16_t)type);
+
+	for (size_t n = 0; n < count; n++) {
+		for (uint8_t i = 0; i < shape->field_count; i++) {
+			size_t at = n * shape->size + shape->field[i].offset;
+
+			if (memcmp((const char *)a + at, (const char *)b + at,
+				   shape->field[i].size) != 0)
+				return false;
+		}
+	}
+	return true;
+}
+
+static bool orders_are_equal(const struct plan_orders *a, const struct plan_orders *b)
+{
+	return a->has_fence == b->has_fence && a->count == b->count &&
+	       a->volume_count == b->volume_count &&
+	       fields_are_equal(DB_CMD_NODE_FENCING, &a->fence, &b->fence, a->has_fence) &&
+	       a->begin_count == b->begin_count && a->migration_count == b->migration_count &&
+	       fields_are_equal(DB_CMD_GROUP_ORDER, a->item, b->item, a->count) &&
+	       fields_are_equal(DB_CMD_VOLUME_ORDER, a->volume, b->volume, a->volume_count) &&
+	       fields_are_equal(DB_CMD_MIGRATION_ORDER, a->begin, b->begin, a->begin_count) &&
+	       fields_are_equal(DB_CMD_VM_MIGRATE, a->migration, b->migration, a->migration_count);
+}
+
+/* A node that took the database over as a snapshot decides the same. */
+static void check_copy(struct scenario *s)
+{
+	size_t len;
+
+	if (db_encoded_max(&s->db) > s->snapshot_cap ||
+	    db_encode(&s->db, s->snapshot, s->snapshot_cap, &len))
+		scenario_fault(s, "the snapshot does not fit");
+	must(!db_init(&s->copy, s->copy_mem, db_size(&s->db.limits), &s->db.limits));
+	s->copy.mutant = s->mutant;
+	if (db_decode(&s->copy, s->snapshot, len) || db_hash(&s->copy) != db_hash(&s->db))
+		scenario_fault(s, "a copy of the database is another database");
+	plan_run(&s->copy, &s->again);
+	if (!orders_are_equal(&s->orders, &s->again))
+		scenario_fault(s, "a copy of the database is planned otherwise");
+}
+
+__attribute__((format(printf, 2, 3))) static void say(struct scenario *s, const char *format, ...)
+{
+	char text[SCENARIO_LINE_MAX];
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(text, sizeof(text), format, ap);
+	va_end(ap);
+	scenario_print(s, text);
+}
+
+/* The others are quorate without it: that the planner cannot know. */
+static void apply_fence(struct scenario *s, const struct db_cmd_node_fencing *o)
+{
+	struct db_command cmd = {.type = DB_CMD_NODE_FENCING, .node_fencing = *o};
+
+	say(s, "  fence %s\n", o->name);
+	apply_well(s, &cmd);
+}
+
+static void apply_volume_order(struct scenario *s, const struct db_cmd_volume_order *o)
+{
+	struct db_command cmd = {.type = DB_CMD_VOLUME_ORDER, .volume_order = *o};
+
+	say(s, "  %s volume %s on %s: %s\n", o->work == DB_WORK_STARTING ? "start" : "stop",
+	    o->name, db_node_name(&s->db, o->node), o->reason);
+	apply_well(s, &cmd);
+}
+
+static void apply_begin(struct scenario *s, const struct db_cmd_migration_order *o)
+{
+	struct db_command cmd = {.type = DB_CMD_MIGRATION_ORDER, .migration_order = *o};
+	const struct db_migration *m = db_find_id(&s->db, DB_KIND_MIGRATION, o->id);
+
+	must(m);
+	say(s, "  %s migration of %s from %s to %s%s%s\n",
+	    o->phase == DB_MIGRATION_PHASE_ENDED ? "end" : "begin", m->vm,
+	    db_node_name(&s->db, m->source), db_node_name(&s->db, m->destination),
+	    o->reason[0] ? ": " : "", o->reason);
+	apply_well(s, &cmd);
+}
+
+static void apply_migrate(struct scenario *s, const struct db_cmd_vm_migrate *o)
+{
+	struct db_command cmd = {.type = DB_CMD_VM_MIGRATE, .vm_migrate = *o};
+	const struct db_group *g = db_find(&s->db, DB_KIND_GROUP, o->name);
+	const struct db_migration *m;
+
+	must(g);
+	apply_well(s, &cmd);
+	m = db_find_id(&s->db, DB_KIND_MIGRATION, s->db.index);
+	must(m);
+	say(s, "  migrate %s from %s to %s: %s; %s\n", o->name, db_node_name(&s->db, g->node),
+	    db_node_name(&s->db, o->to), o->reason,
+	    m->phase == DB_MIGRATION_PHASE_QUEUED ? "queued" : "begins");
+}
+
+static void apply_group_order(struct scenario *s, const struct db_cmd_group_order *o)
+{
+	struct db_command cmd = {.type = DB_CMD_GROUP_ORDER, .group_order = *o};
+
+	say(s, "  %s group %s on %s: %s\n", o->work == DB_WORK_STARTING ? "start" : "stop", o->name,
+	    db_node_name(&s->db, o->node), o->reason);
+	apply_well(s, &cmd);
+}
+
+/* Plans and gives the orders as the sequencer does (edge/duty.c); returns how many there were. */
+static size_t plan(struct scenario *s)
+{
+	size_t total = 0;
+	bool is_full;
+
+	do {
+		plan_run(&s->db, &s->orders);
+		check_copy(s);
+		if (s->on_plan)
+			s->on_plan(s);
+		for (size_t i = 0; i < s->orders.volume_count; i++)
+			apply_volume_order(s, &s->orders.volume[i]);
+		for (size_t i = 0; i < s->orders.begin_count; i++)
+			apply_begin(s, &s->orders.begin[i]);
+		for (size_t i = 0; i < s->orders.migration_count; i++)
+			apply_migrate(s, &s->orders.migration[i]);
+		for (size_t i = 0; i < s->orders.count; i++)
+			apply_group_order(s, &s->orders.item[i]);
+		if (s->orders.has_fence)
+			apply_fence(s, &s->orders.fence);
+		total += order_count(&s->orders);
+		/* A fence ends migrations, which are planned anew. */
+		is_full = s->orders.count == PLAN_MAX_ORDERS || s->orders.has_fence;
+	} while (is_full);
+	plan_run(&s->db, &s->orders);
+	if (order_count(&s->orders))
+		scenario_fault(s, "planning on its own result yields %zu orders",
+			       order_count(&s->orders));
+	return total;
+}
+
+/* ---- executors that succeed */
+
+static bool is_up(const struct scenario *s, uint8_t slot, uint64_t incarnation)
+{
+	const struct db_node *n = db_node_by_slot(&s->db, slot);
+
+	return n && n->membership == DB_MEMBERSHIP_ADMITTED && n->incarnation == incarnation;
+}
+
+static int succeed_volume(struct scenario *s, const struct db_volume *v)
+{
+	struct db_command cmd = {.type = DB_CMD_VOLUME_REPORT,
+				 .volume_report = {.order = v->order}};
+
+	if (!is_up(s, v->node, v->incarnation) ||
+	    (v->work != DB_WORK_STARTING && v->work != DB_WORK_STOPPING))
+		return 0;
+	memcpy(cmd.volume_report.name, v->name, sizeof(v->name));
+	cmd.volume_report.work = v->work == DB_WORK_STARTING ? DB_WORK_ONLINE : DB_WORK_OFFLINE;
+	cmd.volume_report.port = v->work == DB_WORK_STARTING ? PORT : 0;
+	snprintf(cmd.volume_report.reason, sizeof(cmd.volume_report.reason), "%s",
+		 v->work == DB_WORK_STARTING ? "serves" : "unmounted");
+	apply_well(s, &cmd);
+	return 1;
+}
+
+static int recover(struct scenario *s, const struct db_volume *v, const struct db_mount *m)
+{
+	struct db_command cmd = {.type = DB_CMD_VOLUME_RECOVERED,
+				 .volume_recovered = {.term = v->term,
+						      .slot = m->slot,
+						      .incarnation = m->incarnation,
+						      .id = m->id}};
+
+	if (v->work != DB_WORK_ONLINE || !is_up(s, v->node, v->incarnation))
+		return 0;
+	memcpy(cmd.volume_recovered.volume, v->name, sizeof(v->name));
+	apply_well(s, &cmd);
+	return 1;
+}
+
+/* One node's mount of one volume: what the node would do next. */
+static int succeed_mount(struct scenario *s, const struct db_volume *v, const struct db_node *n)
+{
+	const struct db_mount *m = volume_mount(&s->db, v->name, n->slot);
+	bool is_wanted = volume_mount_wanted(&s->db, v, n);
+	struct db_command cmd = {.type = DB_CMD_MOUNT_SET,
+				 .mount_set = {.slot = n->slot, .incarnation = n->incarnation}};
+
+	if (m && m->state == DB_MOUNT_STATE_GONE)
+		return recover(s, v, m);
+	if (n->membership != DB_MEMBERSHIP_ADMITTED)
+		return 0;
+	if (!m && is_wanted && !n->is_leaving) {
+		memcpy(cmd.mount_set.volume, v->name, sizeof(v->name));
+		cmd.mount_set.id = MOUNT_ID_NEW + s->mount_id++;
+		apply_well(s, &cmd);
+		return 1;
+	}
+	if (m && is_wanted && m->state == DB_MOUNT_STATE_MOUNTING && v->work == DB_WORK_ONLINE) {
+		cmd = (struct db_command){.type = DB_CMD_MOUNT_REPORT,
+					  .mount_report = {.slot = n->slot, .id = m->id}};
+		memcpy(cmd.mount_report.volume, v->name, sizeof(v->name));
+		apply_well(s, &cmd);
+		return 1;
+	}
+	if (!m || is_wanted)
+		return 0;
+	cmd = (struct db_command){.type = DB_CMD_MOUNT_GONE,
+				  .mount_gone = {.slot = n->slot,
+						 .incarnation = m->incarnation,
+						 .id = m->id,
+						 .reason = "unmounted"}};
+	memcpy(cmd.mount_gone.volume, v->name, sizeof(v->name));
+	apply_well(s, &cmd);
+	return 1;
+}
+
+static bool can_hand_over(const struct scenario *s, const struct db_migration *m)
+{
+	const struct db_group *g = db_find(&s->db, DB_KIND_GROUP, m->vm);
+	char why[DB_REASON_MAX];
+
+	return !m->is_cancelled && g->work == DB_WORK_ONLINE &&
+	       !vm_bars_volumes(&s->db, g, m->destination, why, sizeof(why));
+}
+
+static void hand_over(struct scenario *s, const struct db_migration *m)
+{
+	struct db_command cmd = {.type = DB_CMD_MIGRATION_REPORT,
+				 .migration_report = {.id = m->id,
+						      .slot = m->source,
+						      .incarnation = m->source_incarnation,
+						      .phase = DB_MIGRATION_PHASE_STORAGE_HANDLE}};
+
+	apply_well(s, &cmd);
+	cmd = (struct db_command){
+		.type = DB_CMD_MIGRATION_TRANSFER,
+		.migration_transfer = {.id = m->id, .source_incarnation = m->source_incarnation}};
+	apply_well(s, &cmd);
+}
+
+/* From its begin to its end; one that cannot be handed over ends before. */
+static int succeed_migration(struct scenario *s, uint64_t id)
+{
+	const struct db_migration *m = db_find_id(&s->db, DB_KIND_MIGRATION, id);
+	bool is_moved = m->phase == DB_MIGRATION_PHASE_ONLINE;
+	struct db_command cmd = {.type = DB_CMD_MIGRATION_END};
+
+	if (!vm_is_session(m) || (!is_moved && !is_up(s, m->source, m->source_incarnation)))
+		return 0;
+	if (!is_moved && can_hand_over(s, m)) {
+		if (!is_up(s, m->destination, m->destination_incarnation))
+			return 0;
+		hand_over(s, m);
+		is_moved = true;
+	}
+	cmd.migration_end = (struct db_cmd_migration_end){
+		.id = id,
+		.is_success = is_moved,
+		.slot = is_moved ? m->destination : m->source,
+		.incarnation = is_moved ? m->destination_incarnation : m->source_incarnation};
+	if (!is_up(s, cmd.migration_end.slot, cmd.migration_end.incarnation))
+		return 0;
+	snprintf(cmd.migration_end.reason, sizeof(cmd.migration_end.reason), "%s",
+		 is_moved ? "it runs" : "stopped");
+	apply_well(s, &cmd);
+	return 1;
+}
+
+static int succeed_group(struct scenario *s, const struct db_group *g)
+{
+	struct db_command cmd = {.type = DB_CMD_GROUP_REPORT, .group_report = {.order = g->order}};
+
+	if (!is_up(s, g->node, g->incarnation) ||
+	    (g->work != DB_WORK_STARTING && g->work != DB_WORK_STOPPING))
+		return 0;
+	memcpy(cmd.group_report.name, g->name, sizeof(g->name));
+	cmd.group_report.work = g->work == DB_WORK_STARTING ? DB_WORK_ONLINE : DB_WORK_OFFLINE;
+	snprintf(cmd.group_report.reason, sizeof(cmd.group_report.reason), "%s",
+		 g->work == DB_WORK_STARTING ? "started" : "stopped");
+	apply_well(s, &cmd);
+	return 1;
+}
+
+static bool is_meant(const char *name, const char *only)
+{
+	return !only || !strcmp(name, only);
+}
+
+static int succeed_volumes(struct scenario *s, const char *only)
+{
+	int done = 0;
+
+	for (uint32_t i = db_count(&s->db, DB_KIND_VOLUME); i-- > 0;) {
+		const struct db_volume *v = db_at(&s->db, DB_KIND_VOLUME, i);
+		char name[CL_NAME_MAX];
+
+		if (!is_meant(v->name, only))
+			continue;
+		memcpy(name, v->name, sizeof(name));
+		done += succeed_volume(s, v);
+		for (uint32_t k = 0; k < db_count(&s->db, DB_KIND_NODE); k++) {
+			v = db_find(&s->db, DB_KIND_VOLUME, name);
+			if (v) /* what is being deleted goes with its last mount */
+				done += succeed_mount(s, v, db_at(&s->db, DB_KIND_NODE, k));
+		}
+	}
+	return done;
+}
+
+int scenario_succeed(struct scenario *s, const char *only)
+{
+	int done = succeed_volumes(s, only);
+
+	for (uint32_t i = 0; i < db_count(&s->db, DB_KIND_MIGRATION); i++) {
+		const struct db_migration *m = db_at(&s->db, DB_KIND_MIGRATION, i);
+
+		if (is_meant(m->vm, only))
+			done += succeed_migration(s, m->id);
+	}
+	for (uint32_t i = 0; i < db_count(&s->db, DB_KIND_GROUP); i++) {
+		const struct db_group *g = db_at(&s->db, DB_KIND_GROUP, i);
+
+		if (is_meant(g->name, only))
+			done += succeed_group(s, g);
+	}
+	return done;
+}
+
+static size_t settle(struct scenario *s)
+{
+	size_t total = 0, orders;
+	int done;
+
+	for (int round = 0; round < ROUNDS_MAX; round++) {
+		orders = plan(s);
+		done = scenario_succeed(s, NULL);
+		total += orders;
+		if (!orders && !done)
+			return total;
+	}
+	scenario_fault(s, "it does not come to rest in %d rounds", ROUNDS_MAX);
+}
+
+/* ---- explanations */
+
+static void explain_group(struct scenario *s, const struct db_group *g)
+{
+	char text[DB_REASON_MAX];
+
+	plan_explain(&s->db, g, text, sizeof(text));
+	say(s, "  group %s, %s%s%s: %s\n", g->name, db_choice_word(DB_KIND_GROUP, "work", g->work),
+	    g->node != CL_NODE_NONE ? " on " : "",
+	    g->node != CL_NODE_NONE ? db_node_name(&s->db, g->node) : "", text);
+}
+
+static void explain_volume(struct scenario *s, const struct db_volume *v)
+{
+	char text[DB_REASON_MAX];
+
+	plan_explain_volume(&s->db, v, text, sizeof(text));
+	say(s, "  volume %s, %s%s%s: %s\n", v->name,
+	    db_choice_word(DB_KIND_VOLUME, "work", v->work), v->node != CL_NODE_NONE ? " on " : "",
+	    v->node != CL_NODE_NONE ? db_node_name(&s->db, v->node) : "", text);
+}
+
+static void explain(struct scenario *s, const char *name)
+{
+	const struct db_group *g = db_find(&s->db, DB_KIND_GROUP, name);
+	const struct db_volume *v = db_find(&s->db, DB_KIND_VOLUME, name);
+
+	if (!g && !v)
+		scenario_fault(s, "no group and no volume %s", name);
+	if (g)
+		explain_group(s, g);
+	if (v)
+		explain_volume(s, v);
+}
+
+void scenario_end(struct scenario *s)
+{
+	fputs("in the end\n", s->out);
+	for (uint32_t i = 0; i < db_count(&s->db, DB_KIND_VOLUME); i++)
+		explain_volume(s, db_at(&s->db, DB_KIND_VOLUME, i));
+	for (uint32_t i = 0; i < db_count(&s->db, DB_KIND_GROUP); i++)
+		explain_group(s, db_at(&s->db, DB_KIND_GROUP, i));
+	for (uint32_t i = 0; i < db_count(&s->db, DB_KIND_TASK); i++) {
+		const struct db_task *t = db_at(&s->db, DB_KIND_TASK, i);
+
+		say(s, "  task %s %s, %s: %s\n", t->verb, t->object,
+		    db_choice_word(DB_KIND_TASK, "state", t->state),
+		    t->reason[0] ? t->reason : t->phase);
+	}
+}
+
+/* ---- events */
+
+void scenario_event(struct scenario *s, const struct scenario_line *line)
+{
+	const char *word = line->word[0];
+	uint16_t type = command_of(word);
+
+	if (type != DB_CMD_MAX) {
+		command(s, line, type);
+		return;
+	}
+	if (!strcmp(word, "explain") && line->count == 2) {
+		explain(s, line->word[1]);
+	} else if (!strcmp(word, "succeed") && line->count <= 2) {
+		if (!scenario_succeed(s, line->count == 2 ? line->word[1] : NULL))
+			fputs("  nothing\n", s->out);
+	} else if (!strcmp(word, "plan") && line->count == 1) {
+		if (!plan(s))
+			fputs("  nothing\n", s->out);
+	} else if (!strcmp(word, "settle") && line->count == 1) {
+		if (!settle(s))
+			fputs("  nothing\n", s->out);
+	} else {
+		scenario_fault(s,
+			       "%s: neither a command nor plan, succeed [NAME], settle, "
+			       "explain NAME",
+			       word);
+	}
+}

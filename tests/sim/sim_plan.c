@@ -1,0 +1,692 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Property test of the planner: random databases and random events, written as scenarios (see
+ * tests/plan/scenario.h), so that what breaks a rule can be put into tests/golden/plan as it is
+ * printed. The rules are written down here once more, from the rows alone.
+ *
+ * At each plan: nothing starts but on a node that may have it; nothing that is healthy, and wanted
+ * where it is, is stopped or migrated; higher priority goes first; one session for each pair of
+ * nodes; and what tests/plan checks itself: orders are accepted, planning on the result yields
+ * nothing, a copy decides the same. At rest, which is reached in bounded rounds: whatever can run
+ * runs, drained nodes keep only what no other can have, stopping nodes keep nothing. Played again
+ * with other names and slots, it decides the same.
+ *
+ *   sim_plan [--seeds N] [--first SEED] [--mutant NAME|all] [--trace]
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "clusterd/core/vm.h"
+#include "clusterd/core/volume.h"
+#include "lib/must.h"
+#include "lib/prng.h"
+#include "tests/plan/scenario.h"
+
+#define NODES_MAX  5
+#define GROUPS_MAX 8 /* the last ones are virtual machines */
+#define VOLUMES	   2
+#define EVENTS_MAX 40
+#define LINES_MAX  256
+
+struct world {
+	struct prng p;
+	struct scenario *s;
+	enum db_mutant mutant;
+	unsigned int nodes, groups, vms, volumes;
+	uint64_t incarnation;
+	/* the scenario as it was made up */
+	size_t count, state_count;
+	char line[LINES_MAX][160];
+};
+
+/* ---- rules, from the rows alone */
+
+static const struct db_node *node(const struct db *db, uint8_t slot)
+{
+	for (uint32_t i = 0; i < db_count(db, DB_KIND_NODE); i++) {
+		const struct db_node *n = db_at(db, DB_KIND_NODE, i);
+
+		if (n->slot == slot)
+			return n;
+	}
+	return NULL;
+}
+
+static bool may_take(const struct db_node *n)
+{
+	return n && n->membership == DB_MEMBERSHIP_ADMITTED && !n->is_paused && !n->is_leaving;
+}
+
+/* All that the group needs is served, recovered, and mounted on the node. */
+static bool has_volumes(const struct db *db, const struct db_group *g, uint8_t slot,
+			bool is_recovery_needed)
+{
+	for (uint32_t i = 0; i < db_count(db, DB_KIND_VOLUME); i++) {
+		const struct db_volume *v = db_at(db, DB_KIND_VOLUME, i);
+		bool is_here = false;
+
+		if (!strstr(g->volumes, v->name))
+			continue;
+		if (v->work != DB_WORK_ONLINE)
+			return false;
+		for (uint32_t k = 0; k < db_count(db, DB_KIND_MOUNT); k++) {
+			const struct db_mount *m = db_at(db, DB_KIND_MOUNT, k);
+
+			if (strcmp(m->volume, v->name) != 0)
+				continue;
+			if (m->state == DB_MOUNT_STATE_GONE && is_recovery_needed)
+				return false;
+			is_here |= m->slot == slot && m->state == DB_MOUNT_STATE_MOUNTED;
+		}
+		if (!is_here)
+			return false;
+	}
+	return true;
+}
+
+static bool may_run(const struct db *db, const struct db_group *g, uint8_t slot)
+{
+	return may_take(node(db, slot)) && (g->possible & cl_bit(slot)) &&
+	       !(g->refused & cl_bit(slot)) && has_volumes(db, g, slot, true);
+}
+
+/* Some other node than that where it is could have it. */
+static bool may_run_elsewhere(const struct db *db, const struct db_group *g)
+{
+	for (uint8_t slot = 0; slot < CL_MAX_NODES; slot++) {
+		if (slot != g->node && may_run(db, g, slot))
+			return true;
+	}
+	return false;
+}
+
+static bool is_wanted_away(const struct db *db, const struct db_group *g)
+{
+	const struct db_node *n = node(db, g->node);
+
+	return n->is_leaving || n->is_draining || (g->wish < CL_MAX_NODES && g->wish != g->node);
+}
+
+static void check_start(struct scenario *s, const struct db_cmd_group_order *o)
+{
+	const struct db_group *g = db_find(&s->db, DB_KIND_GROUP, o->name);
+
+	if (g->lock || g->work != DB_WORK_OFFLINE || g->intent != DB_INTENT_ONLINE)
+		scenario_fault(s, "%s is started, and is not offline or not wanted", g->name);
+	if (!may_run(&s->db, g, o->node))
+		scenario_fault(s, "%s is started where it may not run", g->name);
+	if (g->wish < CL_MAX_NODES && may_run(&s->db, g, g->wish) && o->node != g->wish &&
+	    !s->orders.has_fence)
+		scenario_fault(s, "%s is not started where it was asked for", g->name);
+}
+
+static void check_stop(struct scenario *s, const struct db_cmd_group_order *o)
+{
+	const struct db_group *g = db_find(&s->db, DB_KIND_GROUP, o->name);
+	const struct db_node *n = node(&s->db, g->node);
+
+	if (g->work != DB_WORK_ONLINE || g->node != o->node)
+		scenario_fault(s, "%s is stopped, and is not online there", g->name);
+	if (g->intent == DB_INTENT_OFFLINE || n->is_leaving)
+		return;
+	if (!is_wanted_away(&s->db, g) || db_find(&s->db, DB_KIND_VM, g->name))
+		scenario_fault(s, "%s is healthy and wanted there, and is stopped", g->name);
+	if (!may_run_elsewhere(&s->db, g))
+		scenario_fault(s, "%s is stopped, and could start nowhere else", g->name);
+}
+
+static void check_groups(struct scenario *s)
+{
+	int before = UINT8_MAX;
+
+	for (size_t i = 0; i < s->orders.count; i++) {
+		const struct db_cmd_group_order *o = &s->orders.item[i];
+		const struct db_group *g = db_find(&s->db, DB_KIND_GROUP, o->name);
+
+		if (g->priority > before)
+			scenario_fault(s, "%s is ordered after one of lower priority", g->name);
+		before = g->priority;
+		if (o->work == DB_WORK_STARTING)
+			check_start(s, o);
+		else
+			check_stop(s, o);
+	}
+}
+
+static void check_volumes(struct scenario *s)
+{
+	for (size_t i = 0; i < s->orders.volume_count; i++) {
+		const struct db_cmd_volume_order *o = &s->orders.volume[i];
+		const struct db_volume *v = db_find(&s->db, DB_KIND_VOLUME, o->name);
+		const struct db_node *n = node(&s->db, o->node);
+		bool is_wanted_away = v->wish < CL_MAX_NODES && v->wish != v->node;
+
+		if (o->work == DB_WORK_STARTING && (v->lock || !may_take(n)))
+			scenario_fault(s, "volume %s is started where it may not be", v->name);
+		if (o->work == DB_WORK_STARTING && (v->refused & cl_bit(o->node)))
+			scenario_fault(s, "volume %s is started where it failed", v->name);
+		if (o->work == DB_WORK_STOPPING && !is_wanted_away && !v->is_deleting &&
+		    !n->is_draining && !n->is_leaving)
+			scenario_fault(s, "volume %s is healthy, and is stopped", v->name);
+	}
+}
+
+static void check_migrations(struct scenario *s)
+{
+	for (size_t i = 0; i < s->orders.migration_count; i++) {
+		const struct db_cmd_vm_migrate *o = &s->orders.migration[i];
+		const struct db_group *g = db_find(&s->db, DB_KIND_GROUP, o->name);
+
+		if (g->work != DB_WORK_ONLINE || g->intent != DB_INTENT_ONLINE ||
+		    !is_wanted_away(&s->db, g))
+			scenario_fault(s, "%s is wanted there, and is migrated", g->name);
+		if (!may_take(node(&s->db, o->to)) || !(g->possible & cl_bit(o->to)) ||
+		    !has_volumes(&s->db, g, o->to, false))
+			scenario_fault(s, "%s is migrated to where it may not run", g->name);
+	}
+}
+
+/* Something there cannot be proven over, and that is worth a fence to its administrator. */
+static bool is_stuck(const struct db *db, const struct db_node *n)
+{
+	for (uint32_t i = 0; i < db_count(db, DB_KIND_GROUP); i++) {
+		const struct db_group *g = db_at(db, DB_KIND_GROUP, i);
+
+		if (g->fence_wanted && g->node == n->slot &&
+		    g->on_stop_failure == DB_STOP_FAILURE_FENCE)
+			return true;
+	}
+	for (uint32_t i = 0; i < db_count(db, DB_KIND_VOLUME); i++) {
+		const struct db_volume *v = db_at(db, DB_KIND_VOLUME, i);
+
+		if (v->fence_wanted && v->node == n->slot)
+			return true;
+	}
+	for (uint32_t i = 0; i < db_count(db, DB_KIND_MOUNT); i++) {
+		const struct db_mount *m = db_at(db, DB_KIND_MOUNT, i);
+
+		if (m->fence_wanted && m->slot == n->slot)
+			return true;
+	}
+	return false;
+}
+
+static void check_fence(struct scenario *s)
+{
+	const struct db_node *n =
+		s->orders.has_fence ? db_find(&s->db, DB_KIND_NODE, s->orders.fence.name) : NULL;
+
+	if (!n)
+		return;
+	if (n->membership != DB_MEMBERSHIP_ADMITTED || !is_stuck(&s->db, n) ||
+	    !db_count(&s->db, DB_KIND_FENCE))
+		scenario_fault(s, "%s is fenced without need", n->name);
+	for (uint32_t i = 0; i < db_count(&s->db, DB_KIND_NODE); i++) {
+		const struct db_node *other = db_at(&s->db, DB_KIND_NODE, i);
+
+		if (other->membership == DB_MEMBERSHIP_FENCING)
+			scenario_fault(s, "%s is fenced beside %s", n->name, other->name);
+	}
+	for (size_t i = 0; i < s->orders.count; i++) {
+		const struct db_cmd_group_order *o = &s->orders.item[i];
+		const struct db_group *g = db_find(&s->db, DB_KIND_GROUP, o->name);
+
+		for (uint8_t slot = 0; slot < CL_MAX_NODES; slot++) {
+			if (o->work == DB_WORK_STARTING && o->node == n->slot && slot != o->node &&
+			    may_run(&s->db, g, slot))
+				scenario_fault(s, "%s is started where a fence begins", g->name);
+		}
+	}
+}
+
+static void on_plan(struct scenario *s)
+{
+	check_fence(s);
+	check_groups(s);
+	check_volumes(s);
+	check_migrations(s);
+}
+
+static void check_group_at_rest(struct scenario *s, const struct db_group *g)
+{
+	const struct db_node *n = node(&s->db, g->node);
+	bool is_vm = db_find(&s->db, DB_KIND_VM, g->name) != NULL;
+	bool can_move = may_run_elsewhere(&s->db, g);
+
+	if (g->work == DB_WORK_OFFLINE && g->intent == DB_INTENT_ONLINE && can_move)
+		scenario_fault(s, "%s can run, and is left offline", g->name);
+	if (g->work != DB_WORK_ONLINE || n->membership != DB_MEMBERSHIP_ADMITTED)
+		return;
+	if (g->intent == DB_INTENT_OFFLINE)
+		scenario_fault(s, "%s is not wanted, and runs", g->name);
+	if (n->is_leaving)
+		scenario_fault(s, "%s is left on a node that stops", g->name);
+	if (!is_vm && n->is_draining && can_move)
+		scenario_fault(s, "%s is left on a drained node", g->name);
+	if (g->wish < CL_MAX_NODES && g->wish != g->node && may_run(&s->db, g, g->wish))
+		scenario_fault(s, "%s is not moved where it was asked to be", g->name);
+}
+
+static void check_at_rest(struct scenario *s)
+{
+	for (uint32_t i = 0; i < db_count(&s->db, DB_KIND_GROUP); i++)
+		check_group_at_rest(s, db_at(&s->db, DB_KIND_GROUP, i));
+	for (uint32_t i = 0; i < db_count(&s->db, DB_KIND_VOLUME); i++) {
+		const struct db_volume *v = db_at(&s->db, DB_KIND_VOLUME, i);
+
+		for (uint8_t slot = 0; slot < CL_MAX_NODES; slot++) {
+			if (v->work == DB_WORK_OFFLINE && !v->is_deleting &&
+			    may_take(node(&s->db, slot)) && !(v->refused & cl_bit(slot)))
+				scenario_fault(s, "volume %s has no coordinator", v->name);
+		}
+	}
+}
+
+/* ---- lines that are made up */
+
+__attribute__((format(printf, 2, 3))) static void add(struct world *w, const char *format, ...)
+{
+	va_list ap;
+
+	must(w->count < LINES_MAX);
+	va_start(ap, format);
+	vsnprintf(w->line[w->count++], sizeof(w->line[0]), format, ap);
+	va_end(ap);
+}
+
+static unsigned int below(struct world *w, unsigned int n)
+{
+	return (unsigned int)prng_below(&w->p, n);
+}
+
+static bool chance(struct world *w, unsigned int pct)
+{
+	return prng_chance(&w->p, pct, 100);
+}
+
+/* Text of a random set with at least one node. */
+static void random_set(struct world *w, char *text, size_t size)
+{
+	unsigned int one = below(w, w->nodes);
+	size_t at = 0;
+
+	text[0] = 0;
+	for (unsigned int i = 0; i < w->nodes; i++) {
+		if (i == one || chance(w, 50))
+			at += (size_t)snprintf(text + at, size - at, "%sn%u", at ? "," : "", i);
+	}
+}
+
+static void make_state(struct world *w)
+{
+	char possible[64];
+
+	w->nodes = (unsigned int)prng_range(&w->p, 1, NODES_MAX);
+	w->groups = (unsigned int)prng_range(&w->p, 1, GROUPS_MAX);
+	w->vms = below(w, w->groups + 1);
+	w->volumes = below(w, VOLUMES + 1);
+	for (unsigned int i = 0; i < w->nodes; i++) {
+		bool is_paused = chance(w, 15);
+
+		add(w, "node n%u is_paused=%s is_draining=%s", i, is_paused ? "yes" : "no",
+		    is_paused && chance(w, 50) ? "yes" : "no");
+	}
+	if (chance(w, 50))
+		add(w, "fence ipmi agent=/usr/sbin/fence level=1 nodes=all");
+	for (unsigned int i = 0; i < w->volumes; i++) {
+		if (chance(w, 50)) {
+			add(w, "volume v%u", i);
+			continue;
+		}
+		add(w, "volume v%u work=online node=n%u", i, below(w, w->nodes));
+		for (unsigned int k = 0; k < w->nodes; k++)
+			add(w, "mount v%u/n%u", i, k);
+	}
+	for (unsigned int i = 0; i < w->groups; i++) {
+		static const char *const words[] = {"online", "online", "starting", "stopping"};
+		unsigned int volume = below(w, VOLUMES + 1);
+		char where[64] = "", needs[32] = "";
+
+		random_set(w, possible, sizeof(possible));
+		if (chance(w, 50))
+			snprintf(where, sizeof(where), " work=%s node=n%u", words[below(w, 4)],
+				 below(w, w->nodes));
+		if (volume < w->volumes)
+			snprintf(needs, sizeof(needs), " volumes=v%u", volume);
+		add(w, "group g%u priority=%u possible=%s intent=%s%s%s", i, below(w, 3) * 100,
+		    chance(w, 30) ? possible : "all", chance(w, 70) ? "online" : "offline", where,
+		    needs);
+		if (i + w->vms >= w->groups)
+			add(w, "vm g%u", i);
+	}
+	w->state_count = w->count;
+}
+
+static bool has_number(struct world *w, const char *name)
+{
+	const struct db_vm *v = db_find(&w->s->db, DB_KIND_VM, name);
+	const struct db_group *g = db_find(&w->s->db, DB_KIND_GROUP, name);
+
+	return (v && v->migration) || (g && g->task);
+}
+
+static void make_node_event(struct world *w)
+{
+	unsigned int n = below(w, w->nodes);
+
+	switch (below(w, 9)) {
+	case 0:
+	case 1:
+		add(w, "node_pause n%u pause=yes drain=yes", n);
+		break;
+	case 2:
+		add(w, "node_pause n%u pause=%s", n, chance(w, 30) ? "yes" : "no");
+		break;
+	case 3:
+		add(w, "node_lost n%u", n);
+		break;
+	case 4:
+		add(w, "node_fenced n%u", n);
+		break;
+	case 5:
+		add(w, "node_admit n%u instance=1", n);
+		break;
+	case 6:
+		add(w, "node_admit n%u incarnation=%" PRIu64, n, w->incarnation++);
+		break;
+	case 7:
+		add(w, "node_leave n%u", n);
+		break;
+	default:
+		add(w, "node_leave n%u is_done=yes", n);
+		break;
+	}
+}
+
+static void make_vm_event(struct world *w, unsigned int g)
+{
+	const struct db_vm *v;
+	char name[16];
+
+	snprintf(name, sizeof(name), "g%u", g);
+	v = db_find(&w->s->db, DB_KIND_VM, name);
+	if (!v || !v->migration) {
+		add(w, "vm_migrate g%u to=n%u", g, below(w, w->nodes));
+		return;
+	}
+	switch (below(w, 4)) {
+	case 0:
+		add(w, "migration_report @g%u slot=n%u phase=storage-handle", g,
+		    below(w, w->nodes));
+		break;
+	case 1:
+		add(w, "migration_transfer @g%u", g);
+		break;
+	case 2:
+		add(w, "migration_end @g%u slot=n%u is_success=%s reason=made-up", g,
+		    below(w, w->nodes), chance(w, 50) ? "yes" : "no");
+		break;
+	default:
+		add(w, "task_cancel @g%u", g);
+		break;
+	}
+}
+
+static void make_volume_event(struct world *w)
+{
+	static const char *const words[] = {"online", "offline", "failed", "unknown"};
+	unsigned int v = below(w, VOLUMES), n = below(w, w->nodes);
+
+	switch (below(w, 5)) {
+	case 4:
+		add(w, "fence_ask n%u volume=v%u is_mount=%s reason=made-up", n, v,
+		    chance(w, 50) ? "yes" : "no");
+		break;
+	case 0:
+		add(w, "volume_intent v%u wish=n%u", v, n);
+		break;
+	case 1:
+		add(w, "volume_intent v%u", v);
+		break;
+	case 2:
+		add(w, "volume_report v%u work=%s reason=made-up", v, words[below(w, 4)]);
+		break;
+	default:
+		add(w, "mount_gone v%u slot=n%u reason=made-up", v, n);
+		break;
+	}
+}
+
+static void make_group_event(struct world *w)
+{
+	static const char *const words[] = {"online", "offline", "failed", "unknown"};
+	unsigned int g = below(w, w->groups);
+	char name[16];
+
+	snprintf(name, sizeof(name), "g%u", g);
+	switch (below(w, 8)) {
+	case 6:
+		add(w, "fence_ask n%u group=g%u reason=made-up", below(w, w->nodes), g);
+		break;
+	case 7:
+		add(w, "group_set g%u on_stop_failure=%s", g, chance(w, 50) ? "fence" : "block");
+		break;
+	case 0:
+		add(w, "group_intent g%u intent=%s", g, chance(w, 60) ? "online" : "offline");
+		break;
+	case 1:
+		add(w, "group_intent g%u wish=n%u", g, below(w, w->nodes));
+		break;
+	case 2:
+	case 3:
+		add(w, "group_report g%u work=%s reason=made-up", g, words[below(w, 4)]);
+		break;
+	case 4:
+		if (has_number(w, name))
+			add(w, "task_cancel @g%u", g);
+		else
+			add(w, "group_intent g%u", g);
+		break;
+	default:
+		add(w, "succeed g%u", g);
+		break;
+	}
+}
+
+static void make_event(struct world *w)
+{
+	unsigned int dice = below(w, 100);
+
+	if (dice < 25)
+		add(w, "plan");
+	else if (dice < 35)
+		add(w, "succeed");
+	else if (dice < 38)
+		add(w, "settle");
+	else if (dice < 55)
+		make_node_event(w);
+	else if (dice < 65 && w->volumes)
+		make_volume_event(w);
+	else if (dice < 75 && w->vms)
+		make_vm_event(w, w->groups - 1 - below(w, w->vms));
+	else
+		make_group_event(w);
+}
+
+/* ---- one seed */
+
+static void take(struct scenario *s, const char *text, bool is_event)
+{
+	static struct scenario_line line;
+
+	s->line++;
+	if (!scenario_split(s, text, &line))
+		return;
+	if (is_event)
+		scenario_event(s, &line);
+	else
+		scenario_row(s, &line);
+	if (!strcmp(text, "settle"))
+		check_at_rest(s);
+}
+
+/* Makes it up while it is played; the text of what was decided is returned owned. */
+static char *play(struct world *w, bool is_made_up, bool is_renamed, char *fault, size_t size)
+{
+	char *text = NULL;
+	size_t len = 0;
+	FILE *out = open_memstream(&text, &len);
+	jmp_buf jump;
+
+	must(out);
+	w->s = scenario_new(is_renamed, (uint8_t)w->nodes, out, &jump);
+	w->s->db.mutant = w->s->mutant = w->mutant;
+	w->s->on_plan = on_plan;
+	w->s->file = "line";
+	fault[0] = 0;
+	if (!setjmp(jump)) {
+		for (size_t i = 0; i < w->state_count; i++)
+			take(w->s, w->line[i], false);
+		scenario_ready(w->s);
+		for (unsigned int n = below(w, EVENTS_MAX); is_made_up && n; n--) {
+			make_event(w);
+			take(w->s, w->line[w->count - 1], true);
+		}
+		if (is_made_up) {
+			add(w, "settle");
+			take(w->s, "settle", true);
+		}
+		for (size_t i = w->state_count; !is_made_up && i < w->count; i++)
+			take(w->s, w->line[i], true);
+		scenario_end(w->s);
+	} else {
+		snprintf(fault, size, "%s", w->s->fault_text);
+	}
+	scenario_free(w->s);
+	fclose(out);
+	return text;
+}
+
+static void print_scenario(const struct world *w)
+{
+	for (size_t i = 0; i < w->count; i++)
+		printf("%s%s\n", i == w->state_count ? "--- events\n" : "", w->line[i]);
+}
+
+/* True if no rule was broken; else says which, with the scenario. */
+static bool run_seed(uint64_t seed, enum db_mutant mutant, bool is_trace)
+{
+	struct world *w = calloc(1, sizeof(*w));
+	char fault[SCENARIO_LINE_MAX];
+	char *text, *renamed;
+	bool is_good;
+
+	must(w);
+	prng_init(&w->p, seed);
+	w->mutant = mutant;
+	w->incarnation = 0x1000;
+	make_state(w);
+	text = play(w, true, false, fault, sizeof(fault));
+	is_good = !fault[0];
+	if (is_good) {
+		renamed = play(w, false, true, fault, sizeof(fault));
+		if (!fault[0] && strcmp(text, renamed) != 0)
+			snprintf(fault, sizeof(fault), "renamed, it decides otherwise:\n%.400s",
+				 renamed);
+		is_good = !fault[0];
+		free(renamed);
+	}
+	if (is_trace || (!is_good && mutant == DB_MUTANT_NONE)) {
+		print_scenario(w);
+		printf("--- decisions\n%s", text);
+	}
+	if (!is_good)
+		printf("%s %" PRIu64 ": %s\n", mutant ? "found by seed" : "BROKEN by seed", seed,
+		       fault);
+	free(text);
+	free(w);
+	return is_good;
+}
+
+struct options {
+	uint64_t seeds, first;
+	const char *mutant;
+	bool is_trace;
+};
+
+static int usage(void)
+{
+	fprintf(stderr, "usage: sim_plan [--seeds N] [--first SEED] [--mutant NAME|all] "
+			"[--trace]\n");
+	return 2;
+}
+
+static bool parse(int argc, char **argv, struct options *o)
+{
+	static const struct option list[] = {{"seeds", required_argument, NULL, 's'},
+					     {"first", required_argument, NULL, 'f'},
+					     {"mutant", required_argument, NULL, 'm'},
+					     {"trace", no_argument, NULL, 't'},
+					     {0}};
+	int c;
+
+	while ((c = getopt_long(argc, argv, "", list, NULL)) != -1) {
+		if (c == 's')
+			o->seeds = strtoull(optarg, NULL, 10);
+		else if (c == 'f')
+			o->first = strtoull(optarg, NULL, 10);
+		else if (c == 'm')
+			o->mutant = optarg;
+		else if (c == 't')
+			o->is_trace = true;
+		else
+			return false;
+	}
+	return optind == argc;
+}
+
+static int run_mutants(const struct options *o)
+{
+	int found = 0;
+
+	for (int m = DB_MUTANT_PLAN_FIRST; m <= DB_MUTANT_PLAN_LAST; m++) {
+		const char *name = db_mutant_name((enum db_mutant)m);
+		uint64_t i = 0;
+
+		if (strcmp(o->mutant, "all") != 0 && strcmp(o->mutant, name) != 0)
+			continue;
+		printf("mutant %s ", name);
+		while (i < o->seeds && run_seed(o->first + i, (enum db_mutant)m, o->is_trace))
+			i++;
+		if (i == o->seeds) {
+			printf("NOT found in %" PRIu64 " seeds\n", o->seeds);
+			return 1;
+		}
+		found++;
+	}
+	if (!found)
+		return usage();
+	printf("%d passed, 0 failed\n", found);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	struct options o = {.seeds = 1000, .first = 1};
+
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	if (!parse(argc, argv, &o))
+		return usage();
+	if (o.mutant)
+		return run_mutants(&o);
+	for (uint64_t i = 0; i < o.seeds; i++) {
+		if (!run_seed(o.first + i, DB_MUTANT_NONE, o.is_trace))
+			return 1;
+	}
+	printf("%" PRIu64 " passed, 0 failed\n", o.seeds);
+	return 0;
+}
