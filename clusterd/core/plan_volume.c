@@ -136,17 +136,41 @@ static void node_names(const struct db *db, uint16_t set, char *text, size_t siz
 	}
 }
 
-static uint16_t silent_nodes(const struct db *db, const struct db_volume *v)
+/* Nodes whose mount does not answer the coordinator that there is, or does not end. */
+static uint16_t voices(const struct db *db, const struct db_volume *v, enum db_mount_voice voice)
 {
 	uint16_t set = 0;
 
 	for (uint8_t slot = 0; slot < CL_MAX_NODES; slot++) {
 		const struct db_mount *m = volume_mount(db, v->name, slot);
 
-		if (m && m->voice != DB_MOUNT_VOICE_ANSWERS)
+		if (m && m->state != DB_MOUNT_STATE_GONE && m->voice == voice &&
+		    (voice == DB_MOUNT_VOICE_STUCK || m->silent_term == v->term))
 			set = (uint16_t)(set | cl_bit(slot));
 	}
 	return set;
+}
+
+/* True: it waits for mounts that do not answer it, and that is said. */
+static bool explain_silence(const struct db *db, const struct db_volume *v, char *text, size_t size)
+{
+	uint16_t stuck = voices(db, v, DB_MOUNT_VOICE_STUCK);
+	uint16_t silent = voices(db, v, DB_MOUNT_VOICE_SILENT);
+	enum volume_silence silence = volume_silence(db, v);
+	const char *work = db_choice_word(DB_KIND_VOLUME, "work", v->work);
+	char names[DB_REASON_MAX / 2];
+
+	node_names(db, stuck ? stuck : silent, names, sizeof(names));
+	if (stuck)
+		snprintf(text, size,
+			 "%s: the mount on %s did not answer, was killed, and is not known to be "
+			 "over",
+			 work, names);
+	else if (silence != VOLUME_SILENCE_NONE)
+		snprintf(text, size, "%s on %s: the mount on %s does not answer it, and %s", work,
+			 db_node_name(db, v->node), names,
+			 silence == VOLUME_SILENCE_MOVE ? "it moves first" : "is killed there");
+	return stuck || silence != VOLUME_SILENCE_NONE;
 }
 
 /* Its coordinator serves on a drained node, since no other node can have it. */
@@ -164,18 +188,13 @@ static void explain_work(const struct db *db, const struct db_volume *v, char *t
 	uint16_t over = volume_mounts(db, v->name, DB_MOUNT_STATE_GONE);
 	uint16_t mounted = volume_mounts(db, v->name, DB_MOUNT_STATE_MOUNTED) |
 			   volume_mounts(db, v->name, DB_MOUNT_STATE_MOUNTING);
-	char held[DB_REASON_MAX / 2], has[DB_REASON_MAX / 2], silent[DB_REASON_MAX / 2];
+	char held[DB_REASON_MAX / 2], has[DB_REASON_MAX / 2];
 
 	node_names(db, over, held, sizeof(held));
 	node_names(db, mounted, has, sizeof(has));
-	node_names(db, silent_nodes(db, v), silent, sizeof(silent));
-	if (volume_silence(db, v) != VOLUME_SILENCE_NONE)
-		snprintf(text, size, "%s on %s: the mount on %s does not answer it, and %s",
-			 db_choice_word(DB_KIND_VOLUME, "work", v->work), db_node_name(db, v->node),
-			 silent,
-			 volume_silence(db, v) == VOLUME_SILENCE_MOVE ? "it moves first"
-								      : "is killed there");
-	else if (v->is_deleting)
+	if (explain_silence(db, v, text, size))
+		return;
+	if (v->is_deleting)
 		snprintf(text, size, "being deleted: %s has it mounted, %s has left it unrecovered",
 			 has, held);
 	else if (over)

@@ -123,3 +123,20 @@ def test_a_mount_that_does_not_give_back_is_shown_and_killed_by_its_node(sick3):
     wait_until(lambda: c.lab.run("n2", f"stat -c %s {VOL}/disk", check=False).stdout == "0\n",
                30, "n2 sees the cut file")
     check_clean(c)
+
+
+def test_one_that_cannot_be_proven_over_has_its_node_fenced(sick3):
+    """The LUN never answers: killed, stuck, fenced; then the blocks are free and the cut is done."""
+    c, work = sick3, Work(sick3)
+    prealloc(c, "n1", "disk", 8)
+    work.start("n2", "random", "disk")
+    work.wait_progress()
+    grows(c, "n2", "direct_writes")
+    c.lab.disk("n2", "hang")
+    cut = c.lab.popen("n3", ["truncate", "-s", "0", f"{VOL}/disk"])
+    assert cut.wait(timeout=300) == 0
+    work.forget("n2")
+    kinds = [(e["kind"], e["object"]) for e in c.events("n1")]
+    assert ("fence-wanted", "n2") in kinds and ("node-fenced", "n2") in kinds, kinds
+    assert coordinator(c) == "n1"
+    assert c.lab.run("n3", f"stat -c %s {VOL}/disk").stdout == "0\n"
