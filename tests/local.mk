@@ -86,7 +86,7 @@ UNIT_TESTS = \
 	tests/unit/test_vm_db tests/unit/test_migration_db tests/unit/test_vm_plan \
 	tests/unit/test_channel tests/unit/test_stream tests/unit/test_grant tests/unit/test_direct \
 	tests/unit/test_stopping tests/unit/test_stuck tests/unit/test_votes \
-	tests/unit/test_setting tests/unit/test_failover tests/unit/test_claim
+	tests/unit/test_setting tests/unit/test_failover tests/unit/test_claim tests/unit/test_datapath
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
 UNIT_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS) $(QB_CFLAGS) $(XML_CFLAGS)
@@ -232,7 +232,7 @@ tests_unit_test_mountinfo_LDADD = lib/libedgebase.a lib/libbase.a $(CMOCKA_LIBS)
 # for valgrind, which does not know what it asks of XFS.
 ROOT_TESTS += \
 	tests/unit/test_backing tests/unit/test_backing_opens tests/unit/test_backing_crash \
-	tests/unit/test_backing_crash_data
+	tests/unit/test_backing_crash_data tests/unit/test_backing_lost
 check_PROGRAMS += $(ROOT_TESTS)
 TESTS += $(ROOT_TESTS)
 check_LIBRARIES += csvfs/libbacking_inject.a
@@ -247,6 +247,10 @@ tests_unit_test_backing_LDADD = $(BACKING_LDADD)
 tests_unit_test_backing_opens_SOURCES = tests/unit/test_backing_opens.c tests/unit/backing_fixture.h
 tests_unit_test_backing_opens_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_backing_opens_LDADD = $(BACKING_LDADD)
+tests_unit_test_backing_lost_SOURCES = tests/unit/test_backing_lost.c tests/unit/backing_fixture.h
+tests_unit_test_backing_lost_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_backing_lost_LDFLAGS = -Wl,--wrap=fsync,--wrap=pwritev2
+tests_unit_test_backing_lost_LDADD = $(BACKING_LDADD)
 tests_unit_test_backing_crash_SOURCES = tests/unit/test_backing_crash.c
 tests_unit_test_backing_crash_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_backing_crash_LDADD = $(BACKING_LDADD)
@@ -267,6 +271,12 @@ tests_unit_test_fuse_mount_SOURCES = \
 	tests/unit/csv_server.h
 tests_unit_test_fuse_mount_CPPFLAGS = $(CSV_CPPFLAGS)
 tests_unit_test_fuse_mount_LDADD = $(CSV_LDADD)
+# Flushes of the disk end as the test says, and allocations are counted.
+tests_unit_test_datapath_SOURCES = \
+	tests/unit/test_datapath.c tests/unit/client_fixture.h tests/unit/csv_server.h
+tests_unit_test_datapath_CPPFLAGS = $(CSV_CPPFLAGS)
+tests_unit_test_datapath_LDFLAGS = -Wl,--wrap=fdatasync,--wrap=malloc,--wrap=calloc
+tests_unit_test_datapath_LDADD = $(CSV_LDADD)
 tests_unit_test_proto_SOURCES = tests/unit/test_proto.c
 tests_unit_test_proto_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_proto_LDADD = csvfs/libcsvcore.a lib/libbase.a $(CMOCKA_LIBS)

@@ -72,6 +72,7 @@ void do_volume_order(struct apply *a, const struct db_cmd_volume_order *c);
 void do_volume_report(struct apply *a, const struct db_cmd_volume_report *c);
 void do_mount_set(struct apply *a, const struct db_cmd_mount_set *c);
 void do_mount_report(struct apply *a, const struct db_cmd_mount_report *c);
+void do_mount_voice(struct apply *a, const struct db_cmd_mount_voice *c);
 void do_mount_gone(struct apply *a, const struct db_cmd_mount_gone *c);
 void do_volume_recovered(struct apply *a, const struct db_cmd_volume_recovered *c);
 

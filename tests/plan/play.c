@@ -181,7 +181,7 @@ static void default_volume(const struct making *m, struct db_command *cmd)
 	if (cmd->type == DB_CMD_VOLUME_REPORT && cmd->volume_report.work == DB_WORK_ONLINE &&
 	    !cmd->volume_report.port)
 		cmd->volume_report.port = PORT;
-	if (cmd->type == DB_CMD_VOLUME_RECOVERED)
+	if (cmd->type == DB_CMD_VOLUME_RECOVERED || cmd->type == DB_CMD_MOUNT_VOICE)
 		default_u64(m, "term", v ? v->term : 0);
 	if (cmd->type == DB_CMD_VOLUME_INTENT)
 		default_text(m, "verb",

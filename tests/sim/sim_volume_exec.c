@@ -95,6 +95,38 @@ static void start(struct world *w, int n, int v)
 	}
 }
 
+static bool is_hung(const struct world *w, int v, const struct db_mount *m)
+{
+	const struct local_volume *l = m ? &w->node[m->slot].volume[v] : NULL;
+
+	return l && l->hung == m->id && l->fuse == m->id;
+}
+
+/* The coordinator says who does not answer it, and who does again. */
+static void voices(struct world *w, int n, int v)
+{
+	const struct db_volume *row = sim_volume(w, v);
+	struct db_command cmd = {.type = DB_CMD_MOUNT_VOICE};
+	struct db_cmd_mount_voice *c = &cmd.mount_voice;
+
+	c->term = row->term;
+	sim_volume_name(v, c->volume);
+	for (int k = 0; k < w->nodes; k++)
+		c->company = (uint8_t)(c->company +
+				       is_hung(w, v, volume_mount(&w->db, c->volume, (uint8_t)k)));
+	for (int k = 0; k < w->nodes; k++) {
+		const struct db_mount *m = volume_mount(&w->db, c->volume, (uint8_t)k);
+
+		if (!m || m->state == DB_MOUNT_STATE_GONE ||
+		    (!is_hung(w, v, m) && m->voice == DB_MOUNT_VOICE_ANSWERS))
+			continue;
+		c->slot = m->slot;
+		c->id = m->id;
+		c->voice = is_hung(w, v, m) ? DB_MOUNT_VOICE_SILENT : DB_MOUNT_VOICE_ANSWERS;
+		sim_send(w, n, &cmd);
+	}
+}
+
 static void coordinate(struct world *w, int n, int v)
 {
 	const struct db_volume *row = sim_volume(w, v);
@@ -111,6 +143,7 @@ static void coordinate(struct world *w, int n, int v)
 		start(w, n, v);
 	} else if (row->work == DB_WORK_ONLINE && l->is_process) {
 		recover(w, n, v);
+		voices(w, n, v);
 	} else if (row->work != DB_WORK_UNKNOWN) {
 		l->is_process = false; /* ordered to stop, or ended by itself */
 		look_after(w, n, v);
@@ -155,10 +188,32 @@ static void mount_works(struct world *w, int n, const struct db_mount *m)
 	sim_send(w, n, &cmd);
 }
 
+/* It answers nobody any more; often it is not alone. */
+static void hang(struct world *w, int n, int v)
+{
+	for (int k = 0; k < w->nodes; k++) {
+		struct local_volume *l = &w->node[k].volume[v];
+
+		if (k == n || sim_chance(w, 40))
+			l->hung = l->fuse;
+	}
+}
+
 static void mount_tend(struct world *w, int n, int v, struct db_mount *m, bool is_wanted)
 {
 	struct local_volume *l = &w->node[n].volume[v];
+	const struct db_volume *row = sim_volume(w, v);
 
+	if (l->hung != l->fuse)
+		l->hung = 0;
+	if (l->fuse && !w->is_healed && sim_chance(w, 3))
+		hang(w, n, v);
+	if (l->fuse && volume_mount_is_condemned(&w->db, row, m)) {
+		TRACE(w, "n%d: the mount of v%d is killed: it does not answer", n, v);
+		l->fuse = l->hung = 0;
+	}
+	if (l->hung && is_wanted)
+		return; /* nor does it end */
 	if (l->fuse && (!is_wanted || sim_chance(w, w->rate_crash)))
 		l->fuse = 0;
 	else if (is_wanted && !l->fuse && m->state == DB_MOUNT_STATE_MOUNTING && l->mine == m->id)

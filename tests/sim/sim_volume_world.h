@@ -30,6 +30,7 @@ struct local_volume {
 	uint64_t xfs;	 /* the truth: term under which its filesystem is mounted, 0: not */
 	bool is_process; /* the truth: the coordinator's process lives */
 	uint64_t fuse;	 /* the truth: id of the mount that lives, 0: none */
+	uint64_t hung;	 /* the truth: that mount answers nobody, 0: it does */
 	/* what its executor remembers */
 	uint64_t over; /* the order that it is done with */
 	uint64_t mine; /* id that it has asked for and may mount */
