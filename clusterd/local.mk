@@ -3,11 +3,14 @@
 # simulator has to find.
 core_sources = \
 	clusterd/core/apply.c clusterd/core/apply_impl.c clusterd/core/apply_impl.h \
-	clusterd/core/apply_member.c clusterd/core/apply_migration.c clusterd/core/apply_stuck.c \
+	clusterd/core/apply_member.c clusterd/core/apply_migration.c \
+	clusterd/core/apply_setting.c clusterd/core/apply_stuck.c \
 	clusterd/core/apply_vm.c clusterd/core/apply_volume.c \
+	clusterd/core/claim.c clusterd/core/claim.h \
 	clusterd/core/corosync_conf.c clusterd/core/corosync_conf.h \
 	clusterd/core/db.c clusterd/core/db.h \
 	clusterd/core/duty.c clusterd/core/duty.h \
+	clusterd/core/failover.c clusterd/core/failover.h \
 	clusterd/core/lease.c clusterd/core/lease.h \
 	clusterd/core/member.c clusterd/core/member.h \
 	clusterd/core/msg.c clusterd/core/msg.h \
@@ -17,11 +20,13 @@ core_sources = \
 	clusterd/core/repl.c clusterd/core/repl.h clusterd/core/repl_internal.h \
 	clusterd/core/repl_log.c clusterd/core/repl_view.c \
 	clusterd/core/schema.c clusterd/core/schema.h \
+	clusterd/core/setting.c clusterd/core/setting.h \
 	clusterd/core/stopping.c clusterd/core/stopping.h \
 	clusterd/core/stuck.c clusterd/core/stuck.h \
 	clusterd/core/types.h \
 	clusterd/core/vm.c clusterd/core/vm.h \
-	clusterd/core/volume.c clusterd/core/volume.h
+	clusterd/core/volume.c clusterd/core/volume.h \
+	clusterd/core/votes.c clusterd/core/votes.h clusterd/core/votes_facts.c
 
 noinst_LIBRARIES += clusterd/libcore.a
 clusterd_libcore_a_SOURCES = $(core_sources)
@@ -56,10 +61,12 @@ clusterd_clusterd_SOURCES = \
 	clusterd/edge/main.c \
 	clusterd/edge/spawn.c clusterd/edge/spawn.h \
 	clusterd/edge/verbs.c clusterd/edge/verbs.h clusterd/edge/verbs_impl.h \
-	clusterd/edge/verbs_member.c clusterd/edge/verbs_resource.c clusterd/edge/verbs_vm.c clusterd/edge/verbs_volume.c \
+	clusterd/edge/verbs_member.c clusterd/edge/verbs_quorum.c \
+	clusterd/edge/verbs_resource.c clusterd/edge/verbs_vm.c clusterd/edge/verbs_volume.c \
 	clusterd/edge/volumes.c clusterd/edge/volumes.h clusterd/edge/volumes_impl.h \
-	clusterd/edge/volumes_link.c clusterd/edge/volumes_process.c \
-	clusterd/edge/vms.c clusterd/edge/vms.h
+	clusterd/edge/volumes_link.c clusterd/edge/volumes_life.c clusterd/edge/volumes_process.c \
+	clusterd/edge/vms.c clusterd/edge/vms.h \
+	clusterd/edge/voting.c clusterd/edge/voting.h
 clusterd_clusterd_CPPFLAGS = $(AM_CPPFLAGS) $(QB_CFLAGS) $(COROSYNC_CFLAGS) $(JANSSON_CFLAGS) \
 	$(GNUTLS_CFLAGS) -DSBINDIR='"$(sbindir)"' \
 	-DAGENTSDIR='"$(prefix)/lib/ocf/resource.d/clusterd"'

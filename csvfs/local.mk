@@ -3,6 +3,7 @@
 csvfs_core_sources = \
 	csvfs/core/change.c csvfs/core/change.h \
 	csvfs/core/direct.c csvfs/core/direct.h \
+	csvfs/core/errors.c csvfs/core/errors.h \
 	csvfs/core/grant.c csvfs/core/grant.h \
 	csvfs/core/header.c csvfs/core/header.h \
 	csvfs/core/proto.c csvfs/core/proto.h \

@@ -58,6 +58,13 @@ static void put_status(struct wire_writer *w, const struct csv_link_status *m)
 	wire_put_u8(w, m->dropped_count);
 	for (size_t i = 0; i < m->dropped_count && i < CSV_LINK_MOUNTS; i++)
 		wire_put_u64(w, m->dropped[i]);
+	wire_put_u64(w, m->beat);
+	wire_put_u8(w, m->silent_count);
+	for (size_t i = 0; i < m->silent_count && i < CSV_LINK_MOUNTS; i++) {
+		wire_put_u64(w, m->silent[i].id);
+		wire_put_u64(w, m->silent[i].ino);
+		wire_put_u32(w, m->silent[i].for_ms);
+	}
 }
 
 static void get_status(struct wire_reader *r, struct csv_link_status *m)
@@ -73,6 +80,13 @@ static void get_status(struct wire_reader *r, struct csv_link_status *m)
 	m->dropped_count = wire_get_enum(r, CSV_LINK_MOUNTS + 1);
 	for (size_t i = 0; i < m->dropped_count; i++)
 		m->dropped[i] = wire_get_u64(r);
+	m->beat = wire_get_u64(r);
+	m->silent_count = wire_get_enum(r, CSV_LINK_MOUNTS + 1);
+	for (size_t i = 0; i < m->silent_count; i++) {
+		m->silent[i].id = wire_get_u64(r);
+		m->silent[i].ino = wire_get_u64(r);
+		m->silent[i].for_ms = wire_get_u32(r);
+	}
 }
 
 static void put_state(struct wire_writer *w, const struct csv_link_state *m)
@@ -91,6 +105,7 @@ static void put_state(struct wire_writer *w, const struct csv_link_state *m)
 		wire_put_u8(w, m->mount[i].is_gone);
 		wire_put_u64(w, m->mount[i].id);
 	}
+	wire_put_u64(w, m->beat);
 }
 
 static void get_state(struct wire_reader *r, struct csv_link_state *m)
@@ -109,6 +124,7 @@ static void get_state(struct wire_reader *r, struct csv_link_state *m)
 		m->mount[i].is_gone = wire_get_bool(r);
 		m->mount[i].id = wire_get_u64(r);
 	}
+	m->beat = wire_get_u64(r);
 }
 
 int csv_link_encode(const struct csv_link_message *m, void *buf, size_t cap, size_t *ret_len)

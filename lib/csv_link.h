@@ -16,7 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CSV_LINK_VERSION   1
+#define CSV_LINK_VERSION   2
 #define CSV_LINK_MAX	   4096
 #define CSV_LINK_MOUNTS	   16
 #define CSV_LINK_UUID	   16
@@ -67,6 +67,13 @@ struct csv_link_io {
 	char why[CSV_LINK_TEXT];   /* it is not active */
 };
 
+/* A mount that owes the coordinator an answer for which others wait, and has for too long. */
+struct csv_link_silent {
+	uint64_t id;  /* mount incarnation */
+	uint64_t ino; /* of the file */
+	uint32_t for_ms;
+};
+
 struct csv_link_status {
 	enum csv_link_phase phase;
 	uint16_t port;		  /* coordinator */
@@ -78,6 +85,9 @@ struct csv_link_status {
 	struct csv_link_io io;	  /* mount */
 	uint8_t dropped_count;	  /* coordinator: of these mounts nothing is left */
 	uint64_t dropped[CSV_LINK_MOUNTS];
+	uint64_t beat;	      /* that of the last STATE: from the thread that does the work */
+	uint8_t silent_count; /* coordinator */
+	struct csv_link_silent silent[CSV_LINK_MOUNTS];
 };
 
 struct csv_link_mount {
@@ -97,6 +107,7 @@ struct csv_link_state {
 	uint64_t lease_until_ms; /* CLOCK_BOOTTIME: no I/O on the LUN after it */
 	uint8_t mount_count;
 	struct csv_link_mount mount[CSV_LINK_MOUNTS];
+	uint64_t beat; /* comes back in STATUS: a sign of life */
 };
 
 enum csv_link_type { CSV_LINK_ATTACH = 1, CSV_LINK_STATUS = 2, CSV_LINK_STATE = 3 };

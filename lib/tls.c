@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "lib/cleanup.h"
@@ -142,8 +143,60 @@ static int set_credentials(struct tls *t, bool is_server)
 	return gnutls_credentials_set(t->session, GNUTLS_CRD_PSK, t->client) ? -EIO : 0;
 }
 
+static int64_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+/* 0: fd is ready for these events; -ETIMEDOUT, -ECANCELED, -errno. */
+static int wait_ready(int fd, short events, int64_t end_ms, int stop_fd)
+{
+	for (;;) {
+		struct pollfd p[] = {{.fd = fd, .events = events},
+				     {.fd = stop_fd, .events = POLLIN}};
+		int64_t left_ms = end_ms - now_ms();
+		int n = poll(p, 2, left_ms > 0 ? (int)left_ms : 0);
+
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		if (n > 0 && p[1].revents)
+			return -ECANCELED;
+		if (n > 0)
+			return 0;
+		if (!n)
+			return -ETIMEDOUT;
+	}
+}
+
+/* On a descriptor that does not block: so that it can be given up, and has one deadline. */
+static int shake(struct tls *t, int timeout_ms, int stop_fd)
+{
+	int64_t end_ms = now_ms() + timeout_ms;
+	int g, r;
+
+	for (;;) {
+		g = gnutls_handshake(t->session);
+		if (g == GNUTLS_E_INTERRUPTED)
+			continue;
+		if (g != GNUTLS_E_AGAIN)
+			return g ? -EPROTO : 0;
+		r = wait_ready(t->fd, gnutls_record_get_direction(t->session) ? POLLOUT : POLLIN,
+			       end_ms, stop_fd);
+		if (r)
+			return r;
+	}
+}
+
+static int set_blocking(int fd, bool is_blocking)
+{
+	return fcntl(fd, F_SETFL, is_blocking ? 0 : O_NONBLOCK) < 0 ? -errno : 0;
+}
+
 /* Takes fd. */
-static int handshake(int fd, bool is_server, const struct tls_key *key, int timeout_ms,
+static int handshake(int fd, bool is_server, const struct tls_key *key, int timeout_ms, int stop_fd,
 		     struct tls **ret)
 {
 	struct tls *t = calloc(1, sizeof(*t));
@@ -157,21 +210,17 @@ static int handshake(int fd, bool is_server, const struct tls_key *key, int time
 		r = -ENOMEM;
 	if (!r) {
 		gnutls_session_set_ptr(t->session, t);
-		gnutls_handshake_set_timeout(t->session, (unsigned int)timeout_ms);
 		if (gnutls_priority_set_direct(t->session, TLS_PRIORITY, NULL))
 			r = -EIO;
 	}
 	if (!r)
 		r = set_credentials(t, is_server);
+	r = r ? r : set_blocking(fd, false);
 	if (!r) {
-		int g;
-
 		gnutls_transport_set_int(t->session, fd);
-		do {
-			g = gnutls_handshake(t->session);
-		} while (g == GNUTLS_E_INTERRUPTED);
-		r = g ? -EPROTO : 0;
+		r = shake(t, timeout_ms, stop_fd);
 	}
+	r = r ? r : set_blocking(fd, true);
 	if (r) {
 		tls_close(t);
 		return r;
@@ -180,25 +229,26 @@ static int handshake(int fd, bool is_server, const struct tls_key *key, int time
 	return 0;
 }
 
-static int connect_timeout(int fd, const struct sockaddr *sa, socklen_t len, int timeout_ms)
+static int connect_socket(int fd, const struct sockaddr *sa, socklen_t len, int timeout_ms,
+			  int stop_fd)
 {
-	struct pollfd p = {.fd = fd, .events = POLLOUT};
-	int error = 0;
+	int error = 0, r = set_blocking(fd, false);
 	socklen_t error_len = sizeof(error);
 
-	if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
-		return -errno;
+	if (r)
+		return r;
 	if (connect(fd, sa, len) < 0 && errno != EINPROGRESS)
 		return -errno;
-	if (poll(&p, 1, timeout_ms) <= 0)
-		return -ETIMEDOUT;
+	r = wait_ready(fd, POLLOUT, now_ms() + timeout_ms, stop_fd);
+	if (r)
+		return r;
 	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &error_len) < 0 || error)
 		return error ? -error : -errno;
-	return fcntl(fd, F_SETFL, 0) < 0 ? -errno : 0;
+	return 0;
 }
 
-int tls_connect(const char *address, uint16_t port, const struct tls_key *key, int timeout_ms,
-		struct tls **ret)
+int tls_connect_unless(const char *address, uint16_t port, const struct tls_key *key,
+		       int timeout_ms, int stop_fd, struct tls **ret)
 {
 	_cleanup_close_ int fd = -1;
 	struct sockaddr_storage sa;
@@ -210,15 +260,27 @@ int tls_connect(const char *address, uint16_t port, const struct tls_key *key, i
 	fd = socket(sa.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -errno;
-	r = connect_timeout(fd, (struct sockaddr *)&sa, len, timeout_ms);
+	r = connect_socket(fd, (struct sockaddr *)&sa, len, timeout_ms, stop_fd);
 	if (r)
 		return r;
-	return handshake(steal_fd(&fd), false, key, timeout_ms, ret);
+	return handshake(steal_fd(&fd), false, key, timeout_ms, stop_fd, ret);
+}
+
+int tls_connect(const char *address, uint16_t port, const struct tls_key *key, int timeout_ms,
+		struct tls **ret)
+{
+	return tls_connect_unless(address, port, key, timeout_ms, -1, ret);
+}
+
+int tls_accept_unless(int fd, const struct tls_key *key, int timeout_ms, int stop_fd,
+		      struct tls **ret)
+{
+	return handshake(fd, true, key, timeout_ms, stop_fd, ret);
 }
 
 int tls_accept(int fd, const struct tls_key *key, int timeout_ms, struct tls **ret)
 {
-	return handshake(fd, true, key, timeout_ms, ret);
+	return handshake(fd, true, key, timeout_ms, -1, ret);
 }
 
 static int error_of(ssize_t n)

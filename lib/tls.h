@@ -31,11 +31,19 @@ int tls_key_load(const char *path, const char *purpose, struct tls_key *ret);
 void tls_hash(const void *p, size_t n, uint8_t ret[TLS_HASH_BYTES]);
 /* Listens on address:port. Returns the descriptor or -errno. */
 int tls_listen(const char *address, uint16_t port);
-/* Connects and does the handshake. 0 and the channel (owned); -errno; -EPROTO: handshake failed. */
+/*
+ * Connects and does the handshake, each within timeout_ms. 0 and the channel (owned); -errno;
+ * -ETIMEDOUT; -EPROTO: handshake failed.
+ */
 int tls_connect(const char *address, uint16_t port, const struct tls_key *key, int timeout_ms,
 		struct tls **ret);
+/* The same, but given up with -ECANCELED as soon as stop_fd can be read (-1: never). */
+int tls_connect_unless(const char *address, uint16_t port, const struct tls_key *key,
+		       int timeout_ms, int stop_fd, struct tls **ret);
 /* Handshake on an accepted descriptor, which it takes, also on failure. */
 int tls_accept(int fd, const struct tls_key *key, int timeout_ms, struct tls **ret);
+int tls_accept_unless(int fd, const struct tls_key *key, int timeout_ms, int stop_fd,
+		      struct tls **ret);
 /* All n bytes or an error: -EPIPE at the end of the stream, -ETIMEDOUT, -EIO. */
 int tls_read(struct tls *t, void *buf, size_t n);
 int tls_write(struct tls *t, const void *buf, size_t n);

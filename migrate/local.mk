@@ -32,6 +32,7 @@ migrate_libvmedge_a_SOURCES = \
 	migrate/edge/qemu.c migrate/edge/qemu.h \
 	migrate/edge/qmp.c migrate/edge/qmp.h \
 	migrate/edge/record.c migrate/edge/record.h \
+	migrate/edge/stream.c migrate/edge/stream.h \
 	migrate/edge/tap.c migrate/edge/tap.h
 migrate_libvmedge_a_CPPFLAGS = $(AM_CPPFLAGS) $(QB_CFLAGS) $(JANSSON_CFLAGS)
 

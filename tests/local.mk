@@ -6,7 +6,7 @@ scenario_sources = \
 SIMULATORS = \
 	tests/sim/sim_repl tests/sim/sim_lock tests/sim/sim_ladder tests/sim/sim_volume \
 	tests/sim/sim_session tests/sim/sim_mig tests/sim/sim_vm tests/sim/sim_grant \
-	tests/sim/sim_plan tests/sim/sim_cluster
+	tests/sim/sim_plan tests/sim/sim_votes tests/sim/sim_claim tests/sim/sim_cluster
 check_PROGRAMS += $(SIMULATORS)
 tests_sim_sim_repl_SOURCES = tests/sim/sim_repl.c tests/sim/sim_world.c tests/sim/sim_world.h
 tests_sim_sim_repl_CPPFLAGS = $(AM_CPPFLAGS) -DCLUSTERD_MUTANTS
@@ -20,6 +20,14 @@ tests_sim_sim_cluster_SOURCES = \
 tests_sim_sim_cluster_CPPFLAGS = $(AM_CPPFLAGS) -DCLUSTERD_MUTANTS
 tests_sim_sim_cluster_LDADD = clusterd/libcore_mutants.a fence/libfence_mutants.a lib/liblock.a \
 	lib/libbase.a
+
+tests_sim_sim_votes_SOURCES = tests/sim/sim_votes.c tests/sim/sim_world.c tests/sim/sim_world.h
+tests_sim_sim_votes_CPPFLAGS = $(AM_CPPFLAGS) -DCLUSTERD_MUTANTS
+tests_sim_sim_votes_LDADD = clusterd/libcore_mutants.a lib/libbase.a
+
+tests_sim_sim_claim_SOURCES = tests/sim/sim_claim.c
+tests_sim_sim_claim_CPPFLAGS = $(AM_CPPFLAGS) -DCLUSTERD_MUTANTS
+tests_sim_sim_claim_LDADD = clusterd/libcore_mutants.a lib/libbase.a
 
 tests_sim_sim_lock_SOURCES = tests/sim/sim_lock.c
 tests_sim_sim_lock_LDADD = lib/liblock.a lib/libbase.a
@@ -87,8 +95,9 @@ UNIT_TESTS = \
 	tests/unit/test_session tests/unit/test_session_order tests/unit/test_mount_db \
 	tests/unit/test_definition tests/unit/test_qmp tests/unit/test_mig \
 	tests/unit/test_vm_db tests/unit/test_migration_db tests/unit/test_vm_plan \
-	tests/unit/test_channel tests/unit/test_grant tests/unit/test_direct \
-	tests/unit/test_stopping tests/unit/test_stuck
+	tests/unit/test_channel tests/unit/test_stream tests/unit/test_grant tests/unit/test_direct \
+	tests/unit/test_stopping tests/unit/test_stuck tests/unit/test_votes \
+	tests/unit/test_setting tests/unit/test_failover tests/unit/test_claim tests/unit/test_datapath
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
 UNIT_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS) $(QB_CFLAGS) $(XML_CFLAGS)
@@ -113,6 +122,18 @@ tests_unit_test_msg_LDADD = $(UNIT_LDADD)
 tests_unit_test_quorum_SOURCES = tests/unit/test_quorum.c
 tests_unit_test_quorum_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_quorum_LDADD = $(UNIT_LDADD)
+tests_unit_test_votes_SOURCES = tests/unit/test_votes.c
+tests_unit_test_votes_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_votes_LDADD = $(UNIT_LDADD)
+tests_unit_test_setting_SOURCES = tests/unit/test_setting.c
+tests_unit_test_setting_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_setting_LDADD = $(UNIT_LDADD)
+tests_unit_test_claim_SOURCES = tests/unit/test_claim.c
+tests_unit_test_claim_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_claim_LDADD = $(UNIT_LDADD)
+tests_unit_test_failover_SOURCES = tests/unit/test_failover.c
+tests_unit_test_failover_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_failover_LDADD = $(UNIT_LDADD)
 tests_unit_test_repl_SOURCES = tests/unit/test_repl.c tests/unit/repl_fixture.h
 tests_unit_test_repl_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_repl_LDADD = $(UNIT_LDADD)
@@ -210,19 +231,22 @@ tests_plan_run_plan_SOURCES = tests/plan/run_plan.c $(scenario_sources)
 tests_plan_run_plan_LDADD = clusterd/libcore.a lib/liblock.a lib/libbase.a
 
 # Root only; skipped elsewhere, and not for valgrind.
-ROOT_TESTS = tests/unit/test_local tests/unit/test_cgroup
+ROOT_TESTS = tests/unit/test_local tests/unit/test_cgroup tests/unit/test_mountinfo
 tests_unit_test_local_SOURCES = tests/unit/test_local.c
 tests_unit_test_local_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_local_LDADD = clusterd/libedge.a lib/libbase.a $(CMOCKA_LIBS) $(QB_LIBS)
 tests_unit_test_cgroup_SOURCES = tests/unit/test_cgroup.c
 tests_unit_test_cgroup_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_cgroup_LDADD = lib/libedgebase.a lib/libbase.a $(CMOCKA_LIBS)
+tests_unit_test_mountinfo_SOURCES = tests/unit/test_mountinfo.c
+tests_unit_test_mountinfo_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_mountinfo_LDADD = lib/libedgebase.a lib/libbase.a $(CMOCKA_LIBS)
 
 # The backing, compiled again with stops for crash tests. Root only; skipped elsewhere, and not
 # for valgrind, which does not know what it asks of XFS.
 ROOT_TESTS += \
 	tests/unit/test_backing tests/unit/test_backing_opens tests/unit/test_backing_crash \
-	tests/unit/test_backing_crash_data
+	tests/unit/test_backing_crash_data tests/unit/test_backing_lost
 check_PROGRAMS += $(ROOT_TESTS)
 TESTS += $(ROOT_TESTS)
 check_LIBRARIES += csvfs/libbacking_inject.a
@@ -237,6 +261,10 @@ tests_unit_test_backing_LDADD = $(BACKING_LDADD)
 tests_unit_test_backing_opens_SOURCES = tests/unit/test_backing_opens.c tests/unit/backing_fixture.h
 tests_unit_test_backing_opens_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_backing_opens_LDADD = $(BACKING_LDADD)
+tests_unit_test_backing_lost_SOURCES = tests/unit/test_backing_lost.c tests/unit/backing_fixture.h
+tests_unit_test_backing_lost_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_backing_lost_LDFLAGS = -Wl,--wrap=fsync,--wrap=pwritev2
+tests_unit_test_backing_lost_LDADD = $(BACKING_LDADD)
 tests_unit_test_backing_crash_SOURCES = tests/unit/test_backing_crash.c
 tests_unit_test_backing_crash_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_backing_crash_LDADD = $(BACKING_LDADD)
@@ -257,6 +285,12 @@ tests_unit_test_fuse_mount_SOURCES = \
 	tests/unit/csv_server.h
 tests_unit_test_fuse_mount_CPPFLAGS = $(CSV_CPPFLAGS)
 tests_unit_test_fuse_mount_LDADD = $(CSV_LDADD)
+# Flushes of the disk end as the test says, and allocations are counted.
+tests_unit_test_datapath_SOURCES = \
+	tests/unit/test_datapath.c tests/unit/client_fixture.h tests/unit/csv_server.h
+tests_unit_test_datapath_CPPFLAGS = $(CSV_CPPFLAGS)
+tests_unit_test_datapath_LDFLAGS = -Wl,--wrap=fdatasync,--wrap=malloc,--wrap=calloc
+tests_unit_test_datapath_LDADD = $(CSV_LDADD)
 tests_unit_test_proto_SOURCES = tests/unit/test_proto.c
 tests_unit_test_proto_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_proto_LDADD = csvfs/libcsvcore.a lib/libbase.a $(CMOCKA_LIBS)
@@ -278,6 +312,9 @@ tests_unit_test_session_order_LDADD = csvfs/libcsvcore.a $(UNIT_LDADD)
 tests_unit_test_channel_SOURCES = tests/unit/test_channel.c
 tests_unit_test_channel_CPPFLAGS = $(UNIT_CPPFLAGS) $(JANSSON_CFLAGS)
 tests_unit_test_channel_LDADD = $(VM_LDADD)
+tests_unit_test_stream_SOURCES = tests/unit/test_stream.c
+tests_unit_test_stream_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_stream_LDADD = $(VM_LDADD)
 tests_unit_test_definition_SOURCES = tests/unit/test_definition.c
 tests_unit_test_definition_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_definition_LDADD = $(VM_LDADD)

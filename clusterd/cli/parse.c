@@ -161,19 +161,21 @@ static void api_name(const struct option_text *o, char *ret, size_t size)
 	}
 }
 
-static int set_pair(json_t *args, const char *text)
+/* One pair after the other becomes an object; that of --param is called params. */
+static int set_pair(json_t *args, const char *option, const char *text)
 {
+	const char *key = strcmp(option, "param") ? option : "params";
 	const char *eq = strchr(text, '=');
-	json_t *params = json_object_get(args, "params");
+	json_t *params = json_object_get(args, key);
 	char name[64];
 
 	if (!eq || eq == text || (size_t)(eq - text) >= sizeof(name)) {
-		fprintf(stderr, "clusterctl: --param %s: expected NAME=VALUE\n", text);
+		fprintf(stderr, "clusterctl: --%s %s: expected NAME=VALUE\n", option, text);
 		return CLI_USAGE;
 	}
 	if (!params) {
 		params = json_object();
-		json_object_set_new(args, "params", params);
+		json_object_set_new(args, key, params);
 	}
 	memcpy(name, text, (size_t)(eq - text));
 	name[eq - text] = 0;
@@ -209,7 +211,7 @@ static int set_option(struct cli *cli, const struct option_text *o, const char *
 	if (!strcmp(o->type, "document"))
 		return set_document(cli->args, name, value);
 	if (!strcmp(o->type, "pairs"))
-		return set_pair(cli->args, value);
+		return set_pair(cli->args, name, value);
 	if (!strcmp(o->type, "list")) {
 		json_object_set_new(cli->args, name, list_value(value));
 	} else if (!strcmp(o->type, "number")) {

@@ -146,10 +146,11 @@ static void print_status(const struct cli *cli, const json_t *data)
 	const json_t *q = json_object_get(data, "quorum");
 	const char *cluster =
 		json_string_value(json_object_get(json_object_get(data, "cluster"), "name"));
-	char missing[CELL_MAX], lose[CELL_MAX];
+	char missing[CELL_MAX], lose[CELL_MAX], stay[CELL_MAX];
 
 	cell(json_object_get(q, "would_help"), missing, sizeof(missing));
 	cell(json_object_get(q, "may_lose_next"), lose, sizeof(lose));
+	cell(json_object_get(q, "must_stay"), stay, sizeof(stay));
 	printf("cluster %s, seen from %s\n", cluster ? cluster : "(none)",
 	       json_string_value(json_object_get(data, "node")));
 	printf("quorum  %s (%s): %" JSON_INTEGER_FORMAT " of %" JSON_INTEGER_FORMAT
@@ -160,7 +161,7 @@ static void print_status(const struct cli *cli, const json_t *data)
 	       json_integer_value(json_object_get(q, "votes_total")),
 	       json_integer_value(json_object_get(q, "votes_needed")));
 	if (json_is_true(json_object_get(q, "is_quorate")))
-		printf("        may fail next, one of: %s\n", lose);
+		printf("        may fail next, one of: %s; must stay: %s\n", lose, stay);
 	else
 		printf("        whose return would help: %s\n", missing);
 	printf("\n");
@@ -185,6 +186,29 @@ static void print_volume(const struct cli *cli, const json_t *data)
 	json_decref(fields);
 	printf("\n");
 	print_table(cli, "node,state,since,id,reason", json_object_get(data, "mounts"));
+}
+
+/* Field by field, then a table of the votes, then the terms of the time to fail over. */
+static void print_quorum(const struct cli *cli, const json_t *data)
+{
+	json_t *fields = json_copy((json_t *)data);
+	const json_t *failover = json_object_get(data, "failover");
+	const json_t *total = json_object_get(failover, "total_ms");
+
+	json_object_del(fields, "votes");
+	json_object_del(fields, "failover");
+	print_fields(fields);
+	json_decref(fields);
+	printf("\n");
+	print_table(cli, "node,vote,configured,is_present,priority,reason",
+		    json_object_get(data, "votes"));
+	printf("\n");
+	print_table(cli, "term,ms,source", json_object_get(failover, "terms"));
+	if (json_is_integer(total))
+		printf("a failover takes %" JSON_INTEGER_FORMAT " ms at worst\n",
+		       json_integer_value(total));
+	else
+		printf("a failover has no bound: a term is not known\n");
 }
 
 /* The virtual machine field by field, then its definition, then a table of its migrations. */
@@ -223,6 +247,8 @@ void print_data(const struct cli *cli, const json_t *data)
 		print_row(cli, data);
 	} else if (!strcmp(cli->command->api, "volume.show")) {
 		print_volume(cli, data);
+	} else if (!strcmp(cli->command->api, "quorum.show")) {
+		print_quorum(cli, data);
 	} else if (!strcmp(cli->command->api, "vm.show")) {
 		print_vm(cli, data);
 	} else {

@@ -103,6 +103,7 @@ static void do_node_admit(struct apply *a, const struct db_cmd_node_admit *c)
 {
 	struct db_node *n = db_find(a->db, DB_KIND_NODE, c->name);
 	const struct db_node *there = db_node_by_slot(a->db, c->slot);
+	bool is_new = !n || n->instance != c->instance;
 
 	if (c->slot >= CL_MAX_NODES || (there && there != n)) {
 		apply_answer(a, DB_INVALID, "node %s: slot %u is not to be had", c->name, c->slot);
@@ -145,6 +146,8 @@ static void do_node_admit(struct apply *a, const struct db_cmd_node_admit *c)
 	n->membership = DB_MEMBERSHIP_ADMITTED;
 	n->since_ms = a->cmd->at_ms;
 	session_open(a->db, n);
+	if (is_new)
+		setting_cluster_starts(a);
 	for (uint32_t i = 0; i < db_count(a->db, DB_KIND_GROUP); i++) {
 		struct db_group *g = db_at(a->db, DB_KIND_GROUP, i);
 
@@ -307,6 +310,16 @@ static void do_node_fenced(struct apply *a, const struct db_cmd_node_fenced *c)
 	apply_event(a, "node-fenced", c->name, "%s", c->how);
 }
 
+void node_begin_leave(struct apply *a, struct db_node *n, const char *why)
+{
+	if (n->membership != DB_MEMBERSHIP_ADMITTED || n->is_leaving)
+		return;
+	n->is_leaving = true;
+	vms_node_paused(a, n->slot);
+	migrations_node_away(a, n, "the destination is stopping");
+	apply_event(a, "node-leaving", n->name, "%s", why);
+}
+
 static void do_node_leave(struct apply *a, const struct db_cmd_node_leave *c)
 {
 	struct db_node *n = incarnation_find(a, c->name, c->incarnation);
@@ -316,11 +329,7 @@ static void do_node_leave(struct apply *a, const struct db_cmd_node_leave *c)
 	if (!n || n->membership != DB_MEMBERSHIP_ADMITTED)
 		return;
 	if (!c->is_done) {
-		n->is_leaving = true;
-		vms_node_paused(a, n->slot);
-		migrations_node_away(a, n, "the destination is stopping");
-		apply_event(a, "node-leaving", c->name,
-			    "its clusterd stops: everything moves off it");
+		node_begin_leave(a, n, "its clusterd stops: everything moves off it");
 		return;
 	}
 	for (uint32_t i = 0; i < db_count(a->db, DB_KIND_GROUP); i++) {
@@ -444,6 +453,23 @@ static bool incarnation_is_admitted(const struct db *db, const struct db_group *
 	return n && n->incarnation == g->incarnation && n->membership == DB_MEMBERSHIP_ADMITTED;
 }
 
+/*
+ * A stop failed and somebody has seen to it: it is stopped again, under an order of its own. Were
+ * it online until the planner says so, its node would start it first.
+ */
+static void stop_again(struct apply *a, struct db_group *g)
+{
+	g->fence_wanted = false;
+	if (vm_bars_stop(a->db, g)) {
+		g->work = DB_WORK_ONLINE;
+		return;
+	}
+	g->work = DB_WORK_STOPPING;
+	g->order = a->entry->index;
+	g->since_ms = a->cmd->at_ms;
+	COPY(g->reason, "asked to try again to stop it");
+}
+
 static void do_group_intent(struct apply *a, const struct db_cmd_group_intent *c)
 {
 	struct db_group *g = group_find(a, c->name);
@@ -462,17 +488,16 @@ static void do_group_intent(struct apply *a, const struct db_cmd_group_intent *c
 	}
 	is_settled = group_is_settled(g, c);
 	vm_group_intent(a, g, c);
-	/* A stop failed and somebody has seen to it: it is tried again from there. */
-	if (g->work == DB_WORK_FAILED && incarnation_is_admitted(a->db, g)) {
-		g->work = DB_WORK_ONLINE;
-		g->fence_wanted = false;
-	}
+	if (g->work == DB_WORK_FAILED && incarnation_is_admitted(a->db, g))
+		stop_again(a, g);
 	g->fenced_ms = 0;
 	apply_task_end(a, g->task, DB_TASK_STATE_CANCELLED, "replaced by a later command");
 	g->intent = c->intent;
 	g->wish = c->wish;
 	g->refused = 0;
 	g->task = apply_task_new(a, c->verb, c->name);
+	if (g->work == DB_WORK_STOPPING)
+		apply_task_phase(a, g->task, "stopping");
 	apply_event(a, c->verb, c->name, "asked by %s", a->cmd->actor);
 	if (is_settled) {
 		apply_task_end(a, g->task, DB_TASK_STATE_DONE, "already so");

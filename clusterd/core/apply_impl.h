@@ -52,6 +52,17 @@ void apply_lock_transfer(struct db *db, const char *prefix, const char *name, ui
 /* The incarnation is proven over: its locks with that prefix end, its session is orphaned. */
 void apply_lock_release(struct db *db, uint8_t slot, uint64_t incarnation, const char *prefix);
 
+/* ---- apply_setting.c */
+
+void do_setting_set(struct apply *a, const struct db_cmd_setting_set *c);
+void do_vote_note(struct apply *a, const struct db_cmd_vote_note *c);
+
+/* A new process has been admitted: a cluster that was stopped as a whole is started again. */
+void setting_cluster_starts(struct apply *a);
+
+/* The object is gone, and what was set of it. */
+void settings_forget(struct db *db, const char *object);
+
 /* ---- apply_volume.c */
 
 void do_volume_create(struct apply *a, const struct db_cmd_volume_create *c);
@@ -61,6 +72,7 @@ void do_volume_order(struct apply *a, const struct db_cmd_volume_order *c);
 void do_volume_report(struct apply *a, const struct db_cmd_volume_report *c);
 void do_mount_set(struct apply *a, const struct db_cmd_mount_set *c);
 void do_mount_report(struct apply *a, const struct db_cmd_mount_report *c);
+void do_mount_voice(struct apply *a, const struct db_cmd_mount_voice *c);
 void do_mount_gone(struct apply *a, const struct db_cmd_mount_gone *c);
 void do_volume_recovered(struct apply *a, const struct db_cmd_volume_recovered *c);
 
@@ -76,6 +88,11 @@ const char *volumes_bar_leave(const struct db *db, uint64_t incarnation);
 bool volumes_exist(struct apply *a, const char *list);
 /* What the task wanted of the volume is withdrawn. */
 void volume_task_cancelled(struct db_volume *v);
+
+/* ---- apply.c, for settings */
+
+/* Everything is taken off the node; nothing if that is so already. */
+void node_begin_leave(struct apply *a, struct db_node *n, const char *why);
 
 /* ---- apply.c, for virtual machines */
 

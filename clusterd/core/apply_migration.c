@@ -63,6 +63,7 @@ void migration_close(struct apply *a, struct db_migration *m, enum db_task_state
 	struct db_vm *v = db_find(a->db, DB_KIND_VM, m->vm);
 	struct db_group *g = db_find(a->db, DB_KIND_GROUP, m->vm);
 	bool has_begun = m->phase != DB_MIGRATION_PHASE_QUEUED;
+	const char *phase = vm_phase_word(m);
 
 	must(v && g && v->migration == m->id);
 	if (!m->is_cancelled || outcome == DB_TASK_STATE_DONE) {
@@ -79,12 +80,12 @@ void migration_close(struct apply *a, struct db_migration *m, enum db_task_state
 	close_group(a, g, m);
 	set_phase(a, m, DB_MIGRATION_PHASE_ENDED);
 	apply_task_end(a, m->task, (enum db_task_state)m->outcome, m->reason);
-	apply_event(a, "migration-end", m->vm, "to %s, %s: %.120s",
+	apply_event(a, "migration-end", m->vm, "to %s, %s in phase %s: %.120s",
 		    db_node_name(a->db, m->destination),
 		    m->outcome == DB_TASK_STATE_DONE	 ? "done"
 		    : m->outcome == DB_TASK_STATE_FAILED ? "failed"
 							 : "cancelled",
-		    m->reason);
+		    phase, m->reason);
 }
 
 void migration_cancel(struct apply *a, struct db_migration *m, enum db_task_state outcome,

@@ -593,6 +593,52 @@ void do_mount_gone(struct apply *a, const struct db_cmd_mount_gone *c)
 	sweep(a, v);
 }
 
+static const char *voice_fault(const struct db_volume *v, const struct db_mount *m,
+			       const struct db_cmd_mount_voice *c)
+{
+	if (m->state == DB_MOUNT_STATE_GONE)
+		return "that mount is over";
+	if (c->voice == DB_MOUNT_VOICE_STUCK)
+		return NULL; /* by its own node, whoever coordinates */
+	if (v->term != c->term || v->work != DB_WORK_ONLINE)
+		return "that term is not that of its coordinator";
+	if (m->voice == DB_MOUNT_VOICE_STUCK)
+		return "it was killed and is waited for";
+	return NULL;
+}
+
+void do_mount_voice(struct apply *a, const struct db_cmd_mount_voice *c)
+{
+	struct db_mount *m = mount_find(a, c->volume, c->slot, c->id);
+	struct db_volume *v = m ? volume_find(a, c->volume) : NULL;
+	const char *fault = v ? voice_fault(v, m, c) : NULL;
+
+	if (!v)
+		return;
+	if (fault) {
+		apply_answer(a, DB_CONFLICT, "volume %s: %s", c->volume, fault);
+		return;
+	}
+	if (m->voice == c->voice &&
+	    (c->voice != DB_MOUNT_VOICE_SILENT || m->silent_term == c->term))
+		return;
+	if (c->voice == DB_MOUNT_VOICE_SILENT) {
+		m->silent_terms = (uint8_t)(m->silent_terms + (m->silent_terms < UINT8_MAX));
+		m->silent_term = c->term;
+		m->silent_node = v->node;
+		m->silent_company = c->company;
+	} else if (c->voice == DB_MOUNT_VOICE_ANSWERS) {
+		m->silent_terms = m->silent_company = 0;
+		m->silent_term = 0;
+	}
+	m->voice = c->voice;
+	m->voice_ms = a->cmd->at_ms;
+	COPY(m->silence, c->reason);
+	apply_event(a, "mount-voice", c->volume, "%s on %s: %s",
+		    db_choice_word(DB_KIND_MOUNT, "voice", m->voice), db_node_name(a->db, c->slot),
+		    c->reason);
+}
+
 static bool is_in_force(const struct db_volume *v)
 {
 	return v->work == DB_WORK_STARTING || v->work == DB_WORK_ONLINE ||

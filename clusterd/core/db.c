@@ -531,6 +531,8 @@ const char *db_mutant_name(enum db_mutant mutant)
 		[DB_MUTANT_GROUP_BEFORE_RECOVERY] = "group-before-recovery",
 		[DB_MUTANT_LEAVES_MOUNTED] = "leaves-with-volume-mounted",
 		[DB_MUTANT_SECOND_MOUNT] = "mount-before-recovery",
+		[DB_MUTANT_SILENT_STAYS] = "silent-mount-stays",
+		[DB_MUTANT_MOVES_FOR_EVER] = "silence-moves-for-ever",
 		[DB_MUTANT_VM_TRANSFER_EARLY] = "transfer-in-any-phase",
 		[DB_MUTANT_VM_TRANSFER_CANCELLED] = "transfer-when-cancelled",
 		[DB_MUTANT_VM_TRANSFER_LOST] = "transfer-to-a-lost-node",

@@ -43,6 +43,8 @@ enum db_mutant {
 	DB_MUTANT_GROUP_BEFORE_RECOVERY, /* a group starts while a mount is not recovered */
 	DB_MUTANT_LEAVES_MOUNTED,	 /* a node may leave with a volume mounted */
 	DB_MUTANT_SECOND_MOUNT,		 /* a mount takes the place of one that is not recovered */
+	DB_MUTANT_SILENT_STAYS,		 /* a silent mount is killed only if it is stuck */
+	DB_MUTANT_MOVES_FOR_EVER,	 /* for mounts that it has moved for before, too */
 	DB_MUTANT_VM_FIRST,		 /* from here on: what sim_vm has to find */
 	DB_MUTANT_VM_TRANSFER_EARLY = DB_MUTANT_VM_FIRST, /* a transfer in any phase */
 	DB_MUTANT_VM_TRANSFER_CANCELLED,		  /* a transfer of what is cancelled */

@@ -6,7 +6,7 @@
 
 #include "lib/uuid.h"
 
-/* Holds all that is committed: it may be admitted, and may be given a vote. */
+/* Holds all that is committed: it may be admitted. */
 static bool is_caught_up(const struct duty_facts *f, uint8_t slot)
 {
 	return f->repl->persisted[slot] >= f->repl->commit;
@@ -93,21 +93,20 @@ static void declare_lost(struct duty_state *s, const struct duty_facts *f, struc
 
 /* ---- votes */
 
-/* One vote at a time, to a member that is here and holds everything. */
-static void give_vote(const struct duty_facts *f, struct duty_actions *ret)
+/* One vote at a time, and not before the change before it is committed. */
+static void change_vote(const struct duty_facts *f, struct duty_actions *ret)
 {
-	for (uint8_t slot = 0; slot < CL_MAX_NODES; slot++) {
-		const struct cl_member *row = &f->repl->vtable.member[slot];
+	struct votes_input in;
 
-		if (!row->nodeid || row->vote || !(f->repl->present & cl_bit(slot)) ||
-		    !is_caught_up(f, slot))
-			continue;
-		ret->has_row = ret->is_vote = true;
-		ret->slot = slot;
-		ret->row = *row;
-		ret->row.vote = 1;
+	if (f->repl->change_pending)
 		return;
-	}
+	votes_facts(&in, f->repl, f->db, f->missed_ms, f->now_ms);
+	if (!votes_next(&in, &ret->vote))
+		return;
+	ret->has_row = ret->is_vote = true;
+	ret->slot = ret->vote.slot;
+	ret->row = in.table.member[ret->slot];
+	ret->row.vote = ret->vote.is_given;
 }
 
 /* ---- nodes that are added and evicted */
@@ -147,7 +146,7 @@ static void plan(const struct duty_facts *f, struct duty_actions *ret)
 	/* Nobody could fence it without quorum, nor would anything start elsewhere. */
 	n = db_find(f->db, DB_KIND_NODE, ret->orders.fence.name);
 	ret->has_fence =
-		n && (quorum_may_lose(&f->repl->vtable, f->repl->present) & cl_bit(n->slot));
+		n && (quorum_may_lose(&f->repl->vtable, f->repl->countable) & cl_bit(n->slot));
 }
 
 /* ---- fences */
@@ -203,7 +202,7 @@ void duty_decide(struct duty_state *s, const struct duty_facts *f, struct duty_a
 	declare_lost(s, f, ret);
 	if (ret->admit_count || ret->lost_count)
 		return;
-	give_vote(f, ret);
+	change_vote(f, ret);
 	if (!ret->has_row && !members(f, ret) && db_count(f->db, DB_KIND_CLUSTER))
 		plan(f, ret);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the sequencer owes the cluster: admit who came, declare lost who went, give votes to who
- * caught up, add and evict nodes, and order what the planner wants. A pure function of what the
+ * What the sequencer owes the cluster: admit who came, declare lost who went, change votes,
+ * add and evict nodes, and order what the planner wants. A pure function of what the
  * node knows; its commands are proposed like any others, and db_apply() looks at each of them
  * again. Nothing is decided while earlier decisions are under way: what the applied database does
  * not say yet is not known.
@@ -13,6 +13,7 @@
 #include "clusterd/core/member.h"
 #include "clusterd/core/plan.h"
 #include "clusterd/core/repl.h"
+#include "clusterd/core/votes.h"
 
 /*
  * Mutants: planted bugs that the simulator must find. They exist only in objects compiled with
@@ -47,8 +48,9 @@ struct duty_facts {
 	uint64_t now_ms;
 	/* Of this node's corosync.conf; NULL if not known, or not needed: duty_needs_local() */
 	const struct corosync_nodes *local;
-	size_t under_way;    /* decided earlier, not applied yet */
-	const char *version; /* of this build */
+	const uint64_t *missed_ms; /* of each member, as votes_watch() keeps it */
+	size_t under_way;	   /* decided earlier, not applied yet */
+	const char *version;	   /* of this build */
 };
 
 struct duty_actions {
@@ -57,7 +59,8 @@ struct duty_actions {
 	size_t lost_count;
 	struct db_cmd_node_lost lost[CL_MAX_NODES];
 	bool has_row; /* of the member table: a CL_ENTRY_TABLE of its own */
-	bool is_vote; /* it gets its vote with it */
+	bool is_vote; /* it is that of `vote` */
+	struct votes_change vote;
 	uint8_t slot;
 	struct cl_member row;
 	struct member_step step; /* its row is `row`, too */

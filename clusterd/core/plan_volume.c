@@ -37,9 +37,15 @@ static void order(const struct db *db, struct plan_orders *out, const struct db_
 static void start(const struct db *db, struct plan_orders *out, const struct db_volume *v,
 		  struct plan_load *l)
 {
-	uint8_t node = plan_choose(l, volume_candidates(db, v), v->wish);
+	uint16_t candidates = volume_candidates(db, v);
+	uint16_t others = (uint16_t)(candidates & ~volume_shunned_nodes(db, v));
+	uint8_t node;
 	char reason[DB_REASON_MAX];
 
+	/* An administrator's wish goes before; else it would have to move there at once. */
+	if (!others || (v->wish < CL_MAX_NODES && (candidates & cl_bit(v->wish))))
+		others = candidates;
+	node = plan_choose(l, others, v->wish);
 	if (node == CL_NODE_NONE)
 		return;
 	if (node == v->wish)
@@ -82,6 +88,8 @@ static const char *why_stop(const struct db *db, const struct db_volume *v)
 		return "the volume is being deleted";
 	if (n && n->is_leaving && is_done_with(db, v))
 		return "its node stops";
+	if (volume_silence(db, v) == VOLUME_SILENCE_MOVE)
+		return "two or more mounts do not answer it: it moves first";
 	if (v->is_deleting)
 		return NULL;
 	if (v->wish < CL_MAX_NODES && v->wish != v->node && (others & cl_bit(v->wish)))
@@ -128,6 +136,43 @@ static void node_names(const struct db *db, uint16_t set, char *text, size_t siz
 	}
 }
 
+/* Nodes whose mount does not answer the coordinator that there is, or does not end. */
+static uint16_t voices(const struct db *db, const struct db_volume *v, enum db_mount_voice voice)
+{
+	uint16_t set = 0;
+
+	for (uint8_t slot = 0; slot < CL_MAX_NODES; slot++) {
+		const struct db_mount *m = volume_mount(db, v->name, slot);
+
+		if (m && m->state != DB_MOUNT_STATE_GONE && m->voice == voice &&
+		    (voice == DB_MOUNT_VOICE_STUCK || m->silent_term == v->term))
+			set = (uint16_t)(set | cl_bit(slot));
+	}
+	return set;
+}
+
+/* True: it waits for mounts that do not answer it, and that is said. */
+static bool explain_silence(const struct db *db, const struct db_volume *v, char *text, size_t size)
+{
+	uint16_t stuck = voices(db, v, DB_MOUNT_VOICE_STUCK);
+	uint16_t silent = voices(db, v, DB_MOUNT_VOICE_SILENT);
+	enum volume_silence silence = volume_silence(db, v);
+	const char *work = db_choice_word(DB_KIND_VOLUME, "work", v->work);
+	char names[DB_REASON_MAX / 2];
+
+	node_names(db, stuck ? stuck : silent, names, sizeof(names));
+	if (stuck)
+		snprintf(text, size,
+			 "%s: the mount on %s did not answer, was killed, and is not known to be "
+			 "over",
+			 work, names);
+	else if (silence != VOLUME_SILENCE_NONE)
+		snprintf(text, size, "%s on %s: the mount on %s does not answer it, and %s", work,
+			 db_node_name(db, v->node), names,
+			 silence == VOLUME_SILENCE_MOVE ? "it moves first" : "is killed there");
+	return stuck || silence != VOLUME_SILENCE_NONE;
+}
+
 /* Its coordinator serves on a drained node, since no other node can have it. */
 static bool is_left_behind(const struct db *db, const struct db_volume *v)
 {
@@ -147,6 +192,8 @@ static void explain_work(const struct db *db, const struct db_volume *v, char *t
 
 	node_names(db, over, held, sizeof(held));
 	node_names(db, mounted, has, sizeof(has));
+	if (explain_silence(db, v, text, size))
+		return;
 	if (v->is_deleting)
 		snprintf(text, size, "being deleted: %s has it mounted, %s has left it unrecovered",
 			 has, held);

@@ -283,6 +283,10 @@ const char *repl_mutant_name(enum repl_mutant mutant)
 		[REPL_MUTANT_DROP_THEN_PULL] = "drop-suffix-before-pull",
 		[REPL_MUTANT_ACK_BEFORE_FSYNC] = "acknowledge-before-fsync",
 		[REPL_MUTANT_ANYONE_SEQUENCES] = "number-entries-by-delivery",
+		[REPL_MUTANT_NEW_MAJORITY_ONLY] = "change-votes-without-the-old-majority",
+		[REPL_MUTANT_ABSENT_LOSE_VOTES] = "absent-lose-votes-without-quorum",
+		[REPL_MUTANT_OWN_TABLE] = "own-table-in-force",
+		[REPL_MUTANT_COMMITTED_TABLE] = "uncommitted-votes-do-not-count",
 	};
 
 	return mutant < REPL_MUTANT_MAX ? name[mutant] : "?";

@@ -114,6 +114,12 @@ enum repl_mutant {
 	REPL_MUTANT_DROP_THEN_PULL,	  /* an inferior node drops its suffix before it pulls */
 	REPL_MUTANT_ACK_BEFORE_FSYNC,	  /* PERSISTED when appended */
 	REPL_MUTANT_ANYONE_SEQUENCES,	  /* every node numbers entries by delivery order */
+	REPL_MUTANT_VOTES_FIRST,	  /* from here on: what sim_votes has to find */
+	REPL_MUTANT_NEW_MAJORITY_ONLY =
+		REPL_MUTANT_VOTES_FIRST, /* a change of votes does not need the old majority */
+	REPL_MUTANT_ABSENT_LOSE_VOTES,	 /* without quorum the votes of the absent count no more */
+	REPL_MUTANT_OWN_TABLE,		 /* own table in force, not that of the highest history */
+	REPL_MUTANT_COMMITTED_TABLE, /* a change of votes that is not committed does not count */
 	REPL_MUTANT_MAX,
 };
 
@@ -171,8 +177,9 @@ struct repl_state {
 	uint8_t starter;      /* sequencer, once a majority is synced */
 	uint64_t epoch_index; /* index of its EPOCH entry; 0: not begun */
 	struct cl_epoch epoch;
-	uint64_t view_last; /* newest index delivered in this view */
-	uint64_t next;	    /* sequencer: next index to give */
+	uint64_t view_last;  /* newest index delivered in this view */
+	uint64_t next;	     /* sequencer: next index to give */
+	uint64_t next_table; /* sequencer: newest index given to a change of the table */
 	uint64_t persisted[CL_MAX_NODES];
 	uint64_t commit;
 	bool is_broken; /* an entry was missed: the view is useless to us */

@@ -11,6 +11,8 @@ static void sequence(struct repl_step *st, const struct repl_entry *entry)
 	struct repl_state *s = st->s;
 	struct cl_msg_entry *m = &repl_send(st, CL_MSG_ENTRY)->entry;
 
+	if (entry->kind == CL_ENTRY_TABLE)
+		s->next_table = s->next;
 	m->view = s->view;
 	m->epoch = s->epoch;
 	m->index = s->next++;
@@ -26,6 +28,7 @@ void repl_log_begin_epoch(struct repl_step *st)
 	struct repl_state *s = st->s;
 
 	s->next = s->winner.index + 1;
+	s->next_table = 0;
 	sequence(st, &(struct repl_entry){.kind = CL_ENTRY_EPOCH,
 					  .origin = s->self_slot,
 					  .instance = s->self.instance});
@@ -71,7 +74,8 @@ static void append(struct repl_step *st, const struct repl_entry *entry)
 	if (s->is_pulling)
 		return;
 	s->last = (struct cl_pos){.epoch = entry->epoch, .index = entry->index};
-	s->table = s->vtable;
+	if (!REPL_MUTANT(s, COMMITTED_TABLE))
+		s->table = s->vtable;
 	if (REPL_MUTANT(s, ACK_BEFORE_FSYNC)) {
 		struct cl_msg_persisted *m = &repl_send(st, CL_MSG_PERSISTED)->persisted;
 
@@ -201,7 +205,7 @@ static bool is_held(const struct repl_state *s, uint64_t index)
 		return true;
 	if (!s->change_pending || REPL_MUTANT(s, VOTES_IN_A_BUNCH))
 		return quorum_is_majority(&s->vtable, set);
-	if (!quorum_is_majority(&s->vprev, set))
+	if (!quorum_is_majority(&s->vprev, set) && !REPL_MUTANT(s, NEW_MAJORITY_ONLY))
 		return false;
 	return !is_after_change || quorum_is_majority(&s->vtable, set);
 }
@@ -230,6 +234,8 @@ static void try_commit(struct repl_step *st)
 		if (s->change_pending && i >= s->vtable.changed_at)
 			s->change_pending = false;
 	}
+	if (REPL_MUTANT(s, COMMITTED_TABLE) && !s->change_pending)
+		s->table = s->vtable;
 	if (s->commit == before || s->is_pulling)
 		return;
 	repl_act(st, REPL_DO_COMMIT)->index = s->commit;
@@ -289,8 +295,9 @@ static int propose_table(struct repl_step *st)
 
 	if (!repl_is_sequencer(s))
 		return -EPERM;
-	/* Also while one is sequenced but not yet delivered to us: next is ahead of view_last. */
-	if ((s->change_pending || s->next != s->view_last + 1) && !REPL_MUTANT(s, VOTES_IN_A_BUNCH))
+	/* Also while one is sequenced but not yet delivered to us. */
+	if ((s->change_pending || s->next_table > s->view_last) &&
+	    !REPL_MUTANT(s, VOTES_IN_A_BUNCH))
 		return -EBUSY;
 	r = table_after(&s->vtable, st->event->propose.payload, s->next, &to);
 	if (r)

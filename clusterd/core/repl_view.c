@@ -332,6 +332,27 @@ static void pull(struct repl_step *st)
 	};
 }
 
+/* Mutants: another table in force than the one at the end of the highest history. */
+static void mistake_table(struct repl_state *s)
+{
+	uint16_t absent = quorum_voters(&s->vtable);
+
+	if (REPL_MUTANT(s, OWN_TABLE) && !s->is_blank)
+		s->vtable = s->vprev = s->table;
+	if (!REPL_MUTANT(s, ABSENT_LOSE_VOTES))
+		return;
+	for (uint8_t i = 0; i < s->peer_count; i++) {
+		uint8_t slot = quorum_find_nodeid(&s->vtable, s->peer[i].nodeid);
+
+		if (slot != CL_NODE_NONE && s->peer[i].has_state)
+			absent = (uint16_t)(absent & ~cl_bit(slot));
+	}
+	for (uint8_t i = 0; i < CL_MAX_NODES && absent != quorum_voters(&s->vtable); i++) {
+		if (absent & cl_bit(i))
+			s->vtable.member[i].vote = s->vprev.member[i].vote = 0;
+	}
+}
+
 /* The exchange has ended with the message of that nonce: every node is here at the same point. */
 static void complete(struct repl_step *st, uint64_t nonce)
 {
@@ -361,6 +382,7 @@ static void complete(struct repl_step *st, uint64_t nonce)
 	}
 	s->winner = winner->state.last;
 	s->vtable = s->vprev = winner->state.table;
+	mistake_table(s);
 	s->change_pending = false;
 	s->view_last = s->winner.index;
 	s->commit = 0;

@@ -156,6 +156,9 @@ static const struct db_field fields_cmd_mount_report[] = {DB_CMD_MOUNT_REPORT_FI
 #define STRUCT struct db_cmd_mount_gone
 static const struct db_field fields_cmd_mount_gone[] = {DB_CMD_MOUNT_GONE_FIELDS(DESCRIBE)};
 #undef STRUCT
+#define STRUCT struct db_cmd_mount_voice
+static const struct db_field fields_cmd_mount_voice[] = {DB_CMD_MOUNT_VOICE_FIELDS(DESCRIBE)};
+#undef STRUCT
 #define STRUCT struct db_cmd_volume_recovered
 static const struct db_field fields_cmd_volume_recovered[] = {
 	DB_CMD_VOLUME_RECOVERED_FIELDS(DESCRIBE)};
@@ -215,6 +218,16 @@ static const struct db_field fields_cmd_node_conf[] = {DB_CMD_NODE_CONF_FIELDS(D
 #undef STRUCT
 #define STRUCT struct db_cmd_node_removed
 static const struct db_field fields_cmd_node_removed[] = {DB_CMD_NODE_REMOVED_FIELDS(DESCRIBE)};
+#undef STRUCT
+
+#define STRUCT struct db_setting
+static const struct db_field fields_setting[] = {DB_SETTING_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_cmd_setting_set
+static const struct db_field fields_cmd_setting_set[] = {DB_CMD_SETTING_SET_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_cmd_vote_note
+static const struct db_field fields_cmd_vote_note[] = {DB_CMD_VOTE_NOTE_FIELDS(DESCRIBE)};
 #undef STRUCT
 
 static const struct db_shape kind_shape[DB_KIND_MAX] = {

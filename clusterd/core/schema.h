@@ -69,6 +69,12 @@
 	X(MOUNTED, "mounted")                                                                      \
 	X(GONE, "gone") /* provably over; what it held waits for the coordinator */
 
+/* Does the mount answer its coordinator? */
+#define DB_MOUNT_VOICES(X)                                                                         \
+	X(ANSWERS, "answers")                                                                      \
+	X(SILENT, "silent")                                                                        \
+	X(STUCK, "stuck") /* its process was killed, and is not proven to be over */
+
 /* They only go forward. From setup to online it is a session of its pair of nodes. */
 #define DB_MIGRATION_PHASES(X)                                                                     \
 	X(QUEUED, "queued") /* neither side has anything of it */                                  \
@@ -86,6 +92,7 @@
 	X(work, WORK, DB_WORKS)                                                                    \
 	X(task_state, TASK_STATE, DB_TASK_STATES)                                                  \
 	X(mount_state, MOUNT_STATE, DB_MOUNT_STATES)                                               \
+	X(mount_voice, MOUNT_VOICE, DB_MOUNT_VOICES)                                               \
 	X(migration_phase, MIGRATION_PHASE, DB_MIGRATION_PHASES)                                   \
 	X(stop_failure, STOP_FAILURE, DB_STOP_FAILURES)
 
@@ -94,6 +101,7 @@
 #define DB_CHOICE_WORK(NAME, word)	      DB_WORK_##NAME,
 #define DB_CHOICE_TASK_STATE(NAME, word)      DB_TASK_STATE_##NAME,
 #define DB_CHOICE_MOUNT_STATE(NAME, word)     DB_MOUNT_STATE_##NAME,
+#define DB_CHOICE_MOUNT_VOICE(NAME, word)     DB_MOUNT_VOICE_##NAME,
 #define DB_CHOICE_MIGRATION_PHASE(NAME, word) DB_MIGRATION_PHASE_##NAME,
 #define DB_CHOICE_STOP_FAILURE(NAME, word)    DB_STOP_FAILURE_##NAME,
 #define DB_CHOICE_ENUM(name, NAME, LIST)      enum db_##name{LIST(DB_CHOICE_##NAME) DB_##NAME##_MAX};
@@ -234,6 +242,13 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(choice, state, mount_state)                                                              \
 	F(time, since_ms, 0)                                                                       \
 	F(str, reason, DB_REASON_MAX)                                                              \
+	F(choice, voice, mount_voice)                                                              \
+	F(time, voice_ms, 0)	 /* since when it is so */                                         \
+	F(u64, silent_term, 0)	 /* of the coordinator that has said so last */                    \
+	F(node, silent_node, 0)	 /* where that was */                                              \
+	F(u8, silent_terms, 0)	 /* so many coordinators have said so, one after the other */      \
+	F(u8, silent_company, 0) /* mounts that were silent for it then, this one too */           \
+	F(str, silence, DB_REASON_MAX)                                                             \
 	F(flag, fence_wanted, 0) /* as of a group */
 
 /*
@@ -277,6 +292,13 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(str, reason, DB_REASON_MAX)                                                              \
 	F(choice, outcome, task_state) /* running until it is known how it ends */
 
+/* A setting that somebody has set (setting.h); without a row its default holds. */
+#define DB_SETTING_FIELDS(F)                                                                       \
+	F(str, key, DB_KEY_MAX)                                                                    \
+	F(str, value, DB_VALUE_MAX)                                                                \
+	F(time, since_ms, 0)                                                                       \
+	F(str, actor, CL_NAME_MAX)
+
 /* KIND(name, NAME, capacity) */
 #define DB_KINDS(X)                                                                                \
 	X(cluster, CLUSTER, 1)                                                                     \
@@ -291,7 +313,8 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	X(volume, VOLUME, 64)                                                                      \
 	X(mount, MOUNT, 1024) /* 64 * CL_MAX_NODES */                                              \
 	X(vm, VM, 4096)                                                                            \
-	X(migration, MIGRATION, 256)
+	X(migration, MIGRATION, 256)                                                               \
+	X(setting, SETTING, 256)
 
 /* ---- commands */
 #define DB_CMD_CLUSTER_INIT_FIELDS(F)                                                              \
@@ -452,6 +475,19 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(str, reason, DB_REASON_MAX)
 
 /* Its process and its FUSE connection are provably over. */
+/*
+ * The coordinator of that term waits for the mount, or does not any more; STUCK: from its own node.
+ * What follows from it says volume_silence().
+ */
+#define DB_CMD_MOUNT_VOICE_FIELDS(F)                                                               \
+	F(str, volume, CL_NAME_MAX)                                                                \
+	F(u8, slot, 0)                                                                             \
+	F(u64, id, 0)                                                                              \
+	F(u64, term, 0)                                                                            \
+	F(choice, voice, mount_voice)                                                              \
+	F(u8, company, 0)                                                                          \
+	F(str, reason, DB_REASON_MAX)
+
 #define DB_CMD_MOUNT_GONE_FIELDS(F)                                                                \
 	F(str, volume, CL_NAME_MAX)                                                                \
 	F(u8, slot, 0)                                                                             \
@@ -583,6 +619,17 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(str, name, CL_NAME_MAX)                                                                  \
 	F(choice, on_stop_failure, stop_failure)
 
+/* An empty value: its default holds again. */
+#define DB_CMD_SETTING_SET_FIELDS(F)                                                               \
+	F(str, key, DB_KEY_MAX)                                                                    \
+	F(str, value, DB_VALUE_MAX)
+
+/* A line of the history: a change of votes that is committed, and why it was made. */
+#define DB_CMD_VOTE_NOTE_FIELDS(F)                                                                 \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(flag, is_given, 0)                                                                       \
+	F(str, text, DB_REASON_MAX)
+
 #define DB_COMMANDS(X)                                                                             \
 	X(1, cluster_init, CLUSTER_INIT)                                                           \
 	X(2, node_admit, NODE_ADMIT)                                                               \
@@ -627,7 +674,10 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	X(41, node_evict, NODE_EVICT)                                                              \
 	X(42, node_address, NODE_ADDRESS)                                                          \
 	X(43, node_conf, NODE_CONF)                                                                \
-	X(44, node_removed, NODE_REMOVED)
+	X(44, node_removed, NODE_REMOVED)                                                          \
+	X(45, setting_set, SETTING_SET)                                                            \
+	X(46, vote_note, VOTE_NOTE)                                                                \
+	X(47, mount_voice, MOUNT_VOICE)
 
 /* ---- structs */
 #define DB_CTYPE_str(name, arg)	   char name[arg];

@@ -83,6 +83,66 @@ bool volume_mount_wanted(const struct db *db, const struct db_volume *volume,
 	return !node->is_leaving || volume_is_used(db, volume->name, node->slot);
 }
 
+static bool is_silent(const struct db_volume *v, const struct db_mount *m)
+{
+	return m && m->state != DB_MOUNT_STATE_GONE && m->voice == DB_MOUNT_VOICE_SILENT &&
+	       m->silent_term == v->term;
+}
+
+uint16_t volume_shunned_nodes(const struct db *db, const struct db_volume *volume)
+{
+	uint16_t set = 0;
+
+	for (uint8_t slot = 0; slot < CL_MAX_NODES; slot++) {
+		const struct db_mount *m = volume_mount(db, volume->name, slot);
+
+		if (!m || m->state == DB_MOUNT_STATE_GONE || m->voice == DB_MOUNT_VOICE_ANSWERS)
+			continue;
+		set = (uint16_t)(set | cl_bit(slot));
+		if (m->silent_node < CL_MAX_NODES && m->silent_company > 1)
+			set = (uint16_t)(set | cl_bit(m->silent_node));
+	}
+	return set;
+}
+
+enum volume_silence volume_silence(const struct db *db, const struct db_volume *volume)
+{
+	uint8_t count = 0, company = 0;
+	bool was_before = false;
+	int others;
+
+	if (volume->work != DB_WORK_ONLINE)
+		return VOLUME_SILENCE_NONE;
+	for (uint8_t slot = 0; slot < CL_MAX_NODES; slot++) {
+		const struct db_mount *m = volume_mount(db, volume->name, slot);
+
+		if (!is_silent(volume, m))
+			continue;
+		count++;
+		company = m->silent_company > company ? m->silent_company : company;
+		was_before = was_before || (m->silent_terms > 1 && !DB_MUTANT(db, MOVES_FOR_EVER));
+	}
+	if (!count)
+		return VOLUME_SILENCE_NONE;
+	if (count < 2 && company < 2)
+		return VOLUME_SILENCE_KILL;
+	/* It has moved for them already, or there is nowhere to go. */
+	others = volume_candidates(db, volume) & ~volume_shunned_nodes(db, volume);
+	if (was_before || !(others & ~cl_bit(volume->node)))
+		return VOLUME_SILENCE_KILL;
+	return VOLUME_SILENCE_MOVE;
+}
+
+bool volume_mount_is_condemned(const struct db *db, const struct db_volume *volume,
+			       const struct db_mount *mount)
+{
+	if (mount->state == DB_MOUNT_STATE_GONE)
+		return false;
+	return mount->voice == DB_MOUNT_VOICE_STUCK ||
+	       (is_silent(volume, mount) && !DB_MUTANT(db, SILENT_STAYS) &&
+		volume_silence(db, volume) == VOLUME_SILENCE_KILL);
+}
+
 bool volume_name_next(const char **list, char ret[CL_NAME_MAX])
 {
 	const char *at = *list + strspn(*list, SEPARATORS);

@@ -24,6 +24,22 @@ bool volume_is_used(const struct db *db, const char *volume, uint8_t slot);
 bool volume_mount_wanted(const struct db *db, const struct db_volume *volume,
 			 const struct db_node *node);
 
+/*
+ * Mounts that owe the coordinator an answer for too long. One of them is killed by its own node,
+ * which proves that it is over. Are there several, the coordinator is what they have in common, and
+ * moves first, if it can; those that do not answer the next one either are killed.
+ */
+enum volume_silence { VOLUME_SILENCE_NONE, VOLUME_SILENCE_MOVE, VOLUME_SILENCE_KILL };
+enum volume_silence volume_silence(const struct db *db, const struct db_volume *volume);
+/* Is this mount to be killed by its node? */
+bool volume_mount_is_condemned(const struct db *db, const struct db_volume *volume,
+			       const struct db_mount *mount);
+/*
+ * Nodes whose mount is silent, and from which a coordinator was moved for several that are: others
+ * are better for the next one.
+ */
+uint16_t volume_shunned_nodes(const struct db *db, const struct db_volume *volume);
+
 /* The next of several names with commas or spaces between; false at the end. */
 bool volume_name_next(const char **list, char ret[CL_NAME_MAX]);
 bool volume_is_named(const char *list, const char *name);

@@ -397,6 +397,20 @@ int cpg_config_version(uint64_t *ret)
 	return 0;
 }
 
+void cpg_totem_times(uint32_t *ret_token_ms, uint32_t *ret_consensus_ms)
+{
+	cmap_handle_t h;
+
+	*ret_token_ms = *ret_consensus_ms = 0;
+	if (cmap_initialize(&h) != CS_OK)
+		return;
+	if (cmap_get_uint32(h, "runtime.config.totem.token", ret_token_ms) != CS_OK)
+		*ret_token_ms = 0;
+	if (cmap_get_uint32(h, "runtime.config.totem.consensus", ret_consensus_ms) != CS_OK)
+		*ret_consensus_ms = 0;
+	cmap_finalize(h);
+}
+
 uint32_t cpg_local_nodeid(void)
 {
 	cpg_handle_t h;

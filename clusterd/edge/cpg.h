@@ -56,6 +56,8 @@ const char *cpg_address(struct cpg_addresses *a, uint8_t slot, uint32_t nodeid,
 			int (*ask)(uint32_t nodeid, char *address, size_t size));
 /* Version of the configuration that corosync runs with; 0 if it has none. -ENOTCONN without it. */
 int cpg_config_version(uint64_t *ret);
+/* corosync's times to detect a loss and to form a ring that are in force; 0: it does not tell. */
+void cpg_totem_times(uint32_t *ret_token_ms, uint32_t *ret_consensus_ms);
 /* Our own nodeid, or 0 without corosync. */
 uint32_t cpg_local_nodeid(void);
 

@@ -5,7 +5,7 @@
 
 #include "clusterd/core/duty.h"
 #include "clusterd/edge/conf.h"
-#include "clusterd/edge/log.h"
+#include "clusterd/edge/voting.h"
 #include "lib/must.h"
 
 /* A duty that got lost on its way is decided anew after that. */
@@ -28,9 +28,11 @@ static void submit_row(struct engine *e, const struct duty_actions *a)
 	uint8_t payload[CL_ROW_MAX];
 	size_t len;
 
+	if (a->is_vote) {
+		voting_change(e, &a->vote, &a->row);
+		return;
+	}
 	must(!cl_row_encode(a->slot, &a->row, payload, sizeof(payload), &len));
-	if (a->is_vote)
-		log_notice("node %s holds the whole history -> it gets its vote", a->row.name);
 	engine_submit(e, CL_ENTRY_TABLE, payload, len, DUTY_TIMEOUT_MS, true, NULL, NULL);
 }
 
@@ -42,6 +44,7 @@ void duty_run(struct engine *e)
 				   .ring = e->ring,
 				   .ring_count = e->ring_count,
 				   .now_ms = engine_now_ms(),
+				   .missed_ms = e->missed_ms,
 				   .under_way = e->duties,
 				   .version = CLUSTERD_VERSION};
 	struct db_command cmd;

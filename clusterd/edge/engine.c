@@ -12,6 +12,7 @@
 
 #include "clusterd/edge/duty.h"
 #include "clusterd/edge/log.h"
+#include "clusterd/edge/voting.h"
 #include "lib/cleanup.h"
 #include "lib/hash.h"
 #include "lib/must.h"
@@ -488,6 +489,7 @@ static void on_joined(void *arg, uint32_t nodeid)
 	e->repl.self.pid = (uint32_t)getpid();
 	if (cpg_node_name(nodeid, e->repl.self.name.text, sizeof(e->repl.self.name.text)))
 		snprintf(e->repl.self.name.text, sizeof(e->repl.self.name.text), "node%u", nodeid);
+	cpg_totem_times(&e->token_ms, &e->consensus_ms);
 	log_notice("joined the group as %s (nodeid %u)", e->repl.self.name.text, nodeid);
 }
 
@@ -557,6 +559,7 @@ static void on_tick(void *arg)
 
 	qb_loop_timer_add(e->loop, QB_LOOP_HIGH, TICK_NS, e, on_tick, &e->timer);
 	expire_requests(e);
+	voting_see(e);
 	e->duty_wanted = true;
 	step(e, &(struct repl_event){.type = REPL_EV_TICK});
 }

@@ -15,6 +15,7 @@
 #include "clusterd/core/db.h"
 #include "clusterd/core/duty.h"
 #include "clusterd/core/repl.h"
+#include "clusterd/core/votes.h"
 #include "clusterd/edge/bulk.h"
 #include "clusterd/edge/cpg.h"
 #include "clusterd/edge/store.h"
@@ -70,7 +71,12 @@ struct engine {
 	uint32_t ring[CL_MAX_NODES * 4]; /* nodeids of the machines in corosync's ring */
 	size_t ring_count;
 	struct duty_state duty;
-	struct store_log tail; /* entries after db.index, committed or not */
+	uint64_t
+		missed_ms[CL_MAX_NODES]; /* since when a member is not in an open view, for votes */
+	struct votes_change vote_change; /* the newest that this node made as sequencer */
+	bool vote_is_made;		 /* it is committed, and not yet in the history */
+	uint32_t token_ms, consensus_ms; /* corosync's, when we joined it; 0: not known */
+	struct store_log tail;		 /* entries after db.index, committed or not */
 	uint64_t checkpoint_index;
 
 	/* pull */

@@ -6,8 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clusterd/core/setting.h"
 #include "clusterd/edge/log.h"
 #include "clusterd/edge/vms.h"
+#include "clusterd/edge/voting.h"
 #include "lib/cleanup.h"
 #include "lib/must.h"
 
@@ -99,9 +101,11 @@ int exec_call_agent(struct local_group *l, const char *resource, const char *act
 	call.own_agents = l->exec->own_agents;
 	call.n_params = take_params(&e->db, resource, params, EXEC_PARAMS_MAX);
 	if (l->exec->vms && !strcmp(call.agent.provider, "clusterd"))
-		call.n_params = vms_add_params(l->exec->vms, l->name,
-					       is_stop && l->stop.step == STOPPING_AGAIN, params,
-					       call.n_params, EXEC_PARAMS_MAX);
+		rc = vms_add_params(l->exec->vms, l->name,
+				    is_stop && l->stop.step == STOPPING_AGAIN, params,
+				    &call.n_params, EXEC_PARAMS_MAX);
+	if (rc && !strcmp(action, "start"))
+		return rc;
 	call.timeout_ms = is_stop ? r->stop_ms : r->start_ms;
 	/* After a kill it is a probe. */
 	call.interval_ms = is_monitor && l->phase == LOCAL_ONLINE ? r->monitor_ms : 0;
@@ -475,10 +479,12 @@ static void left(void *arg, int r, const struct db_result *result)
 	x->leave_runs = false;
 	if (r || result->code)
 		return; /* asked again from the timer */
-	if (!x->has_said_leaving)
+	if (!x->has_said_leaving) {
 		x->has_said_leaving = true;
-	else
+		x->vote_until_ms = engine_now_ms() + EXEC_VOTE_MS;
+	} else {
 		x->has_left = true;
+	}
 }
 
 static void say_leave(struct exec *x)
@@ -512,6 +518,37 @@ static bool has_work(struct exec *x)
 	return x->engine->repl.phase == REPL_OPEN && x->is_held(x->arg);
 }
 
+/* Its vote goes before it does; one that nobody takes does not keep it. */
+static bool keeps_vote(const struct exec *x)
+{
+	return engine_now_ms() < x->vote_until_ms && !voting_may_leave(x->engine);
+}
+
+/* The cluster is stopped as a whole, and this process was here when that was said. */
+static bool cluster_stops(const struct exec *x)
+{
+	const struct engine *e = x->engine;
+	const struct db_node *n = db_node_by_slot(&e->db, e->repl.self_slot);
+
+	return setting_get(&e->db, SETTING_CLUSTER_STOPPING, NULL) && n &&
+	       n->instance == e->repl.self.instance;
+}
+
+/* Then nobody goes before all are done: their reports need a majority. */
+static bool is_waited_for(const struct exec *x)
+{
+	const struct engine *e = x->engine;
+
+	for (uint32_t i = 0; i < db_count(&e->db, DB_KIND_NODE) && cluster_stops(x); i++) {
+		const struct db_node *n = db_at(&e->db, DB_KIND_NODE, i);
+
+		if (n->membership == DB_MEMBERSHIP_ADMITTED && e->repl.phase == REPL_OPEN &&
+		    (e->repl.present & cl_bit(n->slot)))
+			return true;
+	}
+	return false;
+}
+
 /*
  * A node that stops asks to be emptied, waits until it is, says that it is, and ends. Without
  * quorum the lease has it stop what it runs, and it ends without a word.
@@ -521,13 +558,15 @@ static void leave(struct exec *x)
 	bool is_out =
 		x->engine->repl.phase != REPL_OPEN || !db_count(&x->engine->db, DB_KIND_CLUSTER);
 
-	if (engine_now_ms() >= x->leave_until_ms) {
+	if (x->has_left && is_waited_for(x) && engine_now_ms() < x->leave_until_ms)
+		return;
+	if (!x->has_left && engine_now_ms() >= x->leave_until_ms) {
 		log_error("could not empty this node within %d s -> stopping anyway",
 			  EXEC_LEAVE_MS / 1000);
 		x->stopped(x->arg);
 	} else if (x->has_left || (is_out && !has_work(x))) {
 		x->stopped(x->arg);
-	} else if (!x->has_said_leaving || !has_work(x)) {
+	} else if (!x->has_said_leaving || (!has_work(x) && !keeps_vote(x))) {
 		say_leave(x);
 	}
 }
@@ -591,6 +630,10 @@ static void on_timer(void *arg)
 			begin_stop(l, STOP_LEASE);
 	}
 	exec_changed(x);
+	if (cluster_stops(x) && !x->is_leaving) {
+		log_notice("the cluster is stopped as a whole -> this node leaves");
+		exec_stop_all(x);
+	}
 	if (x->is_leaving)
 		leave(x);
 }

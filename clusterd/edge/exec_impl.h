@@ -10,6 +10,7 @@
 #define EXEC_TIMER_NS	   (200 * 1000 * 1000ull)
 #define EXEC_GRACE_MS	   5000
 #define EXEC_REPORT_MS	   10000
+#define EXEC_VOTE_MS	   10000  /* for so long a node that leaves waits until its vote is taken */
 #define EXEC_LEAVE_MS	   120000 /* a node that stops moves everything off, for so long at most */
 #define EXEC_AGAIN_MS	   30000  /* what is stuck is stopped again, and asked for, so often */
 #define EXEC_RESOURCES_MAX 256	  /* of one group */
@@ -78,7 +79,7 @@ struct exec {
 	struct local_group *groups;
 	bool has_warned; /* that nothing can be tracked here */
 	bool is_leaving, leave_runs, has_said_leaving, has_left;
-	uint64_t leave_until_ms;
+	uint64_t leave_until_ms, vote_until_ms;
 };
 
 /* ---- exec.c */

@@ -220,6 +220,14 @@ struct db_command verb_command(struct api_client *c, enum db_cmd_type type)
 	return cmd;
 }
 
+bool verb_submit_unseen(struct api_client *c, const struct db_command *cmd)
+{
+	if (!engine_request(api_engine(c), cmd, API_TIMEOUT_MS, NULL, NULL))
+		return true;
+	api_reply(c, API_FAILED, NULL, "too many requests under way on this node");
+	return false;
+}
+
 void verb_submit(struct api_client *c, const struct db_command *cmd)
 {
 	struct api_ticket *t = api_ticket_new(c);
@@ -610,75 +618,6 @@ static void node_show(struct api_client *c, const json_t *args)
 		api_reply(c, API_OK, node_json(api_engine(c), n), "%s", "");
 }
 
-static json_t *names_json(const struct cl_table *table, uint16_t set)
-{
-	json_t *a = json_array();
-
-	for (uint8_t i = 0; i < CL_MAX_NODES; i++) {
-		if (set & cl_bit(i))
-			json_array_append_new(a, json_string(table->member[i].name));
-	}
-	return a;
-}
-
-/* Processes in the ring that are not admitted, and why. */
-static json_t *refused_json(const struct engine *e)
-{
-	json_t *a = json_array();
-
-	for (uint8_t i = 0; i < e->repl.peer_count && e->repl.view_complete; i++) {
-		const struct repl_peer *p = &e->repl.peer[i];
-
-		if (p->slot == CL_NODE_NONE && p->refusal != REPL_ADMITTED)
-			json_array_append_new(
-				a, json_pack("{s:I, s:s, s:s}", "nodeid", (json_int_t)p->nodeid,
-					     "name", p->has_state ? p->state.name.text : "?",
-					     "reason", repl_refusal_name(p->refusal)));
-	}
-	return a;
-}
-
-static json_t *quorum_json(const struct engine *e)
-{
-	const struct repl_state *s = &e->repl;
-	const struct cl_table *t = s->phase == REPL_OPEN ? &s->vtable : &s->table;
-	struct quorum_answer q = s->self_slot == CL_NODE_NONE ? (struct quorum_answer){0}
-							      : quorum_evaluate(t, s->countable);
-	uint64_t now = engine_now_ms();
-	json_t *o = json_object();
-
-	json_object_set_new(o, "mode", json_string("node-majority"));
-	json_object_set_new(o, "phase", json_string(repl_phase_name(s->phase)));
-	json_object_set_new(o, "is_quorate", json_boolean(repl_may_act(s, now)));
-	json_object_set_new(o, "reason",
-			    json_string(s->phase == REPL_REFUSED ? repl_refusal_name(s->refusal)
-								 : quorum_reason_name(q.reason)));
-	json_object_set_new(o, "votes_total", json_integer(q.votes_total));
-	json_object_set_new(o, "votes_present", json_integer(q.votes_present));
-	json_object_set_new(o, "votes_needed", json_integer(q.votes_needed));
-	json_object_set_new(o, "lease_left_ms",
-			    json_integer(s->lease.deadline_ms > now
-						 ? (json_int_t)(s->lease.deadline_ms - now)
-						 : 0));
-	json_object_set_new(o, "epoch", json_integer((json_int_t)s->number));
-	json_object_set_new(o, "ring", json_integer((json_int_t)s->ring.seq));
-	json_object_set_new(o, "sequencer",
-			    json_string(s->phase == REPL_OPEN && s->starter < CL_MAX_NODES
-						? t->member[s->starter].name
-						: "-"));
-	json_object_set_new(o, "present", names_json(t, s->present));
-	json_object_set_new(o, "would_help", names_json(t, q.missing));
-	json_object_set_new(o, "may_lose_next", names_json(t, quorum_may_lose(t, s->countable)));
-	json_object_set_new(o, "refused", refused_json(e));
-	return o;
-}
-
-static void quorum_show(struct api_client *c, const json_t *args)
-{
-	(void)args;
-	api_reply(c, API_OK, quorum_json(api_engine(c)), "%s", "");
-}
-
 static void cluster_status(struct api_client *c, const json_t *args)
 {
 	const struct engine *e = api_engine(c);
@@ -693,7 +632,7 @@ static void cluster_status(struct api_client *c, const json_t *args)
 			? verb_row_json(&e->db, DB_KIND_CLUSTER, db_at(&e->db, DB_KIND_CLUSTER, 0))
 			: json_null());
 	json_object_set_new(o, "node", json_string(e->repl.self.name.text));
-	json_object_set_new(o, "quorum", quorum_json(e));
+	json_object_set_new(o, "quorum", verb_quorum_json(e));
 	json_object_set_new(o, "nodes", nodes_json(e));
 	json_object_set_new(o, "volumes", verb_table_json(&e->db, DB_KIND_VOLUME));
 	json_object_set_new(o, "groups", verb_table_json(&e->db, DB_KIND_GROUP));
@@ -838,6 +777,7 @@ static void lock_list(struct api_client *c, const json_t *args)
 static const struct verb verbs[] = {
 	{"cluster.create", true, cluster_create},
 	{"cluster.status", false, cluster_status},
+	{"cluster.stop", true, verb_cluster_stop},
 	{"event.list", false, event_list},
 	{"event.watch", false, event_watch},
 	{"fence.create", true, fence_create},
@@ -860,7 +800,8 @@ static const struct verb verbs[] = {
 	{"node.list", false, node_list},
 	{"node.resume", true, node_resume},
 	{"node.show", false, node_show},
-	{"quorum.show", false, quorum_show},
+	{"quorum.set", true, verb_quorum_set},
+	{"quorum.show", false, verb_quorum_show},
 	{"resource.create", true, verb_resource_create},
 	{"resource.delete", true, verb_resource_delete},
 	{"resource.list", false, verb_resource_list},

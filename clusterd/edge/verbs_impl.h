@@ -22,6 +22,8 @@ bool verb_is_confirmed(struct api_client *c, const json_t *args, const char *nam
 struct db_command verb_command(struct api_client *c, enum db_cmd_type type);
 /* Hands it to the cluster; the reply comes when it is applied. */
 void verb_submit(struct api_client *c, const struct db_command *cmd);
+/* Hands it over before another one, which has the reply; false: it could not, and has replied. */
+bool verb_submit_unseen(struct api_client *c, const struct db_command *cmd);
 json_t *verb_table_json(const struct db *db, enum db_kind kind);
 
 /* Every row of that kind; the one in argument `name`. */
@@ -36,6 +38,13 @@ void verb_group_intent(struct api_client *c, const json_t *args, enum db_intent 
 
 void verb_node_add(struct api_client *c, const json_t *args);
 void verb_node_evict(struct api_client *c, const json_t *args);
+
+/* ---- verbs_quorum.c */
+
+json_t *verb_quorum_json(const struct engine *e);
+void verb_cluster_stop(struct api_client *c, const json_t *args);
+void verb_quorum_set(struct api_client *c, const json_t *args);
+void verb_quorum_show(struct api_client *c, const json_t *args);
 
 /* ---- verbs_resource.c */
 

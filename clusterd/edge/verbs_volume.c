@@ -148,14 +148,18 @@ void verb_volume_list(struct api_client *c, const json_t *args)
 
 static json_t *mount_json(const struct db *db, const struct db_mount *m)
 {
-	char id[20], incarnation[20], since[40];
+	char id[20], incarnation[20], since[40], voice_since[40];
 
 	snprintf(id, sizeof(id), "%016" PRIx64, m->id);
 	snprintf(incarnation, sizeof(incarnation), "%016" PRIx64, m->incarnation);
 	text_time(m->since_ms, since, sizeof(since));
-	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "node", db_node_name(db, m->slot),
-			 "state", db_choice_word(DB_KIND_MOUNT, "state", m->state), "id", id,
-			 "incarnation", incarnation, "since", since, "reason", m->reason);
+	text_time(m->voice_ms, voice_since, sizeof(voice_since));
+	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "node",
+			 db_node_name(db, m->slot), "state",
+			 db_choice_word(DB_KIND_MOUNT, "state", m->state), "id", id, "incarnation",
+			 incarnation, "since", since, "reason", m->reason, "voice",
+			 db_choice_word(DB_KIND_MOUNT, "voice", m->voice), "voice_since",
+			 m->voice_ms ? voice_since : "", "silence", m->silence);
 }
 
 /* What this node's mount does by itself on the LUN; other nodes are asked for theirs. */

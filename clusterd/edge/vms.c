@@ -381,21 +381,49 @@ static void report(struct vms *v, struct vms_client *c)
 
 /* ---- the destination's process */
 
-static int write_definition(struct vms *v, const struct db_vm *vm, char *path, size_t size)
+/* True if the file has exactly this text. */
+static bool has_text(const char *path, const char *text, size_t len)
+{
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+	char have[sizeof(((struct db_vm *)0)->definition)];
+	ssize_t n = fd < 0 ? -1 : read(fd, have, sizeof(have));
+
+	return n >= 0 && (size_t)n == len && !memcmp(have, text, len);
+}
+
+static int replace_file(const char *path, const char *text, size_t len)
 {
 	char tmp[VMS_PATH_MAX + 8];
 	_cleanup_close_ int fd = -1;
-	size_t len = strlen(vm->definition);
+	ssize_t n;
 
-	snprintf(path, size, "%s/%s.json", v->options.run_dir, vm->name);
 	snprintf(tmp, sizeof(tmp), "%s.new", path);
 	fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	if (fd < 0 || write(fd, vm->definition, len) != (ssize_t)len || rename(tmp, path) < 0) {
+	if (fd < 0)
+		return -errno;
+	n = write(fd, text, len);
+	if (n < 0 || (size_t)n != len)
+		return n < 0 ? -errno : -ENOSPC;
+	return rename(tmp, path) < 0 ? -errno : 0;
+}
+
+/*
+ * Under a name that no vm-host takes for its own: those are vm-UUID.* in the same folder, and a
+ * virtual machine may be called so. Written when it differs: the agent asks for it again and again.
+ */
+static int write_definition(struct vms *v, const struct db_vm *vm, char *path, size_t size)
+{
+	size_t len = strlen(vm->definition);
+	int r;
+
+	snprintf(path, size, "%s/definition-%s.json", v->options.run_dir, vm->name);
+	if (has_text(path, vm->definition, len))
+		return 0;
+	r = replace_file(path, vm->definition, len);
+	if (r)
 		log_error("vm %s: its definition cannot be written to %s: %s", vm->name, path,
-			  strerror(errno));
-		return -EIO;
-	}
-	return 0;
+			  strerror(-r));
+	return r;
 }
 
 static struct vms_spawn *spawn_row(struct vms *v, uint64_t migration)
@@ -656,8 +684,8 @@ int vms_validate(struct vms *v, const char *definition, vms_validated done, void
 
 /* ---- for the executor */
 
-size_t vms_add_params(struct vms *v, const char *group, bool is_at_once, struct ocf_value *params,
-		      size_t count, size_t max)
+int vms_add_params(struct vms *v, const char *group, bool is_at_once, struct ocf_value *params,
+		   size_t *count, size_t max)
 {
 	const struct db_vm *vm = db_find(&v->engine->db, DB_KIND_VM, group);
 	const struct ocf_value more[] = {
@@ -667,12 +695,14 @@ size_t vms_add_params(struct vms *v, const char *group, bool is_at_once, struct 
 		{"binary", v->options.vm_host},	 {"shutdown_reserve", VMS_RESERVE_ALL}};
 	size_t n = MUST_ARRAY_SIZE(more) - !is_at_once;
 
-	if (!vm || count + n > max)
-		return count;
-	write_definition(v, vm, v->definition, sizeof(v->definition));
+	if (!vm)
+		return 0;
+	if (*count + n > max)
+		return -E2BIG;
 	snprintf(v->instance, sizeof(v->instance), "%016" PRIx64, vm->instance);
-	memcpy(params + count, more, n * sizeof(more[0]));
-	return count + n;
+	memcpy(params + *count, more, n * sizeof(more[0]));
+	*count += n;
+	return write_definition(v, vm, v->definition, sizeof(v->definition));
 }
 
 void vms_kill(struct vms *v, const char *group)

@@ -41,12 +41,14 @@ typedef void (*vms_validated)(void *arg, const char *why);
 int vms_validate(struct vms *v, const char *definition, vms_validated done, void *arg);
 
 /*
- * For the executor: if the group is a virtual machine, writes its definition where the agent finds
- * it and adds what the agent has to know to params (borrowed until the next call). is_at_once: a
- * stop is to switch it off without asking it first. Returns the new count.
+ * For the executor: if the group is a virtual machine, adds what the agent has to know to params
+ * (borrowed until the next call), and sees to it that its definition is where the agent finds it.
+ * is_at_once: a stop is to switch it off without asking it first. 0; -E2BIG: nothing was added;
+ * -errno: the definition is not there, or an old one. A start with that would run something else;
+ * a stop and a monitor do not need it.
  */
-size_t vms_add_params(struct vms *v, const char *group, bool is_at_once, struct ocf_value *params,
-		      size_t count, size_t max);
+int vms_add_params(struct vms *v, const char *group, bool is_at_once, struct ocf_value *params,
+		   size_t *count, size_t max);
 /* SIGKILL to the vm-hosts of that group, if it is a virtual machine: their QEMU goes with them. */
 void vms_kill(struct vms *v, const char *group);
 /*

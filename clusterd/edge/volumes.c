@@ -174,18 +174,12 @@ static void lun_looked_at(void *arg, const struct volumes_identity *identity)
 }
 
 /* `order`: in force, of a mount its id. */
-static void ask_fence(struct volumes_local *l, const struct db_volume *row, bool is_mount,
-		      uint64_t order, const char *why)
+static void send_fence_ask(struct volumes_local *l, bool is_mount, uint64_t order, const char *why)
 {
 	const struct repl_state *s = &l->volumes->engine->repl;
 	struct db_command cmd = engine_command(l->volumes->engine, DB_CMD_FENCE_ASK);
 	struct db_cmd_fence_ask *c = &cmd.fence_ask;
 
-	if (!l->lun_answers) {
-		if (!l->lun_runs && engine_now_ms() >= l->lun_next_ms)
-			l->lun_runs = !volumes_identify(l->volumes, row->device, lun_looked_at, l);
-		return;
-	}
 	memcpy(c->name, s->self.name.text, sizeof(c->name));
 	c->incarnation = s->self.incarnation;
 	memcpy(c->volume, l->name, sizeof(l->name));
@@ -193,6 +187,32 @@ static void ask_fence(struct volumes_local *l, const struct db_volume *row, bool
 	c->order = order;
 	snprintf(c->reason, sizeof(c->reason), "%s", why);
 	tell(l, &cmd);
+}
+
+static void ask_fence(struct volumes_local *l, const struct db_volume *row, bool is_mount,
+		      uint64_t order, const char *why)
+{
+	if (l->lun_answers)
+		send_fence_ask(l, is_mount, order, why);
+	else if (!l->lun_runs && engine_now_ms() >= l->lun_next_ms)
+		l->lun_runs = !volumes_identify(l->volumes, row->device, lun_looked_at, l);
+}
+
+/*
+ * It was killed because others wait for it, and nobody can prove that it is over. That our own path
+ * may be what hangs is no hindrance: the coordinator serves, so the LUN is there.
+ */
+static void look_at_killed(struct volumes_local *l, const struct db_volume *row,
+			   const struct db_mount *m)
+{
+	const struct volumes_process *p = &l->mount;
+	struct db_command cmd;
+
+	if (volumes_find_stuck(l, m, &cmd))
+		tell(l, &cmd);
+	else if (m->voice == DB_MOUNT_VOICE_STUCK && !m->fence_wanted && p->killed_ms &&
+		 row->work == DB_WORK_ONLINE && engine_now_ms() - p->killed_ms > VOLUMES_STUCK_MS)
+		send_fence_ask(l, true, m->id, volumes_last_words(p, "its mount does not end"));
 }
 
 /* It should be over, and has not been proven to be for so long that nothing more is to be expected.
@@ -293,6 +313,8 @@ static void look_at_mount(struct volumes_local *l, const struct db_volume *row)
 			ask_fence(l, row, true, m->id, "its mount's process does not end");
 		if (p->id == m->id && p->was_ready && m->state == DB_MOUNT_STATE_MOUNTING)
 			tell_mounted(l, m);
+		volumes_look_condemned(l, row, m);
+		look_at_killed(l, row, m);
 		return;
 	}
 	/* No process: the mount is begun, once, or is over. */
@@ -303,7 +325,7 @@ static void look_at_mount(struct volumes_local *l, const struct db_volume *row)
 		if (!volumes_spawn_mount(l, row))
 			return;
 	}
-	tell_mount_gone(l, m, p->text[0] ? p->text : "its process has ended");
+	tell_mount_gone(l, m, volumes_last_words(p, "its process has ended"));
 }
 
 /* ---- the coordinator */
@@ -313,10 +335,11 @@ static bool is_ordered_here(const struct engine *e, const struct db_volume *row)
 	return row && row->lock && is_self(e, row->node, row->incarnation);
 }
 
-static void report_mounts_dropped(struct volumes_local *l, const struct db_volume *row,
-				  const struct csv_link_status *status)
+static void report_mounts(struct volumes_local *l, const struct db_volume *row,
+			  const struct csv_link_status *status)
 {
 	const struct db *db = &l->volumes->engine->db;
+	struct db_command cmd;
 
 	for (uint32_t i = 0; i < db_count(db, DB_KIND_MOUNT); i++) {
 		const struct db_mount *m = db_at(db, DB_KIND_MOUNT, i);
@@ -328,6 +351,8 @@ static void report_mounts_dropped(struct volumes_local *l, const struct db_volum
 				tell_recovered(l, row, m);
 		}
 	}
+	if (volumes_find_voice(l, row, status, &cmd))
+		tell(l, &cmd);
 }
 
 /*
@@ -341,10 +366,10 @@ static void note_stuck(struct volumes_local *l, const struct db_volume *row, boo
 
 	if (is_over)
 		snprintf(why, sizeof(why), "%s",
-			 p->text[0] ? p->text : "its process has ended, its mount is not known to");
+			 volumes_last_words(p, "its process has ended, its mount is not known to"));
 	else
 		snprintf(why, sizeof(why), "its process does not end; it said at last: %.120s",
-			 p->text[0] ? p->text : "nothing");
+			 volumes_last_words(p, "nothing"));
 	if (!is_stuck(p, row->order))
 		l->lun_answers = false; /* then it is asked anew */
 	else if (row->work != DB_WORK_FAILED)
@@ -365,7 +390,7 @@ static void end_coordinator(struct volumes_local *l, const struct db_volume *row
 		return;
 	}
 	tell_volume(l, row, could_not_start ? DB_WORK_FAILED : DB_WORK_OFFLINE, 0,
-		    p->text[0] ? p->text : "the coordinator has ended");
+		    volumes_last_words(p, "the coordinator has ended"));
 }
 
 /* It is to end, or does so by itself: without a lease, or because the disk failed. */
@@ -385,7 +410,7 @@ static void run_coordinator(struct volumes_local *l, const struct db_volume *row
 	if (!is_over) {
 		l->is_proven = false;
 		c = volumes_client_find(l->volumes, l->uuid, CSV_LINK_COORDINATOR);
-		if (ends(row, p, c)) {
+		if (ends(row, p, c) || p->killed_ms) {
 			p->stop_ms = p->stop_ms ? p->stop_ms : engine_now_ms();
 			note_stuck(l, row, false);
 			return;
@@ -393,10 +418,11 @@ static void run_coordinator(struct volumes_local *l, const struct db_volume *row
 		p->stop_ms = p->stuck_order = 0;
 		if (!c || c->status.phase != CSV_LINK_READY)
 			return;
+		p->ready_ms = p->ready_ms ? p->ready_ms : engine_now_ms();
 		if (row->work == DB_WORK_STARTING || row->port != c->status.port)
 			tell_volume(l, row, DB_WORK_ONLINE, c->status.port, "it serves");
 		else
-			report_mounts_dropped(l, row, &c->status);
+			report_mounts(l, row, &c->status);
 		return;
 	}
 	if (p->id && p->id != row->term)
@@ -459,10 +485,12 @@ static void tell_client(struct volumes_local *l, const struct volumes_process *p
 		return;
 	if (l->volumes->engine->repl.phase == REPL_OPEN) {
 		s->is_stop = p->stop_ms != 0;
+		s->beat = p->beat;
 		volumes_client_tell(c, s);
 	} else if (c->has_told) {
 		old = c->told;
 		old.lease_until_ms = s->lease_until_ms;
+		old.beat = p->beat;
 		volumes_client_tell(c, &old);
 	}
 }
@@ -569,6 +597,10 @@ static void on_timer(void *arg)
 	struct volumes *v = arg;
 
 	qb_loop_timer_add(v->engine->loop, QB_LOOP_HIGH, VOLUMES_TIMER_NS, v, on_timer, &v->timer);
+	for (struct volumes_local *l = v->locals; l; l = l->next) {
+		volumes_look_alive(l, &l->mount);
+		volumes_look_alive(l, &l->coordinator);
+	}
 	volumes_changed(v);
 	local_reap(v->local);
 }

@@ -9,14 +9,23 @@
 #include "clusterd/edge/volumes.h"
 #include "lib/csv_link.h"
 
-#define VOLUMES_TIMER_NS    (200 * 1000 * 1000ull)
-#define VOLUMES_REQUEST_MS  10000
-#define VOLUMES_AGAIN_MS    200	  /* after a refusal, twice that after the next, and so on ... */
-#define VOLUMES_AGAIN_MAX   7	  /* ... so often */
-#define VOLUMES_ATTACH_MS   30000 /* a started csvfsd says who it is by then, or is killed */
-#define VOLUMES_END_MS	    60000 /* one that was told to end has ended by then, or is killed */
-#define VOLUMES_PROVE_MS    20000
-#define VOLUMES_STUCK_MS    90000 /* then the cluster is told that nobody knows; more than END_MS */
+#define VOLUMES_TIMER_NS   (200 * 1000 * 1000ull)
+#define VOLUMES_REQUEST_MS 10000
+#define VOLUMES_AGAIN_MS   200	 /* after a refusal, twice that after the next, and so on ... */
+#define VOLUMES_AGAIN_MAX  7	 /* ... so often */
+#define VOLUMES_ATTACH_MS  30000 /* a started csvfsd says who it is by then, or is killed */
+#define VOLUMES_END_MS	   60000 /* one that was told to end has ended by then, or is killed */
+#define VOLUMES_PROVE_MS   20000
+#define VOLUMES_STUCK_MS   90000 /* then the cluster is told that nobody knows; more than END_MS */
+/*
+ * One that does not answer beats for so many of our looks is killed. In looks, not by the clock:
+ * this daemon, or the machine, may have been stopped. 30 s: what its main thread does between two
+ * beats is memory and locks, never the disk, so this is far more than load explains, and less than
+ * VOLUMES_END_MS.
+ */
+#define VOLUMES_DEAF_LOOKS  150	 /* of VOLUMES_TIMER_NS */
+#define VOLUMES_BEAT_MS	    1000 /* between an answer and the next beat */
+#define VOLUMES_CALM_MS	    90000 /* a coordinator that has missed nobody for so long misses nobody */
 #define VOLUMES_LUN_MS	    30000 /* a LUN that did not answer is looked at again then */
 #define VOLUMES_IDENTIFY_MS 8000  /* below what a client of the API waits */
 
@@ -44,6 +53,11 @@ struct volumes_process {
 	/* Since when it should be over and is not proven to be, and under which order. */
 	uint64_t stuck_ms, stuck_order;
 	char text[CSV_LINK_TEXT]; /* the last that it said */
+	uint64_t beat, beat_ms;	  /* the last that was sent, and when it was answered */
+	uint32_t deaf_looks;	  /* since it was sent, without an answer */
+	uint64_t ready_ms;	  /* coordinator: since when it is ready */
+	uint64_t killed_ms;	  /* by us, for a reason of ours; 0: not */
+	char killed[CSV_LINK_TEXT];
 };
 
 struct volumes_local {
@@ -90,6 +104,21 @@ void volumes_client_tell(struct volumes_client *c, const struct csv_link_state *
 
 /* volumes.c: its line is closed; its last words may explain its end. */
 void volumes_client_gone(struct volumes *v, const struct volumes_client *c);
+
+/* volumes_life.c: signs of life, and mounts that do not answer their coordinator. */
+/* Why it has ended, by the best that is known. */
+const char *volumes_last_words(const struct volumes_process *p, const char *otherwise);
+/* With each tick of the timer: sends beats, kills one that does not answer. */
+void volumes_look_alive(struct volumes_local *l, struct volumes_process *p);
+/* Of this node's mount, whose row that is: kills it if the cluster wants it. */
+void volumes_look_condemned(struct volumes_local *l, const struct db_volume *row,
+			    const struct db_mount *m);
+/* Of this node's coordinator: what the cluster must be told of mounts that are silent for it. True
+ * and the command, if there is something. */
+bool volumes_find_voice(struct volumes_local *l, const struct db_volume *row,
+			const struct csv_link_status *status, struct db_command *ret);
+/* The same of this node's mount: that its process does not end. */
+bool volumes_find_stuck(struct volumes_local *l, const struct db_mount *m, struct db_command *ret);
 
 /* volumes_process.c */
 const char *volumes_address(struct volumes *v, uint8_t slot);

@@ -21,6 +21,7 @@
 #include "clusterd/edge/spawn.h"
 #include "clusterd/edge/volumes_impl.h"
 #include "lib/cleanup.h"
+#include "lib/mountinfo.h"
 #include "lib/must.h"
 #include "lib/run.h"
 
@@ -207,17 +208,9 @@ void volumes_process_kill(struct volumes_local *l, struct volumes_process *p)
  */
 static bool is_csvfs_at(const char *path)
 {
-	_cleanup_fclose_ FILE *f = fopen("/proc/self/mountinfo", "re");
-	_cleanup_free_ char *line = NULL;
-	char at[PATH_MAX];
-	bool is_csvfs = false;
-	size_t cap = 0;
+	struct mountinfo m;
 
-	while (f && getline(&line, &cap, f) > 0) {
-		if (sscanf(line, "%*s %*s %*s %*s %4095s", at) == 1 && !strcmp(at, path))
-			is_csvfs = strstr(line, " - fuse.csvfs ") != NULL;
-	}
-	return is_csvfs;
+	return mountinfo_at(path, &m) && !strcmp(m.type, "fuse.csvfs");
 }
 
 void volumes_clean_mount_point(struct volumes_local *l)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "csvfs/core/direct.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "lib/hash.h"
@@ -59,7 +60,8 @@ static void tidy(struct direct_state *s, struct direct_file *f)
 	uint16_t *at = &s->bucket[bucket_of(&f->handle)];
 	uint16_t self = (uint16_t)(f - s->file + 1);
 
-	if (f->opens || f->under_way || f->state != DIRECT_HOME)
+	if (f->opens || f->under_way || f->state != DIRECT_HOME || f->failure ||
+	    (f->wrote && !DIRECT_MUTANT(s, CLOSED_CLEAN)))
 		return;
 	while (*at != self)
 		at = &s->file[*at - 1].next;
@@ -151,7 +153,9 @@ static void on_begin(struct direct_state *s, const struct direct_event *e,
 	bool is_usable = f && (f->state == DIRECT_GRANTED ||
 			       (f->state == DIRECT_DRAINING && DIRECT_MUTANT(s, DRAIN_USED)));
 
-	if (!f || !may_use_path(s)) {
+	bool is_part = e->is_write && e->is_partial && !DIRECT_MUTANT(s, PARALLEL_RMW);
+
+	if (!f || !f->opens || is_part || !may_use_path(s)) {
 		emit(out, DIRECT_DO_HOME);
 		return;
 	}
@@ -185,6 +189,7 @@ static void on_end(struct direct_state *s, const struct direct_event *e, struct 
 	if (e->is_write) {
 		f->has_written = true;
 		f->written = e->written;
+		f->wrote = ++s->writes;
 	}
 	if (f->under_way)
 		return;
@@ -317,9 +322,96 @@ static void on_lease(struct direct_state *s, const struct direct_event *e)
 	s->has_lease = e->has_lease;
 }
 
-void direct_init(struct direct_state *s)
+/* ---- flushes that fail */
+
+/* One failure at a time, in their order. */
+static void tell_next(struct direct_state *s, struct direct_actions *out)
+{
+	const struct direct_file *next = NULL;
+
+	for (size_t i = 0; i < DIRECT_FILES && !s->telling; i++) {
+		const struct direct_file *f = &s->file[i];
+
+		if (f->handle.ino && f->failure && (!next || f->failure < next->failure))
+			next = f;
+	}
+	if (!next)
+		return;
+	s->telling = next->failure;
+	emit(out, DIRECT_DO_FAILED)->failure = (struct csv_frame_failed){.handle = next->handle,
+									 .origin = s->mount,
+									 .serial = next->failure,
+									 .error = next->error};
+}
+
+static void on_flushed(struct direct_state *s, const struct direct_event *e)
+{
+	if (s->flushed < e->serial)
+		s->flushed = e->serial;
+	for (size_t i = 0; i < DIRECT_FILES; i++) {
+		struct direct_file *f = &s->file[i];
+
+		if (!f->handle.ino || !f->wrote || f->wrote > s->flushed)
+			continue;
+		f->wrote = 0;
+		tidy(s, f);
+	}
+}
+
+/* What the disk has not taken is lost: its place is taken by the error. */
+static void on_failed(struct direct_state *s, const struct direct_event *e,
+		      struct direct_actions *out)
+{
+	for (size_t i = 0; i < DIRECT_FILES; i++) {
+		struct direct_file *f = &s->file[i];
+
+		if (!f->handle.ino || !f->wrote || f->wrote > e->serial)
+			continue;
+		f->failure = ++s->failures;
+		f->error = e->error;
+		errors_note(&s->errors, &(struct csv_frame_failed){.handle = f->handle,
+								   .origin = s->mount,
+								   .serial = f->failure,
+								   .error = f->error});
+	}
+	on_flushed(s, e);
+	tell_next(s, out);
+}
+
+static void on_heard(struct direct_state *s, const struct direct_event *e,
+		     struct direct_actions *out)
+{
+	emit(out, DIRECT_DO_NOTED)->failure = e->failure;
+	errors_note(&s->errors, &e->failure);
+	if (e->failure.origin != s->mount)
+		return;
+	for (size_t i = 0; i < DIRECT_FILES; i++) {
+		struct direct_file *f = &s->file[i];
+
+		if (!f->handle.ino || f->failure != e->failure.serial)
+			continue;
+		f->failure = 0;
+		tidy(s, f);
+	}
+	if (s->telling == e->failure.serial)
+		s->telling = 0;
+	tell_next(s, out);
+}
+
+/* What was under way over another line may be lost. */
+static void on_confirmed(struct direct_state *s, struct direct_actions *out)
+{
+	s->must_confirm = !s->has_lease;
+	if (DIRECT_MUTANT(s, TELL_ONCE))
+		return;
+	s->telling = 0;
+	tell_next(s, out);
+}
+
+void direct_init(struct direct_state *s, uint64_t mount)
 {
 	memset(s, 0, sizeof(*s));
+	s->mount = mount;
 	for (uint16_t i = 0; i < DIRECT_FILES; i++)
 		s->file[i].next = i + 1 < DIRECT_FILES ? (uint16_t)(i + 2) : 0;
 	s->free = 1;
@@ -351,7 +443,7 @@ void direct_step(struct direct_state *s, const struct direct_event *e, struct di
 		on_recall(s, e, out);
 		break;
 	case DIRECT_EV_CONFIRMED:
-		s->must_confirm = !s->has_lease;
+		on_confirmed(s, out);
 		break;
 	case DIRECT_EV_LEASE:
 		on_lease(s, e);
@@ -361,6 +453,15 @@ void direct_step(struct direct_state *s, const struct direct_event *e, struct di
 		break;
 	case DIRECT_EV_PATH:
 		on_path(s);
+		break;
+	case DIRECT_EV_FLUSHED:
+		on_flushed(s, e);
+		break;
+	case DIRECT_EV_FAILED:
+		on_failed(s, e, out);
+		break;
+	case DIRECT_EV_HEARD:
+		on_heard(s, e, out);
 		break;
 	case DIRECT_EV_MAX:
 		break;
@@ -385,6 +486,8 @@ const char *direct_check(const struct direct_state *s)
 			return "a file at home has a grant";
 		if (f->state == DIRECT_DRAINING && !f->under_way)
 			return "a file drains, and nothing is under way";
+		if (f->wrote && (f->wrote > s->writes || f->wrote <= s->flushed))
+			return "a write that is flushed counts as one that is not";
 	}
 	return under_way == s->under_way ? NULL : "the count of what is under way is wrong";
 }
@@ -404,6 +507,30 @@ bool direct_is_sole(const struct direct_state *s, const struct csv_handle *h)
 
 	return i != DIRECT_NONE && s->file[i].state == DIRECT_GRANTED &&
 	       s->file[i].mode == CSV_GRANT_SOLE;
+}
+
+bool direct_is_path_error(int error)
+{
+	switch (error) {
+	case EOPNOTSUPP: /* NOTSUPP */
+	case ENOSPC:	 /* NOSPC */
+	case EREMOTEIO:	 /* TARGET */
+	case EBADE:	 /* RESV_CONFLICT */
+	case ENODATA:	 /* MEDIUM */
+	case EILSEQ:	 /* PROTECTION */
+		return false;
+	default:
+		return true;
+	}
+}
+
+bool direct_wants_flush(const struct direct_state *s)
+{
+	for (size_t i = 0; s->flushed < s->writes && i < DIRECT_FILES; i++) {
+		if (s->file[i].handle.ino && s->file[i].wrote && !s->file[i].opens)
+			return true;
+	}
+	return false;
 }
 
 bool direct_is_quiet(const struct direct_state *s)

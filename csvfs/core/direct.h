@@ -4,8 +4,12 @@
  * way, and whether its own path to the LUN works.
  *
  *   only under a grant      and only while the node has the quorum lease
+ *   whole blocks only       a write of less goes to the coordinator: read, changed and written back
+ *                           here, it would undo what another does to the block meanwhile
  *   recalled means drained  the answer to a recall goes out with the end of the last I/O under it
  *   no dead answer          a grant that was recalled before its GRANT was answered is never used
+ *   no error is lost        a flush that has failed for good is told to each open that the file has
+ *                           here, and to the coordinator until that has told it to all mounts
  *   no error for a path     after an error of the path, or an I/O that does not return in time, the
  *                           grants go back, as they drain, and I/O goes to the coordinator until a
  *                           probe of the path succeeds. What does not return is not repeated
@@ -21,6 +25,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "csvfs/core/errors.h"
 #include "csvfs/core/proto.h"
 
 #define DIRECT_FILES	      1024
@@ -40,6 +45,9 @@ enum direct_mutant {
 	DIRECT_MUTANT_RETURN_FIRST, /* returns the grants of a lost path at once */
 	DIRECT_MUTANT_NO_LEASE,	    /* goes on without a lease */
 	DIRECT_MUTANT_NO_RECLAIM,   /* tells a new coordinator nothing of what drains */
+	DIRECT_MUTANT_PARALLEL_RMW, /* writes parts of blocks: reads, changes and writes back */
+	DIRECT_MUTANT_TELL_ONCE,    /* of a failed flush, though the line may have lost it */
+	DIRECT_MUTANT_CLOSED_CLEAN, /* forgets with the last close what no flush has covered */
 	DIRECT_MUTANT_MAX
 };
 #define DIRECT_MUTANT(s, name) ((s)->mutant == DIRECT_MUTANT_##name)
@@ -66,6 +74,9 @@ struct direct_file {
 	uint32_t under_way;
 	bool has_written;
 	struct csv_time written;
+	uint64_t wrote;	  /* its last direct write that no flush covers yet; 0: there is none */
+	uint64_t failure; /* number of a failed flush that is not known everywhere yet; 0 */
+	uint16_t error;	  /* of that */
 	enum csv_ungranted why; /* it stays with the coordinator */
 	uint64_t granted_ms;
 	uint64_t ask_after_ms;
@@ -89,6 +100,12 @@ struct direct_state {
 	bool has_lease;
 	bool must_confirm; /* the lease was lost: a coordinator must know this mount first */
 	uint32_t under_way;
+	uint64_t mount;	   /* this one's incarnation */
+	uint64_t writes;   /* direct ones that have ended, counted */
+	uint64_t flushed;  /* of those, covered by a flush */
+	uint64_t failures; /* counted */
+	uint64_t telling;  /* the one that the coordinator is being told; 0: none */
+	struct errors_state errors;
 #ifdef CSVFS_MUTANTS
 	enum direct_mutant mutant;
 #endif
@@ -101,7 +118,8 @@ struct direct_state {
 #define DIRECT_EVENTS(X)                                                                           \
 	X(OPENED)    /* handle */                                                                  \
 	X(CLOSED)    /* handle */                                                                  \
-	X(BEGIN)     /* handle, is_write, may_ask, now_ms: I/O that could go direct, may it? */    \
+	X(BEGIN)     /* handle, is_write, is_partial: not in whole blocks, may_ask, now_ms: may    \
+			it go direct? */                                                           \
 	X(END)	     /* file, is_write, written: it has ended, whatever came of it */              \
 	X(ISSUED)    /* handle, id, mode, now_ms: what GRANT has brought */                        \
 	X(REFUSED)   /* handle, why, now_ms: nothing, and why */                                   \
@@ -109,7 +127,10 @@ struct direct_state {
 	X(CONFIRMED) /* a coordinator has taken the line for recalls */                            \
 	X(LEASE)     /* has_lease */                                                               \
 	X(BLOCK)     /* block, now_ms: the path is lost */                                         \
-	X(PATH)	     /* a probe has succeeded */
+	X(PATH)	     /* a probe has succeeded */                                                   \
+	X(FLUSHED)   /* serial: all writes up to this one are on the disk */                       \
+	X(FAILED)    /* serial, error: they are not, and it is not for the path */                 \
+	X(HEARD)     /* failure: the coordinator tells it to all */
 
 enum direct_event_type {
 #define DIRECT_EVENT_ENUM(NAME) DIRECT_EV_##NAME,
@@ -127,9 +148,13 @@ struct direct_event {
 	enum csv_ungranted why;
 	enum direct_block block;
 	bool is_write;
+	bool is_partial;
 	bool may_ask;
 	bool has_lease;
 	struct csv_time written;
+	uint64_t serial;
+	uint16_t error;
+	struct csv_frame_failed failure;
 	uint64_t now_ms;
 };
 
@@ -139,7 +164,9 @@ struct direct_event {
 	X(HOME)	  /* to the coordinator */                                                         \
 	X(ASK)	  /* file: GRANT first, then ISSUED or REFUSED, then BEGIN again */                \
 	X(DONE)	  /* handle, id, has_written, written: answer to the recall */                     \
-	X(RETURN) /* the same, unasked */
+	X(RETURN) /* the same, unasked */                                                          \
+	X(FAILED) /* failure: to the coordinator */                                                \
+	X(NOTED)  /* failure: to the coordinator: the opens here know it */
 
 enum direct_action_kind {
 #define DIRECT_ACTION_ENUM(NAME) DIRECT_DO_##NAME,
@@ -155,6 +182,7 @@ struct direct_action {
 	struct csv_grant_id id;
 	bool has_written;
 	struct csv_time written;
+	struct csv_frame_failed failure;
 };
 
 #define DIRECT_MAX_ACTIONS (DIRECT_FILES + 4)
@@ -164,7 +192,8 @@ struct direct_actions {
 	struct direct_action item[DIRECT_MAX_ACTIONS];
 };
 
-void direct_init(struct direct_state *s);
+/* mount: incarnation. */
+void direct_init(struct direct_state *s, uint64_t mount);
 void direct_step(struct direct_state *s, const struct direct_event *e, struct direct_actions *ret);
 /* NULL if all invariants hold, else which does not. */
 const char *direct_check(const struct direct_state *s);
@@ -173,6 +202,15 @@ const char *direct_check(const struct direct_state *s);
 size_t direct_find(const struct direct_state *s, const struct csv_handle *h);
 /* What a new coordinator must know of: the row's grant, until it has gone back. */
 bool direct_must_reclaim(const struct direct_state *s, size_t file);
+/*
+ * May an error of the block layer have been one of the path alone? Then the LUN has what was
+ * written, in its cache or on its disk, and a flush by whoever has a path makes it durable; the
+ * others are the LUN's own word (the rule of blk_path_error() in linux/blk_types.h, by which
+ * multipath fails over).
+ */
+bool direct_is_path_error(int error);
+/* Is there a file that nobody has open any more, and whose writes no flush covers? */
+bool direct_wants_flush(const struct direct_state *s);
 /* Does this mount alone write the file? Then nobody else has anything to flush. */
 bool direct_is_sole(const struct direct_state *s, const struct csv_handle *h);
 /* It does no I/O, and will do none before the lease is back. */

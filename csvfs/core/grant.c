@@ -97,6 +97,13 @@ static struct grant_mount *mount_find(struct grant_state *s, uint64_t id)
 	return NULL;
 }
 
+/* One that has begun later has nothing open of what has failed before. */
+static void note_all(struct grant_state *s, size_t mount, bool is_noted)
+{
+	for (size_t i = 0; i < s->notices; i++)
+		s->notice[i].is_noted[mount] = is_noted;
+}
+
 static struct grant_mount *mount_make(struct grant_state *s, uint64_t id)
 {
 	struct grant_mount *m = mount_find(s, id);
@@ -106,6 +113,7 @@ static struct grant_mount *mount_make(struct grant_state *s, uint64_t id)
 			continue;
 		m = &s->mount[i];
 		*m = (struct grant_mount){.id = id};
+		note_all(s, i, s->is_open);
 	}
 	return m;
 }
@@ -166,6 +174,105 @@ static void send_recall(const struct grant_state *s, const struct grant_row *row
 	a->id = row->holder[mount].id;
 }
 
+/* ---- failures */
+
+/* All who live, but for the one who has found out. */
+static bool is_noted_by_others(const struct grant_state *s, const struct grant_notice *n)
+{
+	if (!s->is_open && !GRANT_MUTANT(s, NOT_TO_ALL))
+		return false;
+	for (size_t i = 0; i < GRANT_MOUNTS; i++) {
+		const struct grant_mount *m = &s->mount[i];
+
+		if (m->id && !m->is_gone && m->id != n->failure.origin && !n->is_noted[i] &&
+		    (m->conn || !GRANT_MUTANT(s, NOT_TO_ALL)))
+			return false;
+	}
+	return true;
+}
+
+/* To one mount, when it is its turn. */
+static void send_notice(const struct grant_state *s, const struct grant_notice *n, size_t mount,
+			struct grant_actions *out)
+{
+	const struct grant_mount *m = &s->mount[mount];
+	struct grant_action *a;
+
+	if (!m->conn || n->is_noted[mount] ||
+	    (m->id == n->failure.origin && !is_noted_by_others(s, n) &&
+	     !GRANT_MUTANT(s, ORIGIN_FIRST)))
+		return;
+	a = emit(out, GRANT_DO_FAILED);
+	a->conn = m->conn;
+	a->failure = n->failure;
+}
+
+static struct grant_notice *notice_find(struct grant_state *s, const struct csv_frame_failed *f)
+{
+	for (size_t i = 0; i < s->notices; i++) {
+		struct grant_notice *n = &s->notice[i];
+
+		if (n->failure.origin == f->origin && n->failure.serial == f->serial)
+			return n;
+	}
+	return NULL;
+}
+
+/* Those that all have noted end; the next who is to be told, is. */
+static void settle_notices(struct grant_state *s, struct grant_actions *out)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < s->notices; i++) {
+		const struct grant_notice *n = &s->notice[i];
+		const struct grant_mount *m = mount_find(s, n->failure.origin);
+		bool is_over = is_noted_by_others(s, n);
+
+		if (is_over && m && !m->is_gone && !n->is_noted[m - s->mount]) {
+			send_notice(s, n, (size_t)(m - s->mount), out);
+			is_over = false;
+		}
+		if (!is_over)
+			s->notice[kept++] = *n;
+	}
+	if (kept < s->notices)
+		emit(out, GRANT_DO_LOOK);
+	s->notices = kept;
+}
+
+static int on_failed(struct grant_state *s, const struct grant_event *e, struct grant_actions *out)
+{
+	struct grant_notice *n = notice_find(s, &e->failure);
+
+	if (n)
+		return 0; /* it is told again over a new line */
+	if (s->notices == GRANT_NOTICES)
+		return -ENOSPC;
+	n = &s->notice[s->notices++];
+	*n = (struct grant_notice){.failure = e->failure, .since_ms = e->now_ms};
+	if (!n->failure.origin) {
+		n->failure.origin = s->term;
+		n->failure.serial = ++s->serial;
+	}
+	for (size_t i = 0; i < GRANT_MOUNTS; i++) {
+		if (s->mount[i].id != n->failure.origin || GRANT_MUTANT(s, ORIGIN_FIRST))
+			send_notice(s, n, i, out);
+	}
+	settle_notices(s, out);
+	return 0;
+}
+
+static void on_noted(struct grant_state *s, const struct grant_event *e, struct grant_actions *out)
+{
+	struct grant_notice *n = notice_find(s, &e->failure);
+	struct grant_mount *m = mount_find(s, e->mount);
+
+	if (!n || !m)
+		return;
+	n->is_noted[m - s->mount] = true;
+	settle_notices(s, out);
+}
+
 /* ---- events */
 
 static int on_channel(struct grant_state *s, const struct grant_event *e, struct grant_actions *out)
@@ -190,6 +297,8 @@ static int on_channel(struct grant_state *s, const struct grant_event *e, struct
 		    row->holder[index].mode != CSV_GRANT_NONE)
 			send_recall(s, row, index, out);
 	}
+	for (size_t i = 0; i < s->notices; i++)
+		send_notice(s, &s->notice[i], index, out);
 	/* Who has asked asks again: what was asked over the line before may be lost. */
 	emit(out, GRANT_DO_LOOK);
 	return 0;
@@ -226,6 +335,7 @@ static int on_gone(struct grant_state *s, const struct grant_event *e, struct gr
 			note_written(row, &e->written);
 	}
 	drop_all(s, m, out);
+	settle_notices(s, out);
 	return 0;
 }
 
@@ -237,12 +347,13 @@ static void on_forget(struct grant_state *s, const struct grant_event *e)
 		*m = (struct grant_mount){0};
 }
 
-static void on_reset(struct grant_state *s, const struct grant_event *e, struct grant_actions *out)
+static int on_reset(struct grant_state *s, const struct grant_event *e, struct grant_actions *out)
 {
-	struct grant_mount *m = mount_find(s, e->mount);
+	struct grant_mount *m = mount_make(s, e->mount);
 
 	if (m)
 		drop_all(s, m, out);
+	return m ? 0 : -ENOSPC;
 }
 
 static bool has_other_writer(const struct grant_row *row, size_t mount)
@@ -322,8 +433,20 @@ static void on_recall(struct grant_state *s, const struct grant_event *e, struct
 	else
 		row->is_unwanted = true;
 	for (size_t i = 0; i < GRANT_MOUNTS; i++) {
-		if (row->holder[i].mode != CSV_GRANT_NONE)
-			send_recall(s, row, i, out);
+		if (row->holder[i].mode == CSV_GRANT_NONE)
+			continue;
+		if (e->type == GRANT_EV_RECALL && !row->holder[i].owes_ms)
+			row->holder[i].owes_ms = e->now_ms;
+		send_recall(s, row, i, out);
+	}
+}
+
+/* Nobody waits for a recall of it any more. */
+static void forgive(struct grant_row *row)
+{
+	for (size_t i = 0; i < GRANT_MOUNTS; i++) {
+		if (row->holder[i].asked <= row->holder[i].told)
+			row->holder[i].owes_ms = 0;
 	}
 }
 
@@ -333,7 +456,8 @@ static void on_end(struct grant_state *s, const struct grant_event *e)
 
 	if (!row || !row->recalls)
 		return;
-	row->recalls--;
+	if (!--row->recalls)
+		forgive(row);
 	tidy(s, row);
 }
 
@@ -357,8 +481,12 @@ static void on_ask(struct grant_state *s, const struct grant_event *e, struct gr
 	struct grant_action *a;
 
 	for (size_t i = 0; row && i < GRANT_MOUNTS; i++) {
-		if (row->holder[i].mode < CSV_GRANT_WRITE || !s->mount[i].conn ||
-		    row->holder[i].told >= serial)
+		if (row->holder[i].mode < CSV_GRANT_WRITE || row->holder[i].told >= serial)
+			continue;
+		row->holder[i].asked = serial;
+		if (!row->holder[i].owes_ms)
+			row->holder[i].owes_ms = e->now_ms;
+		if (!s->mount[i].conn)
 			continue;
 		a = emit(out, GRANT_DO_ASK);
 		a->conn = s->mount[i].conn;
@@ -379,10 +507,10 @@ static void on_told(struct grant_state *s, const struct grant_event *e, struct g
 		return;
 	if (e->has_written)
 		note_written(row, &e->written);
-	if (e->error && !row->flush_error)
-		row->flush_error = e->error;
 	if (h->told < e->serial)
 		h->told = e->serial;
+	if (h->told >= h->asked && !row->recalls)
+		h->owes_ms = 0;
 	emit(out, GRANT_DO_LOOK);
 }
 
@@ -392,7 +520,6 @@ static void on_touched(struct grant_state *s, const struct grant_event *e)
 
 	if (!row)
 		return;
-	row->flush_error = 0;
 	/* Not what has come meanwhile. */
 	if (row->has_written && row->written.sec == e->written.sec &&
 	    row->written.nsec == e->written.nsec)
@@ -428,7 +555,7 @@ int grant_step(struct grant_state *s, const struct grant_event *e, struct grant_
 		on_forget(s, e);
 		break;
 	case GRANT_EV_RESET:
-		on_reset(s, e, out);
+		r = on_reset(s, e, out);
 		break;
 	case GRANT_EV_RECLAIM:
 		r = on_reclaim(s, e);
@@ -436,6 +563,7 @@ int grant_step(struct grant_state *s, const struct grant_event *e, struct grant_
 	case GRANT_EV_OPEN:
 		s->is_open = true;
 		emit(out, GRANT_DO_LOOK);
+		settle_notices(s, out);
 		break;
 	case GRANT_EV_ISSUE:
 		on_issue(s, e, out);
@@ -458,6 +586,12 @@ int grant_step(struct grant_state *s, const struct grant_event *e, struct grant_
 		break;
 	case GRANT_EV_TOUCHED:
 		on_touched(s, e);
+		break;
+	case GRANT_EV_FAILED:
+		r = on_failed(s, e, out);
+		break;
+	case GRANT_EV_NOTED:
+		on_noted(s, e, out);
 		break;
 	case GRANT_EV_MAX:
 		r = -EINVAL;
@@ -512,6 +646,67 @@ bool grant_is_told(const struct grant_state *s, const struct csv_handle *h, uint
 			return false;
 	}
 	return true;
+}
+
+bool grant_is_failing(const struct grant_state *s, const struct csv_handle *h)
+{
+	for (size_t i = 0; i < s->notices; i++) {
+		if (csv_handle_equal(&s->notice[i].failure.handle, h))
+			return true;
+	}
+	return false;
+}
+
+/* Keeps the oldest debt of each mount. */
+static size_t add_debt(const struct grant_state *s, size_t mount, const struct csv_handle *h,
+		       uint64_t since_ms, struct grant_debt *ret, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (ret[i].mount != s->mount[mount].id)
+			continue;
+		if (since_ms < ret[i].since_ms)
+			ret[i] = (struct grant_debt){ret[i].mount, *h, since_ms};
+		return count;
+	}
+	ret[count] = (struct grant_debt){s->mount[mount].id, *h, since_ms};
+	return count + 1;
+}
+
+static bool owes_note(const struct grant_state *s, const struct grant_notice *n, size_t mount)
+{
+	const struct grant_mount *m = &s->mount[mount];
+
+	return m->id && !m->is_gone && !n->is_noted[mount] &&
+	       (m->id != n->failure.origin || is_noted_by_others(s, n));
+}
+
+size_t grant_silent(const struct grant_state *s, uint64_t now_ms, struct grant_debt *ret,
+		    size_t cap)
+{
+	uint64_t limit = now_ms > GRANT_SILENT_MS ? now_ms - GRANT_SILENT_MS : 0;
+	struct grant_debt all[GRANT_MOUNTS];
+	size_t count = 0;
+
+	for (size_t i = 0; s->rows && i < GRANT_ROWS; i++) {
+		const struct grant_row *row = &s->row[i];
+
+		for (size_t m = 0; row->handle.ino && m < GRANT_MOUNTS; m++) {
+			uint64_t since = row->holder[m].owes_ms;
+
+			if (row->holder[m].mode != CSV_GRANT_NONE && since && since <= limit)
+				count = add_debt(s, m, &row->handle, since, all, count);
+		}
+	}
+	for (size_t i = 0; i < s->notices * GRANT_MOUNTS; i++) {
+		const struct grant_notice *n = &s->notice[i / GRANT_MOUNTS];
+
+		if (n->since_ms && n->since_ms <= limit && owes_note(s, n, i % GRANT_MOUNTS))
+			count = add_debt(s, i % GRANT_MOUNTS, &n->failure.handle, n->since_ms, all,
+					 count);
+	}
+	count = count < cap ? count : cap;
+	memcpy(ret, all, count * sizeof(all[0]));
+	return count;
 }
 
 uint64_t grant_debtor(const struct grant_state *s, struct csv_handle *ret_handle)

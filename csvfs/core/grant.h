@@ -8,6 +8,9 @@
  *                                   the mount has ended. Never by time, never with a connection
  *   no new ones meanwhile           from the recall to its end the file is given to nobody
  *   no lock while waiting           grant_change_next(): recall, then lock, then look again
+ *   no error is lost                writes that failed on their way to the disk are told to all
+ *                                   mounts before it ends; to the mount that has found out, last,
+ *                                   so that it tells the next coordinator if this one dies
  *   nobody is absent                a new coordinator collects nothing before all mounts that live
  *                                   have told what they have
  *
@@ -26,6 +29,13 @@
 #define GRANT_MOUNTS  32
 #define GRANT_ROWS    4096 /* files granted or being recalled at a time */
 #define GRANT_BUCKETS 1024
+/*
+ * One that has not answered for so long does not answer. More than a LUN needs to fail an I/O over
+ * (DATAPATH_HUNG_MS, and the 10 to 20 s of usual transports), and than a line that is lost takes to
+ * be replaced; less than the patience of who waits.
+ */
+#define GRANT_SILENT_MS 30000
+#define GRANT_NOTICES	128 /* failures that not all mounts have noted yet */
 
 /* Planted bugs, for the simulator only. */
 #ifdef CSVFS_MUTANTS
@@ -41,6 +51,8 @@ enum grant_mutant {
 	GRANT_MUTANT_LOST_IS_GONE,  /* takes a broken line for the end of the mount */
 	GRANT_MUTANT_ANY_NUMBER,    /* takes the return of an older grant for that of this one */
 	GRANT_MUTANT_NO_RESEND,	    /* a recall that was lost is not repeated */
+	GRANT_MUTANT_ORIGIN_FIRST,  /* tells who has found the failure before the others */
+	GRANT_MUTANT_NOT_TO_ALL,    /* tells of a failure only those who are there now */
 	GRANT_MUTANT_MAX
 };
 #define GRANT_MUTANT(s, name) ((s)->mutant == GRANT_MUTANT_##name)
@@ -51,7 +63,9 @@ enum grant_mutant {
 struct grant_holder {
 	enum csv_grant_mode mode; /* NONE: it holds nothing */
 	struct csv_grant_id id;
-	uint64_t told; /* serial of the last ASK that it has answered */
+	uint64_t told;	  /* serial of the last ASK that it has answered */
+	uint64_t asked;	  /* of the last one that was asked of it */
+	uint64_t owes_ms; /* since when an answer to a recall or an ASK is waited for; 0: none is */
 };
 
 struct grant_row {
@@ -62,14 +76,26 @@ struct grant_row {
 	bool is_shared;		  /* its blocks are another file's, too: for reading only */
 	bool has_written;	  /* holders have said so, of what is not in the inode yet */
 	struct csv_time written;
-	uint16_t flush_error; /* first one since the last ASK */
 	struct grant_holder holder[GRANT_MOUNTS];
+};
+
+struct grant_debt {
+	uint64_t mount;
+	struct csv_handle handle;
+	uint64_t since_ms;
 };
 
 struct grant_mount {
 	uint64_t id;   /* 0: free */
 	uint64_t conn; /* for recalls; 0: none */
 	bool is_gone;
+};
+
+/* Until all mounts that live have noted it. In the order in which they came. */
+struct grant_notice {
+	struct csv_frame_failed failure;
+	uint64_t since_ms;
+	bool is_noted[GRANT_MOUNTS];
 };
 
 struct grant_state {
@@ -81,6 +107,8 @@ struct grant_state {
 	enum grant_mutant mutant;
 #endif
 	struct grant_mount mount[GRANT_MOUNTS];
+	size_t notices;
+	struct grant_notice notice[GRANT_NOTICES];
 	uint16_t bucket[GRANT_BUCKETS]; /* index + 1 */
 	uint16_t free;
 	struct grant_row row[GRANT_ROWS];
@@ -92,20 +120,22 @@ struct grant_state {
 	X(LOST)	    /* conn */                                                                     \
 	X(GONE)	    /* mount: it has ended, and its I/O with it */                                 \
 	X(FORGET)   /* mount: nothing of it is left */                                             \
-	X(RESET)    /* mount: what it has told of itself is forgotten */                           \
+	X(RESET)    /* mount: it is there; what it has told of itself is forgotten */              \
 	X(RECLAIM)  /* mount, handle, id, mode */                                                  \
 	X(OPEN)	    /* all have told what they have */                                             \
 	X(ISSUE)    /* mount, handle, is_write, is_shared, is_contended: it was recalled for this, \
 		       so who had it will want it again; the inode is locked for writing and       \
 		       grant_make_next() has come so far */                                        \
-	X(RECALL)   /* handle: no new ones, and the others back */                                 \
+	X(RECALL)   /* handle, now_ms: no new ones, and the others back */                         \
 	X(UNWANTED) /* handle: as RECALL, for good: nobody has the file open */                    \
 	X(END)	    /* handle: of a recall */                                                      \
 	X(DONE)	    /* mount, handle, id, has_written, written */                                  \
-	X(ASK)	    /* handle, wants_flush, serial: of all that may write; serial 0: a new one,    \
-		       else again those that have not answered it */                               \
-	X(TOLD)	    /* mount, handle, id, serial, error, has_written, written */                   \
-	X(TOUCHED)  /* handle: what was written is in the inode */
+	X(ASK) /* handle, now_ms, wants_flush, serial: of all that may write; serial 0: a new one, \
+		  else again those that have not answered it */                                    \
+	X(TOLD)	   /* mount, handle, id, serial, has_written, written */                           \
+	X(TOUCHED) /* handle: what was written is in the inode */                                  \
+	X(FAILED)  /* failure, now_ms: of a mount's flush; origin 0: of our own */                 \
+	X(NOTED)   /* mount, failure.origin, failure.serial */
 
 enum grant_event_type {
 #define GRANT_EVENT_ENUM(NAME) GRANT_EV_##NAME,
@@ -128,13 +158,15 @@ struct grant_event {
 	bool has_written;
 	struct csv_time written;
 	uint64_t serial;
-	uint16_t error;
+	struct csv_frame_failed failure;
+	uint64_t now_ms;
 };
 
 /* ---- actions, to be carried out in order */
 #define GRANT_ACTIONS(X)                                                                           \
 	X(CLOSE)   /* conn: the mount has another line */                                          \
 	X(RECALL)  /* conn, handle, id: send it */                                                 \
+	X(FAILED)  /* conn, failure: send it */                                                    \
 	X(ASK)	   /* conn, handle, id, serial, wants_flush: send it */                            \
 	X(ASKED)   /* serial: what it is to be asked for again */                                  \
 	X(ISSUED)  /* id, mode */                                                                  \
@@ -158,9 +190,10 @@ struct grant_action {
 	enum csv_ungranted why;
 	uint64_t serial;
 	bool wants_flush;
+	struct csv_frame_failed failure;
 };
 
-#define GRANT_MAX_ACTIONS (GRANT_ROWS + GRANT_MOUNTS + 2)
+#define GRANT_MAX_ACTIONS (GRANT_ROWS + GRANT_NOTICES + GRANT_MOUNTS + 2)
 
 struct grant_actions {
 	size_t count;
@@ -168,7 +201,7 @@ struct grant_actions {
 };
 
 void grant_init(struct grant_state *s, uint64_t term);
-/* 0; -ENOSPC: too many mounts or, with RECLAIM, files: this coordinator cannot go on. */
+/* 0; -ENOSPC: too many mounts or failures or, with RECLAIM, files: it cannot go on. */
 int grant_step(struct grant_state *s, const struct grant_event *e, struct grant_actions *ret);
 /* NULL if all invariants hold, else which does not. */
 const char *grant_check(const struct grant_state *s);
@@ -184,6 +217,14 @@ bool grant_is_sole_elsewhere(const struct grant_state *s, const struct csv_handl
 bool grant_has_writers(const struct grant_state *s, const struct csv_handle *h);
 /* All that may write have answered ASK `serial`, or have nothing any more. */
 bool grant_is_told(const struct grant_state *s, const struct csv_handle *h, uint64_t serial);
+/* A failure of the file is not known everywhere yet. */
+bool grant_is_failing(const struct grant_state *s, const struct csv_handle *h);
+/*
+ * Mounts that have owed an answer, for which somebody waits, for GRANT_SILENT_MS: each once, with
+ * the file for which it is longest. Returns how many, at most `cap`.
+ */
+size_t grant_silent(const struct grant_state *s, uint64_t now_ms, struct grant_debt *ret,
+		    size_t cap);
 /* Of whom something is waited for; 0: of nobody. */
 uint64_t grant_debtor(const struct grant_state *s, struct csv_handle *ret_handle);
 

@@ -49,6 +49,18 @@ static void get_flag(struct wire_reader *r, bool *v)
 	*v = wire_get_bool(r);
 }
 
+static void put_error(struct wire_writer *w, const uint16_t *v)
+{
+	wire_put_u16(w, *v);
+}
+
+static void get_error(struct wire_reader *r, uint16_t *v)
+{
+	*v = wire_get_u16(r);
+	if (!*v)
+		wire_reader_fail(r);
+}
+
 static void put_refusal(struct wire_writer *w, const uint8_t *v)
 {
 	wire_put_u8(w, *v);

@@ -15,7 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CSV_PROTOCOL	 1
+#define CSV_PROTOCOL	 2
 #define CSV_UUID_BYTES	 16
 #define CSV_NAME_MAX	 256		/* with the NUL; XFS: 255 bytes */
 #define CSV_PATH_MAX	 4096		/* target of a symbolic link, with the NUL */
@@ -404,9 +404,22 @@ enum csv_reply_kind {
 	F(handle, struct csv_handle, handle)                                                       \
 	F(grant_id, struct csv_grant_id, id)                                                       \
 	F(u64, uint64_t, serial)                                                                   \
-	F(u16, uint16_t, error) /* of the flush: 0, or an errno as a positive number */            \
 	F(flag, bool, has_written)                                                                 \
 	F(time, struct csv_time, written)
+/*
+ * Writes to the file that were answered have failed on their way to the disk: from the mount whose
+ * flush it was, and to all mounts, to that one last. Origin: the mount, or the term of the
+ * coordinator whose own flush it was; serial: its number there.
+ */
+#define CSV_FAILED_FIELDS(F)                                                                       \
+	F(handle, struct csv_handle, handle)                                                       \
+	F(u64, uint64_t, origin)                                                                   \
+	F(u64, uint64_t, serial)                                                                   \
+	F(error, uint16_t, error) /* an errno as a positive number */
+/* All who have the file open on this mount will be told. */
+#define CSV_NOTED_FIELDS(F)                                                                        \
+	F(u64, uint64_t, origin)                                                                   \
+	F(u64, uint64_t, serial)
 
 #define CSV_CHANNEL_RECALLS 1
 
@@ -424,7 +437,9 @@ enum csv_reply_kind {
 	X(11, RETURN, returned)                                                                    \
 	X(12, RECLAIM_GRANT, reclaim_grant)                                                        \
 	X(13, ASK, ask)                                                                            \
-	X(14, TOLD, told)
+	X(14, TOLD, told)                                                                          \
+	X(15, FAILED, failed)                                                                      \
+	X(18, NOTED, noted)
 
 /* Frames with a body of their own kind. */
 #define CSV_FRAME_REQUEST 16

@@ -269,15 +269,27 @@ static int replay(struct backing_op *o)
 	return 0;
 }
 
-/* An I/O error is answered only if it is that of one place, not of the whole file system. */
-static int check_error(struct backing *b, const struct csv_reply *reply)
+bool backing_is_down(struct backing *b, int error)
 {
-	if (reply->error != EIO && reply->error != EUCLEAN)
-		return 0;
+	if (error != EIO && error != EUCLEAN)
+		return false;
 	/* A file's: that of a directory does not look whether XFS has shut down (xfs_file.c). */
 	if (fsync(b->reserve_fd))
 		b->is_halted = true;
-	return b->is_halted ? -EIO : 0;
+	return b->is_halted;
+}
+
+/*
+ * An I/O error is answered only if it is that of one place, not of the whole file system: the next
+ * coordinator may have a path. What has been lost is known to all mounts before it is answered.
+ */
+static int end_errors(struct backing_op *o)
+{
+	if (backing_is_down(o->b, o->reply->error))
+		return -EIO;
+	if (!o->lost_error || !o->b->grants)
+		return 0;
+	return grants_failed(o->b->grants, &o->lost, o->lost_error);
 }
 
 int backing_execute(struct backing *b, uint64_t mount, const struct csv_request *q,
@@ -301,5 +313,6 @@ int backing_execute(struct backing *b, uint64_t mount, const struct csv_request 
 	backing_op_done(&o);
 	if (r == -ECANCELED)
 		return r;
-	return r ? -EIO : check_error(b, ret);
+	r = r ? -EIO : end_errors(&o);
+	return r && r != -ECANCELED ? -EIO : r;
 }

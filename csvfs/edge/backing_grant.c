@@ -145,30 +145,36 @@ static bool is_later(const struct csv_time *a, const struct timespec *b)
 	return a->sec != b->tv_sec ? a->sec > b->tv_sec : (long)a->nsec > b->tv_nsec;
 }
 
-static void touch_file(struct backing *b, const struct csv_handle *h, const struct csv_time *t)
+/* 0 or, if it is not on the disk, -errno. */
+static int touch_file(struct backing *b, const struct csv_handle *h, const struct csv_time *t)
 {
 	const struct timespec times[] = {{.tv_nsec = UTIME_OMIT},
 					 {.tv_sec = t->sec, .tv_nsec = t->nsec}};
 	int fd = backing_handle_open(b, h, O_RDONLY);
 	struct stat st;
+	int r = 0;
 
 	if (fd < 0)
-		return;
-	/* A disk that does not take it shows in all that follows. */
-	if (!fstat(fd, &st) && is_later(t, &st.st_mtim) && !futimens(fd, times))
-		(void)!fsync(fd);
+		return 0; /* it is gone, and who has written to it knows */
+	if (!fstat(fd, &st) && is_later(t, &st.st_mtim) && !futimens(fd, times) && fsync(fd))
+		r = -errno;
 	close(fd);
+	return r;
 }
 
 void backing_touch(struct backing *b, struct backing_row *row)
 {
 	struct csv_time t;
+	int r;
 
 	if (!grants_written(b->grants, &row->handle, &t))
 		return;
 	must(!pthread_rwlock_wrlock(&row->lock));
-	touch_file(b, &row->handle, &t);
+	r = touch_file(b, &row->handle, &t);
 	pthread_rwlock_unlock(&row->lock);
+	/* It was a flush, too, and nobody else hears what it says. */
+	if (r && !backing_is_down(b, -r))
+		grants_fail(b->grants, &row->handle, -r);
 	grants_touched(b->grants, &row->handle, &t);
 }
 
@@ -245,7 +251,7 @@ int backing_write_direct(struct backing_op *o, size_t *ret_done)
 
 		n = pwritev2(fd, &v, 1, (off_t)(q->offset + *ret_done), RWF_DSYNC);
 		if (n < 0)
-			r = -errno;
+			r = backing_lost_write(o, -errno);
 		else
 			*ret_done += (size_t)n;
 	}
@@ -366,7 +372,7 @@ static int make_grant(struct backing_op *o, enum csv_ungranted *ret_why)
 
 		if (step == GRANT_MAKE_FORCE) {
 			if (fsync(o->inode[0].data_fd))
-				return -errno;
+				return backing_lost(o, 0, -errno);
 			is_ok = true;
 		} else if (step == GRANT_MAKE_EMPTY) {
 			is_ok = empty_cache(&o->inode[0]);

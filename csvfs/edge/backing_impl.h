@@ -142,7 +142,10 @@ struct backing_op {
 	uint64_t wait;		       /* ticket that must be forced before the answer */
 	struct csv_handle recalled[2]; /* ino 0: none */
 	bool must_recall;	       /* a write that does not stay in place */
-	bool is_cancelled;	       /* the coordinator stops: nothing was begun */
+	/* Data of it has not reached the disk, or may not: all who have it open must know. */
+	struct csv_handle lost;
+	int lost_error;
+	bool is_cancelled; /* the coordinator stops: nothing was begun */
 	/* A change only: */
 	bool is_redo;
 	int slot_fd;
@@ -249,6 +252,12 @@ void backing_recall_end(struct backing_op *o);
 bool backing_is_out(struct backing_op *o);
 /* Without locks: what the holders know and the file system does not. 0, -ECANCELED or -errno. */
 int backing_ask(struct backing_op *o);
+/* A flush of inode[i] has failed, so all who have it open will be told. Returns the error. */
+int backing_lost(struct backing_op *o, size_t i, int error);
+/* The same of a write that was to be on disk at once: some of its errors say so. */
+int backing_lost_write(struct backing_op *o, int error);
+/* Is the error that of the whole file system? Then this coordinator answers no more. */
+bool backing_is_down(struct backing *b, int error);
 void backing_touch(struct backing *b, struct backing_row *row);
 /* The file is out: its data is read and written past the page cache. It is locked. */
 bool backing_is_direct(struct backing_op *o);

@@ -9,6 +9,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "csvfs/core/direct.h"
 #include "csvfs/edge/backing_impl.h"
 
 #define COPY_MAX	(UINT64_C(1) << 30) /* shared extents, one COPY_RANGE; the rest is asked for */
@@ -18,6 +19,22 @@
 #define FALLOCATE_KNOWN                                                                            \
 	(FALLOCATE_MOVES | FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE |     \
 	 FALLOC_FL_UNSHARE_RANGE)
+
+int backing_lost(struct backing_op *o, size_t i, int error)
+{
+	o->lost = o->inode[i].row->handle;
+	o->lost_error = -error;
+	return error;
+}
+
+int backing_lost_write(struct backing_op *o, int error)
+{
+	/* Not those for want of room or right, which write(2) knows, too. */
+	if (error == -EIO ||
+	    (!direct_is_path_error(-error) && error != -ENOSPC && error != -EOPNOTSUPP))
+		backing_lost(o, 0, error);
+	return error;
+}
 
 static bool is_range(uint64_t offset, uint64_t length)
 {
@@ -60,7 +77,7 @@ int backing_fsync(struct backing_op *o)
 	if (r || !o->b->grants || !S_ISREG(o->inode[0].st.st_mode))
 		return r;
 	r = backing_op_data(o, 0, false);
-	return r ? r : fsync(o->inode[0].data_fd) ? -errno : 0;
+	return r ? r : fsync(o->inode[0].data_fd) ? backing_lost(o, 0, -errno) : 0;
 }
 
 int backing_lseek(struct backing_op *o)
@@ -120,13 +137,13 @@ int backing_write_do(struct backing_op *o)
 
 		n = pwritev2(i->data_fd, &v, 1, (off_t)(offset + done), RWF_DSYNC);
 		if (n < 0)
-			r = -errno;
+			r = backing_lost_write(o, -errno);
 		else
 			done += (size_t)n;
 	}
 	/* Zeros between the old end and the new data lie in pages that RWF_DSYNC does not write. */
 	if (done && offset > (uint64_t)i->st.st_size && fdatasync(i->data_fd))
-		return -errno;
+		return backing_lost(o, 0, -errno);
 	if (r && !done)
 		return r;
 	o->reply->count.count = done;
@@ -166,8 +183,10 @@ int backing_fallocate_do(struct backing_op *o)
 		r = backing_undo_make(o->b, h, fd);
 	if (r || (moves && backing_stops_after(o->b, CHANGE_STEP_MAX)))
 		return r;
-	if (fallocate(fd, (int)q->mode, (off_t)q->offset, (off_t)q->length) || fdatasync(fd))
+	if (fallocate(fd, (int)q->mode, (off_t)q->offset, (off_t)q->length))
 		r = -errno;
+	else if (fdatasync(fd))
+		r = backing_lost(o, 0, -errno);
 	if (moves)
 		r = backing_undo_drop(o->b, h) ?: r;
 	return r;
@@ -203,8 +222,10 @@ int backing_copy_range_do(struct backing_op *o)
 	ssize_t n = copy_file_range(o->inode[0].data_fd, &from, fd, &to,
 				    (size_t)(q->length < most ? q->length : most), 0);
 
-	if (n < 0 || (n && fdatasync(fd)))
+	if (n < 0)
 		return -errno;
+	if (n && fdatasync(fd))
+		return backing_lost(o, 1, -errno);
 	o->reply->count.count = (uint64_t)n;
 	return 0;
 }

@@ -24,6 +24,7 @@
 #include "csvfs/edge/process.h"
 #include "csvfs/edge/server.h"
 #include "lib/cleanup.h"
+#include "lib/mountinfo.h"
 #include "lib/must.h"
 #include "lib/uuid.h"
 
@@ -245,6 +246,9 @@ static void wait_change(struct coordinator *c, uint64_t until_ms)
 
 static void tell(struct coordinator *c, enum csv_link_phase phase, const char *text)
 {
+	pthread_mutex_lock(&c->lock);
+	c->status.beat = c->state.beat;
+	pthread_mutex_unlock(&c->lock);
 	c->status.phase = phase;
 	if (c->server)
 		server_status(c->server, &c->status);
@@ -258,33 +262,24 @@ static void tell(struct coordinator *c, enum csv_link_phase phase, const char *t
 /* A mount namespace of our own, without what FUSE mounts this node has: they must not be pinned. */
 static int make_private(char *text, size_t size)
 {
-	char line[4096], path[4096];
-	FILE *f;
-
 	if (unshare(CLONE_NEWNS) || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL)) {
 		snprintf(text, size, "cannot make a private mount namespace: %s", strerror(errno));
 		return -errno;
 	}
-	f = fopen("/proc/self/mounts", "re");
-	while (f && fgets(line, sizeof(line), f)) {
-		if (sscanf(line, "%*s %4095s fuse", path) == 1 && strstr(line, " fuse.csvfs "))
-			umount2(path, MNT_DETACH);
-	}
-	if (f)
-		fclose(f);
+	mountinfo_detach("fuse.csvfs");
 	return 0;
 }
 
 /*
  * What is known of this node when the LUN itself is not there to be looked at: with an empty lock
  * file nothing was mounted, or it was unmounted. /run ends with the machine, and so does a mount.
+ * It says which disk it was, so that the look is at that one, wherever its path leads to by then.
  */
-static int set_mark(struct coordinator *c, const char *device)
+static int set_mark(struct coordinator *c, const char *mark)
 {
-	size_t len = strlen(device);
+	size_t len = strlen(mark);
 
-	if (pwrite(c->lock_fd, device, len, 0) != (ssize_t)len ||
-	    ftruncate(c->lock_fd, (off_t)len)) {
+	if (pwrite(c->lock_fd, mark, len, 0) != (ssize_t)len || ftruncate(c->lock_fd, (off_t)len)) {
 		snprintf(c->text, sizeof(c->text), "the lock file cannot be written: %s",
 			 strerror(errno));
 		return -EIO;
@@ -295,7 +290,7 @@ static int set_mark(struct coordinator *c, const char *device)
 
 static int mount_xfs(struct coordinator *c)
 {
-	char device[CSV_LUN_DEV_MAX];
+	char device[CSV_LUN_DEV_MAX], pin[CSV_LUN_DEV_MAX + 64];
 	_cleanup_close_ int fd = -1;
 	int r = csv_lun_attach(c->lun, device, sizeof(device), c->text, sizeof(c->text));
 
@@ -305,7 +300,9 @@ static int mount_xfs(struct coordinator *c)
 		snprintf(c->text, sizeof(c->text), "%s: %s", c->mount_point, strerror(errno));
 		return -errno;
 	}
-	r = set_mark(c, device);
+	/* A LUN that is a file is known by its path. */
+	r = csv_lun_pin(c->lun, device, pin, sizeof(pin));
+	r = r == -ENODEV ? set_mark(c, device) : r ? r : set_mark(c, pin);
 	if (r)
 		return r;
 	if (mount(device, c->mount_point, "xfs", MS_NOSUID | MS_NODEV | MS_NOEXEC,

@@ -15,12 +15,61 @@
 
 /* ---- the core, with a lock */
 
+static void fill_pools(struct datapath *d)
+{
+	for (size_t i = 0; i < DATAPATH_OUTS; i++) {
+		d->out_pool[i].next = d->out_free;
+		d->out_free = &d->out_pool[i];
+	}
+	for (size_t i = 0; i < DATAPATH_FLUSHES; i++) {
+		d->flush_pool[i].next = d->flush_free;
+		d->flush_free = &d->flush_pool[i];
+	}
+}
+
+void datapath_out_put(struct datapath *d, struct datapath_out *o)
+{
+	if (o < d->out_pool || o >= d->out_pool + DATAPATH_OUTS) {
+		free(o);
+		return;
+	}
+	o->next = d->out_free;
+	d->out_free = o;
+}
+
+struct datapath_flush *datapath_flush_take(struct datapath *d)
+{
+	struct datapath_flush *w = d->flush_free;
+
+	if (w)
+		d->flush_free = w->next;
+	else
+		w = calloc(1, sizeof(*w));
+	must(w);
+	return w;
+}
+
+void datapath_flush_put(struct datapath *d, struct datapath_flush *w)
+{
+	if (w < d->flush_pool || w >= d->flush_pool + DATAPATH_FLUSHES) {
+		free(w);
+		return;
+	}
+	w->next = d->flush_free;
+	d->flush_free = w;
+}
+
 void datapath_push(struct datapath *d, const struct csv_frame *f)
 {
-	struct datapath_out *o = calloc(1, sizeof(*o));
+	struct datapath_out *o = d->out_free;
 
+	if (o)
+		d->out_free = o->next;
+	else
+		o = calloc(1, sizeof(*o));
 	must(o);
 	o->frame = *f;
+	o->next = NULL;
 	*d->out_end = o;
 	d->out_end = &o->next;
 	pthread_cond_signal(&d->send_wake);
@@ -47,12 +96,22 @@ static void give_back(struct datapath *d, const struct direct_action *a)
 
 void datapath_step(struct datapath *d, const struct direct_event *e)
 {
+	struct csv_frame f;
+
 	direct_step(&d->core, e, &d->actions);
 	for (size_t i = 0; i < d->actions.count; i++) {
 		const struct direct_action *a = &d->actions.item[i];
 
 		if (a->kind == DIRECT_DO_DONE || a->kind == DIRECT_DO_RETURN)
 			give_back(d, a);
+		if (a->kind != DIRECT_DO_FAILED && a->kind != DIRECT_DO_NOTED)
+			continue;
+		f = (struct csv_frame){.type = CSV_FRAME_FAILED, .failed = a->failure};
+		if (a->kind == DIRECT_DO_NOTED)
+			f = (struct csv_frame){.type = CSV_FRAME_NOTED,
+					       .noted = {.origin = a->failure.origin,
+							 .serial = a->failure.serial}};
+		datapath_push(d, &f);
 	}
 }
 
@@ -73,6 +132,7 @@ void datapath_block(struct datapath *d, enum direct_block block)
 		return;
 	if (block == DIRECT_PATH_OK) {
 		log_notice("the LUN answers -> I/O goes direct again");
+		pthread_cond_signal(&d->flush_wake);
 		datapath_step(d, &(struct direct_event){.type = DIRECT_EV_PATH});
 	} else {
 		if (d->core.block == DIRECT_PATH_OK)
@@ -235,6 +295,8 @@ void datapath_closed(struct datapath *d, const struct csv_handle *h)
 	pthread_mutex_lock(&d->lock);
 	row = direct_find(&d->core, h);
 	datapath_step(d, &(struct direct_event){.type = DIRECT_EV_CLOSED, .handle = *h});
+	if (direct_wants_flush(&d->core))
+		pthread_cond_signal(&d->flush_wake);
 	if (row != DIRECT_NONE && direct_find(&d->core, h) == DIRECT_NONE) {
 		free(d->map[row].extents);
 		d->map[row] = (struct datapath_map){0};
@@ -251,13 +313,13 @@ static void free_all(struct datapath *d)
 
 	while ((o = d->out)) {
 		d->out = o->next;
-		free(o);
+		datapath_out_put(d, o);
 	}
 	while (d->flushes) {
 		struct datapath_flush *w = d->flushes;
 
 		d->flushes = w->next;
-		free(w);
+		datapath_flush_put(d, w);
 	}
 	for (size_t i = 0; i < DIRECT_FILES; i++)
 		free(d->map[i].extents);
@@ -282,6 +344,7 @@ int datapath_open(const struct datapath_options *options, struct datapath **ret)
 	d->options = *options;
 	d->fd = -1;
 	d->out_end = &d->out;
+	fill_pools(d);
 	d->answer = malloc((size_t)CSV_EXTENTS_MAX * CSV_EXTENT_BYTES);
 	must(d->answer);
 	pthread_mutex_init(&d->lock, NULL);
@@ -292,7 +355,7 @@ int datapath_open(const struct datapath_options *options, struct datapath **ret)
 	pthread_cond_init(&d->tend_wake, &attr);
 	pthread_cond_init(&d->flush_wake, &attr);
 	pthread_condattr_destroy(&attr);
-	direct_init(&d->core);
+	direct_init(&d->core, options->mount);
 	d->core.block = DIRECT_PATH_NONE;
 	d->not_active_since_ms = csv_now_ms();
 	/* At its start a process that cannot make threads ends: nobody uses the mount yet. */

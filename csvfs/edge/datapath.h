@@ -66,8 +66,13 @@ int datapath_write(struct datapath *d, const struct csv_handle *h, uint64_t offs
 		   const uint8_t *buf, bool is_sync, struct client_interrupt *i);
 /* Could this go direct at all? Then a buffer is worth taking. */
 bool datapath_is_suitable(const struct datapath *d, uint64_t offset, size_t size, bool is_write);
-/* 0: all is on disk; DATAPATH_HOME: as far as this node knows, others may have written, too. */
-int datapath_fsync(struct datapath *d, const struct csv_handle *h);
+/* What an open begins with, to be asked for before the open is: see csvfs/core/errors.h. */
+uint64_t datapath_seen(struct datapath *d);
+/* An error that an open with *seen has to be told of: a positive errno, once; 0: there is none. */
+int datapath_error(struct datapath *d, const struct csv_handle *h, uint64_t *seen);
+/* 0: all is on disk; DATAPATH_HOME: as far as this node knows, others may have written, too.
+ * Negative: as datapath_error(). */
+int datapath_fsync(struct datapath *d, const struct csv_handle *h, uint64_t *seen);
 /* It went to the coordinator because the path is lost: counted. */
 void datapath_went_home(struct datapath *d, size_t size);
 

@@ -22,6 +22,9 @@ struct datapath_map {
 	uint64_t size;
 };
 
+#define DATAPATH_OUTS	 256 /* frames that may wait to be sent without an allocation */
+#define DATAPATH_FLUSHES 64  /* the same of flushes that are asked for */
+
 struct datapath_out {
 	struct datapath_out *next;
 	struct csv_frame frame;
@@ -46,7 +49,6 @@ struct datapath {
 
 	uint64_t io_since_ms[DATAPATH_IOS]; /* 0: free */
 	uint64_t reads, writes, bytes, redirected_bytes;
-	uint64_t written, flushed; /* direct writes: counted, and covered by a flush */
 	uint64_t not_active_since_ms;
 
 	/* One GRANT at a time. */
@@ -63,6 +65,8 @@ struct datapath {
 	bool is_sending;
 	struct datapath_out *out, **out_end;
 	struct datapath_flush *flushes;
+	struct datapath_out *out_free, out_pool[DATAPATH_OUTS];
+	struct datapath_flush *flush_free, flush_pool[DATAPATH_FLUSHES];
 };
 
 /* ---- datapath.c; with the lock held */
@@ -73,6 +77,10 @@ void datapath_refresh_lease(struct datapath *d);
 /* With an end after so many ms; 0: none. */
 void datapath_wait(struct datapath *d, pthread_cond_t *at, uint64_t ms);
 void datapath_push(struct datapath *d, const struct csv_frame *f);
+/* Of those that are there, else from the heap. */
+struct datapath_flush *datapath_flush_take(struct datapath *d);
+void datapath_flush_put(struct datapath *d, struct datapath_flush *w);
+void datapath_out_put(struct datapath *d, struct datapath_out *o);
 /* A place in io_since_ms; SIZE_MAX: none is free. */
 size_t datapath_io_begin(struct datapath *d);
 void datapath_io_end(struct datapath *d, size_t io);

@@ -42,14 +42,15 @@ bool datapath_is_suitable(const struct datapath *d, uint64_t offset, size_t size
 
 /* ---- asking */
 
-/* False: what has come is not extents of a whole file. */
+/* False: what has come is not extents of a whole file, or there is no memory for them. */
 static bool take_map(struct datapath_map *m, const struct csv_reply_grant *p)
 {
 	size_t n = p->extents.len / CSV_EXTENT_BYTES;
 	struct csv_extent *e = calloc(n ? n : 1, sizeof(*e));
 	uint64_t at = 0;
 
-	must(e);
+	if (!e)
+		return false; /* it stays with the coordinator */
 	for (size_t i = 0; i < n; i++) {
 		if (!csv_extent_get(&p->extents, i, &e[i]) || e[i].offset != at) {
 			free(e);
@@ -121,7 +122,10 @@ static bool place(struct io *io, const struct datapath_map *m)
 static bool begin(struct datapath *d, struct io *io, const struct csv_handle *h,
 		  struct client_interrupt *i)
 {
-	struct direct_event e = {.type = DIRECT_EV_BEGIN, .handle = *h, .is_write = io->is_write};
+	struct direct_event e = {.type = DIRECT_EV_BEGIN,
+				 .handle = *h,
+				 .is_write = io->is_write,
+				 .is_partial = !is_block(io->offset) || !is_block(io->size)};
 	size_t row = direct_find(&d->core, h);
 	const struct direct_action *a = &d->actions.item[0];
 
@@ -218,7 +222,6 @@ static int run(struct datapath *d, struct io *io, const struct csv_handle *h, bo
 		d->reads += !io->is_write;
 		d->writes += io->is_write;
 		d->bytes += io->size;
-		d->written += io->is_write;
 	}
 	pthread_mutex_unlock(&d->lock);
 	return r ? DATAPATH_HOME : 0;
@@ -255,18 +258,38 @@ int datapath_write(struct datapath *d, const struct csv_handle *h, uint64_t offs
 
 /* ---- flushing */
 
+/* What the error of a flush means for those who have written. With the lock held. */
+static int flush_has_failed(struct datapath *d, uint64_t writes, int r)
+{
+	if (direct_is_path_error(-r)) {
+		log_error("a flush of the LUN: %s", strerror(-r));
+		datapath_block(d, DIRECT_PATH_ERROR);
+		return DATAPATH_HOME;
+	}
+	log_error("a flush of the LUN: %s: what was written since the last one may be lost -> all "
+		  "who have the files open are told",
+		  strerror(-r));
+	datapath_step(d, &(struct direct_event){.type = DIRECT_EV_FAILED,
+						.serial = writes,
+						.error = (uint16_t)-r});
+	return r;
+}
+
 int datapath_flush(struct datapath *d)
 {
-	uint64_t written;
+	uint64_t writes;
 	size_t slot;
 	int fd, r = 0;
 
 	pthread_mutex_lock(&d->lock);
-	written = d->written;
+	writes = d->core.writes;
 	fd = d->fd;
-	if (written == d->flushed || fd < 0) {
+	if (writes == d->core.flushed || d->core.block != DIRECT_PATH_OK) {
+		/* What was written before the path was lost is in the LUN's cache, which is the
+		 * coordinator's, too: it flushes it. */
+		r = writes == d->core.flushed ? 0 : DATAPATH_HOME;
 		pthread_mutex_unlock(&d->lock);
-		return 0;
+		return r;
 	}
 	slot = datapath_io_begin(d);
 	pthread_mutex_unlock(&d->lock);
@@ -274,24 +297,50 @@ int datapath_flush(struct datapath *d)
 		r = -errno;
 	pthread_mutex_lock(&d->lock);
 	datapath_io_end(d, slot);
-	if (!r && d->flushed < written)
-		d->flushed = written;
-	if (r) {
-		log_error("a flush of the LUN: %s", strerror(-r));
-		datapath_block(d, DIRECT_PATH_ERROR);
-	}
+	if (r)
+		r = flush_has_failed(d, writes, r);
+	else
+		datapath_step(d,
+			      &(struct direct_event){.type = DIRECT_EV_FLUSHED, .serial = writes});
 	pthread_mutex_unlock(&d->lock);
 	return r;
 }
 
-int datapath_fsync(struct datapath *d, const struct csv_handle *h)
+uint64_t datapath_seen(struct datapath *d)
+{
+	uint64_t seen;
+
+	if (!d)
+		return 0;
+	pthread_mutex_lock(&d->lock);
+	seen = errors_sample(&d->core.errors);
+	pthread_mutex_unlock(&d->lock);
+	return seen;
+}
+
+int datapath_error(struct datapath *d, const struct csv_handle *h, uint64_t *seen)
+{
+	int error;
+
+	if (!d)
+		return 0;
+	pthread_mutex_lock(&d->lock);
+	error = errors_take(&d->core.errors, h, seen);
+	pthread_mutex_unlock(&d->lock);
+	return error;
+}
+
+int datapath_fsync(struct datapath *d, const struct csv_handle *h, uint64_t *seen)
 {
 	bool is_sole;
-	int r;
+	int r, error;
 
 	if (!d)
 		return DATAPATH_HOME;
 	r = datapath_flush(d);
+	error = datapath_error(d, h, seen);
+	if (error)
+		return -error;
 	pthread_mutex_lock(&d->lock);
 	is_sole = direct_is_sole(&d->core, h);
 	pthread_mutex_unlock(&d->lock);

@@ -57,7 +57,7 @@ void *datapath_send_loop(void *arg)
 		d->out = o->next;
 		if (!d->out)
 			d->out_end = &d->out;
-		free(o);
+		datapath_out_put(d, o);
 	}
 	pthread_mutex_unlock(&d->lock);
 	return NULL;
@@ -92,13 +92,10 @@ static void on_recall(struct datapath *d, const struct csv_frame_recall *f)
 	pthread_mutex_unlock(&d->lock);
 }
 
-static void tell(struct datapath *d, const struct csv_frame_ask *f, int error)
+static void tell(struct datapath *d, const struct csv_frame_ask *f)
 {
 	struct csv_frame a = {.type = CSV_FRAME_TOLD,
-			      .told = {.handle = f->handle,
-				       .id = f->id,
-				       .serial = f->serial,
-				       .error = (uint16_t)-error}};
+			      .told = {.handle = f->handle, .id = f->id, .serial = f->serial}};
 	size_t row;
 
 	pthread_mutex_lock(&d->lock);
@@ -115,10 +112,9 @@ static void tell(struct datapath *d, const struct csv_frame_ask *f, int error)
 static void on_ask(struct datapath *d, const struct csv_frame_ask *f)
 {
 	pthread_mutex_lock(&d->lock);
-	if (f->wants_flush && d->written != d->flushed) {
-		struct datapath_flush *w = calloc(1, sizeof(*w));
+	if (f->wants_flush && d->core.writes != d->core.flushed) {
+		struct datapath_flush *w = datapath_flush_take(d);
 
-		must(w);
 		w->ask = *f;
 		w->next = d->flushes;
 		d->flushes = w;
@@ -127,7 +123,7 @@ static void on_ask(struct datapath *d, const struct csv_frame_ask *f)
 		return;
 	}
 	pthread_mutex_unlock(&d->lock);
-	tell(d, f, 0);
+	tell(d, f);
 }
 
 void *datapath_flush_loop(void *arg)
@@ -137,21 +133,38 @@ void *datapath_flush_loop(void *arg)
 	pthread_mutex_lock(&d->lock);
 	while (!d->is_ending) {
 		struct datapath_flush *w = d->flushes;
-		int r;
 
-		if (!w) {
+		if (!w && (d->core.block != DIRECT_PATH_OK || !direct_wants_flush(&d->core))) {
 			datapath_wait(d, &d->flush_wake, 0);
 			continue;
 		}
-		d->flushes = w->next;
+		if (w)
+			d->flushes = w->next;
 		pthread_mutex_unlock(&d->lock);
-		r = datapath_flush(d);
-		tell(d, &w->ask, r);
-		free(w);
+		/* Whom a failure concerns is told before the answer: over the same line. */
+		datapath_flush(d);
+		if (w)
+			tell(d, &w->ask);
 		pthread_mutex_lock(&d->lock);
+		if (w)
+			datapath_flush_put(d, w);
 	}
 	pthread_mutex_unlock(&d->lock);
 	return NULL;
+}
+
+/* False: it makes no sense. */
+static bool on_failed(struct datapath *d, const struct csv_frame_failed *f)
+{
+	if (!f->handle.ino || !f->origin)
+		return false;
+	log_error("inode %llu: writes were lost on their way to the disk: %s -> whoever has it "
+		  "open here is told by fsync",
+		  (unsigned long long)f->handle.ino, strerror(f->error));
+	pthread_mutex_lock(&d->lock);
+	datapath_step(d, &(struct direct_event){.type = DIRECT_EV_HEARD, .failure = *f});
+	pthread_mutex_unlock(&d->lock);
+	return true;
 }
 
 static void listen_to(struct datapath *d, struct tls *t)
@@ -163,6 +176,8 @@ static void listen_to(struct datapath *d, struct tls *t)
 			on_recall(d, &f.recall);
 		else if (f.type == CSV_FRAME_ASK)
 			on_ask(d, &f.ask);
+		else if (f.type == CSV_FRAME_FAILED && on_failed(d, &f.failed))
+			continue;
 		else
 			return;
 	}

@@ -284,6 +284,7 @@ int fs_call_init(struct csv_fs *fs)
 
 	pthread_mutex_init(&fs->buffer_lock, NULL);
 	pthread_mutex_init(&fs->watch_lock, NULL);
+	fs_opens_init(fs);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&fs->buffer_freed, &attr);
@@ -307,6 +308,7 @@ void fs_call_done(struct csv_fs *fs)
 	pthread_cond_signal(&fs->watch_wake);
 	pthread_mutex_unlock(&fs->watch_lock);
 	pthread_join(fs->watcher, NULL);
+	fs_opens_done(fs);
 	free(fs->buffer_data);
 	pthread_cond_destroy(&fs->watch_wake);
 	pthread_cond_destroy(&fs->buffer_freed);

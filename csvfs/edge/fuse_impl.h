@@ -34,6 +34,7 @@ struct buffer {
 };
 
 struct call;
+struct open_file;
 
 struct csv_fs {
 	struct csv_fs_options options;
@@ -47,12 +48,22 @@ struct csv_fs {
 	struct buffer *buffer_free;
 	uint8_t *buffer_data;
 
+	/* What the kernel does not release: it has ended the connection. */
+	pthread_mutex_t open_lock;
+	struct open_file *opens;
+
 	/* Calls whose caller got a signal that did not end it. */
 	pthread_mutex_t watch_lock;
 	pthread_cond_t watch_wake;
 	struct call *watched;
 	bool watch_ends;
 	pthread_t watcher;
+};
+
+/* An open file: struct fuse_file_info has its address. */
+struct open_file {
+	struct open_file *next, **at; /* of all; under open_lock */
+	uint64_t seen;		      /* errors that it has been told of, by datapath_error() */
 };
 
 struct call {
@@ -93,6 +104,10 @@ void fs_entry(struct csv_fs *fs, const struct csv_handle *handle, const struct c
 void fs_forget(struct csv_fs *fs, fuse_ino_t number, uint64_t count);
 int fs_call_init(struct csv_fs *fs);
 void fs_call_done(struct csv_fs *fs);
+
+/* ---- fuse_io.c */
+void fs_opens_init(struct csv_fs *fs);
+void fs_opens_done(struct csv_fs *fs);
 
 /* ---- fuse_signal.c */
 /* Will this thread end as soon as it returns to user space? True also if that cannot be told. */

@@ -2,10 +2,12 @@
 /* Open files. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 
 #include "csvfs/edge/fuse_impl.h"
+#include "lib/must.h"
 
 /* One COPY_RANGE: struct fuse_write_out has 32 bits for what was copied (linux/fuse.h). */
 #define COPY_MAX (UINT32_MAX & ~UINT32_C(0xfffff))
@@ -23,6 +25,53 @@ static void release_untaken(struct csv_fs *fs, const struct csv_handle *handle)
 
 	datapath_closed(fs->options.datapath, handle);
 	client_call(fs->options.client, &q, &p, NULL, 0, NULL);
+}
+
+/* Before the open is asked for: a failure that comes while it is under way counts. */
+static void make_open(struct csv_fs *fs, struct fuse_file_info *fi)
+{
+	struct open_file *o = calloc(1, sizeof(*o));
+
+	must(o);
+	o->seen = datapath_seen(fs->options.datapath);
+	pthread_mutex_lock(&fs->open_lock);
+	o->next = fs->opens;
+	o->at = &fs->opens;
+	if (o->next)
+		o->next->at = &o->next;
+	fs->opens = o;
+	pthread_mutex_unlock(&fs->open_lock);
+	fi->fh = (uintptr_t)o;
+}
+
+static struct open_file *open_of(const struct fuse_file_info *fi)
+{
+	return (struct open_file *)(uintptr_t)fi->fh;
+}
+
+/* Takes NULL: a directory has none. */
+static void free_open(struct csv_fs *fs, struct open_file *o)
+{
+	if (!o)
+		return;
+	pthread_mutex_lock(&fs->open_lock);
+	*o->at = o->next;
+	if (o->next)
+		o->next->at = o->at;
+	pthread_mutex_unlock(&fs->open_lock);
+	free(o);
+}
+
+void fs_opens_init(struct csv_fs *fs)
+{
+	pthread_mutex_init(&fs->open_lock, NULL);
+}
+
+void fs_opens_done(struct csv_fs *fs)
+{
+	while (fs->opens)
+		free_open(fs, fs->opens);
+	pthread_mutex_destroy(&fs->open_lock);
 }
 
 static void set_open_flags(struct fuse_file_info *fi)
@@ -56,16 +105,20 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	call_begin(&c, req, CSV_OP_OPEN);
 	e = call_handle(&c, ino, &c.q.open.handle);
 	c.q.open.flags = (uint32_t)fi->flags;
+	make_open(c.fs, fi);
 	e = e ? e : call_run(&c, 0);
 	if (e) {
+		free_open(c.fs, open_of(fi));
 		call_reply_error(&c, e);
 		return;
 	}
 	call_end(&c);
 	datapath_opened(c.fs->options.datapath, &c.q.open.handle);
 	set_open_flags(fi);
-	if (reply_open(req, fi) == -ENOENT)
+	if (reply_open(req, fi) == -ENOENT) {
 		release_untaken(c.fs, &c.q.open.handle);
+		free_open(c.fs, open_of(fi));
+	}
 }
 
 /*
@@ -87,8 +140,10 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 	c.q.create.mode = mode;
 	c.q.create.is_exclusive = true;
 	call_groups(&c);
+	make_open(c.fs, fi);
 	e = e ? e : call_run(&c, 0);
 	if (e) {
+		free_open(c.fs, open_of(fi));
 		call_reply_error(&c, e == EEXIST && !(fi->flags & O_EXCL) ? ESTALE : e);
 		return;
 	}
@@ -99,6 +154,7 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 	if (fuse_reply_create(req, &entry, fi) == -ENOENT) {
 		fs_forget(c.fs, entry.ino, 1);
 		release_untaken(c.fs, &c.p.entry.handle);
+		free_open(c.fs, open_of(fi));
 	}
 }
 
@@ -108,8 +164,8 @@ void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	struct call c;
 	int e;
 
-	(void)fi;
 	call_begin(&c, req, CSV_OP_RELEASE);
+	free_open(c.fs, open_of(fi));
 	e = call_handle(&c, ino, &c.q.release.handle);
 	if (!e)
 		datapath_closed(c.fs->options.datapath, &c.q.release.handle);
@@ -194,19 +250,26 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off
 
 void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
 {
+	struct open_file *o = open_of(fi), fresh; /* NULL: a directory */
+	struct datapath *d;
 	struct call c;
-	int e;
+	int e, r, failure;
 
-	(void)fi;
 	call_begin(&c, req, CSV_OP_FSYNC);
+	d = c.fs->options.datapath;
+	fresh.seen = datapath_seen(d);
+	o = o ? o : &fresh;
 	e = call_handle(&c, ino, &c.q.fsync.handle);
 	c.q.fsync.is_datasync = datasync != 0;
-	if (!e && !datapath_fsync(c.fs->options.datapath, &c.q.fsync.handle)) {
-		call_reply_error(&c, 0);
+	r = e ? 0 : datapath_fsync(d, &c.q.fsync.handle, &o->seen);
+	if (e || r != DATAPATH_HOME) {
+		call_reply_error(&c, e ? e : -r);
 		return;
 	}
-	e = e ? e : call_run(&c, 0);
-	call_reply_error(&c, e);
+	e = call_run(&c, 0);
+	/* What the coordinator has found, it has told all mounts before it answered. */
+	failure = datapath_error(d, &c.q.fsync.handle, &o->seen);
+	call_reply_error(&c, failure ? failure : e);
 }
 
 void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len,

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "lib/must.h"
 
@@ -25,10 +26,23 @@ struct grants {
 	struct grant_actions actions;
 };
 
+/* As csv_now_ms() of the process, which the tests of the backing have not. */
+static uint64_t now_ms(void)
+{
+	struct timespec t;
+
+	must(!clock_gettime(CLOCK_BOOTTIME, &t));
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
 /* With the lock held. */
 static int step(struct grants *g, const struct grant_event *e)
 {
-	int r = grant_step(&g->state, e, &g->actions);
+	struct grant_event now = *e;
+	int r;
+
+	now.now_ms = now_ms();
+	r = grant_step(&g->state, &now, &g->actions);
 
 	for (size_t i = 0; i < g->actions.count; i++) {
 		const struct grant_action *a = &g->actions.item[i];
@@ -37,7 +51,8 @@ static int step(struct grants *g, const struct grant_event *e)
 		if (a->kind == GRANT_DO_LOOK)
 			pthread_cond_broadcast(&g->looked);
 		if (a->kind != GRANT_DO_CLOSE && a->kind != GRANT_DO_RECALL &&
-		    a->kind != GRANT_DO_ASK && a->kind != GRANT_DO_SETTLED)
+		    a->kind != GRANT_DO_ASK && a->kind != GRANT_DO_SETTLED &&
+		    a->kind != GRANT_DO_FAILED)
 			continue;
 		o = calloc(1, sizeof(*o));
 		must(o);
@@ -69,6 +84,10 @@ static void carry_out(const struct grants *g, const struct grant_action *a)
 					       .id = a->id,
 					       .serial = a->serial,
 					       .wants_flush = a->wants_flush}};
+		o->send(o->arg, a->conn, &f);
+		break;
+	case GRANT_DO_FAILED:
+		f = (struct csv_frame){.type = CSV_FRAME_FAILED, .failed = a->failure};
 		o->send(o->arg, a->conn, &f);
 		break;
 	case GRANT_DO_SETTLED:
@@ -243,7 +262,6 @@ bool grants_unwanted(struct grants *g, const struct csv_handle *h)
 int grants_ask(struct grants *g, const struct csv_handle *h, bool wants_flush)
 {
 	struct grant_event e = {.type = GRANT_EV_ASK, .handle = *h, .wants_flush = wants_flush};
-	const struct grant_row *row;
 	uint64_t channels;
 	int r = 0;
 
@@ -260,12 +278,46 @@ int grants_ask(struct grants *g, const struct csv_handle *h, bool wants_flush)
 			step(g, &e);
 		}
 		r = grant_is_told(&g->state, h, e.serial) ? 0 : -ECANCELED;
-		row = grant_find(&g->state, h);
-		if (!r && wants_flush && row && row->flush_error)
-			r = -(int)row->flush_error;
+	}
+	while (!r && wants_flush && grant_is_failing(&g->state, h)) {
+		r = g->is_stopped ? -ECANCELED : 0;
+		if (!r)
+			pthread_cond_wait(&g->looked, &g->lock);
 	}
 	pthread_mutex_unlock(&g->lock);
 	return r;
+}
+
+/* With the lock held. */
+static int note_failure(struct grants *g, const struct csv_handle *h, int error)
+{
+	return step(g, &(struct grant_event){.type = GRANT_EV_FAILED,
+					     .failure = {.handle = *h, .error = (uint16_t)error}});
+}
+
+int grants_failed(struct grants *g, const struct csv_handle *h, int error)
+{
+	int r;
+
+	pthread_mutex_lock(&g->lock);
+	r = note_failure(g, h, error);
+	while (!r && grant_is_failing(&g->state, h) && !g->is_stopped)
+		pthread_cond_wait(&g->looked, &g->lock);
+	if (!r && grant_is_failing(&g->state, h))
+		r = -ECANCELED;
+	pthread_mutex_unlock(&g->lock);
+	return r;
+}
+
+void grants_fail(struct grants *g, const struct csv_handle *h, int error)
+{
+	int r;
+
+	pthread_mutex_lock(&g->lock);
+	r = note_failure(g, h, error);
+	pthread_mutex_unlock(&g->lock);
+	if (r)
+		g->options.overflow(g->options.arg);
 }
 
 bool grants_written(struct grants *g, const struct csv_handle *h, struct csv_time *ret)
@@ -312,4 +364,14 @@ uint64_t grants_debtor(struct grants *g, struct csv_handle *ret)
 	r = grant_debtor(&g->state, ret);
 	pthread_mutex_unlock(&g->lock);
 	return r;
+}
+
+size_t grants_silent(struct grants *g, struct grant_debt *ret, size_t cap)
+{
+	size_t n;
+
+	pthread_mutex_lock(&g->lock);
+	n = grant_silent(&g->state, now_ms(), ret, cap);
+	pthread_mutex_unlock(&g->lock);
+	return n;
 }

@@ -17,6 +17,7 @@ struct grants_options {
 	void (*send)(void *arg, uint64_t conn, const struct csv_frame *f);
 	void (*close)(void *arg, uint64_t conn);
 	void (*settled)(void *arg, const struct csv_handle *h);
+	void (*overflow)(void *arg); /* more failures than it can keep: it cannot go on */
 	void *arg;
 };
 
@@ -39,8 +40,13 @@ int grants_recall(struct grants *g, const struct csv_handle *h);
 void grants_recall_end(struct grants *g, const struct csv_handle *h);
 /* True: it is out still, is being recalled for good, and `settled` tells when it has come back. */
 bool grants_unwanted(struct grants *g, const struct csv_handle *h);
-/* Asks all that may write, waits for what they say. -ECANCELED; a flush has failed: its -errno. */
+/* Asks all that may write, waits for what they say, and until a failure that is known of is known
+ * everywhere. 0 or -ECANCELED. */
 int grants_ask(struct grants *g, const struct csv_handle *h, bool wants_flush);
+/* Our own flush has failed: every mount is told. Waits until each has noted it: 0; -ECANCELED. */
+int grants_failed(struct grants *g, const struct csv_handle *h, int error);
+/* The same, without waiting. */
+void grants_fail(struct grants *g, const struct csv_handle *h, int error);
 /* True: it was written then, by what they have said; grants_touched() when the inode says so. */
 bool grants_written(struct grants *g, const struct csv_handle *h, struct csv_time *ret);
 void grants_touched(struct grants *g, const struct csv_handle *h, const struct csv_time *written);
@@ -49,5 +55,7 @@ enum csv_ungranted grants_issue(struct grants *g, const struct grant_event *e,
 				struct csv_grant_id *ret_id, enum csv_grant_mode *ret_mode);
 /* For whom somebody waits, and for which file; 0: for nobody. */
 uint64_t grants_debtor(struct grants *g, struct csv_handle *ret);
+/* As grant_silent(); since_ms as csv_now_ms(). */
+size_t grants_silent(struct grants *g, struct grant_debt *ret, size_t cap);
 
 #endif

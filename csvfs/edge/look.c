@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "csvfs/edge/lun.h"
+#include "lib/cleanup.h"
 #include "lib/uuid.h"
 
 /* NULL: said what was wrong. The last two, `--lock FILE`, may be missing. */
@@ -31,15 +32,27 @@ static bool is_unmarked(const char *path)
 	return !stat(path, &st) && S_ISREG(st.st_mode) && !st.st_size;
 }
 
+/* What the coordinator has noted of its disk; "" if nothing. */
+static void read_mark(const char *path, char *ret, size_t size)
+{
+	_cleanup_fclose_ FILE *f = path ? fopen(path, "re") : NULL;
+
+	if (!f || !fgets(ret, (int)size, f))
+		ret[0] = 0;
+}
+
 int csv_free_main(int argc, char **argv)
 {
 	const char *lock = NULL, *device = device_of(argc, argv, &lock);
-	char text[CSV_LUN_TEXT_MAX];
+	char text[CSV_LUN_TEXT_MAX], mark[256];
 	int r;
 
 	if (!device)
 		return 2;
-	r = csv_lun_device_in_use(device, text, sizeof(text));
+	read_mark(lock, mark, sizeof(mark));
+	r = csv_lun_pinned_in_use(mark, text, sizeof(text));
+	if (r == -EINVAL)
+		r = csv_lun_device_in_use(device, text, sizeof(text));
 	/* A node that does not have the LUN has nothing to look at; the lock file speaks for it. */
 	if (r == -ENOENT && lock && is_unmarked(lock))
 		return 0;

@@ -103,6 +103,18 @@ int csv_lun_in_use(const struct csv_lun *lun, char *text, size_t text_size);
 /* The same of a LUN that may not be readable any more: all that is on the device is looked at. */
 int csv_lun_device_in_use(const char *path, char *text, size_t text_size);
 
+/*
+ * Which disk that is, as text for a file: its device number and its sequence number (diskseq of
+ * /sys, which is never used again while the machine runs), and `data_dev`, the device of its data
+ * partition. A LUN that is a file has none: -ENODEV.
+ */
+int csv_lun_pin(const struct csv_lun *lun, const char *data_dev, char *ret, size_t ret_size);
+/*
+ * As csv_lun_device_in_use(), of exactly the disk that was pinned, wherever its path leads to by
+ * now, and if it is not there any more: then of the XFS that was made of it. -EINVAL: no pin.
+ */
+int csv_lun_pinned_in_use(const char *pin, char *text, size_t text_size);
+
 /* ---- for csvadm */
 
 struct csv_format_options {

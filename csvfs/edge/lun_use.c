@@ -9,6 +9,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -214,4 +215,88 @@ int csv_lun_device_in_use(const char *path, char *text, size_t text_size)
 	r = lun_range_in_use(&d, (struct lun_range){0, UINT64_MAX / 2}, false, &t);
 	lun_disk_close(&d);
 	return r;
+}
+
+/* ---- a disk that is known by more than its path */
+
+#define PIN_WORD "disk"
+
+/* Of a disk, or of the one that a partition is of. 0: this kernel has none (before 5.15). */
+static uint64_t diskseq(dev_t rdev)
+{
+	static const char *const where[] = {"diskseq", "../diskseq"};
+	char path[96];
+	uint64_t seq = 0;
+
+	for (size_t i = 0; i < 2 && !seq; i++) {
+		_cleanup_fclose_ FILE *f = NULL;
+
+		snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/%s", major(rdev), minor(rdev),
+			 where[i]);
+		f = fopen(path, "re");
+		if (f && fscanf(f, "%" SCNu64, &seq) != 1)
+			seq = 0;
+	}
+	return seq;
+}
+
+/* Of a device by its path; 0 if there is none. */
+static uint64_t diskseq_of(const char *path)
+{
+	struct stat st;
+
+	return !stat(path, &st) && S_ISBLK(st.st_mode) ? diskseq(st.st_rdev) : 0;
+}
+
+int csv_lun_pin(const struct csv_lun *lun, const char *data_dev, char *ret, size_t ret_size)
+{
+	const struct lun_disk *d = &lun->disk;
+
+	if (!d->is_block)
+		return -ENODEV;
+	if (snprintf(ret, ret_size, PIN_WORD " %u:%u %" PRIu64 " %s %" PRIu64, major(d->rdev),
+		     minor(d->rdev), diskseq(d->rdev), data_dev,
+		     diskseq_of(data_dev)) >= (int)ret_size)
+		return -ENOSPC;
+	return 0;
+}
+
+/* The disk may have gone; an XFS that was mounted of it has not therefore. */
+static int orphan_in_use(const char *data_dev, uint64_t seq, const struct lun_text *text)
+{
+	uint64_t now = diskseq_of(data_dev);
+	struct lun_dev dev = {.kind = LUN_DEV_SELF};
+	struct stat st;
+
+	if (seq && now && now != seq)
+		return 0; /* another device has the name */
+	snprintf(dev.name, sizeof(dev.name), "%.63s", data_dev + strlen("/dev/"));
+	for (char *p = dev.name; *p; p++)
+		if (*p == '/')
+			*p = '!';
+	if (!stat(data_dev, &st))
+		dev.rdev = st.st_rdev;
+	return xfs_in_use(&dev, text);
+}
+
+int csv_lun_pinned_in_use(const char *pin, char *text, size_t text_size)
+{
+	const struct lun_text t = {text, text_size};
+	char data_dev[CSV_LUN_DEV_MAX], path[] = "the LUN";
+	struct lun_disk d = {.path = path, .fd = -1, .is_block = true};
+	unsigned int dev_major, dev_minor;
+	uint64_t seq, data_seq;
+	int r;
+
+	if (sscanf(pin, PIN_WORD " %u:%u %" SCNu64 " %63s %" SCNu64, &dev_major, &dev_minor, &seq,
+		   data_dev, &data_seq) != 5 ||
+	    strncmp(data_dev, "/dev/", 5) != 0)
+		return lun_fail(&t, -EINVAL, "it does not say which disk");
+	d.rdev = makedev(dev_major, dev_minor);
+	r = orphan_in_use(data_dev, data_seq, &t);
+	/* Not the same disk any more: what is on it is not ours. */
+	if (r || (seq && diskseq(d.rdev) != seq))
+		return r;
+	r = lun_range_in_use(&d, (struct lun_range){0, UINT64_MAX / 2}, false, &t);
+	return r == -ENOENT ? 0 : r; /* gone between the looks */
 }

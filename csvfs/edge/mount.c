@@ -49,6 +49,7 @@ struct mount {
 	bool is_deaf; /* the client is going: clusterd's word is of no more use to it */
 	bool has_ended;
 	int end_error;
+	uint64_t beat; /* of clusterd's last word */
 };
 
 static uint64_t now_ms(void)
@@ -79,6 +80,7 @@ static void on_state(void *arg, const struct csv_link_state *state)
 		datapath_target(m->datapath, state);
 	if (state->is_stop)
 		m->is_stop = true;
+	m->beat = state->beat;
 	pthread_mutex_unlock(&m->lock);
 	on_change(m);
 }
@@ -149,7 +151,7 @@ static bool must_stop(struct mount *m)
 /* Worth a packet? The age of the oldest request only if it is old. */
 static bool is_news(const struct csv_link_status *a, const struct csv_link_status *b)
 {
-	return a->phase != b->phase || a->is_serving != b->is_serving ||
+	return a->phase != b->phase || a->beat != b->beat || a->is_serving != b->is_serving ||
 	       a->is_quiet != b->is_quiet || memcmp(&a->io, &b->io, sizeof(a->io)) != 0 ||
 	       strcmp(a->text, b->text) != 0 || a->oldest_ms >= TICK_MS || b->oldest_ms >= TICK_MS;
 }
@@ -177,6 +179,10 @@ static void tell(struct mount *m, enum csv_link_phase phase, const char *text)
 	struct csv_link_status s = {.phase = phase};
 	struct client_status c = {0};
 
+	/* Before the locks of what works are asked for: so it is answered when they were had. */
+	pthread_mutex_lock(&m->lock);
+	s.beat = m->beat;
+	pthread_mutex_unlock(&m->lock);
 	if (m->client)
 		client_status(m->client, &c);
 	s.is_serving = c.is_serving;

@@ -14,26 +14,9 @@
 #include <unistd.h>
 
 #include "lib/cleanup.h"
+#include "lib/mountinfo.h"
 
 #define USERS_MAX 3
-
-/* ---- what is mounted: /proc/self/mountinfo, proc(5) */
-
-/* \040 and the like. */
-static void unescape(char *s)
-{
-	char *to = s;
-
-	for (; *s; s++) {
-		if (s[0] == '\\' && s[1] >= '0' && s[1] <= '3' && s[2] && s[3]) {
-			*to++ = (char)((s[1] - '0') * 64 + (s[2] - '0') * 8 + (s[3] - '0'));
-			s += 3;
-		} else {
-			*to++ = *s;
-		}
-	}
-	*to = '\0';
-}
 
 static bool is_below(const char *path, const char *top)
 {
@@ -42,30 +25,18 @@ static bool is_below(const char *path, const char *top)
 	return !strncmp(path, top, n) && path[n] == '/';
 }
 
-/* The last mount on `path`, or, if `below`, one somewhere below it: its type and source, or path.
- */
-static bool find_mount(const char *path, bool below, char *ret, size_t cap)
+/* One somewhere below it: its path. */
+static bool find_below(const char *path, char *ret, size_t cap)
 {
 	_cleanup_fclose_ FILE *f = fopen("/proc/self/mountinfo", "re");
-	_cleanup_free_ char *line = NULL;
+	struct mountinfo m;
 	bool found = false;
-	size_t line_cap = 0;
 
-	while (f && getline(&line, &line_cap, f) > 0) {
-		char type[64], source[256], at[PATH_MAX];
-		const char *rest = strstr(line, " - ");
-
-		if (sscanf(line, "%*s %*s %*s %*s %4095s", at) != 1 || !rest ||
-		    sscanf(rest, " - %63s %255s", type, source) != 2)
-			continue;
-		unescape(at);
-		if (below ? !is_below(at, path) : strcmp(at, path) != 0)
-			continue;
-		found = true;
-		if (below)
-			snprintf(ret, cap, "%s", at);
-		else
-			snprintf(ret, cap, "%s of type %s", source, type);
+	while (f && mountinfo_next(f, &m)) {
+		if (is_below(m.at, path)) {
+			snprintf(ret, cap, "%s", m.at);
+			found = true;
+		}
 	}
 	return found;
 }
@@ -74,6 +45,7 @@ int mount_point_resolve(const char *path, char *ret, size_t cap, char *why, size
 {
 	_cleanup_free_ char *copy = strdup(path);
 	_cleanup_free_ char *folder = NULL;
+	struct mountinfo m;
 	char *name;
 	struct stat st;
 	int n;
@@ -93,8 +65,10 @@ int mount_point_resolve(const char *path, char *ret, size_t cap, char *why, size
 	if (n < 0 || (size_t)n >= cap)
 		return -ENAMETOOLONG;
 	/* Before lstat(2): a dead file system may be there. */
-	if (find_mount(ret, false, why, why_cap))
+	if (mountinfo_at(ret, &m)) {
+		snprintf(why, why_cap, "%s of type %s", m.source, m.type);
 		return -EBUSY;
+	}
 	if (lstat(ret, &st) < 0)
 		return -errno;
 	return S_ISDIR(st.st_mode) ? 0 : -ENOTDIR;
@@ -200,7 +174,7 @@ void mount_point_users(const char *path, char *ret, size_t cap)
 	unsigned int count = 0;
 
 	ret[0] = '\0';
-	if (find_mount(path, true, what, sizeof(what))) {
+	if (find_below(path, what, sizeof(what))) {
 		append(ret, cap, what);
 		count++;
 	}

@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <linux/capability.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <stdarg.h>
@@ -13,7 +15,9 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -28,6 +32,11 @@
 #define STACK_BYTES (256 * 1024) /* locked in memory, for each of some hundred threads */
 #endif
 #define ARENAS 2 /* of malloc(3): each reserves 64 MiB that count as locked */
+/*
+ * What libfuse and GnuTLS allocate for each request (some 100 KiB for all that can be under way) is
+ * taken from memory that is there and locked already, so that writing pages out needs no page.
+ */
+#define HEAP_BYTES (4 * 1024 * 1024)
 
 bool process_fork(int *ret_ready, int *ret_status)
 {
@@ -94,12 +103,52 @@ int process_lock(const char *socket, const char *uuid, const char *role)
 	return steal_fd(&fd);
 }
 
+static bool has_capability(unsigned int number)
+{
+	struct __user_cap_header_struct h = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct d[_LINUX_CAPABILITY_U32S_3] = {0};
+
+	return !syscall(SYS_capget, &h, d) && (d[number / 32].effective >> number % 32 & 1);
+}
+
+/*
+ * With CAP_IPC_LOCK there is no limit. Without, a limit would let later threads and buffers fail,
+ * one by one, under a mount that works: then nothing of the future is locked.
+ */
+static void lock_memory(void)
+{
+	const struct rlimit all = {RLIM_INFINITY, RLIM_INFINITY};
+	bool is_free = has_capability(CAP_IPC_LOCK) || !setrlimit(RLIMIT_MEMLOCK, &all);
+
+	if (!mlockall(is_free ? MCL_CURRENT | MCL_FUTURE : MCL_CURRENT) && is_free)
+		return;
+	log_warning("memory cannot be locked as a whole (%s) -> going on, and may wait for a page "
+		    "that is swapped out to what waits for us: needs CAP_IPC_LOCK or "
+		    "LimitMEMLOCK=infinity",
+		    is_free ? strerror(errno) : "RLIMIT_MEMLOCK");
+}
+
+/* Grows the heap once, and keeps it. */
+static void reserve_heap(void)
+{
+	char *p;
+
+	mallopt(M_MMAP_THRESHOLD, HEAP_BYTES);
+	mallopt(M_TRIM_THRESHOLD, INT_MAX);
+	p = malloc(HEAP_BYTES - 4096);
+	if (p)
+		memset(p, 0, HEAP_BYTES - 4096);
+	free(p);
+}
+
 static void spare_from_oom_killer(void)
 {
 	_cleanup_close_ int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
 
 	if (fd < 0 || write(fd, "-1000", 5) != 5)
-		log_warning("oom_score_adj: %s -> going on", strerror(errno));
+		log_warning("oom_score_adj: %s -> going on, the OOM killer may take us: needs "
+			    "CAP_SYS_RESOURCE",
+			    strerror(errno));
 }
 
 void process_harden(void)
@@ -111,10 +160,12 @@ void process_harden(void)
 		log_warning("cannot set the size of stacks -> going on");
 	pthread_attr_destroy(&attr);
 	mallopt(M_ARENA_MAX, ARENAS);
-	if (mlockall(MCL_CURRENT | MCL_FUTURE) < 0)
-		log_warning("mlockall: %s -> going on", strerror(errno));
+	lock_memory();
+	reserve_heap();
 	if (prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0) < 0)
-		log_warning("PR_SET_IO_FLUSHER: %s -> going on", strerror(errno));
+		log_warning("PR_SET_IO_FLUSHER: %s -> going on, an allocation of ours may wait for "
+			    "what waits for us: needs CAP_SYS_RESOURCE",
+			    strerror(errno));
 	spare_from_oom_killer();
 }
 

@@ -306,6 +306,18 @@ static void describe_wait(const struct server *s, char *text, size_t size)
 		snprintf(text, size, "%s", sess_phase_name(s->sess.phase));
 }
 
+static void fill_silent(struct server *s, uint64_t now, struct csv_link_status *status)
+{
+	struct grant_debt debt[CSV_LINK_MOUNTS];
+
+	status->silent_count = (uint8_t)grants_silent(s->grants, debt, CSV_LINK_MOUNTS);
+	for (size_t i = 0; i < status->silent_count; i++)
+		status->silent[i] =
+			(struct csv_link_silent){.id = debt[i].mount,
+						 .ino = debt[i].handle.ino,
+						 .for_ms = (uint32_t)(now - debt[i].since_ms)};
+}
+
 void server_status(struct server *s, struct csv_link_status *status)
 {
 	uint64_t now = csv_now_ms(), oldest = now;
@@ -329,6 +341,7 @@ void server_status(struct server *s, struct csv_link_status *status)
 	status->dropped_count = s->dropped_count;
 	memcpy(status->dropped, s->dropped, sizeof(status->dropped));
 	pthread_mutex_unlock(&s->lock);
+	fill_silent(s, now, status);
 }
 
 /* ---- beginning and end */

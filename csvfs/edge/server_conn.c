@@ -230,6 +230,8 @@ static int on_frame(struct conn *c, const struct csv_frame *f)
 	case CSV_FRAME_RETURN:
 	case CSV_FRAME_ASK:
 	case CSV_FRAME_TOLD:
+	case CSV_FRAME_FAILED:
+	case CSV_FRAME_NOTED:
 		return -EPROTO;
 	}
 	server_step(c->server, &e);

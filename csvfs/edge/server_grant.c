@@ -46,12 +46,22 @@ static void on_settled(void *arg, const struct csv_handle *h)
 	pthread_mutex_unlock(&s->lock);
 }
 
+static void on_overflow(void *arg)
+{
+	struct server *s = arg;
+
+	pthread_mutex_lock(&s->lock);
+	server_fail(s, "writes to more files have failed than it can keep in mind");
+	pthread_mutex_unlock(&s->lock);
+}
+
 int server_grants_open(struct server *s)
 {
 	const struct grants_options o = {.term = s->options.term,
 					 .send = on_send,
 					 .close = on_close,
 					 .settled = on_settled,
+					 .overflow = on_overflow,
 					 .arg = s};
 	int r = grants_open(&o, &s->grants);
 
@@ -67,7 +77,8 @@ static void event(struct server *s, const struct grant_event *e)
 	int r = grants_event(s->grants, e);
 
 	if (r)
-		server_fail(s, "there are more mounts or granted files than it can count");
+		server_fail(s,
+			    "there are more mounts, granted files or failures than it can count");
 }
 
 void server_grants_event(struct server *s, const struct sess_event *e)
@@ -150,9 +161,24 @@ int server_grants_frame(struct conn *c, const struct csv_frame *f)
 		e.handle = f->told.handle;
 		e.id = f->told.id;
 		e.serial = f->told.serial;
-		e.error = f->told.error;
 		e.has_written = f->told.has_written;
 		e.written = f->told.written;
+		break;
+	case CSV_FRAME_FAILED:
+		if (f->failed.origin != c->channel || !f->failed.handle.ino)
+			return -EPROTO;
+		csv_log(LOG_ERR,
+			"mount %016llx: writes to inode %llu were lost on their way to the disk: "
+			"%s -> all mounts are told",
+			(unsigned long long)c->channel, (unsigned long long)f->failed.handle.ino,
+			strerror(f->failed.error));
+		e.type = GRANT_EV_FAILED;
+		e.failure = f->failed;
+		break;
+	case CSV_FRAME_NOTED:
+		e.type = GRANT_EV_NOTED;
+		e.failure.origin = f->noted.origin;
+		e.failure.serial = f->noted.serial;
 		break;
 	default:
 		return -EPROTO;

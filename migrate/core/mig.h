@@ -7,11 +7,11 @@
  *       of a fresh STATE, go on until any STATE contradicts it, and are stopped when the lease is
  *       over; that they stand still is read back from QEMU. If that cannot be proven within
  *       halt_ms of the end of the lease, QEMU is killed: whoever fences by waiting waits that long
- *   M1  a source that has told clusterd HANDLE does not run until a fresh STATE says that the lock
+ *   R1  a source that has told clusterd HANDLE does not run until a fresh STATE says that the lock
  *       is its own and that the migration is cancelled, over, or the other side dead
- *   M2  a source whose lock was transferred does not run again, unless a fresh STATE gives the lock
+ *   R2  a source whose lock was transferred does not run again, unless a fresh STATE gives the lock
  *       back and says that the other side is dead
- *   M3  a destination runs only after it has read from its own QEMU that all is loaded, has told
+ *   R3  a destination runs only after it has read from its own QEMU that all is loaded, has told
  *       it, and a fresh STATE says that the lock is its own
  *
  * What the cluster owes in return: STATEs of one process never go back in time while they are

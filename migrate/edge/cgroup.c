@@ -11,23 +11,18 @@
 #include <unistd.h>
 
 #include "lib/cleanup.h"
+#include "lib/mountinfo.h"
 #include "migrate/edge/due.h"
 
-/* Where the first cgroup2 is mounted: "36 35 0:31 ROOT POINT OPTIONS - cgroup2 ...". */
+/* Where the first cgroup2 is mounted. */
 static int find_mount(char *ret, size_t cap)
 {
 	_cleanup_fclose_ FILE *f = fopen("/proc/self/mountinfo", "re");
-	_cleanup_free_ char *line = NULL;
-	size_t size = 0;
+	struct mountinfo m;
 
-	while (f && getline(&line, &size, f) > 0) {
-		char point[CGROUP_PATH];
-
-		if (strstr(line, " - cgroup2 ") &&
-		    sscanf(line, "%*s %*s %*s %*s %511s", point) == 1) {
-			snprintf(ret, cap, "%s", point);
-			return 0;
-		}
+	while (f && mountinfo_next(f, &m)) {
+		if (!strcmp(m.type, "cgroup2"))
+			return snprintf(ret, cap, "%s", m.at) < (int)cap ? 0 : -ENAMETOOLONG;
 	}
 	return -ENOENT;
 }

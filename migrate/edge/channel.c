@@ -168,7 +168,7 @@ static int accept_peer(struct channel *c, struct tls **ret)
 		fd = accept4(c->listener, NULL, NULL, SOCK_CLOEXEC);
 		if (fd < 0 && errno != EINTR && errno != ECONNABORTED && errno != EAGAIN)
 			return -errno;
-		if (fd >= 0 && !tls_accept(fd, &c->key, CHANNEL_OPEN_MS, ret))
+		if (fd >= 0 && !tls_accept_unless(fd, &c->key, CHANNEL_OPEN_MS, c->stop_fd, ret))
 			return 0;
 	}
 }
@@ -241,7 +241,8 @@ static void *run_reader(void *arg)
 	if (c->listener >= 0)
 		r = accept_peer(c, &tls);
 	else
-		r = tls_connect(c->address, c->port, &c->key, CHANNEL_OPEN_MS, &tls);
+		r = tls_connect_unless(c->address, c->port, &c->key, CHANNEL_OPEN_MS, c->stop_fd,
+				       &tls);
 	if (r)
 		tell_lost(c, c->listener >= 0 ? "accepting" : "connecting", r);
 	else

@@ -14,6 +14,7 @@
 #include "migrate/edge/log.h"
 #include "migrate/edge/psk.h"
 #include "migrate/edge/record.h"
+#include "migrate/edge/stream.h"
 
 #define QUEUE_MAX	(2 * MIG_COMMAND_MAX)
 #define TLS_PRIORITY	"NORMAL:-VERS-ALL:+VERS-TLS1.3"
@@ -26,6 +27,9 @@ struct commands {
 	qb_loop_t *loop;
 	struct commands_options options;
 	struct qmp *qmp;
+	pid_t pid;
+	char stream_address[VM_LINK_ADDRESS]; /* of the last MIGRATE; port 0: there was none */
+	uint16_t stream_port;
 	size_t n;
 	struct mig_command queue[QUEUE_MAX]; /* [0]: under way, if is_busy */
 	bool is_busy;
@@ -123,6 +127,19 @@ static uint16_t read_port(const json_t *o)
 	return n <= UINT16_MAX ? (uint16_t)n : 0;
 }
 
+/* QEMU knows that it is to end, and now nothing keeps it from it. */
+static void end_stream(const struct commands *c)
+{
+	int n = c->stream_port ? stream_shut(c->pid, c->stream_address, c->stream_port) : 0;
+
+	if (n < 0)
+		log_warning("QEMU's stream to %s port %u cannot be shut: %s -> it ends when the "
+			    "kernel gives it up",
+			    c->stream_address, c->stream_port, strerror(-n));
+	else if (n)
+		log_info("QEMU's stream to %s port %u is shut", c->stream_address, c->stream_port);
+}
+
 static void finish_by_qmp(struct commands *c, const json_t *value)
 {
 	const struct mig_command *m = &c->queue[0];
@@ -133,6 +150,8 @@ static void finish_by_qmp(struct commands *c, const json_t *value)
 		answer.run = mig_runstate_read(status ? status : "");
 	if (m->kind == MIG_COMMAND_QUERY_MIGRATE)
 		read_numbers(value, &answer.numbers);
+	if (m->kind == MIG_COMMAND_MIGRATE_CANCEL)
+		end_stream(c);
 	if (m->kind == MIG_COMMAND_MIGRATE_INCOMING) {
 		answer.port = read_port(value);
 		answer.key = m->key;
@@ -240,6 +259,10 @@ static struct call step_migrate(struct commands *c, unsigned int step)
 
 	if (step < 2)
 		return step_tls(c, step);
+	if (step == 2 && !is_incoming) {
+		snprintf(c->stream_address, sizeof(c->stream_address), "%s", m->address);
+		c->stream_port = m->port;
+	}
 	if (step == 2)
 		return uri_call(is_incoming ? "migrate-incoming" : "migrate", m->address,
 				is_incoming ? 0 : m->port);
@@ -483,9 +506,10 @@ void commands_give(struct commands *c, const struct mig_command *command)
 	next(c);
 }
 
-void commands_set_qmp(struct commands *c, struct qmp *qmp)
+void commands_set_qmp(struct commands *c, struct qmp *qmp, pid_t pid)
 {
 	c->qmp = qmp;
+	c->pid = pid;
 }
 
 int commands_open(qb_loop_t *loop, const struct commands_options *options, struct commands **ret)

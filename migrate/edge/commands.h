@@ -11,6 +11,7 @@
 #define MIGRATE_EDGE_COMMANDS_H
 
 #include <qb/qbloop.h>
+#include <sys/types.h>
 
 #include "migrate/core/mig.h"
 #include "migrate/edge/definition.h"
@@ -28,8 +29,8 @@ struct commands_options {
 };
 
 int commands_open(qb_loop_t *loop, const struct commands_options *options, struct commands **ret);
-/* QMP is there (borrowed), or gone: NULL. */
-void commands_set_qmp(struct commands *c, struct qmp *qmp);
+/* QMP of that process is there (borrowed), or gone: NULL. */
+void commands_set_qmp(struct commands *c, struct qmp *qmp, pid_t pid);
 /* Queues it. Never answers from inside. */
 void commands_give(struct commands *c, const struct mig_command *command);
 /* QEMU's stream has come, or will not: its key is needed no more. */

@@ -39,7 +39,7 @@ static void on_ready(void *arg, const struct qmp_version *version)
 
 	log_info("QEMU %u.%u.%u is set up, process %d", version->major, version->minor,
 		 version->micro, e.pid);
-	commands_set_qmp(h->commands, h->qmp);
+	commands_set_qmp(h->commands, h->qmp, e.pid);
 	host_event(h, &e);
 }
 
@@ -81,7 +81,7 @@ static void on_monitor_end(void *arg, const char *why)
 	struct host *h = arg;
 
 	log_info("monitor: %s", why);
-	commands_set_qmp(h->commands, NULL);
+	commands_set_qmp(h->commands, NULL, 0);
 	if (qemu_pid(h->qemu))
 		due_at(h->monitor_due, due_now_ms() + HOST_MONITOR_MS);
 }

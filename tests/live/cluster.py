@@ -33,8 +33,9 @@ class Cluster:
         return self
 
     def is_whole(self, node):
-        q = self.quorum(node)
-        return q["is_quorate"] and q["votes_present"] == len(self.lab.nodes) and \
+        """Every node is up, and has its vote; of an even number one sits out."""
+        q, n = self.quorum(node), len(self.lab.nodes)
+        return q["is_quorate"] and q["votes_present"] == n - (n % 2 == 0) and \
             all(n["state"] == "up" for n in self.ctl(node, "node", "list"))
 
     def ctl(self, node, *words, timeout=30):

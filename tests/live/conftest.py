@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Fixtures for the live tests: labs that leave nothing, and their logs when a test fails.
 
-make_lab(nodes=3, **options) gives a lab that is up; lab1, lab3 are shorthands.
+make_lab(nodes=3, **options) gives a lab that is up; lab1, lab3 are shorthands. One of
+make_module_lab is shared by the tests of a file.
 A test fails if anything of its lab is left on the machine afterwards. With
 LAB_KEEP_LOGS=DIR the nodes' logs of failed tests are copied there.
 """
+import contextlib
 import os
 import shutil
 import sys
@@ -70,35 +72,25 @@ def dump_logs(lab, name):
     print(read(os.path.join(lab.dir, "labd.log"), "")[-4000:])
 
 
-@pytest.fixture
-def lab_dir():
+@contextlib.contextmanager
+def lab_directories():
     """Makes directories for labs. A test that fails halfway must not leave one behind."""
     made = []
 
     def make():
         made.append(tempfile.mkdtemp(prefix="clusterd-test-", dir="/var/tmp"))
         return made[-1]
-    yield make
-    for path in made:
-        sweep.sweep(path)
-        if os.path.isdir(path) and not os.listdir(path):
-            os.rmdir(path)
+    try:
+        yield make
+    finally:
+        for path in made:
+            sweep.sweep(path)
+            if os.path.isdir(path) and not os.listdir(path):
+                os.rmdir(path)
 
 
-@pytest.fixture
-def make_lab(request, lab_dir):
-    if os.geteuid() != 0:
-        pytest.skip("the lab needs root")
-    labs = []
-
-    def make(nodes=3, **options):
-        options.setdefault("bin", "")
-        lab = Lab(nodes, dir=lab_dir(), **options)
-        labs.append((lab, Witness(lab)))
-        lab.up()
-        labs[-1][1].look()
-        return lab
-    yield make
+def end_labs(labs, request):
+    """Takes them down; what they leave is a failure."""
     left = []
     for lab, witness in labs:
         witness.look()
@@ -112,6 +104,43 @@ def make_lab(request, lab_dir):
             left += witness.left()
     if left:
         pytest.fail("left behind: " + "; ".join(left))
+
+
+@contextlib.contextmanager
+def lab_maker(request):
+    if os.geteuid() != 0:
+        pytest.skip("the lab needs root")
+    labs = []
+
+    def make(nodes=3, **options):
+        options.setdefault("bin", "")
+        lab = Lab(nodes, dir=lab_dir(), **options)
+        labs.append((lab, Witness(lab)))
+        lab.up()
+        labs[-1][1].look()
+        return lab
+    with lab_directories() as lab_dir:
+        yield make
+        end_labs(labs, request)
+
+
+@pytest.fixture
+def lab_dir():
+    with lab_directories() as make:
+        yield make
+
+
+@pytest.fixture
+def make_lab(request):
+    with lab_maker(request) as make:
+        yield make
+
+
+@pytest.fixture(scope="module")
+def make_module_lab(request):
+    """For labs that the tests of a file share; who shares one ends it when a test has failed."""
+    with lab_maker(request) as make:
+        yield make
 
 
 @pytest.fixture

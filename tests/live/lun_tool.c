@@ -8,6 +8,7 @@
  *   in-use LUN
  *   watch LUN             opens, prints "open"; then for each line on stdin: is it in use?
  *   hold LUN              attaches, prints the device, waits for a line on stdin, detaches
+ *   pin LUN               attaches, prints how the disk is known, ends without detaching
  *   leak LUN              attaches, prints the device, ends without detaching
  */
 #include <errno.h>
@@ -57,6 +58,17 @@ static int attach(struct csv_lun *lun, bool is_hold)
 	return csv_lun_detach(lun, text, sizeof(text));
 }
 
+static int pin(struct csv_lun *lun)
+{
+	char dev[CSV_LUN_DEV_MAX], line[256];
+	int r = csv_lun_attach(lun, dev, sizeof(dev), text, sizeof(text));
+
+	r = r ? r : csv_lun_pin(lun, dev, line, sizeof(line));
+	if (!r)
+		printf("%s\n", line);
+	return r;
+}
+
 static int watch(const struct csv_lun *lun)
 {
 	char line[16];
@@ -81,6 +93,8 @@ static int run(struct csv_lun *lun, int argc, char **argv)
 		return watch(lun);
 	if (!strcmp(argv[1], "hold"))
 		return attach(lun, true);
+	if (!strcmp(argv[1], "pin"))
+		return pin(lun);
 	if (!strcmp(argv[1], "leak"))
 		return attach(lun, false);
 	return -EINVAL;

@@ -360,6 +360,35 @@ def test_in_use_sees_every_way_to_the_data(node, how):
         node.sh(f"losetup -d {dev}")
 
 
+def test_the_proof_is_about_the_disk_that_was_mounted_not_about_its_path(node):
+    csvfsd = os.path.join(BUILD, "csvfs", "csvfsd")
+
+    def free(*words):
+        return node.lab.run(node.name, [csvfsd, "free", "--device", LUN, *words], check=False)
+    node.format()
+    with node.hold() as held:
+        node.sh(f"mkdir -p /m && mount {held.dev} /m")
+        pin = node.tool("pin", LUN)
+        assert pin.startswith("disk ") and held.dev in pin
+        node.sh(f"echo '{pin}' > /run/lock1; : > /run/lock0")
+        assert "live XFS" in free("--lock", "/run/lock1").stderr
+        # Its path leads to another disk now, on which nothing is.
+        node.sh(f"truncate -s 64M /run/other && losetup -f --show /run/other > /run/name && "
+                f"mv {LUN} {LUN}.old && ln -s $(cat /run/name) {LUN}")
+        assert free().code == 0
+        assert "live XFS" in free("--lock", "/run/lock1").stderr
+        assert free("--lock", "/run/lock1").code == 1
+        node.sh("umount /m")
+        assert free("--lock", "/run/lock1").code == 0
+        # The same number, and another disk: of the one that was, nothing is left.
+        node.sh(f"mount {held.dev} /m")
+        numbers, seq, *rest = pin.split()[1:]
+        later = " ".join(["disk", numbers, str(int(seq) - 1), rest[0], str(int(rest[1]) - 1)])
+        node.sh(f"echo '{later}' > /run/lock2")
+        assert free("--lock", "/run/lock2").code == 0
+        node.sh(f"umount /m; mv {LUN}.old {LUN}; losetup -d $(cat /run/name)")
+
+
 def test_in_use_sees_other_claims_than_mounts_of_xfs(node):
     node.format()
     with node.hold() as held:

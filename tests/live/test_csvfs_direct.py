@@ -191,6 +191,72 @@ def test_attributes_tell_of_what_was_written_directly(vol3):
     assert run("n1", f"stat -c %.4Y {VOL}/disk").stdout.startswith("978")
 
 
+SECTORS = '''
+import os, struct, sys
+fd, mine, last = os.open(sys.argv[1], os.O_RDWR), int(sys.argv[2]), 0
+for n in range(1, int(sys.argv[3]) + 1):
+    at = (n % 8) * 4096 + mine * 512
+    os.pwrite(fd, struct.pack("<Q", n) * 64, at)
+    got = os.pread(fd, 512, at)
+    assert got == struct.pack("<Q", n) * 64, (n, got[:8])
+'''
+
+
+def test_two_nodes_write_sectors_of_one_block_and_lose_none(vol3):
+    """Read, changed and written back by each of them, one would undo what the other has written."""
+    c, count = vol3, 160
+    prealloc(c, "n1", "disk", 4)
+    work = Work(c)
+    work.start("n3", "random", "disk")      # of other blocks in the end: it is out for writing
+    work.wait_progress()
+    work.stop()
+    runs = [c.lab.popen(node, ["/usr/bin/python3", "-c", SECTORS, f"{VOL}/disk", str(mine),
+                               str(count)], stderr=subprocess.PIPE, text=True)
+            for mine, node in enumerate(("n1", "n2", "n1", "n2"))]
+    for process in runs:
+        _, error = process.communicate(timeout=120)
+        assert process.returncode == 0, error
+    read = "import sys; sys.stdout.write(open(sys.argv[1], 'rb').read(32768).hex())"
+    data = bytes.fromhex(c.lab.run("n3", ["/usr/bin/python3", "-c", read, f"{VOL}/disk"]).stdout)
+    for n in range(count - 7, count + 1):
+        for mine in range(4):
+            at = (n % 8) * 4096 + mine * 512
+            assert int.from_bytes(data[at:at + 8], "little") == n, (n, mine)
+    check_clean(c)
+
+
+# --- fsync
+
+def test_an_fsync_after_the_path_is_lost_is_done_by_the_coordinator(sick3):
+    """No error: what was written is in the LUN's cache, which is everybody's."""
+    c = sick3
+    prealloc(c, "n1", "disk", 4)
+    script = '''
+import mmap, os, sys
+fd, page = os.open(sys.argv[1], os.O_RDWR | os.O_DIRECT), mmap.mmap(-1, 4096)
+page[:] = b"x" * 4096
+for i in range(4):
+    os.pwrite(fd, page, 2097152 + i * 4096)
+print("written", flush=True)
+sys.stdin.readline()
+os.fsync(fd)
+os.fdatasync(fd)
+print("synced", flush=True)
+'''
+    writer = c.lab.popen("n2", ["/usr/bin/python3", "-c", script, f"{VOL}/disk"],
+                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert writer.stdout.readline() == "written\n"
+    assert io(c, "n2")["direct_writes"] > 0
+    c.lab.disk("n2", "eio")
+    out, _ = writer.communicate("go\n", timeout=60)
+    assert out == "synced\n" and writer.returncode == 0
+    c.lab.disk("n2", "ok")
+    c.wait("n2", lambda: io(c, "n2")["state"] == "active", "active")
+    read = "import sys; print(open(sys.argv[1], 'rb').read()[2097152:2113536] == b'x' * 16384)"
+    assert c.lab.run("n3", ["/usr/bin/python3", "-c", read, f"{VOL}/disk"]).stdout == "True\n"
+    check_clean(c)
+
+
 # --- the path is lost and comes back
 
 @pytest.fixture

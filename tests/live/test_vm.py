@@ -3,16 +3,15 @@
 
 What counts is what the witness says from inside (witness.py), not our own logs.
 """
+import json
 import os
 import random
 
 import pytest
-from cluster import BUILD, Cluster
+from cluster import BUILD
 from lablib import wait_until
-from witness import Witness
+from witness import Witness, witness_cluster
 
-HERE = os.path.dirname(os.path.realpath(__file__))
-FENCE = os.path.join(HERE, "..", "lab", "fence_lab")
 MIGRATIONS = 20
 CANCELS = 20
 
@@ -20,11 +19,7 @@ CANCELS = 20
 @pytest.fixture
 def vm3(make_lab):
     """Three nodes with power switches, one volume, the witness running on one of them."""
-    c = Cluster(make_lab(3, bin=BUILD)).create()
-    c.ctl("n1", "fence", "create", "bmc", "--agent", os.path.realpath(FENCE), "--param",
-          "bmc_socket=/run/lab/bmc.sock")
-    c.volume()
-    w = Witness(c).create().start()
+    w = witness_cluster(make_lab(3, bin=BUILD))
     yield w
     w.close()
 
@@ -54,20 +49,15 @@ def test_a_vm_starts_and_stops_by_its_power_button(vm3):
 
 
 def test_a_vm_host_that_hangs_is_killed_by_a_stop_and_nobody_is_fenced(make_lab):
-    c = Cluster(make_lab(3, bin=BUILD)).create()
-    c.ctl("n1", "fence", "create", "bmc", "--agent", os.path.realpath(FENCE), "--param",
-          "bmc_socket=/run/lab/bmc.sock")
-    c.volume()
-    w = Witness(c)
+    w = witness_cluster(make_lab(3, bin=BUILD), vm_options=("--stop-ms", "4000"))
     try:
-        w.create("n1", "--stop-ms", "4000").start()
         node = w.node()
-        assert c.lab.run(node, ["pgrep", "-x", "qemu-system-x86"], check=False).code == 0
-        c.lab.run(node, ["pkill", "-STOP", "-x", "vm-host"])
-        c.ctl("n1", "vm", "stop", w.name, "--wait=60", timeout=90)
-        assert c.lab.run(node, ["pgrep", "-x", "qemu-system-x86"], check=False).code == 1
-        assert any("killed" in e["text"] for e in c.events("n1", "group-report"))
-        assert not c.events("n1", "fence-wanted")
+        assert w.c.lab.run(node, ["pgrep", "-x", "qemu-system-x86"], check=False).code == 0
+        w.c.lab.run(node, ["pkill", "-STOP", "-x", "vm-host"])
+        w.c.ctl("n1", "vm", "stop", w.name, "--wait=60", timeout=90)
+        assert w.c.lab.run(node, ["pgrep", "-x", "qemu-system-x86"], check=False).code == 1
+        assert any("killed" in e["text"] for e in w.c.events("n1", "group-report"))
+        assert not w.c.events("n1", "fence-wanted")
         assert w.judge() == []
     finally:
         w.close()
@@ -241,6 +231,58 @@ def test_a_dead_vm_host_takes_its_qemu_along_and_is_restarted(vm3):
     wait_until(lambda: len(w.boots()) == 2, 60, "it boots again")
     w.wait_alive()
     check(w)
+
+
+RUN = "/run/clusterd/vm"
+
+
+def second(w, name):
+    """Another witness on the same volume, which speaks for itself."""
+    twin = Witness(w.c, name)
+    twin.definition["append"] = twin.definition["append"].replace(f"vm={name}", "vm=second")
+    return twin.create()
+
+
+def test_a_vm_may_be_called_as_the_files_of_anothers_vm_host(vm3):
+    """Each is found and ended by what its vm-host has written of it; a monitor writes nothing."""
+    w, c = vm3, vm3.c
+    here, uuid = w.node(), w.show()["uuid"]
+    twin = second(w, f"vm-{uuid}")
+    try:
+        c.ctl(here, "vm", "start", twin.name, "--to", here, "--wait=60", timeout=90)
+        twin.wait_alive(here)
+        for vm in (w, twin):
+            record = c.lab.run(here, f"cat {RUN}/vm-{vm.show()['uuid']}.json").stdout
+            assert json.loads(record)["qemu_pid"] > 0
+        file = f"stat -c '%i %Y' {RUN}/definition-{twin.name}.json"
+        before = c.lab.run(here, file).stdout
+        c.lab.run(here, "pkill -9 -x vm-host")      # noticed by a monitor, as a failure
+        for vm in (w, twin):
+            wait_until(lambda v=vm: len(v.boots()) == 2, 60, f"{vm.name} boots again")
+            vm.wait_alive(here)
+        assert c.lab.run(here, file).stdout == before
+        check(twin)
+        check(w)
+    finally:
+        twin.close()
+
+
+def test_a_vm_whose_definition_cannot_be_written_starts_elsewhere(vm3):
+    """An old one that lies there is not taken in its place."""
+    w, c = vm3, vm3.c
+    here = w.node()
+    twin = second(w, "web2")
+    try:
+        c.lab.run(here, f"mkdir -p {RUN}/definition-web2.json/x")
+        c.ctl(here, "vm", "start", "web2", "--to", here, "--wait=60", timeout=90)
+        assert twin.node() != here
+        twin.wait_alive(twin.node())
+        log = os.path.join(c.lab.dir, here, "log", "clusterd.log")
+        with open(log, encoding="utf-8", errors="replace") as f:
+            assert "definition-web2.json: " in f.read()
+        check(twin)
+    finally:
+        twin.close()
 
 
 def test_bad_input_is_refused_with_a_reason(vm3):

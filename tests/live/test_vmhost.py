@@ -14,8 +14,8 @@ import time
 
 import pytest
 from common import read, wait_until
-from vmhost import (BUILD, Console, DESTINATION, SECONDS, SOURCE, UUID, VM_HOST, FakeClusterd, VmHost, build_guest,
-                    is_alive)
+from vmhost import (BUILD, Console, DESTINATION, SECONDS, SOURCE, UUID, VM_HOST, FakeClusterd,
+                    Network, VmHost, build_guest, is_alive)
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "guests"))
 
@@ -49,11 +49,12 @@ def start(where, definition):
     """start(name, *options) gives a VmHost; all are gone after the test."""
     hosts = []
 
-    def make(name, *options, instance=1, deaf=False, **changes):
+    def make(name, *options, instance=1, deaf=False, inside=(), **changes):
         d = {**definition, **changes}
         if deaf:
             d["kernel"] = build_guest(where, deaf=True)
-        hosts.append(VmHost(os.path.join(where, name), d, *options, instance=instance))
+        hosts.append(VmHost(os.path.join(where, name), d, *options, instance=instance,
+                            inside=inside))
         return hosts[-1]
     yield make
     for host in hosts:
@@ -416,6 +417,12 @@ class Migration:
         wait_until(lambda: phase in [s["phase"] for s in p.statuses], SECONDS,
                    f"{instance} in phase {phase}")
 
+    def forget(self):
+        """What a cluster does with a migration that has ended, in whatever way."""
+        with self.clusterd.change() as c:
+            for p in c.peers.values():
+                p.migration = None
+
     def bury(self, dead):
         """What a cluster does that has proven the end of one side."""
         with self.clusterd.change() as c:
@@ -600,6 +607,77 @@ def test_destination_killed_after_the_transfer_that_never_ran(migration, cluster
     assert m.source.stands_still()
     m.bury(2)
     m.runs_at(m.source, m.destination)
+
+
+@pytest.fixture
+def network():
+    n = Network()
+    yield n
+    n.close()
+
+
+@pytest.mark.parametrize("phase", PHASES_BEFORE)
+def test_network_dies_before_the_transfer(migration, clusterd, network, phase):
+    """Nobody is dead, and each side is told by clusterd alone: the source goes on."""
+    clusterd.is_transferring = False
+    lasts = phase in ("setup", "memory")     # until it is cut, and longer
+    m = migration(bandwidth=SLOW if lasts else 0, inside=network.inside)
+    once = threading.Event()
+
+    def cut(instance, status):
+        if instance == 1 and status["phase"] == phase and not once.is_set():
+            once.set()
+            network.cut()
+    clusterd.on_status = cut
+    m.begin()
+    wait_until(once.is_set, SECONDS, f"the cut in phase {phase}")
+    if lasts:                               # by itself: the other side is silent
+        m.wait_phase("failed")
+        assert "silent" in clusterd.peer(1).status["why"], clusterd.peer(1).status
+    elif phase == "state":                  # what was on its way may have arrived
+        wait_until(lambda: clusterd.peer(1).status["phase"] in ("failed", "storage-handle"),
+                   SECONDS, "the source waits or has given up")
+    else:                                   # it tries to connect, or waits for the lock: for us
+        time.sleep(1)
+        assert clusterd.peer(1).status["phase"] == phase
+    if clusterd.peer(1).status["phase"] == "storage-handle":
+        assert m.source.stands_still() and m.destination.dots() == 0
+    m.forget()
+    m.runs_at(m.source, m.destination)
+    assert m.destination.end() == 0, m.destination.tail()
+    assert m.destination.dots() == 0
+
+
+@pytest.mark.parametrize("phase", ("storage-handle", "online"))
+def test_network_dies_at_the_transfer(migration, clusterd, network, phase):
+    """All is there: the destination runs, and the source hears of it from clusterd alone."""
+    m = migration(inside=network.inside)
+    once = threading.Event()
+
+    def cut(instance, status):
+        if instance == 1 and status["phase"] == phase and not once.is_set():
+            once.set()
+            network.cut()
+    clusterd.on_status = cut
+    m.begin()
+    m.runs_at(m.destination, m.source)
+    assert once.is_set() and clusterd.transferred == 1
+    m.forget()
+    assert m.source.end() == 0, m.source.tail()
+    m.destination.computes()
+
+
+def test_network_that_comes_back_before_the_memory_is_no_failure(migration, clusterd, network):
+    m = migration(inside=network.inside)
+    network.cut()
+    m.begin()
+    m.wait_phase("check")
+    wait_until(lambda: clusterd.peer(1).migration.get("peer_port"), SECONDS, "the port is known")
+    time.sleep(1)
+    assert clusterd.peer(1).status["phase"] == "check"
+    network.heal()
+    m.runs_at(m.destination, m.source)
+    assert m.source.end() == 0, m.source.tail()
 
 
 def test_definition_that_differs_is_refused_before_the_vm_is_touched(start, clusterd, where,

@@ -101,10 +101,37 @@ def is_alive(pid):
     return bool(text) and text.rpartition(")")[2].split()[0] not in "ZX"
 
 
-class VmHost:
-    """One vm-host process in a directory of its own."""
+class Network:
+    """A network of its own for vm-hosts, which can be cut: a namespace with nothing but loopback,
+    which a process holds. Sockets with a path are not part of it."""
 
-    def __init__(self, directory, definition, *options, instance=1):
+    def __init__(self):
+        script = "ip link set lo up && echo up && exec cat"
+        self.holder = subprocess.Popen(["unshare", "-n", "sh", "-c", script],
+                                       stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self.holder.stdout.readline() == "up\n"
+        self.inside = ["nsenter", f"--net=/proc/{self.holder.pid}/ns/net", "--"]
+
+    def cut(self):
+        """From now on each packet is lost, and nobody is told."""
+        subprocess.run(self.inside + ["nft", "-f", "-"], check=True, text=True, input="""
+            table ip cut {
+                chain input { type filter hook input priority 0; policy drop; }
+            }""")
+
+    def heal(self):
+        subprocess.run(self.inside + ["nft", "delete", "table", "ip", "cut"], check=True)
+
+    def close(self):
+        self.holder.stdin.close()
+        self.holder.wait(timeout=SECONDS)
+        self.holder.stdout.close()
+
+
+class VmHost:
+    """One vm-host process in a directory of its own; `inside`: argv that goes before."""
+
+    def __init__(self, directory, definition, *options, instance=1, inside=()):
         self.dir = directory
         os.makedirs(self.dir, exist_ok=True)
         self.serial = os.path.join(self.dir, "serial.log")
@@ -115,8 +142,8 @@ class VmHost:
         self.log = os.path.join(self.dir, "log")
         with open(self.log, "w", encoding="utf-8") as log:
             self.process = subprocess.Popen(
-                [VM_HOST, "run", "--debug", "--definition", self.definition, "--run-dir", self.dir,
-                 "--instance", f"{instance:x}", *options],
+                [*inside, VM_HOST, "run", "--debug", "--definition", self.definition, "--run-dir",
+                 self.dir, "--instance", f"{instance:x}", *options],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         self.control = os.path.join(self.dir, f"vm-{UUID}.sock")
         wait_until(lambda: os.path.exists(self.control) or self.process.poll() is not None, SECONDS,

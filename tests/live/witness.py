@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 
-from cluster import BUILD
+from cluster import BUILD, CSVADM, Cluster
 from lablib import wait_until
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "guests"))
@@ -18,6 +18,8 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "..
 from witness_judge import judge                                 # noqa: E402
 
 ELF = os.path.join(BUILD, "tests", "guests", "witness.elf")
+FENCE = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", "lab", "fence_lab"))
+DISK_MIB = 4
 LOOK_SECONDS = 0.01
 SLACK = 1.0     # this thread has to share two cores with three nodes
 
@@ -60,8 +62,12 @@ class Witness:
                     self.lines += [(now, node, w.decode("latin-1").rstrip("\r")) for w in whole]
             time.sleep(LOOK_SECONDS)        # a poll of files: there is nothing to wait for
 
-    def create(self, via="n1", *options):
-        self.c.lab.run(via, f"truncate -s 4M {self.disk}")
+    def create(self, via="n1", *options, is_direct=False):
+        """is_direct: a disk whose blocks are there, so that each node reads and writes it itself."""
+        if is_direct:
+            self.c.lab.run(via, [CSVADM, "prealloc", self.disk, "--size", f"{DISK_MIB}M"])
+        else:
+            self.c.lab.run(via, f"truncate -s {DISK_MIB}M {self.disk}")
         self.c.lab.run(via, ["tee", f"/run/{self.name}.json"], stdin=json.dumps(self.definition))
         self.c.ctl(via, "vm", "create", self.name, "--file", f"/run/{self.name}.json", *options)
         return self
@@ -97,11 +103,22 @@ class Witness:
         self.c.ctl(via, "vm", "stop", self.name, "--wait=90", timeout=120)
 
     def judge(self, via="n1"):
-        """Sentences about what is wrong; the machine is off."""
+        """Sentences about what is wrong. The machine may run: what had been said by now is on its
+        disk, and the ring is copied in the order in which it is written."""
         image = os.path.join(self.c.lab.dir, "shared", f"{self.name}.img")
         log = os.path.join(self.c.lab.dir, "shared", f"{self.name}.log")
         os.makedirs(os.path.dirname(image), exist_ok=True)
-        self.c.lab.run(via, f"cp {self.disk} {image}")
         with self.lock, open(log, "w", encoding="latin-1") as f:
             f.writelines(f"{t:.6f} {n} {text}\n" for t, n, text in self.lines)
+        self.c.lab.run(via, f"cp {self.disk} {image}")
         return judge(image, [log], SLACK)
+
+
+def witness_cluster(lab, is_direct=False, vm_options=(), **options):
+    """A cluster of all nodes of the lab, with power switches and one volume, and a Witness that
+    runs on one of them."""
+    c = Cluster(lab).create()
+    c.ctl("n1", "fence", "create", "bmc", "--agent", FENCE, "--param",
+          "bmc_socket=/run/lab/bmc.sock")
+    c.volume()
+    return Witness(c, **options).create("n1", *vm_options, is_direct=is_direct).start()

@@ -226,6 +226,7 @@ static void on_started(void *arg, uint8_t node)
 	m->next_request = 1;
 	m->resend_wanted = m->duty_wanted = m->is_leaving = m->leave_runs = false;
 	m->duty = (struct duty_state){.mutant = c->mutant->duty};
+	memset(m->missed_ms, 0, sizeof(m->missed_ms));
 	memset(m->over, 0, sizeof(m->over));
 	memset(m->made, 0, sizeof(m->made));
 	for (int v = 0; v < VOLUMES; v++)
@@ -317,6 +318,7 @@ static void duties(struct cluster *c, uint8_t node)
 				   .db = &m->db,
 				   .ring = ring,
 				   .now_ms = sim_local_ms(&c->w, node),
+				   .missed_ms = m->missed_ms,
 				   .under_way = m->duties,
 				   .version = "simulated"};
 	struct db_command cmd;
@@ -577,6 +579,9 @@ void node_turn(struct cluster *c, uint8_t node)
 		resend(c, node);
 	}
 	requests_turn(c, node);
+	if (c->w.node[node].repl.phase == REPL_OPEN)
+		votes_watch(m->missed_ms, quorum_members(&c->w.node[node].repl.vtable),
+			    c->w.node[node].repl.present, sim_local_ms(&c->w, node));
 	if (m->is_leaving)
 		leave(c, node);
 	if (m->duty_wanted || cluster_chance(c, 30)) {

@@ -26,6 +26,7 @@ struct local_volume {
 	uint64_t xfs;	 /* the truth: term under which its filesystem is mounted, 0: not */
 	bool is_process; /* the truth: the coordinator's process lives */
 	uint64_t fuse;	 /* the truth: id of the mount that lives, 0: none */
+	uint64_t hung;	 /* the truth: that mount answers nobody, 0: it does */
 	/* what its executor remembers */
 	uint64_t over; /* the order that it is done with */
 	uint64_t mine; /* id that it has asked for and may mount */
@@ -64,6 +65,10 @@ struct sim_exec {
 	void (*say)(void *arg, const char *text); /* NULL: nobody listens */
 	/* The coordinator of that term has dropped what the mount that is gone held; may be NULL */
 	void (*dropped)(void *arg, int v, uint8_t slot, uint64_t id, uint64_t term);
+	/* Does that mount answer nobody? Now one here is to, and others with it. NULL: none does.
+	 */
+	bool (*is_hung)(void *arg, int v, uint8_t slot, uint64_t id);
+	void (*hang)(void *arg, uint8_t slot, int v);
 	/* The last of a guest's memory goes to that process there; false: nobody takes it. */
 	bool (*hand_over)(void *arg, uint8_t slot, uint64_t incarnation, int i, uint64_t instance);
 };

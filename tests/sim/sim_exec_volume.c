@@ -124,6 +124,36 @@ static void start(const struct sim_exec *x, int v)
 	}
 }
 
+static bool is_hung(const struct sim_exec *x, int v, const struct db_mount *m)
+{
+	return m && x->is_hung && x->is_hung(x->arg, v, m->slot, m->id);
+}
+
+/* The coordinator says who does not answer it, and who does again. */
+static void voices(const struct sim_exec *x, int v)
+{
+	const struct db_volume *row = volume_row(x, v);
+	struct db_command cmd = {.type = DB_CMD_MOUNT_VOICE};
+	struct db_cmd_mount_voice *c = &cmd.mount_voice;
+
+	c->term = row->term;
+	sim_volume_name(v, c->volume);
+	for (uint8_t k = 0; k < CL_MAX_NODES; k++)
+		c->company =
+			(uint8_t)(c->company + is_hung(x, v, volume_mount(x->db, c->volume, k)));
+	for (uint8_t k = 0; k < CL_MAX_NODES; k++) {
+		const struct db_mount *m = volume_mount(x->db, c->volume, k);
+
+		if (!m || m->state == DB_MOUNT_STATE_GONE ||
+		    (!is_hung(x, v, m) && m->voice == DB_MOUNT_VOICE_ANSWERS))
+			continue;
+		c->slot = m->slot;
+		c->id = m->id;
+		c->voice = is_hung(x, v, m) ? DB_MOUNT_VOICE_SILENT : DB_MOUNT_VOICE_ANSWERS;
+		send(x, &cmd);
+	}
+}
+
 void sim_exec_coordinate(const struct sim_exec *x, int v)
 {
 	const struct db_volume *row = volume_row(x, v);
@@ -140,6 +170,7 @@ void sim_exec_coordinate(const struct sim_exec *x, int v)
 		start(x, v);
 	} else if (row->work == DB_WORK_ONLINE && l->is_process) {
 		recover(x, v);
+		voices(x, v);
 	} else if (row->work != DB_WORK_UNKNOWN) {
 		l->is_process = false; /* ordered to stop, or ended by itself */
 		look_after(x, v);
@@ -187,6 +218,16 @@ static void mount_tend(const struct sim_exec *x, int v, const struct db_mount *m
 {
 	struct local_volume *l = &x->volume[v];
 
+	if (l->hung != l->fuse)
+		l->hung = 0;
+	if (l->fuse && x->hang && !x->is_healed && sim_exec_chance(x, 3))
+		x->hang(x->arg, x->slot, v);
+	if (l->fuse && volume_mount_is_condemned(x->db, volume_row(x, v), m)) {
+		say(x, "the mount of v%d is killed: it does not answer", v);
+		l->fuse = l->hung = 0;
+	}
+	if (l->hung && is_wanted)
+		return; /* nor does it end */
 	if (l->fuse && (!is_wanted || sim_exec_chance(x, x->rate_crash)))
 		l->fuse = 0;
 	else if (is_wanted && !l->fuse && m->state == DB_MOUNT_STATE_MOUNTING && l->mine == m->id)

@@ -8,7 +8,8 @@
  *
  * Safety, at each step: each read gives what was written last (F2); direct I/O finds its file's own
  * block, whenever it lands (F3); nobody holds a lock while he waits for a mount; what the cores say
- * of themselves. Liveness: after the faults end, every request is answered in bounded steps.
+ * of themselves; a flush that fails is told to each open, on all mounts, once. Liveness: after the
+ * faults end, every request is answered in bounded steps.
  *
  *   sim_grant [--seeds N] [--first SEED] [--seed SEED] [--mutant NAME|all] [--verbose]
  */
@@ -27,7 +28,7 @@
 
 static const struct mutant {
 	const char *name;
-	int grant, direct;
+	int grant, direct, errors;
 } mutants[] = {
 	{.name = "none"},
 #define GRANT(NAME)                                                                                \
@@ -38,12 +39,19 @@ static const struct mutant {
 	{                                                                                          \
 		.name = "direct " #NAME, .direct = DIRECT_MUTANT_##NAME                            \
 	}
-	GRANT(NO_FORCE),    GRANT(UNWRITTEN),	  GRANT(NO_RESIDENCY), GRANT(FREE_FIRST),
-	GRANT(LOCK_FIRST),  GRANT(NO_LOOK_AGAIN), GRANT(ABSENT),       GRANT(LOST_IS_GONE),
-	GRANT(ANY_NUMBER),  GRANT(NO_RESEND),	  DIRECT(ACK_FIRST),   DIRECT(DEAD_ANSWER),
-	DIRECT(DRAIN_USED), DIRECT(RETURN_FIRST), DIRECT(NO_LEASE),    DIRECT(NO_RECLAIM),
+#define ERRORS(NAME)                                                                               \
+	{                                                                                          \
+		.name = "errors " #NAME, .errors = ERRORS_MUTANT_##NAME                            \
+	}
+	GRANT(NO_FORCE),      GRANT(UNWRITTEN),	    GRANT(NO_RESIDENCY), GRANT(FREE_FIRST),
+	GRANT(LOCK_FIRST),    GRANT(NO_LOOK_AGAIN), GRANT(ABSENT),	 GRANT(LOST_IS_GONE),
+	GRANT(ANY_NUMBER),    GRANT(NO_RESEND),	    DIRECT(ACK_FIRST),	 DIRECT(DEAD_ANSWER),
+	DIRECT(DRAIN_USED),   DIRECT(RETURN_FIRST), DIRECT(NO_LEASE),	 DIRECT(NO_RECLAIM),
+	GRANT(ORIGIN_FIRST),  GRANT(NOT_TO_ALL),    DIRECT(TELL_ONCE),	 DIRECT(PARALLEL_RMW),
+	DIRECT(CLOSED_CLEAN), ERRORS(NO_SEQUENCE),  ERRORS(NO_ID),
 #undef GRANT
 #undef DIRECT
+#undef ERRORS
 };
 
 /* Mostly one that lives. */
@@ -174,6 +182,12 @@ static void faults(struct world *w)
 		path(w, m, w->mount[m].direct.block == DIRECT_PATH_OK);
 	if (sim_chance(w, w->rate.kill))
 		mount_die(w, m);
+	if (w->mount[m].is_alive && sim_chance(w, w->rate.flush))
+		mount_flush(w, m, sim_chance(w, w->rate.fail));
+	if (sim_chance(w, w->rate.flush))
+		mount_fsync(w, m, (int)prng_below(&w->rng, FILES), (int)prng_below(&w->rng, OPENS));
+	if (sim_chance(w, w->rate.fail / 100))
+		coord_fail(w, (int)prng_below(&w->rng, FILES));
 }
 
 /* ---- one step of one of those that can go on */
@@ -250,8 +264,25 @@ static void heal(struct world *w)
 	}
 }
 
+/* All opens call fsync once more. */
+static void collect(struct world *w)
+{
+	for (int m = 0; m < w->mount_count; m++) {
+		for (int i = 0; w->mount[m].is_alive && i < FILES * OPENS; i++) {
+			mount_fsync(w, m, i / OPENS, i % OPENS);
+			if (w->mount[m].is_open[i / OPENS] &&
+			    w->mount[m].open[i / OPENS][i % OPENS].must)
+				sim_broke(w, "an open is never told of a failure");
+		}
+	}
+}
+
 static const char *unfinished(const struct world *w)
 {
+	for (int f = 0; f < FILES; f++) {
+		if (sim_is_failing(w, f))
+			return "a failure is not known everywhere in bounded steps";
+	}
 	if (!w->is_up || !w->grants.is_open)
 		return "no coordinator serves in bounded steps";
 	for (int i = 0; i < TASKS; i++) {
@@ -275,6 +306,7 @@ static void world_init(struct world *w, uint64_t seed, const struct mutant *muta
 	w->is_verbose = is_verbose;
 	w->grant_mutant = mutant->grant;
 	w->direct_mutant = mutant->direct;
+	w->errors_mutant = mutant->errors;
 	w->rate = (struct rates){.crash = prng_below(&w->rng, 5),
 				 .cut = prng_below(&w->rng, 20),
 				 .kill = prng_below(&w->rng, 4),
@@ -285,7 +317,10 @@ static void world_init(struct world *w, uint64_t seed, const struct mutant *muta
 				 .provoke = prng_below(&w->rng, 60),
 				 .stall = prng_below(&w->rng, 500),
 				 .land = prng_range(&w->rng, 2, 12),
-				 .answer = prng_range(&w->rng, 2, 10)};
+				 .answer = prng_range(&w->rng, 2, 10),
+				 .flush = prng_below(&w->rng, 30),
+				 .fail = prng_below(&w->rng, 500),
+				 .half = prng_below(&w->rng, 400)};
 	for (int f = 0; f < FILES; f++) {
 		for (int p = 0; p < PARTS; p++) {
 			w->now.at[f][p].block = -1;
@@ -293,6 +328,7 @@ static void world_init(struct world *w, uint64_t seed, const struct mutant *muta
 		}
 	}
 	w->forced = w->now;
+	w->term = 1000; /* terms are no numbers of mounts, which are random there */
 	mount_begin(w);
 	coord_start(w);
 }
@@ -320,6 +356,8 @@ static const char *run_seed(uint64_t seed, const struct mutant *mutant, bool is_
 		open = unfinished(w);
 		if (open && w->step > healed + HEALED_MAX)
 			sim_broke(w, open);
+		if (!open)
+			collect(w);
 	}
 	return w->broken;
 }

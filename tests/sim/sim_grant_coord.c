@@ -35,6 +35,10 @@ static void grant_event(struct world *w, const struct grant_event *e)
 
 		if (a->kind == GRANT_DO_RECALL)
 			say_recall(w, a);
+		m = a->kind == GRANT_DO_FAILED ? mount_of_conn(w, a->conn) : -1;
+		if (m >= 0 && w->mount[m].conn == a->conn)
+			sim_push(w, m, false,
+				 &(struct message){.kind = MESSAGE_FAILED, .failure = a->failure});
 		m = a->kind == GRANT_DO_CLOSE ? mount_of_conn(w, a->conn) : -1;
 		if (m >= 0 && w->mount[m].conn == a->conn && e->conn != a->conn)
 			mount_cut(w, m);
@@ -88,16 +92,21 @@ static void do_write(struct world *w, struct task *t)
 	struct extent *x = &w->now.at[t->file][t->part];
 	struct csv_handle h = sim_handle(t->file);
 	bool is_held = grant_is_held(&w->grants, &h);
+	uint64_t was;
 
 	if (x->block < 0)
 		x->block = allocate(w);
-	w->disk[x->block] = (struct block){t->file, t->part, t->seq};
+	if (!is_held && w->has_page[t->file][t->part])
+		was = w->page[t->file][t->part];
+	else
+		was = x->is_written ? w->disk[x->block].seq : 0;
+	w->disk[x->block] = (struct block){t->file, t->part, sim_merge(was, t->seq, t->halves)};
 	x->is_written = true;
 	if (!is_held) { /* else O_DIRECT */
 		w->has_page[t->file][t->part] = true;
-		w->page[t->file][t->part] = t->seq;
+		w->page[t->file][t->part] = w->disk[x->block].seq;
 	}
-	sim_written(w, t->file, t->part, t->seq, false);
+	sim_written(w, t->file, t->part, t->seq, t->halves, false);
 }
 
 static void do_read(struct world *w, const struct task *t)
@@ -220,7 +229,8 @@ static bool needs_recall(const struct world *w, const struct task *t)
 {
 	struct csv_handle h = sim_handle(t->file);
 
-	if (t->kind == TASK_TRUNCATE || t->kind == TASK_ALLOCATE)
+	if (t->kind == TASK_TRUNCATE || t->kind == TASK_ALLOCATE ||
+	    (t->kind == TASK_WRITE && t->halves != BOTH))
 		return true;
 	return t->kind == TASK_GRANT && t->is_write &&
 	       grant_is_sole_elsewhere(&w->grants, &h, (uint64_t)t->mount + 1);
@@ -373,6 +383,13 @@ void coord_start(struct world *w)
 void coord_crash(struct world *w)
 {
 	TRACE(w, "the coordinator crashes");
+	/* What it alone knew of, nobody hears: its own flushes, which nobody was answered. */
+	for (size_t i = 0; i < w->grants.notices; i++) {
+		const struct csv_frame_failed *n = &w->grants.notice[i].failure;
+
+		for (int o = 0; n->origin == w->grants.term && o < w->mount_count * OPENS; o++)
+			w->mount[o / OPENS].open[n->handle.ino - 1][o % OPENS].must = false;
+	}
 	w->is_up = false;
 	w->now = w->forced;
 	memset(w->has_page, 0, sizeof(w->has_page));
@@ -407,6 +424,7 @@ void coord_meet(struct world *w, int m)
 
 	if (!w->is_up || mount->is_known)
 		return;
+	grant_event(w, &(struct grant_event){.type = GRANT_EV_RESET, .mount = (uint64_t)m + 1});
 	for (size_t i = 0; i < DIRECT_FILES; i++) {
 		const struct direct_file *f = &mount->direct.file[i];
 
@@ -430,11 +448,29 @@ void coord_hear(struct world *w, int m)
 		return;
 	a = mount->up.item[0];
 	memmove(mount->up.item, mount->up.item + 1, sizeof(a) * (size_t)--mount->up.count);
+	if (a.kind != MESSAGE_GRANT) {
+		grant_event(w,
+			    &(struct grant_event){.type = a.kind == MESSAGE_FAILED ? GRANT_EV_FAILED
+										   : GRANT_EV_NOTED,
+						  .mount = (uint64_t)m + 1,
+						  .failure = a.failure});
+		return;
+	}
 	TRACE(w, "m%d gives back f%d: %" PRIu64, m, a.file + 1, a.id.serial);
 	grant_event(w, &(struct grant_event){.type = GRANT_EV_DONE,
 					     .mount = (uint64_t)m + 1,
 					     .handle = sim_handle(a.file),
 					     .id = a.id});
+}
+
+void coord_fail(struct world *w, int file)
+{
+	if (!w->is_up || !w->grants.is_open || w->grants.notices == GRANT_NOTICES)
+		return;
+	TRACE(w, "the coordinator's flush of f%d fails", file + 1);
+	sim_owe(w, file);
+	grant_event(w, &(struct grant_event){.type = GRANT_EV_FAILED,
+					     .failure = {.handle = sim_handle(file), .error = 5}});
 }
 
 void coord_lost(struct world *w, int m)
@@ -457,9 +493,11 @@ void coord_gone(struct world *w, int m)
 			for (int o = 0; o < OPS; o++) {
 				const struct op *op = &w->mount[m].op[o];
 
-				if (op->way != OP_NONE && op->is_write && op->file == f &&
-				    op->part == p)
-					w->truth[f][p].is_known = w->truth[f][p].is_pending = false;
+				if (op->way == OP_NONE || !op->is_write || op->file != f ||
+				    op->part != p)
+					continue;
+				w->truth[f][p].is_known = false;
+				w->truth[f][p].pending &= ~op->halves;
 			}
 		}
 	}

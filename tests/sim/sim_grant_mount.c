@@ -17,24 +17,71 @@ void sim_broke(struct world *w, const char *what)
 	TRACE(w, "BROKEN: %s", what);
 }
 
+uint64_t sim_merge(uint64_t was, uint64_t seq, int halves)
+{
+	uint64_t mask = (halves & 1 ? UINT64_C(0xffffffff) : 0) |
+			(halves & 2 ? UINT64_C(0xffffffff) << 32 : 0);
+
+	return (was & ~mask) | (seq & mask);
+}
+
 void sim_read(struct world *w, int file, int part, uint64_t seq)
 {
 	const struct truth *t = &w->truth[file][part];
 
-	TRACE(w, "read f%d.%d: %" PRIu64 ", right is %" PRIu64 "%s", file + 1, part, seq, t->seq,
-	      t->is_pending || !t->is_known ? " or something else" : "");
-	if (t->is_known && !t->is_pending && t->seq != seq)
+	TRACE(w, "read f%d.%d: %" PRIx64 ", right is %" PRIx64 "%s", file + 1, part, seq, t->seq,
+	      t->pending || !t->is_known ? " or something else" : "");
+	if (t->is_known && (sim_merge(0, t->seq ^ seq, BOTH & ~t->pending)) != 0)
 		sim_broke(w, "a read has not given what was written last");
 }
 
-void sim_written(struct world *w, int file, int part, uint64_t seq, bool is_forced)
+void sim_written(struct world *w, int file, int part, uint64_t seq, int halves, bool is_forced)
 {
 	struct truth *t = &w->truth[file][part];
 
-	TRACE(w, "written f%d.%d: %" PRIu64, file + 1, part, seq);
-	t->seq = seq;
-	t->is_known = true;
+	TRACE(w, "written f%d.%d: %" PRIx64 " (halves %d)", file + 1, part, seq, halves);
+	t->seq = sim_merge(t->seq, seq, halves);
+	t->is_known = t->is_known || halves == BOTH;
 	t->is_forced = is_forced;
+}
+
+void sim_owe(struct world *w, int file)
+{
+	for (int m = 0; m < w->mount_count; m++) {
+		for (int i = 0; w->mount[m].is_alive && w->mount[m].is_open[file] && i < OPENS;
+		     i++) {
+			w->mount[m].open[file][i].owed++;
+			w->mount[m].open[file][i].must = true;
+		}
+	}
+}
+
+bool sim_is_failing(const struct world *w, int file)
+{
+	struct csv_handle h = sim_handle(file);
+
+	for (int m = 0; m < w->mount_count; m++) {
+		size_t row = direct_find(&w->mount[m].direct, &h);
+
+		if (w->mount[m].is_alive && row != DIRECT_NONE &&
+		    w->mount[m].direct.file[row].failure)
+			return true;
+	}
+	return w->is_up && grant_is_failing(&w->grants, &h);
+}
+
+/* A line that is full is one that breaks. */
+void sim_push(struct world *w, int m, bool is_up, const struct message *a)
+{
+	struct mount *mount = &w->mount[m];
+	struct queue *q = is_up ? &mount->up : &mount->down;
+
+	if (!mount->conn)
+		return;
+	if (q->count == QUEUE)
+		mount_cut(w, m);
+	else
+		q->item[q->count++] = *a;
 }
 
 static void carry_out(struct world *w, int m)
@@ -45,6 +92,12 @@ static void carry_out(struct world *w, int m)
 	for (size_t i = 0; i < w->direct_out.count; i++) {
 		const struct direct_action *a = &w->direct_out.item[i];
 
+		if (a->kind == DIRECT_DO_FAILED || a->kind == DIRECT_DO_NOTED)
+			sim_push(w, m, true,
+				 &(struct message){.kind = a->kind == DIRECT_DO_FAILED
+								   ? MESSAGE_FAILED
+								   : MESSAGE_NOTED,
+						   .failure = a->failure});
 		if (a->kind != DIRECT_DO_DONE && a->kind != DIRECT_DO_RETURN)
 			continue;
 		if (sim_chance(w, w->rate.stall))
@@ -70,7 +123,8 @@ void mount_begin(struct world *w)
 
 	memset(mount, 0, sizeof(*mount));
 	mount->is_alive = true;
-	direct_init(&mount->direct);
+	direct_init(&mount->direct, (uint64_t)m + 1);
+	mount->direct.errors.mutant = (enum errors_mutant)w->errors_mutant;
 	mount->direct.mutant = (enum direct_mutant)w->direct_mutant;
 	mount_event(w, m, &(struct direct_event){.type = DIRECT_EV_LEASE, .has_lease = true});
 	TRACE(w, "m%d begins", m);
@@ -81,6 +135,11 @@ void mount_die(struct world *w, int m)
 	struct mount *mount = &w->mount[m];
 
 	TRACE(w, "m%d dies", m);
+	/* What it alone knew of, nobody hears. */
+	for (int f = 0; f < FILES; f++) {
+		for (int i = 0; i < w->mount_count * OPENS && sim_is_failing(w, f); i++)
+			w->mount[i / OPENS].open[f][i % OPENS].must = false;
+	}
 	mount->is_alive = false;
 	mount_cut(w, m);
 	mount->replies.count = 0;
@@ -114,6 +173,9 @@ void mount_line(struct world *w, int m)
 	for (size_t i = 0; i < w->grant_out.count; i++) {
 		const struct grant_action *a = &w->grant_out.item[i];
 
+		if (a->kind == GRANT_DO_FAILED)
+			sim_push(w, m, false,
+				 &(struct message){.kind = MESSAGE_FAILED, .failure = a->failure});
 		if (a->kind == GRANT_DO_RECALL && mount->down.count < QUEUE)
 			mount->down.item[mount->down.count++] =
 				(struct message){.file = (int)a->handle.ino - 1, .id = a->id};
@@ -138,6 +200,13 @@ void mount_hear(struct world *w, int m)
 		return;
 	a = mount->down.item[0];
 	memmove(mount->down.item, mount->down.item + 1, sizeof(a) * (size_t)--mount->down.count);
+	if (a.kind == MESSAGE_FAILED) {
+		TRACE(w, "m%d hears of failure %" PRIu64 " of %" PRIu64 ": f%d", m,
+		      a.failure.serial, a.failure.origin, (int)a.failure.handle.ino);
+		mount_event(w, m,
+			    &(struct direct_event){.type = DIRECT_EV_HEARD, .failure = a.failure});
+		return;
+	}
 	mount_event(w, m,
 		    &(struct direct_event){.type = DIRECT_EV_RECALL,
 					   .handle = sim_handle(a.file),
@@ -178,7 +247,7 @@ void mount_end_op(struct world *w, int m, int op)
 	struct op *o = &w->mount[m].op[op];
 
 	if (o->is_write)
-		w->truth[o->file][o->part].is_pending = false;
+		w->truth[o->file][o->part].pending &= ~o->halves;
 	o->way = OP_NONE;
 }
 
@@ -194,11 +263,6 @@ static int pick_op(struct world *w, const struct mount *mount, enum op_way way)
 	return -1;
 }
 
-static bool is_pending(const struct world *w, int file, int part)
-{
-	return w->truth[file][part].is_pending;
-}
-
 void mount_want(struct world *w, int m)
 {
 	struct mount *mount = &w->mount[m];
@@ -206,19 +270,29 @@ void mount_want(struct world *w, int m)
 	struct op *o = &mount->op[i < 0 ? 0 : i];
 	int file = (int)prng_below(&w->rng, FILES), part = (int)prng_below(&w->rng, PARTS);
 	bool is_write = sim_chance(w, 500);
+	int halves = sim_chance(w, w->rate.half) ? 1 + (int)prng_below(&w->rng, 2) : BOTH;
 
-	if (!mount->is_alive || i < 0 || (is_write && is_pending(w, file, part)))
+	if (!mount->is_alive || i < 0 || (is_write && (w->truth[file][part].pending & halves)))
+		return;
+	/* An open is answered by a coordinator. */
+	if (!mount->is_open[file] && !mount->is_known)
 		return;
 	if (!mount->is_open[file]) {
 		mount->is_open[file] = true;
+		for (int n = 0; n < OPENS; n++)
+			mount->open[file][n] =
+				(struct open){.seen = errors_sample(&mount->direct.errors),
+					      .owed = sim_is_failing(w, file)};
 		mount_event(w, m,
 			    &(struct direct_event){.type = DIRECT_EV_OPENED,
 						   .handle = sim_handle(file)});
 	}
 	*o = (struct op){.way = OP_WANTS, .file = file, .part = part, .is_write = is_write};
 	if (is_write) {
-		o->seq = ++w->next_seq;
-		w->truth[file][part].is_pending = true;
+		o->halves = halves;
+		w->next_seq++;
+		o->seq = w->next_seq | w->next_seq << 32;
+		w->truth[file][part].pending |= halves;
 	}
 }
 
@@ -233,6 +307,7 @@ static void go_direct(struct world *w, int m, struct op *o, size_t row)
 	o->way = OP_DIRECT;
 	o->row = row;
 	o->block = mount->extents[o->file][o->part];
+	o->was = w->disk[o->block].seq;
 }
 
 static void go_home(struct world *w, int m, int op)
@@ -246,6 +321,7 @@ static void go_home(struct world *w, int m, int op)
 	if (!t)
 		return;
 	t->seq = o->seq;
+	t->halves = o->halves;
 	t->is_write = o->is_write;
 	o->way = OP_HOME;
 }
@@ -292,6 +368,7 @@ void mount_go_on(struct world *w, int m)
 		    &(struct direct_event){.type = DIRECT_EV_BEGIN,
 					   .handle = sim_handle(o->file),
 					   .is_write = o->is_write,
+					   .is_partial = o->is_write && o->halves != BOTH,
 					   .may_ask = true,
 					   .now_ms = w->step * STEP_MS});
 	for (size_t n = 0; n < w->direct_out.count; n++) {
@@ -318,15 +395,53 @@ void mount_land(struct world *w, int m)
 	if (w->now.at[o->file][o->part].block != o->block)
 		sim_broke(w, "direct I/O on a block that is not the file's any more");
 	if (o->is_write) {
-		w->disk[o->block] = (struct block){o->file, o->part, o->seq};
-		sim_written(w, o->file, o->part, o->seq, true);
+		w->disk[o->block] =
+			(struct block){o->file, o->part, sim_merge(o->was, o->seq, o->halves)};
+		sim_written(w, o->file, o->part, o->seq, o->halves, true);
 	} else {
 		sim_read(w, o->file, o->part, w->disk[o->block].seq);
 	}
+	mount->is_dirty[o->file] = mount->is_dirty[o->file] || o->is_write;
 	if (mount->is_alive)
 		mount_event(w, m,
 			    &(struct direct_event){.type = DIRECT_EV_END,
 						   .file = o->row,
 						   .is_write = o->is_write});
 	mount_end_op(w, m, i);
+}
+
+/* ---- flushes, and their failures */
+
+void mount_flush(struct world *w, int m, bool fails)
+{
+	struct mount *mount = &w->mount[m];
+
+	if (mount->direct.flushed == mount->direct.writes)
+		return;
+	TRACE(w, "m%d: a flush %s", m, fails ? "fails" : "ends well");
+	for (int f = 0; f < FILES; f++) {
+		if (fails && mount->is_dirty[f])
+			sim_owe(w, f);
+		mount->is_dirty[f] = false;
+	}
+	mount_event(w, m,
+		    &(struct direct_event){.type = fails ? DIRECT_EV_FAILED : DIRECT_EV_FLUSHED,
+					   .serial = mount->direct.writes,
+					   .error = 61});
+}
+
+void mount_fsync(struct world *w, int m, int file, int open)
+{
+	struct open *o = &w->mount[m].open[file][open];
+	struct csv_handle h = sim_handle(file);
+
+	if (!w->mount[m].is_open[file])
+		return;
+	if (!errors_take(&w->mount[m].direct.errors, &h, &o->seen))
+		return;
+	TRACE(w, "m%d: open %d of f%d is told of a failure", m, open, file + 1);
+	if (!o->owed)
+		sim_broke(w, "an open is told twice of a failure, or of one that never was");
+	o->owed -= o->owed > 0;
+	o->must = false;
 }

@@ -446,7 +446,7 @@ int main(int argc, char **argv)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (!parse(argc, argv, &o))
 		return usage();
-	for (int m = 1; o.mutant && m < REPL_MUTANT_MAX; m++) {
+	for (int m = 1; o.mutant && m < REPL_MUTANT_VOTES_FIRST; m++) {
 		if (strcmp(o.mutant, "all") && strcmp(o.mutant, repl_mutant_name(m)))
 			continue;
 		known = true;

@@ -377,7 +377,8 @@ static bool is_volume_settled(const struct world *w, int v)
 		const struct db_mount *m = volume_mount(&w->db, name, (uint8_t)n);
 
 		if (!sim_is_member(w, n) || !m || m->state != DB_MOUNT_STATE_MOUNTED ||
-		    w->node[n].volume[v].fuse != m->id)
+		    w->node[n].volume[v].fuse != m->id || w->node[n].volume[v].hung == m->id ||
+		    m->voice != DB_MOUNT_VOICE_ANSWERS)
 			return false;
 	}
 	return true;

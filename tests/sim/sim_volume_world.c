@@ -385,6 +385,27 @@ static void exec_dropped(void *arg, int v, uint8_t slot, uint64_t id, uint64_t t
 	w->remains[v][slot].dropped_term = term;
 }
 
+static bool exec_is_hung(void *arg, int v, uint8_t slot, uint64_t id)
+{
+	const struct world *w = arg;
+	const struct local_volume *l = &w->node[slot].volume[v];
+
+	return l->hung == id && l->fuse == id;
+}
+
+/* It answers nobody any more; often it is not alone. */
+static void exec_hang(void *arg, uint8_t slot, int v)
+{
+	struct world *w = arg;
+
+	for (int k = 0; k < w->nodes; k++) {
+		struct local_volume *l = &w->node[k].volume[v];
+
+		if (k == slot || sim_chance(w, 40))
+			l->hung = l->fuse;
+	}
+}
+
 static struct sim_exec exec_of(struct world *w, int n)
 {
 	struct node *o = &w->node[n];
@@ -405,7 +426,9 @@ static struct sim_exec exec_of(struct world *w, int n)
 				 .arg = w,
 				 .send = exec_send,
 				 .say = exec_say,
-				 .dropped = exec_dropped};
+				 .dropped = exec_dropped,
+				 .is_hung = exec_is_hung,
+				 .hang = exec_hang};
 }
 
 void sim_exec(struct world *w, int n)

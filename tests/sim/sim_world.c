@@ -534,6 +534,33 @@ static bool same_entry(const struct sim_entry *a, const struct sim_entry *b)
 	       a->request == b->request && a->content == b->content;
 }
 
+/*
+ * A change of votes is committed: a majority of the new table has it on disk, and of the old one,
+ * too, unless a later view found it there. Wiped disks are not held against it.
+ */
+static void check_table_commit(struct sim_world *w, uint8_t node, const struct sim_entry *e)
+{
+	const struct sim_node *n = &w->node[node];
+	struct sim_log before = {.entry = w->committed, .count = w->committed_count - 1};
+	struct cl_table old, new;
+	uint16_t holders = 0;
+
+	for (uint8_t i = 0; i < w->nodes; i++) {
+		const struct sim_disk *d = &w->node[i].disk;
+
+		if (d->is_blank ||
+		    (d->log.count >= e->index && same_entry(&d->log.entry[e->index - 1], e)))
+			holders = (uint16_t)(holders | cl_bit(i));
+	}
+	table_at_end(&n->disk, &before, &old);
+	new = old;
+	new.member[e->slot] = e->row;
+	if (!quorum_is_majority(&new, holders))
+		sim_fail(w, node, "a change of votes without a majority of the new votes");
+	if (!cl_epoch_compare(&e->epoch, &n->repl.epoch) && !quorum_is_majority(&old, holders))
+		sim_fail(w, node, "a change of votes without a majority of the old votes");
+}
+
 static void apply_committed(struct sim_world *w, uint8_t node, uint64_t index)
 {
 	struct sim_node *n = &w->node[node];
@@ -554,6 +581,8 @@ static void apply_committed(struct sim_world *w, uint8_t node, uint64_t index)
 					    sizeof(*w->committed));
 			w->committed[w->committed_count++] = *e;
 			w->commits++;
+			if (e->has_row)
+				check_table_commit(w, node, e);
 		} else if (!same_entry(&w->committed[i - 1], e)) {
 			sim_fail(w, node, "C3: two different entries committed at one index");
 			return;

@@ -23,6 +23,7 @@
 #include "migrate/edge/due.h"
 
 #define GUARD_MS 60000 /* no test may take longer */
+#define SOON_MS	 2000  /* for what waits for nobody: far below CHANNEL_OPEN_MS */
 #define ADDRESS	 "127.0.0.1"
 
 /* One end, and all that it was told. */
@@ -306,6 +307,82 @@ static void garbage_and_silence_do_not_take_the_place_of_the_peer(void **state)
 	close(babbler);
 }
 
+/* Closes it, and it is over at once. */
+static void close_soon(struct end *e)
+{
+	uint64_t began_ms = due_now_ms();
+
+	close_end(e);
+	assert_true(due_now_ms() - began_ms < SOON_MS);
+	assert_int_equal(e->opened + e->lost, 0);
+}
+
+/* The kernel takes the connection, and then nobody says a word. */
+static void handshake_that_is_not_answered_is_given_up_when_it_is_closed(void **state)
+{
+	struct fixture *f = *state;
+	struct sockaddr_in a = {.sin_family = AF_INET};
+	socklen_t len = sizeof(a);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	uint8_t hello;
+
+	assert_int_equal(inet_pton(AF_INET, ADDRESS, &a.sin_addr), 1);
+	assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof(a)), 0);
+	assert_int_equal(listen(fd, 1), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &len), 0);
+	f->a.port = ntohs(a.sin_port);
+	connect_b(f, &f->key);
+	len = sizeof(a);
+	{
+		int peer = accept(fd, (struct sockaddr *)&a, &len);
+
+		assert_int_equal(recv(peer, &hello, 1, 0), 1); /* it is in the midst of it */
+		close_soon(&f->b);
+		close(peer);
+	}
+	close(fd);
+}
+
+static void listener_is_closed_in_the_midst_of_a_handshake(void **state)
+{
+	struct fixture *f = *state;
+	int silent;
+
+	listen_a(f);
+	silent = dial(f->a.port);
+	/* Until it is accepted: no sign of that is to be seen from here. */
+	due_at(f->soon, due_now_ms() + 200);
+	qb_loop_run(f->loop);
+	close_soon(&f->a);
+	close(silent);
+}
+
+/* A queue of connections that is full answers no further one: as a host that is gone. */
+static void connection_that_is_not_taken_is_given_up_when_it_is_closed(void **state)
+{
+	struct fixture *f = *state;
+	struct sockaddr_in a = {.sin_family = AF_INET};
+	socklen_t len = sizeof(a);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), full[4];
+
+	assert_int_equal(inet_pton(AF_INET, ADDRESS, &a.sin_addr), 1);
+	assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof(a)), 0);
+	assert_int_equal(listen(fd, 0), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &len), 0);
+	for (int i = 0; i < 4; i++) {
+		full[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+		(void)connect(full[i], (struct sockaddr *)&a, sizeof(a));
+	}
+	f->a.port = ntohs(a.sin_port);
+	connect_b(f, &f->key);
+	due_at(f->soon, due_now_ms() + 200);
+	qb_loop_run(f->loop);
+	close_soon(&f->b);
+	for (int i = 0; i < 4; i++)
+		close(full[i]);
+	close(fd);
+}
+
 static void queue_that_is_full_breaks_the_channel(void **state)
 {
 	struct fixture *f = *state;
@@ -331,6 +408,9 @@ int main(void)
 		T(listener_may_be_closed_before_anybody_comes),
 		T(other_key_is_refused_and_the_right_one_still_served),
 		T(garbage_and_silence_do_not_take_the_place_of_the_peer),
+		T(handshake_that_is_not_answered_is_given_up_when_it_is_closed),
+		T(listener_is_closed_in_the_midst_of_a_handshake),
+		T(connection_that_is_not_taken_is_given_up_when_it_is_closed),
 		T(queue_that_is_full_breaks_the_channel),
 	};
 

@@ -13,6 +13,8 @@
 #include "csvfs/core/direct.h"
 #include "lib/must.h"
 
+#define MOUNT 99
+
 static const struct csv_handle file = {.ino = 7, .gen = 1};
 
 struct fixture {
@@ -47,7 +49,7 @@ static int setup(void **state)
 
 	must(f);
 	f->now_ms = 1000;
-	direct_init(&f->s);
+	direct_init(&f->s, MOUNT);
 	STEP(f, LEASE, .has_lease = true);
 	STEP(f, OPENED, .now_ms = 0);
 	*state = f;
@@ -200,6 +202,126 @@ static void without_a_lease_nothing_goes_direct_until_a_coordinator_knows_us(voi
 	begin(f, true);
 }
 
+/* One write of the file that no flush covers. */
+static void write_once(struct fixture *f)
+{
+	STEP(f, END, .file = begin(f, true), .is_write = true);
+}
+
+static void a_write_of_part_of_a_block_goes_home(void **state)
+{
+	struct fixture *f = *state;
+
+	grant(f, 1, CSV_GRANT_SOLE);
+	STEP(f, BEGIN, .is_write = true, .is_partial = true);
+	one(f, DIRECT_DO_HOME);
+	STEP(f, BEGIN, .is_partial = true); /* a read is of the blocks around it */
+	one(f, DIRECT_DO_GO);
+}
+
+static void a_failed_flush_is_told_to_each_open_once(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t first = errors_sample(&f->s.errors), second = first, later;
+
+	grant(f, 1, CSV_GRANT_SOLE);
+	write_once(f);
+	STEP(f, FAILED, .serial = f->s.writes, .error = ENODATA);
+	assert_int_equal(one(f, DIRECT_DO_FAILED).failure.origin, MOUNT);
+	later = errors_sample(&f->s.errors);
+	assert_int_equal(errors_take(&f->s.errors, &file, &first), ENODATA);
+	assert_int_equal(errors_take(&f->s.errors, &file, &first), 0);
+	assert_int_equal(errors_take(&f->s.errors, &file, &second), ENODATA);
+	assert_int_equal(errors_take(&f->s.errors, &file, &later), 0);
+	/* What the disk has not taken is not tried again. */
+	assert_int_equal(f->s.flushed, f->s.writes);
+}
+
+static void a_failure_is_told_again_until_the_coordinator_has_told_all(void **state)
+{
+	struct fixture *f = *state;
+	struct csv_frame_failed told;
+	uint64_t seen;
+
+	grant(f, 1, CSV_GRANT_SOLE);
+	write_once(f);
+	STEP(f, FAILED, .serial = f->s.writes, .error = ENODATA);
+	told = one(f, DIRECT_DO_FAILED).failure;
+	STEP(f, CLOSED, .now_ms = 0);
+	STEP(f, CONFIRMED, .now_ms = 0);
+	assert_int_equal(one(f, DIRECT_DO_FAILED).failure.serial, told.serial);
+	STEP(f, OPENED, .now_ms = 0);
+	seen = errors_sample(&f->s.errors);
+	STEP(f, HEARD, .failure = told);
+	one(f, DIRECT_DO_NOTED);
+	assert_int_equal(errors_take(&f->s.errors, &file, &seen), 0); /* it is the same one */
+	STEP(f, CONFIRMED, .now_ms = 0);
+	assert_int_equal(f->out.count, 0);
+}
+
+static void a_flush_covers_what_was_written_before_it(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t seen = errors_sample(&f->s.errors), before;
+
+	grant(f, 1, CSV_GRANT_SOLE);
+	write_once(f);
+	before = f->s.writes;
+	write_once(f);
+	STEP(f, FLUSHED, .serial = before);
+	STEP(f, FAILED, .serial = before, .error = ENODATA);
+	assert_int_equal(f->out.count, 0);
+	STEP(f, FLUSHED, .serial = f->s.writes);
+	STEP(f, FAILED, .serial = f->s.writes, .error = ENODATA);
+	assert_int_equal(f->out.count, 0);
+	assert_int_equal(errors_take(&f->s.errors, &file, &seen), 0);
+}
+
+static void what_was_written_is_remembered_over_the_last_close(void **state)
+{
+	struct fixture *f = *state;
+
+	grant(f, 1, CSV_GRANT_SOLE);
+	write_once(f);
+	assert_false(direct_wants_flush(&f->s));
+	STEP(f, CLOSED, .now_ms = 0);
+	assert_true(direct_wants_flush(&f->s));
+	STEP(f, FAILED, .serial = f->s.writes, .error = ENODATA);
+	one(f, DIRECT_DO_FAILED);
+	assert_false(direct_wants_flush(&f->s));
+}
+
+static void errors_of_the_path_are_told_from_those_of_the_lun(void **state)
+{
+	(void)state;
+	assert_true(direct_is_path_error(EIO));
+	assert_true(direct_is_path_error(ENOLINK));
+	assert_true(direct_is_path_error(ETIMEDOUT));
+	assert_true(direct_is_path_error(ENODEV));
+	assert_false(direct_is_path_error(ENODATA));
+	assert_false(direct_is_path_error(EREMOTEIO));
+	assert_false(direct_is_path_error(ENOSPC));
+	assert_false(direct_is_path_error(EILSEQ));
+}
+
+static void more_failures_than_can_be_kept_are_told_to_all(void **state)
+{
+	struct fixture *f = *state;
+	const struct csv_handle other = {.ino = 5000, .gen = 1};
+	uint64_t seen = errors_sample(&f->s.errors), newer;
+
+	for (uint64_t i = 1; i <= ERRORS_FILES + 1; i++)
+		assert_true(errors_note(&f->s.errors,
+					&(struct csv_frame_failed){.handle = {.ino = i, .gen = 1},
+								   .origin = 5,
+								   .serial = i,
+								   .error = ENODATA}));
+	newer = errors_sample(&f->s.errors);
+	assert_int_equal(errors_take(&f->s.errors, &other, &seen), ENODATA);
+	assert_int_equal(errors_take(&f->s.errors, &other, &seen), 0);
+	assert_int_equal(errors_take(&f->s.errors, &other, &newer), 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -212,6 +334,13 @@ int main(void)
 		TEST(a_refusal_is_not_asked_for_again_at_once),
 		TEST(a_lost_path_returns_what_it_had_as_it_drains),
 		TEST(without_a_lease_nothing_goes_direct_until_a_coordinator_knows_us),
+		TEST(a_write_of_part_of_a_block_goes_home),
+		TEST(a_failed_flush_is_told_to_each_open_once),
+		TEST(a_failure_is_told_again_until_the_coordinator_has_told_all),
+		TEST(a_flush_covers_what_was_written_before_it),
+		TEST(what_was_written_is_remembered_over_the_last_close),
+		TEST(more_failures_than_can_be_kept_are_told_to_all),
+		cmocka_unit_test(errors_of_the_path_are_told_from_those_of_the_lun),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

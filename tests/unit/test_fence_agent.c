@@ -5,6 +5,7 @@
  * installed.
  */
 #include <errno.h>
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -81,9 +82,9 @@ static void on_done(void *data, const struct agent_result *result)
 
 static const char *path_of(const char *agent)
 {
-	static char path[4096];
+	static char path[PATH_MAX + 64];
 	const char *srcdir = getenv("srcdir");
-	char dir[2048];
+	char dir[PATH_MAX]; /* or a build with _FORTIFY_SOURCE ends here: realpath(3) */
 
 	if (agent[0] == '/')
 		return agent;

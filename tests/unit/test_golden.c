@@ -59,6 +59,7 @@ NUMBER(u16, uint16_t, n)
 NUMBER(u32, uint32_t, n)
 NUMBER(u64, uint64_t, n)
 NUMBER(flag, bool, true)
+NUMBER(error, uint16_t, n | 1)
 NUMBER(refusal, uint8_t, CSV_REFUSAL_TERM)
 NUMBER(set_mask, uint32_t, CSV_SET_MODE | CSV_SET_SIZE | CSV_SET_KILL_SUID)
 NUMBER(write_flags, uint32_t, CSV_WRITE_KILL_SUID)
@@ -281,6 +282,11 @@ static int csv_link_make(int type, uint8_t *buf, size_t *ret_len)
 						    .dropped_count = 2};
 		m.status.dropped[0] = pick(&c);
 		m.status.dropped[1] = pick(&c);
+		m.status.beat = pick(&c);
+		m.status.silent_count = 1;
+		m.status.silent[0].id = pick(&c);
+		m.status.silent[0].ino = pick(&c);
+		m.status.silent[0].for_ms = (uint32_t)pick(&c);
 	} else {
 		m.state = (struct csv_link_state){.term = pick(&c),
 						  .node = 7,
@@ -293,6 +299,7 @@ static int csv_link_make(int type, uint8_t *buf, size_t *ret_len)
 		m.state.mount[0] = (struct csv_link_mount){.node = 3, .id = pick(&c)};
 		m.state.mount[1] =
 			(struct csv_link_mount){.node = 4, .is_gone = true, .id = pick(&c)};
+		m.state.beat = pick(&c);
 	}
 	return csv_link_encode(&m, buf, BUF_BYTES, ret_len);
 }

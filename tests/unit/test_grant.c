@@ -189,6 +189,127 @@ static void writers_are_asked_and_asked_again_after_a_lost_line(void **state)
 	assert_true(grant_find(&f->s, &file)->has_written);
 }
 
+static void failed(struct fixture *f, uint64_t origin, uint64_t serial)
+{
+	STEP(f, FAILED, .mount = origin,
+	     .failure = {.handle = file, .origin = origin, .serial = serial, .error = ENODATA});
+}
+
+static void noted(struct fixture *f, uint64_t mount, uint64_t origin, uint64_t serial)
+{
+	STEP(f, NOTED, .mount = mount, .failure = {.origin = origin, .serial = serial});
+}
+
+static void one_that_owes_an_answer_for_too_long_is_silent(void **state)
+{
+	struct fixture *f = *state;
+	struct grant_debt debt[GRANT_MOUNTS];
+	struct grant_action a;
+	uint64_t serial;
+
+	STEP(f, OPEN, .conn = 0);
+	connect_mount(f, 1);
+	connect_mount(f, 2);
+	a = issue(f, 1, true);
+	assert_int_equal(grant_silent(&f->s, 999999, debt, GRANT_MOUNTS), 0);
+	STEP(f, RECALL, .now_ms = 1000);
+	STEP(f, LOST, .conn = 10); /* it is owed all the same */
+	assert_int_equal(grant_silent(&f->s, 999 + GRANT_SILENT_MS, debt, GRANT_MOUNTS), 0);
+	STEP(f, RECALL, .now_ms = 9000); /* somebody else waits, too: since the first */
+	assert_int_equal(grant_silent(&f->s, 1000 + GRANT_SILENT_MS, debt, GRANT_MOUNTS), 1);
+	assert_int_equal(debt[0].mount, 1);
+	assert_int_equal(debt[0].handle.ino, file.ino);
+	assert_int_equal(debt[0].since_ms, 1000);
+	STEP(f, DONE, .mount = 1, .id = a.id);
+	assert_int_equal(grant_silent(&f->s, 1000 + GRANT_SILENT_MS, debt, GRANT_MOUNTS), 0);
+	STEP(f, END, .conn = 0);
+	STEP(f, END, .conn = 0);
+	/* To be asked, and not to note a failure. */
+	connect_mount(f, 1);
+	a = issue(f, 1, true);
+	STEP(f, ASK, .now_ms = 50000);
+	serial = f->out.item[f->out.count - 1].serial;
+	assert_int_equal(grant_silent(&f->s, 50000 + GRANT_SILENT_MS, debt, GRANT_MOUNTS), 1);
+	STEP(f, TOLD, .mount = 1, .id = a.id, .serial = serial);
+	assert_int_equal(grant_silent(&f->s, 50000 + GRANT_SILENT_MS, debt, GRANT_MOUNTS), 0);
+	STEP(f, FAILED, .now_ms = 60000, .failure = {.handle = file, .error = EIO});
+	assert_int_equal(grant_silent(&f->s, 60000 + GRANT_SILENT_MS, debt, GRANT_MOUNTS), 2);
+	assert_int_equal(grant_silent(&f->s, 60000 + GRANT_SILENT_MS, debt, 1), 1);
+}
+
+static void nobody_owes_what_nobody_waits_for(void **state)
+{
+	struct fixture *f = *state;
+	struct grant_debt debt[GRANT_MOUNTS];
+
+	STEP(f, OPEN, .conn = 0);
+	connect_mount(f, 1);
+	issue(f, 1, true);
+	STEP(f, RECALL, .now_ms = 1000);
+	STEP(f, END, .conn = 0);
+	assert_int_equal(grant_silent(&f->s, 1000 + GRANT_SILENT_MS, debt, GRANT_MOUNTS), 0);
+	STEP(f, UNWANTED, .now_ms = 2000); /* nobody waits for the space */
+	assert_int_equal(grant_silent(&f->s, 2000 + GRANT_SILENT_MS, debt, GRANT_MOUNTS), 0);
+}
+
+static void a_failure_is_told_to_all_and_to_who_has_found_it_last(void **state)
+{
+	struct fixture *f = *state;
+
+	STEP(f, OPEN, .conn = 0);
+	for (uint64_t m = 1; m <= 3; m++)
+		connect_mount(f, m);
+	failed(f, 1, 4);
+	assert_int_equal(count_of(f, GRANT_DO_FAILED), 2);
+	failed(f, 1, 4); /* again, over a new line */
+	assert_int_equal(f->out.count, 0);
+	noted(f, 2, 1, 4);
+	assert_int_equal(count_of(f, GRANT_DO_FAILED), 0);
+	STEP(f, LOST, .conn = 30);
+	connect_mount(f, 3);
+	assert_int_equal(count_of(f, GRANT_DO_FAILED), 1);
+	assert_true(grant_is_failing(&f->s, &file));
+	noted(f, 3, 1, 4);
+	assert_int_equal(f->out.item[0].conn, 10);
+	assert_true(grant_is_failing(&f->s, &file));
+	noted(f, 1, 1, 4);
+	assert_false(grant_is_failing(&f->s, &file));
+}
+
+static void a_new_coordinator_tells_of_a_failure_when_all_are_there(void **state)
+{
+	struct fixture *f = *state;
+
+	connect_mount(f, 1);
+	failed(f, 1, 4);
+	noted(f, 1, 1, 4);
+	assert_true(grant_is_failing(&f->s, &file));
+	connect_mount(f, 2);
+	STEP(f, OPEN, .conn = 0);
+	assert_true(grant_is_failing(&f->s, &file));
+	connect_mount(f, 3); /* has begun since: has nothing open of that time */
+	noted(f, 2, 1, 4);
+	assert_false(grant_is_failing(&f->s, &file));
+}
+
+static void a_failure_of_its_own_waits_for_those_who_live(void **state)
+{
+	struct fixture *f = *state;
+	struct csv_frame_failed own;
+
+	STEP(f, OPEN, .conn = 0);
+	connect_mount(f, 1);
+	connect_mount(f, 2);
+	STEP(f, FAILED, .failure = {.handle = file, .error = EIO});
+	assert_int_equal(count_of(f, GRANT_DO_FAILED), 2);
+	own = f->out.item[0].failure;
+	assert_int_equal(own.origin, 5); /* its term */
+	noted(f, 1, own.origin, own.serial);
+	assert_true(grant_is_failing(&f->s, &file));
+	STEP(f, GONE, .mount = 2);
+	assert_false(grant_is_failing(&f->s, &file));
+}
+
 static void a_table_that_is_full_refuses(void **state)
 {
 	struct fixture *f = *state;
@@ -261,6 +382,11 @@ int main(void)
 		TEST(the_return_of_an_older_grant_is_not_that_of_this_one),
 		TEST(a_new_coordinator_collects_nothing_before_all_have_told),
 		TEST(writers_are_asked_and_asked_again_after_a_lost_line),
+		TEST(one_that_owes_an_answer_for_too_long_is_silent),
+		TEST(nobody_owes_what_nobody_waits_for),
+		TEST(a_failure_is_told_to_all_and_to_who_has_found_it_last),
+		TEST(a_new_coordinator_tells_of_a_failure_when_all_are_there),
+		TEST(a_failure_of_its_own_waits_for_those_who_live),
 		TEST(a_table_that_is_full_refuses),
 		cmocka_unit_test(only_whole_written_maps_are_granted),
 		cmocka_unit_test(the_orders_are_kept),

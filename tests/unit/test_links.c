@@ -70,6 +70,11 @@ static void fill_csv_status(struct prng *p, enum how how, struct csv_link_status
 	m->dropped_count = some(p, how, CSV_LINK_MOUNTS);
 	for (size_t i = 0; i < m->dropped_count; i++)
 		m->dropped[i] = prng_next(p);
+	m->beat = prng_next(p);
+	m->silent_count = some(p, how, CSV_LINK_MOUNTS);
+	for (size_t i = 0; i < m->silent_count; i++)
+		m->silent[i] = (struct csv_link_silent){
+			.id = prng_next(p), .ino = prng_next(p), .for_ms = (uint32_t)prng_next(p)};
 }
 
 static void fill_csv_state(struct prng *p, enum how how, struct csv_link_state *m)
@@ -88,6 +93,7 @@ static void fill_csv_state(struct prng *p, enum how how, struct csv_link_state *
 		m->mount[i].is_gone = random_bool(p);
 		m->mount[i].id = prng_next(p);
 	}
+	m->beat = prng_next(p);
 }
 
 static void fill_csv(struct prng *p, enum how how, int type, struct csv_link_message *m)
@@ -124,6 +130,13 @@ static void same_csv_status(const struct csv_link_status *a, const struct csv_li
 	assert_int_equal(a->dropped_count, b->dropped_count);
 	for (size_t i = 0; i < a->dropped_count; i++)
 		assert_int_equal(a->dropped[i], b->dropped[i]);
+	assert_int_equal(a->beat, b->beat);
+	assert_int_equal(a->silent_count, b->silent_count);
+	for (size_t i = 0; i < a->silent_count; i++) {
+		assert_int_equal(a->silent[i].id, b->silent[i].id);
+		assert_int_equal(a->silent[i].ino, b->silent[i].ino);
+		assert_int_equal(a->silent[i].for_ms, b->silent[i].for_ms);
+	}
 }
 
 static void same_csv_state(const struct csv_link_state *a, const struct csv_link_state *b)
@@ -142,6 +155,7 @@ static void same_csv_state(const struct csv_link_state *a, const struct csv_link
 		assert_int_equal(a->mount[i].is_gone, b->mount[i].is_gone);
 		assert_int_equal(a->mount[i].id, b->mount[i].id);
 	}
+	assert_int_equal(a->beat, b->beat);
 }
 
 static void same_csv(const struct csv_link_message *a, const struct csv_link_message *b)
@@ -564,7 +578,8 @@ static void a_count_out_of_range_is_refused(void **state)
 	static const struct {
 		enum csv_link_type type;
 		size_t row_bytes;
-	} counted[] = {{CSV_LINK_STATUS, 8}, {CSV_LINK_STATE, 10}};
+		size_t from_end; /* of an empty message; all that follows is 0 */
+	} counted[] = {{CSV_LINK_STATUS, 8, 10}, {CSV_LINK_STATUS, 20, 1}, {CSV_LINK_STATE, 10, 9}};
 	struct csv_link_message m = {.type = CSV_LINK_STATUS};
 	uint8_t buf[CSV_LINK_MAX] = {0};
 	size_t len = 0;
@@ -577,7 +592,7 @@ static void a_count_out_of_range_is_refused(void **state)
 		for (size_t n = 0; n <= UINT8_MAX; n++) {
 			int r;
 
-			buf[len - 1] = (uint8_t)n; /* it stands at the end of an empty message */
+			buf[len - counted[i].from_end] = (uint8_t)n;
 			r = csv_link_decode(buf, len + n * counted[i].row_bytes, &m);
 			assert_int_equal(r, n <= CSV_LINK_MOUNTS ? 0 : -EBADMSG);
 		}

@@ -565,6 +565,37 @@ static void the_hash_tells_volumes_and_mounts(void **state)
 	assert_int_equal(db_hash(&f->db), before);
 }
 
+static void only_the_coordinator_in_force_says_that_a_mount_is_silent(void **state)
+{
+	struct fixture *f = *state;
+	const struct db_mount *m;
+
+	make_online(f, 0);
+	make_mounted(f, 1);
+	m = mount_of(f, 1);
+	REFUSED(f, DB_CONFLICT, MOUNT_VOICE, mount_voice, .volume = "v", .slot = 1, .id = ID(1),
+		.term = volume(f, "v")->term + 1, .voice = DB_MOUNT_VOICE_SILENT);
+	REFUSED(f, DB_CONFLICT, MOUNT_VOICE, mount_voice, .volume = "v", .slot = 1, .id = ID(2),
+		.term = volume(f, "v")->term, .voice = DB_MOUNT_VOICE_SILENT);
+	assert_int_equal(voice(f, 1, DB_MOUNT_VOICE_SILENT, 1), DB_OK);
+	assert_int_equal(m->silent_terms, 1);
+	assert_int_equal(voice(f, 1, DB_MOUNT_VOICE_SILENT, 1), DB_OK); /* again: nothing new */
+	assert_int_equal(m->silent_terms, 1);
+	assert_int_equal(m->silent_node, 0);
+	assert_string_equal(m->silence, "inode 7");
+	assert_int_equal(voice(f, 1, DB_MOUNT_VOICE_ANSWERS, 0), DB_OK);
+	assert_int_equal(m->silent_terms, 0);
+	assert_int_equal(order(f, DB_WORK_STOPPING, 0), DB_OK);
+	REFUSED(f, DB_CONFLICT, MOUNT_VOICE, mount_voice, .volume = "v", .slot = 1, .id = ID(1),
+		.term = volume(f, "v")->term, .voice = DB_MOUNT_VOICE_SILENT);
+	/* That it does not end, its own node says, whoever coordinates. */
+	assert_int_equal(voice(f, 1, DB_MOUNT_VOICE_STUCK, 0), DB_OK);
+	assert_int_equal(m->voice, DB_MOUNT_VOICE_STUCK);
+	assert_int_equal(gone(f, 1), DB_OK);
+	REFUSED(f, DB_CONFLICT, MOUNT_VOICE, mount_voice, .volume = "v", .slot = 1, .id = ID(1),
+		.voice = DB_MOUNT_VOICE_STUCK);
+}
+
 static void the_words_of_choices_are_known(void **state)
 {
 	(void)state;
@@ -612,6 +643,7 @@ int main(void)
 		TEST(the_check_finds_a_group_that_needs_what_is_not_there),
 		TEST(a_snapshot_has_volumes_mounts_and_orphaned_locks),
 		TEST(the_hash_tells_volumes_and_mounts),
+		TEST(only_the_coordinator_in_force_says_that_a_mount_is_silent),
 		TEST(the_words_of_choices_are_known),
 	};
 

@@ -54,6 +54,11 @@ static void fill_flag(struct prng *p, bool *v)
 	*v = prng_chance(p, 1, 2);
 }
 
+static void fill_error(struct prng *p, uint16_t *v)
+{
+	*v = (uint16_t)prng_range(p, 1, UINT16_MAX);
+}
+
 static void fill_refusal(struct prng *p, uint8_t *v)
 {
 	*v = (uint8_t)prng_below(p, CSV_REFUSAL_MAX);
@@ -183,6 +188,7 @@ SAME_NUMBER(u16, uint16_t)
 SAME_NUMBER(u32, uint32_t)
 SAME_NUMBER(u64, uint64_t)
 SAME_NUMBER(flag, bool)
+SAME_NUMBER(error, uint16_t)
 SAME_NUMBER(refusal, uint8_t)
 SAME_NUMBER(grant_mode, uint8_t)
 SAME_NUMBER(ungranted, uint8_t)

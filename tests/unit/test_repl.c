@@ -1873,6 +1873,19 @@ static void a_change_while_one_is_not_even_delivered_is_busy(void **state)
 	assert_int_equal(rig_change(g, 3, rig_member(3, 0)), -EBUSY);
 }
 
+static void a_change_behind_commands_on_their_way_is_taken(void **state)
+{
+	struct rig *g = *state;
+
+	rig_init(g, 0, 5);
+	rig_open(g, ALL5);
+	assert_int_equal(rig_command(g), 0);
+	assert_int_equal(rig_command(g), 0);
+	assert_int_equal(rig_change(g, 2, rig_member(2, 0)), 0);
+	assert_int_equal(rig_sent(g, CL_MSG_ENTRY)->entry.index, RIG_LAST + 4);
+	assert_int_equal(rig_change(g, 3, rig_member(3, 0)), -EBUSY);
+}
+
 static void a_change_that_leaves_nobody_a_vote_is_refused(void **state)
 {
 	struct rig *g = *state;
@@ -2442,6 +2455,7 @@ int main(void)
 		TEST(a_change_that_a_view_left_pending_is_the_table_of_the_next),
 		TEST(a_second_change_while_one_is_pending_is_busy),
 		TEST(a_change_while_one_is_not_even_delivered_is_busy),
+		TEST(a_change_behind_commands_on_their_way_is_taken),
 		TEST(a_change_that_leaves_nobody_a_vote_is_refused),
 		TEST(a_vote_for_a_node_that_does_not_hold_all_is_refused),
 		TEST(a_vote_for_a_node_that_is_not_there_is_refused),

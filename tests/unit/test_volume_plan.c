@@ -487,6 +487,84 @@ static void it_does_not_blame_a_volume_for_missing_nodes(void **state)
 			    "paused)");
 }
 
+static bool condemned(struct fixture *f, uint8_t slot)
+{
+	return volume_mount_is_condemned(&f->db, volume(f, "v"), mount_of(f, slot));
+}
+
+static void one_silent_mount_is_killed_and_nothing_moves(void **state)
+{
+	struct fixture *f = *state;
+	char text[DB_REASON_MAX];
+
+	make_online(f, 0);
+	for (uint8_t i = 0; i < NODES; i++)
+		make_mounted(f, i);
+	assert_int_equal(voice(f, 1, DB_MOUNT_VOICE_SILENT, 1), DB_OK);
+	assert_true(condemned(f, 1));
+	assert_false(condemned(f, 2));
+	assert_int_equal(plan(f), 0);
+	plan_explain_volume(&f->db, volume(f, "v"), text, sizeof(text));
+	assert_string_equal(text, "online on n0: the mount on n1 does not answer it, and is killed "
+				  "there");
+	assert_int_equal(voice(f, 1, DB_MOUNT_VOICE_ANSWERS, 0), DB_OK);
+	assert_false(condemned(f, 1));
+	assert_int_equal(voice(f, 1, DB_MOUNT_VOICE_STUCK, 0), DB_OK);
+	assert_true(condemned(f, 1));
+	assert_int_equal(gone(f, 1), DB_OK);
+	assert_false(condemned(f, 1));
+}
+
+static void of_several_silent_mounts_the_coordinator_moves_first(void **state)
+{
+	struct fixture *f = *state;
+
+	make_online(f, 0);
+	for (uint8_t i = 0; i < NODES; i++)
+		make_mounted(f, i);
+	/* The first report says that it is not alone. */
+	assert_int_equal(voice(f, 0, DB_MOUNT_VOICE_SILENT, 2), DB_OK);
+	assert_false(condemned(f, 0));
+	plan(f);
+	assert_int_equal(f->orders.volume_count, 1);
+	assert_int_equal(f->orders.volume[0].work, DB_WORK_STOPPING);
+	assert_string_equal(f->orders.volume[0].reason,
+			    "two or more mounts do not answer it: it moves first");
+	assert_int_equal(voice(f, 1, DB_MOUNT_VOICE_SILENT, 2), DB_OK);
+	assert_false(condemned(f, 1));
+	plan(f);
+	apply_orders(f);
+	assert_int_equal(report(f, DB_WORK_OFFLINE), DB_OK);
+	plan(f);
+	assert_int_equal(f->orders.volume_count, 1);
+	/* Neither where it was, nor where a mount is silent. */
+	assert_int_equal(f->orders.volume[0].node, 2);
+	apply_orders(f);
+	assert_int_equal(report(f, DB_WORK_ONLINE), DB_OK);
+	/* The next one has not waited for them yet. */
+	assert_false(condemned(f, 0));
+	assert_int_equal(plan(f), 0);
+	assert_int_equal(voice(f, 0, DB_MOUNT_VOICE_SILENT, 2), DB_OK);
+	assert_int_equal(voice(f, 1, DB_MOUNT_VOICE_SILENT, 2), DB_OK);
+	assert_true(condemned(f, 0));
+	assert_true(condemned(f, 1));
+	assert_int_equal(plan(f), 0);
+}
+
+static void with_nowhere_to_go_they_are_killed_at_once(void **state)
+{
+	struct fixture *f = *state;
+
+	make_online(f, 0);
+	for (uint8_t i = 0; i < NODES; i++)
+		make_mounted(f, i);
+	/* The one that is left has a silent mount itself. */
+	assert_int_equal(pause_node(f, 2, false), DB_OK);
+	assert_int_equal(voice(f, 1, DB_MOUNT_VOICE_SILENT, 2), DB_OK);
+	assert_true(condemned(f, 1));
+	assert_int_equal(plan(f), 0);
+}
+
 static void an_explanation_stays_within_its_space(void **state)
 {
 	struct fixture *f = *state;
@@ -533,6 +611,9 @@ int main(void)
 		TEST(it_names_the_nodes_whose_mounts_are_not_recovered),
 		TEST(it_says_which_volume_a_group_waits_for_and_why),
 		TEST(it_does_not_blame_a_volume_for_missing_nodes),
+		TEST(one_silent_mount_is_killed_and_nothing_moves),
+		TEST(of_several_silent_mounts_the_coordinator_moves_first),
+		TEST(with_nowhere_to_go_they_are_killed_at_once),
 		TEST(an_explanation_stays_within_its_space),
 	};
 

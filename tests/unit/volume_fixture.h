@@ -212,6 +212,15 @@ static inline enum db_code gone(struct fixture *f, uint8_t slot)
 		  .reason = "its process ended");
 }
 
+/* What the coordinator, or the node itself, says of the mount there. */
+static inline enum db_code voice(struct fixture *f, uint8_t slot, enum db_mount_voice what,
+				 uint8_t company)
+{
+	return DO(f, MOUNT_VOICE, mount_voice, .volume = "v", .slot = slot,
+		  .id = mount_of(f, slot)->id, .term = volume(f, "v")->term, .voice = (uint8_t)what,
+		  .company = company, .reason = "inode 7");
+}
+
 static inline enum db_code recovered(struct fixture *f, uint64_t term, uint8_t slot)
 {
 	return DO(f, VOLUME_RECOVERED, volume_recovered, .volume = "v", .term = term, .slot = slot,

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "clusterd/core/failover.h"
+
+#include <string.h>
+
+void failover_set(struct failover *f, enum failover_term term, uint64_t ms)
+{
+	f->ms[term] = ms;
+	f->is_known[term] = true;
+}
+
+/* Every device of the node twice: to power it off, and to look (edge/fencer.c gives as much). */
+static uint64_t fence_ms(const struct db *db, uint8_t slot)
+{
+	uint64_t ms = 0;
+
+	for (uint32_t i = 0; i < db_count(db, DB_KIND_FENCE); i++) {
+		const struct db_fence *f = db_at(db, DB_KIND_FENCE, i);
+
+		if (f->nodes & cl_bit(slot))
+			ms += 2 * (uint64_t)f->timeout_ms;
+	}
+	return ms;
+}
+
+static uint64_t start_ms(const struct db *db, const char *group)
+{
+	uint64_t ms = 0;
+
+	for (uint32_t i = 0; i < db_count(db, DB_KIND_RESOURCE); i++) {
+		const struct db_resource *r = db_at(db, DB_KIND_RESOURCE, i);
+
+		if (!strcmp(r->group, group))
+			ms += r->start_ms;
+	}
+	return ms;
+}
+
+void failover_from_db(struct failover *f, const struct db *db, uint16_t members)
+{
+	uint64_t longest = 0;
+	bool all = members != 0;
+
+	for (uint8_t slot = 0; slot < CL_MAX_NODES; slot++) {
+		uint64_t ms = (members & cl_bit(slot)) ? fence_ms(db, slot) : 0;
+
+		all = all && (ms || !(members & cl_bit(slot)));
+		longest = ms > longest ? ms : longest;
+	}
+	if (all) /* a node that nothing can fence is waited for without end */
+		failover_set(f, FAILOVER_FENCE, longest);
+	longest = 0;
+	for (uint32_t i = 0; i < db_count(db, DB_KIND_GROUP); i++) {
+		const struct db_group *g = db_at(db, DB_KIND_GROUP, i);
+		uint64_t ms = start_ms(db, g->name);
+
+		longest = ms > longest ? ms : longest;
+	}
+	failover_set(f, FAILOVER_START, longest);
+}
+
+bool failover_total(const struct failover *f, uint64_t *ret_ms)
+{
+	uint64_t sum = 0;
+
+	for (int i = 0; i < FAILOVER_MAX; i++) {
+		if (!f->is_known[i])
+			return false;
+		sum += f->ms[i];
+	}
+	*ret_ms = sum;
+	return true;
+}
+
+const char *failover_term_name(enum failover_term term)
+{
+	static const char *const text[FAILOVER_MAX] = {
+#define FAILOVER_NAME(NAME, name, source) [FAILOVER_##NAME] = name,
+		FAILOVER_TERMS(FAILOVER_NAME)
+#undef FAILOVER_NAME
+	};
+
+	return term < FAILOVER_MAX ? text[term] : "?";
+}
+
+const char *failover_term_source(enum failover_term term)
+{
+	static const char *const text[FAILOVER_MAX] = {
+#define FAILOVER_SOURCE(NAME, name, source) [FAILOVER_##NAME] = source,
+		FAILOVER_TERMS(FAILOVER_SOURCE)
+#undef FAILOVER_SOURCE
+	};
+
+	return term < FAILOVER_MAX ? text[term] : "?";
+}

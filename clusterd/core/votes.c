@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "clusterd/core/votes.h"
+
+#include "clusterd/core/quorum.h"
+#include "lib/must.h"
+
+static int count(uint16_t set)
+{
+	return __builtin_popcount(set);
+}
+
+static bool has(uint16_t set, uint8_t slot)
+{
+	return set & cl_bit(slot);
+}
+
+void votes_watch(uint64_t since_ms[CL_MAX_NODES], uint16_t members, uint16_t present,
+		 uint64_t now_ms)
+{
+	for (uint8_t i = 0; i < CL_MAX_NODES; i++) {
+		if (!has(members, i) || has(present, i))
+			since_ms[i] = 0;
+		else if (!since_ms[i])
+			since_ms[i] = now_ms;
+	}
+}
+
+/* Members whose absence has lasted. */
+static uint16_t long_absent(const struct votes_input *in)
+{
+	uint64_t limit = VOTES_MUTANT(in, AT_ONCE) ? 0 : in->absent_ms;
+	uint16_t set = 0;
+
+	for (uint8_t i = 0; i < CL_MAX_NODES; i++) {
+		uint64_t since = in->absent_since_ms[i];
+
+		if (VOTES_MUTANT(in, TAKE_PRESENT) && i == in->now_ms / 1000 % CL_MAX_NODES)
+			set = (uint16_t)(set | cl_bit(i));
+		if (!has(in->present, i) && since && in->now_ms - since >= limit)
+			set = (uint16_t)(set | cl_bit(i));
+	}
+	return set;
+}
+
+/* True if votes follow who is here and who is not. */
+static bool may_shrink(const struct votes_input *in)
+{
+	return in->is_dynamic && (!in->is_stopping || VOTES_MUTANT(in, STOP_SHRINKS));
+}
+
+/* Those that should vote, before their number is made odd. */
+static uint16_t candidates(const struct votes_input *in)
+{
+	uint16_t gain = VOTES_MUTANT(in, GIVE_EARLY) ? in->present : in->following;
+	uint16_t set = (uint16_t)(quorum_voters(&in->table) |
+				  (quorum_members(&in->table) & in->present & gain));
+
+	if (!may_shrink(in))
+		return set;
+	if (!VOTES_MUTANT(in, LEAVER_KEEPS))
+		set = (uint16_t)(set & ~in->leaving);
+	return (uint16_t)(set & ~long_absent(in));
+}
+
+/* True if a sits out rather than b. */
+static bool sits_out_before(const struct votes_input *in, uint8_t a, uint8_t b)
+{
+	uint16_t leaving = in->is_stopping ? 0 : in->leaving;
+	uint16_t draining = in->is_stopping ? 0 : in->draining;
+
+	if (has(leaving, a) != has(leaving, b))
+		return has(leaving, a);
+	if (has(draining, a) != has(draining, b))
+		return has(draining, a);
+	if (in->priority[a] != in->priority[b])
+		return in->priority[a] < in->priority[b];
+	return a > b;
+}
+
+/* Who of the set has to go first; CL_NODE_NONE of an empty one. */
+static uint8_t first_to_go(const struct votes_input *in, uint16_t set)
+{
+	uint8_t first = CL_NODE_NONE;
+
+	for (uint8_t i = 0; i < CL_MAX_NODES; i++) {
+		if (has(set, i) && (first == CL_NODE_NONE || sits_out_before(in, i, first)))
+			first = i;
+	}
+	return first;
+}
+
+static uint16_t made_odd(const struct votes_input *in, uint16_t set)
+{
+	if (!set || count(set) % 2 || VOTES_MUTANT(in, STAYS_EVEN))
+		return set;
+	return (uint16_t)(set & ~cl_bit(first_to_go(in, set)));
+}
+
+uint16_t votes_wanted(const struct votes_input *in)
+{
+	return made_odd(in, candidates(in));
+}
+
+uint16_t votes_configured(const struct votes_input *in)
+{
+	struct votes_input whole = *in;
+
+	whole.leaving = whole.draining = 0;
+	return made_odd(&whole, quorum_members(&in->table));
+}
+
+static struct cl_table table_with(const struct cl_table *table, uint8_t slot, bool vote)
+{
+	struct cl_table t = *table;
+
+	t.member[slot].vote = vote;
+	return t;
+}
+
+/* Those here could commit it, and go on after it: a majority before and a majority after. */
+static bool can_be_made(const struct votes_input *in, uint8_t slot, bool is_given)
+{
+	struct cl_table to = table_with(&in->table, slot, is_given);
+
+	return quorum_is_majority(&in->table, in->holders) && quorum_is_majority(&to, in->holders);
+}
+
+static enum votes_reason why_taken(const struct votes_input *in, uint8_t slot)
+{
+	if (may_shrink(in) && has(in->leaving, slot))
+		return VOTES_LEAVING;
+	if (may_shrink(in) && has(long_absent(in), slot))
+		return VOTES_ABSENT;
+	return VOTES_ODD;
+}
+
+static bool take(const struct votes_input *in, uint16_t set, struct votes_change *ret)
+{
+	uint8_t slot = first_to_go(in, set);
+
+	if (slot == CL_NODE_NONE || !can_be_made(in, slot, false))
+		return false;
+	*ret = (struct votes_change){.slot = slot, .reason = why_taken(in, slot)};
+	return true;
+}
+
+/*
+ * First those not here lose theirs, which makes what is left stronger; then votes are given, and
+ * only then taken from those here, so that the table never holds less than it has to.
+ */
+bool votes_next(const struct votes_input *in, struct votes_change *ret)
+{
+	uint16_t voters = quorum_voters(&in->table), wanted = votes_wanted(in);
+	uint16_t take_set = (uint16_t)(voters & ~wanted);
+	uint16_t give_set = (uint16_t)(wanted & ~voters);
+
+	if (!wanted)
+		return false;
+	if (take(in, (uint16_t)(take_set & ~in->present), ret))
+		return true;
+	for (uint8_t i = 0; i < CL_MAX_NODES; i++) {
+		bool is_ready = has(in->holders, i) && can_be_made(in, i, true);
+
+		if (!has(give_set, i) || (!is_ready && !VOTES_MUTANT(in, GIVE_EARLY)))
+			continue;
+		*ret = (struct votes_change){
+			.slot = i, .is_given = true, .reason = VOTES_CAUGHT_UP};
+		return true;
+	}
+	return take(in, (uint16_t)(take_set & in->present), ret);
+}
+
+uint8_t votes_settle(struct votes_input *in)
+{
+	struct votes_change c;
+	uint8_t changes = 0;
+
+	while (votes_next(in, &c)) {
+		in->table.member[c.slot].vote = c.is_given;
+		must(++changes <= 2 * CL_MAX_NODES); /* each slot at most once; twice is a bug */
+	}
+	return changes;
+}
+
+bool votes_may_leave(const struct votes_input *in, uint8_t slot)
+{
+	struct votes_input rest = *in;
+
+	if (!in->table.member[slot].vote)
+		return true;
+	votes_settle(&rest);
+	return rest.table.member[slot].vote;
+}
+
+int votes_may_lose_at_once(const struct votes_input *in)
+{
+	struct quorum_answer q = quorum_evaluate(&in->table, in->holders);
+
+	return q.is_quorate ? q.votes_present - q.votes_needed : -1;
+}
+
+int votes_may_lose_in_turn(const struct votes_input *in)
+{
+	struct votes_input rest = *in;
+	int lost = 0;
+
+	if (votes_may_lose_at_once(&rest) < 0)
+		return -1;
+	rest.leaving = rest.draining = 0;
+	/* The one whose loss is worst carries a vote; any of those, they count the same. */
+	while (votes_may_lose_at_once(&rest) > 0) {
+		uint16_t voters = quorum_voters(&rest.table) & rest.holders;
+		uint8_t victim = (uint8_t)__builtin_ctz(voters);
+
+		rest.present = (uint16_t)(rest.present & ~cl_bit(victim));
+		rest.holders = (uint16_t)(rest.holders & ~cl_bit(victim));
+		rest.following = (uint16_t)(rest.following & ~cl_bit(victim));
+		rest.absent_since_ms[victim] = 1;
+		rest.now_ms += rest.absent_ms + 1;
+		votes_settle(&rest);
+		lost++;
+	}
+	return lost;
+}
+
+const char *votes_reason_text(enum votes_reason reason)
+{
+	static const char *const text[VOTES_REASON_MAX] = {
+		[VOTES_CAUGHT_UP] = "it is here and holds the whole history",
+		[VOTES_ABSENT] = "it has been absent too long",
+		[VOTES_LEAVING] = "it is stopping or being fenced",
+		[VOTES_ODD] = "the number of votes is kept odd",
+	};
+
+	return reason < VOTES_REASON_MAX ? text[reason] : "?";
+}
+
+const char *votes_mutant_name(enum votes_mutant mutant)
+{
+	static const char *const name[VOTES_MUTANT_MAX] = {
+		[VOTES_MUTANT_NONE] = "none",
+		[VOTES_MUTANT_TAKE_PRESENT] = "take-vote-of-a-node-in-the-view",
+		[VOTES_MUTANT_AT_ONCE] = "take-vote-at-once",
+		[VOTES_MUTANT_STAYS_EVEN] = "votes-stay-even",
+		[VOTES_MUTANT_GIVE_EARLY] = "give-vote-before-caught-up",
+		[VOTES_MUTANT_LEAVER_KEEPS] = "leaver-keeps-its-vote",
+		[VOTES_MUTANT_STOP_SHRINKS] = "stopping-cluster-shrinks",
+	};
+
+	return mutant < VOTES_MUTANT_MAX ? name[mutant] : "?";
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the core of dynamic votes is asked, from the view, the log and the applied database. */
+#include <string.h>
+
+#include "clusterd/core/setting.h"
+#include "clusterd/core/votes.h"
+
+static const struct repl_peer *peer_of(const struct repl_state *s, uint8_t slot)
+{
+	for (uint8_t i = 0; i < s->peer_count; i++) {
+		if (s->peer[i].slot == slot)
+			return &s->peer[i];
+	}
+	return NULL;
+}
+
+/* Where the node's log is, as it has said in this epoch. */
+static void add_log(const struct repl_state *s, uint8_t slot, struct votes_input *in)
+{
+	uint64_t at = s->persisted[slot];
+
+	if (at >= s->commit)
+		in->holders = (uint16_t)(in->holders | cl_bit(slot));
+	if (at && at >= s->epoch_index && at + VOTES_LAG_MAX >= s->commit)
+		in->following = (uint16_t)(in->following | cl_bit(slot));
+}
+
+/* Adds what the node's row and its process say. */
+static void add_node(const struct repl_state *s, const struct db_node *n, struct votes_input *in)
+{
+	const struct repl_peer *p = peer_of(s, n->slot);
+	uint16_t bit = cl_bit(n->slot);
+	/* A new process of the node has not left, and is admitted before it counts. */
+	bool is_same = p && p->state.instance == n->instance;
+	bool is_going = is_same && (n->is_leaving || n->membership == DB_MEMBERSHIP_LEFT);
+	bool is_condemned =
+		p && p->state.incarnation == n->incarnation &&
+		(n->membership == DB_MEMBERSHIP_FENCED || n->membership == DB_MEMBERSHIP_FENCING);
+
+	if (is_going || is_condemned || n->is_evicted)
+		in->leaving = (uint16_t)(in->leaving | bit);
+	if (n->is_draining)
+		in->draining = (uint16_t)(in->draining | bit);
+	if (is_same && n->membership == DB_MEMBERSHIP_ADMITTED && (s->present & bit))
+		add_log(s, n->slot, in);
+}
+
+void votes_facts(struct votes_input *ret, const struct repl_state *repl, const struct db *db,
+		 const uint64_t missed_ms[CL_MAX_NODES], uint64_t now_ms)
+{
+	*ret = (struct votes_input){
+		.table = repl->phase == REPL_OPEN ? repl->vtable : repl->table,
+		.present = repl->present,
+		.is_dynamic = setting_get(db, SETTING_QUORUM_DYNAMIC, NULL),
+		.is_stopping = setting_get(db, SETTING_CLUSTER_STOPPING, NULL),
+		.absent_ms = setting_get(db, SETTING_QUORUM_ABSENT_MS, NULL),
+		.now_ms = now_ms,
+	};
+	memcpy(ret->absent_since_ms, missed_ms, sizeof(ret->absent_since_ms));
+	for (uint8_t i = 0; i < CL_MAX_NODES; i++) {
+		const struct cl_member *m = &ret->table.member[i];
+
+		if (m->nodeid)
+			ret->priority[i] =
+				(uint8_t)setting_get(db, SETTING_QUORUM_PRIORITY, m->name);
+	}
+	for (uint32_t i = 0; i < db_count(db, DB_KIND_NODE); i++)
+		add_node(repl, db_at(db, DB_KIND_NODE, i), ret);
+}

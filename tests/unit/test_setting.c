@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Settings: keys, values, defaults, and the commands that set them and note votes. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* cmocka.h wants the headers above before it. */
+#include <cmocka.h>
+
+#include "clusterd/core/apply_impl.h"
+#include "clusterd/core/msg.h"
+#include "clusterd/core/setting.h"
+
+static const struct db_limits limits = {
+	.capacity =
+		{
+			[DB_KIND_NODE] = 2,
+			[DB_KIND_EVENT] = 8,
+			[DB_KIND_ORIGIN] = CL_MAX_NODES,
+			[DB_KIND_SETTING] = 2,
+		},
+	.locks = {.max_sessions = 4, .max_resources = 2, .max_locks = 2, .max_queued = 2},
+};
+
+struct fixture {
+	struct db db;
+	void *mem;
+	struct db_result result;
+};
+
+static int setup(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+
+	assert_non_null(f);
+	f->mem = malloc(db_size(&limits));
+	assert_non_null(f->mem);
+	assert_int_equal(db_init(&f->db, f->mem, db_size(&limits), &limits), 0);
+	*state = f;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	free(f->mem);
+	free(f);
+	return 0;
+}
+
+static enum db_code apply(struct fixture *f, struct db_command *cmd)
+{
+	uint8_t buf[DB_COMMAND_MAX];
+	struct db_entry e = {.index = f->db.index + 1,
+			     .epoch = {.number = 1},
+			     .kind = CL_ENTRY_COMMAND,
+			     .origin = 1,
+			     .instance = 77,
+			     .request = f->db.index + 1,
+			     .payload = buf};
+
+	cmd->at_ms = 5000 + f->db.index;
+	snprintf(cmd->actor, sizeof(cmd->actor), "root@n1");
+	assert_int_equal(db_command_encode(cmd, buf, sizeof(buf), &e.payload_len), 0);
+	db_apply(&f->db, &e, &f->result);
+	assert_null(db_check(&f->db));
+	return f->result.code;
+}
+
+static enum db_code set(struct fixture *f, const char *key, const char *value)
+{
+	struct db_command cmd = {.type = DB_CMD_SETTING_SET};
+
+	snprintf(cmd.setting_set.key, sizeof(cmd.setting_set.key), "%s", key);
+	snprintf(cmd.setting_set.value, sizeof(cmd.setting_set.value), "%s", value);
+	return apply(f, &cmd);
+}
+
+static const struct db_event *newest(const struct fixture *f)
+{
+	assert_true(db_count(&f->db, DB_KIND_EVENT) > 0);
+	return db_at(&f->db, DB_KIND_EVENT, db_count(&f->db, DB_KIND_EVENT) - 1);
+}
+
+static void keys_name_settings(void **state)
+{
+	char key[DB_KEY_MAX], small[16];
+
+	(void)state;
+	for (int i = 0; i < SETTING_MAX; i++) {
+		enum setting s = (enum setting)i;
+		bool of_object = setting_shape(s)->type == SETTING_TYPE_of_object;
+
+		assert_true(setting_key(s, of_object ? "n1" : NULL, key, sizeof(key)));
+		assert_int_equal(setting_find(key), s);
+	}
+	assert_int_equal(setting_find("quorum.priority/n1"), SETTING_QUORUM_PRIORITY);
+	assert_int_equal(setting_find("quorum.priority"), SETTING_MAX);
+	assert_int_equal(setting_find("quorum.priority/"), SETTING_MAX);
+	assert_int_equal(setting_find("quorum.dynamic/n1"), SETTING_MAX);
+	assert_int_equal(setting_find("quorum.dynamic/"), SETTING_MAX);
+	assert_int_equal(setting_find("quorum"), SETTING_MAX);
+	assert_int_equal(setting_find(""), SETTING_MAX);
+	assert_false(setting_key(SETTING_QUORUM_PRIORITY, "n1", small, sizeof(small)));
+}
+
+static void values_are_of_their_type(void **state)
+{
+	uint64_t v = 77;
+
+	(void)state;
+	assert_false(setting_parse(SETTING_QUORUM_DYNAMIC, "1", &v));
+	assert_false(setting_parse(SETTING_QUORUM_DYNAMIC, "", &v));
+	assert_false(setting_parse(SETTING_QUORUM_ABSENT_MS, "999", &v));
+	assert_false(setting_parse(SETTING_QUORUM_ABSENT_MS, "3600001", &v));
+	assert_false(setting_parse(SETTING_QUORUM_ABSENT_MS, "5000 ", &v));
+	assert_false(setting_parse(SETTING_QUORUM_ABSENT_MS, "-5000", &v));
+	assert_false(setting_parse(SETTING_QUORUM_ABSENT_MS, "99999999999999999999", &v));
+	assert_int_equal(v, 77);
+	assert_true(setting_parse(SETTING_QUORUM_DYNAMIC, "off", &v));
+	assert_int_equal(v, 0);
+	assert_true(setting_parse(SETTING_QUORUM_DYNAMIC, "on", &v));
+	assert_int_equal(v, 1);
+	assert_true(setting_parse(SETTING_QUORUM_ABSENT_MS, "3600000", &v));
+	assert_int_equal(v, 3600000);
+	assert_true(setting_parse(SETTING_QUORUM_PRIORITY, "0", &v));
+	assert_int_equal(v, 0);
+}
+
+static void a_setting_holds_its_default_until_it_is_set(void **state)
+{
+	struct fixture *f = *state;
+	const struct db_setting *row;
+
+	assert_int_equal(setting_get(&f->db, SETTING_QUORUM_ABSENT_MS, NULL), 30000);
+	assert_int_equal(set(f, "quorum.absent_ms", "2000"), DB_OK);
+	assert_int_equal(setting_get(&f->db, SETTING_QUORUM_ABSENT_MS, NULL), 2000);
+	row = db_find(&f->db, DB_KIND_SETTING, "quorum.absent_ms");
+	assert_string_equal(row->actor, "root@n1");
+	assert_int_equal(row->since_ms, 5000);
+	assert_string_equal(newest(f)->kind, "setting-changed");
+	assert_string_equal(newest(f)->text, "to 2000 from its default, by root@n1");
+	assert_int_equal(set(f, "quorum.absent_ms", "3000"), DB_OK);
+	assert_string_equal(newest(f)->text, "to 3000 from 2000, by root@n1");
+	assert_int_equal(set(f, "quorum.absent_ms", ""), DB_OK);
+	assert_int_equal(db_count(&f->db, DB_KIND_SETTING), 0);
+	assert_int_equal(setting_get(&f->db, SETTING_QUORUM_ABSENT_MS, NULL), 30000);
+	assert_string_equal(newest(f)->text, "to its default from 3000, by root@n1");
+}
+
+static void what_is_so_already_leaves_no_event(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(set(f, "quorum.dynamic", ""), DB_OK);
+	assert_int_equal(db_count(&f->db, DB_KIND_EVENT), 0);
+	assert_int_equal(set(f, "quorum.dynamic", "off"), DB_OK);
+	assert_int_equal(set(f, "quorum.dynamic", "off"), DB_OK);
+	assert_int_equal(db_count(&f->db, DB_KIND_EVENT), 1);
+}
+
+static void a_setting_of_an_object_is_its_own(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(set(f, "quorum.priority/n2", "7"), DB_OK);
+	assert_int_equal(setting_get(&f->db, SETTING_QUORUM_PRIORITY, "n2"), 7);
+	assert_int_equal(setting_get(&f->db, SETTING_QUORUM_PRIORITY, "n1"), 100);
+	assert_int_equal(set(f, "quorum.dynamic", "off"), DB_OK);
+	settings_forget(&f->db, "n2");
+	assert_int_equal(setting_get(&f->db, SETTING_QUORUM_PRIORITY, "n2"), 100);
+	assert_int_equal(setting_get(&f->db, SETTING_QUORUM_DYNAMIC, NULL), 0);
+}
+
+static void what_is_no_setting_is_refused(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(set(f, "quorum.colour", "red"), DB_INVALID);
+	assert_string_equal(f->result.text, "no setting quorum.colour");
+	assert_int_equal(set(f, "quorum.dynamic", "perhaps"), DB_INVALID);
+	assert_int_equal(set(f, "quorum.priority/a", "1"), DB_OK);
+	assert_int_equal(set(f, "quorum.priority/b", "1"), DB_OK);
+	assert_int_equal(set(f, "quorum.priority/c", "1"), DB_REFUSED);
+	assert_int_equal(db_count(&f->db, DB_KIND_SETTING), 2);
+	assert_int_equal(db_count(&f->db, DB_KIND_EVENT), 2);
+}
+
+static void settings_survive_a_snapshot(void **state)
+{
+	struct fixture *f = *state;
+	struct db other;
+	void *mem = malloc(db_size(&limits));
+	static uint8_t buf[65536];
+	size_t len;
+
+	assert_int_equal(set(f, "quorum.dynamic", "off"), DB_OK);
+	assert_int_equal(db_encode(&f->db, buf, sizeof(buf), &len), 0);
+	assert_int_equal(db_init(&other, mem, db_size(&limits), &limits), 0);
+	assert_int_equal(db_decode(&other, buf, len), 0);
+	assert_int_equal(setting_get(&other, SETTING_QUORUM_DYNAMIC, NULL), 0);
+	assert_int_equal(db_hash(&other), db_hash(&f->db));
+	free(mem);
+}
+
+static void a_change_of_votes_is_noted_with_its_reason(void **state)
+{
+	struct fixture *f = *state;
+	struct db_command cmd = {.type = DB_CMD_VOTE_NOTE,
+				 .vote_note = {.name = "n3", .text = "absent"}};
+
+	assert_int_equal(apply(f, &cmd), DB_OK);
+	assert_string_equal(newest(f)->kind, "vote-taken");
+	assert_string_equal(newest(f)->object, "n3");
+	assert_string_equal(newest(f)->text, "absent");
+	cmd.vote_note.is_given = true;
+	assert_int_equal(apply(f, &cmd), DB_OK);
+	assert_string_equal(newest(f)->kind, "vote-given");
+}
+
+static enum db_code admit(struct fixture *f, const char *name, uint8_t slot, uint64_t instance)
+{
+	struct db_command cmd = {.type = DB_CMD_NODE_ADMIT,
+				 .node_admit = {.slot = slot,
+						.nodeid = slot + 1u,
+						.incarnation = slot + 70u,
+						.boot = "b",
+						.instance = instance}};
+
+	snprintf(cmd.node_admit.name, sizeof(cmd.node_admit.name), "%s", name);
+	return apply(f, &cmd);
+}
+
+static void a_cluster_that_is_stopped_has_all_leave_at_once_until_one_is_new(void **state)
+{
+	struct fixture *f = *state;
+	struct db_command lost = {.type = DB_CMD_NODE_LOST,
+				  .node_lost = {.name = "n2", .incarnation = 71}};
+	const struct db_node *n1, *n2;
+
+	assert_int_equal(admit(f, "n1", 0, 1), DB_OK);
+	assert_int_equal(admit(f, "n2", 1, 2), DB_OK);
+	n1 = db_node_by_slot(&f->db, 0);
+	n2 = db_node_by_slot(&f->db, 1);
+	assert_int_equal(set(f, "cluster.stopping", "off"), DB_OK);
+	assert_false(n1->is_leaving || n2->is_leaving);
+	assert_int_equal(set(f, "cluster.stopping", "on"), DB_OK);
+	assert_true(n1->is_leaving && n2->is_leaving);
+	assert_string_equal(newest(f)->kind, "node-leaving");
+	/* One that was away for a moment changes nothing. */
+	assert_int_equal(apply(f, &lost), DB_OK);
+	assert_int_equal(admit(f, "n2", 1, 2), DB_OK);
+	assert_int_equal(setting_get(&f->db, SETTING_CLUSTER_STOPPING, NULL), 1);
+	assert_int_equal(admit(f, "n1", 0, 3), DB_OK);
+	assert_int_equal(setting_get(&f->db, SETTING_CLUSTER_STOPPING, NULL), 0);
+	assert_false(n1->is_leaving);
+	assert_int_equal(db_count(&f->db, DB_KIND_SETTING), 0);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		TEST(keys_name_settings),
+		TEST(values_are_of_their_type),
+		TEST(a_setting_holds_its_default_until_it_is_set),
+		TEST(what_is_so_already_leaves_no_event),
+		TEST(a_setting_of_an_object_is_its_own),
+		TEST(what_is_no_setting_is_refused),
+		TEST(settings_survive_a_snapshot),
+		TEST(a_change_of_votes_is_noted_with_its_reason),
+		TEST(a_cluster_that_is_stopped_has_all_leave_at_once_until_one_is_new),
+	};
+#undef TEST
+
+	return cmocka_run_group_tests_name("setting", tests, NULL, NULL);
+}
