@@ -9,6 +9,7 @@ core_sources = \
 	clusterd/core/claim.c clusterd/core/claim.h \
 	clusterd/core/corosync_conf.c clusterd/core/corosync_conf.h \
 	clusterd/core/db.c clusterd/core/db.h \
+	clusterd/core/duty.c clusterd/core/duty.h \
 	clusterd/core/failover.c clusterd/core/failover.h \
 	clusterd/core/lease.c clusterd/core/lease.h \
 	clusterd/core/member.c clusterd/core/member.h \

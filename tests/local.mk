@@ -6,7 +6,7 @@ scenario_sources = \
 SIMULATORS = \
 	tests/sim/sim_repl tests/sim/sim_lock tests/sim/sim_ladder tests/sim/sim_volume \
 	tests/sim/sim_session tests/sim/sim_mig tests/sim/sim_vm tests/sim/sim_grant \
-	tests/sim/sim_plan tests/sim/sim_votes tests/sim/sim_claim
+	tests/sim/sim_plan tests/sim/sim_votes tests/sim/sim_claim tests/sim/sim_cluster
 check_PROGRAMS += $(SIMULATORS)
 tests_sim_sim_repl_SOURCES = tests/sim/sim_repl.c tests/sim/sim_world.c tests/sim/sim_world.h
 tests_sim_sim_repl_CPPFLAGS = $(AM_CPPFLAGS) -DCLUSTERD_MUTANTS
@@ -20,6 +20,15 @@ tests_sim_sim_claim_SOURCES = tests/sim/sim_claim.c
 tests_sim_sim_claim_CPPFLAGS = $(AM_CPPFLAGS) -DCLUSTERD_MUTANTS
 tests_sim_sim_claim_LDADD = clusterd/libcore_mutants.a lib/libbase.a
 
+tests_sim_sim_cluster_SOURCES = \
+	tests/sim/sim_cluster.c tests/sim/sim_cluster.h tests/sim/sim_cluster_check.c \
+	tests/sim/sim_cluster_client.c tests/sim/sim_cluster_fence.c tests/sim/sim_cluster_life.c \
+	tests/sim/sim_cluster_node.c tests/sim/sim_exec_vm.c tests/sim/sim_exec_volume.c \
+	tests/sim/sim_exec.h tests/sim/sim_world.c tests/sim/sim_world.h
+tests_sim_sim_cluster_CPPFLAGS = $(AM_CPPFLAGS) -DCLUSTERD_MUTANTS
+tests_sim_sim_cluster_LDADD = clusterd/libcore_mutants.a fence/libfence_mutants.a lib/liblock.a \
+	lib/libbase.a
+
 tests_sim_sim_lock_SOURCES = tests/sim/sim_lock.c
 tests_sim_sim_lock_LDADD = lib/liblock.a lib/libbase.a
 
@@ -29,12 +38,13 @@ tests_sim_sim_ladder_CPPFLAGS = $(AM_CPPFLAGS) -DCLUSTERD_MUTANTS
 tests_sim_sim_ladder_LDADD = fence/libfence_mutants.a lib/libbase.a
 
 tests_sim_sim_volume_SOURCES = \
-	tests/sim/sim_volume.c tests/sim/sim_volume_exec.c tests/sim/sim_volume_world.c \
-	tests/sim/sim_volume_world.h
+	tests/sim/sim_volume.c tests/sim/sim_volume_world.c tests/sim/sim_volume_world.h \
+	tests/sim/sim_exec_volume.c tests/sim/sim_exec.h
 tests_sim_sim_volume_CPPFLAGS = $(AM_CPPFLAGS) -DCLUSTERD_MUTANTS
 tests_sim_sim_volume_LDADD = clusterd/libcore_mutants.a lib/liblock.a lib/libbase.a
 tests_sim_sim_vm_SOURCES = \
-	tests/sim/sim_vm.c tests/sim/sim_vm_exec.c tests/sim/sim_vm_world.c tests/sim/sim_vm_world.h
+	tests/sim/sim_vm.c tests/sim/sim_vm_world.c tests/sim/sim_vm_world.h \
+	tests/sim/sim_exec_vm.c tests/sim/sim_exec_volume.c tests/sim/sim_exec.h
 tests_sim_sim_vm_CPPFLAGS = $(AM_CPPFLAGS) -DCLUSTERD_MUTANTS
 tests_sim_sim_vm_LDADD = clusterd/libcore_mutants.a lib/liblock.a lib/libbase.a
 tests_sim_sim_plan_SOURCES = tests/sim/sim_plan.c $(scenario_sources)
@@ -76,7 +86,8 @@ UNIT_TESTS = \
 	tests/unit/test_crc32c tests/unit/test_lease tests/unit/test_lock_core \
 	tests/unit/test_msg tests/unit/test_quorum tests/unit/test_repl tests/unit/test_wire \
 	tests/unit/test_corosync_conf tests/unit/test_member \
-	tests/unit/test_db tests/unit/test_plan tests/unit/test_store tests/unit/test_ladder \
+	tests/unit/test_db tests/unit/test_duty tests/unit/test_plan tests/unit/test_store \
+	tests/unit/test_ladder \
 	tests/unit/test_fence_agent tests/unit/test_ocf tests/unit/test_run \
 	tests/unit/test_record tests/unit/test_header tests/unit/test_lun \
 	tests/unit/test_volume_db tests/unit/test_volume_plan tests/unit/test_client \
@@ -138,6 +149,9 @@ tests_unit_test_corosync_conf_LDADD = $(UNIT_LDADD)
 tests_unit_test_db_SOURCES = tests/unit/test_db.c
 tests_unit_test_db_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_db_LDADD = $(UNIT_LDADD)
+tests_unit_test_duty_SOURCES = tests/unit/test_duty.c
+tests_unit_test_duty_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_duty_LDADD = $(UNIT_LDADD)
 tests_unit_test_plan_SOURCES = tests/unit/test_plan.c
 tests_unit_test_plan_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_plan_LDADD = $(UNIT_LDADD)

@@ -114,7 +114,8 @@ static void do_node_admit(struct apply *a, const struct db_cmd_node_admit *c)
 		return;
 	}
 	if (n && n->incarnation == c->incarnation &&
-	    (n->membership == DB_MEMBERSHIP_FENCED || n->membership == DB_MEMBERSHIP_FENCING)) {
+	    (n->membership == DB_MEMBERSHIP_FENCED || n->membership == DB_MEMBERSHIP_FENCING) &&
+	    !DB_MUTANT(a->db, ADMITS_FENCED)) {
 		apply_answer(a, DB_REFUSED, "node %s: this incarnation is fenced", c->name);
 		return;
 	}
@@ -244,6 +245,8 @@ static void do_node_fencing(struct apply *a, const struct db_cmd_node_fencing *c
 	groups = groups_unknown(a, n);
 	volumes = volumes_unknown(a, n);
 	migrations_node_away(a, n, "the destination is being fenced");
+	if (DB_MUTANT(a->db, FENCE_BEGIN_FREES))
+		incarnation_gone(a, n->slot, n->incarnation);
 	apply_event(a, "fence-begin", c->name, "%s; %u groups and %u volumes wait for it", why,
 		    groups, volumes);
 }
@@ -806,7 +809,7 @@ static bool is_repeat(struct db *db, const struct db_entry *e)
 		o = db_insert_id(db, DB_KIND_ORIGIN, e->origin);
 	must(o);
 	if (o->instance == e->instance && e->request <= o->request)
-		return true;
+		return !DB_MUTANT(db, REPEATS);
 	o->instance = e->instance;
 	o->request = e->request;
 	return false;

@@ -547,6 +547,9 @@ const char *db_mutant_name(enum db_mutant mutant)
 		[DB_MUTANT_PLAN_FORGETS_WISH] = "wish-does-not-count",
 		[DB_MUTANT_PLAN_FORGETS_ITS_ORDERS] = "orders-once-more",
 		[DB_MUTANT_PLAN_COUNTS_SLOTS] = "slots-count",
+		[DB_MUTANT_ADMITS_FENCED] = "admits-a-fenced-incarnation",
+		[DB_MUTANT_FENCE_BEGIN_FREES] = "fenced-before-it-is-proven",
+		[DB_MUTANT_REPEATS] = "carries-out-what-comes-again",
 	};
 
 	return mutant < DB_MUTANT_MAX ? name[mutant] : "?";

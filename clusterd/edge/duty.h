@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the sequencer owes the cluster after each change: admit who came, declare lost who went,
- * change votes (voting.h), and order what the planner wants. Each duty becomes a command like
- * any other; the next run waits until those under way are applied.
+ * Has the core decide what the sequencer owes the cluster (clusterd/core/duty.h), and gives each
+ * decision to the cluster as a command like any other.
  */
 #ifndef CLUSTERD_EDGE_DUTY_H
 #define CLUSTERD_EDGE_DUTY_H

@@ -689,6 +689,20 @@ static int open_bulk(struct engine *e, char *text, size_t size)
 	return r;
 }
 
+/* There is no way back for this boot: the others need not see it come and go again. */
+static bool is_being_fenced(const struct engine *e)
+{
+	for (uint32_t i = 0; i < db_count(&e->db, DB_KIND_NODE); i++) {
+		const struct db_node *n = db_at(&e->db, DB_KIND_NODE, i);
+
+		if (n->incarnation == e->repl.self.incarnation &&
+		    (n->membership == DB_MEMBERSHIP_FENCING ||
+		     n->membership == DB_MEMBERSHIP_FENCED))
+			return true;
+	}
+	return false;
+}
+
 int engine_open(struct engine *e, qb_loop_t *loop, const struct engine_options *options, char *text,
 		size_t size)
 {
@@ -736,6 +750,10 @@ int engine_open(struct engine *e, qb_loop_t *loop, const struct engine_options *
 		return r;
 	apply_until(e, content.commit);
 	e->duty_wanted = e->view_changed = false;
+	if (is_being_fenced(e)) {
+		snprintf(text, size, "this boot of the node is being fenced, or was: reboot it");
+		return -EPERM;
+	}
 	r = cpg_open(loop, options->group, &cpg_calls, e, &e->cpg);
 	must(!r);
 	qb_loop_timer_add(loop, QB_LOOP_HIGH, TICK_NS, e, on_tick, &e->timer);

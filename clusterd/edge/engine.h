@@ -13,7 +13,7 @@
 #include <qb/qbloop.h>
 
 #include "clusterd/core/db.h"
-#include "clusterd/core/plan.h"
+#include "clusterd/core/duty.h"
 #include "clusterd/core/repl.h"
 #include "clusterd/core/votes.h"
 #include "clusterd/edge/bulk.h"
@@ -70,9 +70,7 @@ struct engine {
 	struct cl_table applied_table;
 	uint32_t ring[CL_MAX_NODES * 4]; /* nodeids of the machines in corosync's ring */
 	size_t ring_count;
-	uint64_t absent_ms[CL_MAX_NODES]; /* since when a member's clusterd is not in our view; 0 */
-	uint64_t
-		missed_ms[CL_MAX_NODES]; /* since when a member is not in an open view, for votes */
+	struct duty_state duty;
 	struct votes_change vote_change; /* the newest that this node made as sequencer */
 	bool vote_is_made;		 /* it is committed, and not yet in the history */
 	uint32_t token_ms, consensus_ms; /* corosync's, when we joined it; 0: not known */

@@ -8,7 +8,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "clusterd/core/duty.h"
 #include "clusterd/core/stuck.h"
+#include "clusterd/edge/duty.h"
 #include "clusterd/edge/log.h"
 #include "fence/core/fence_cap.h"
 #include "fence/core/ladder.h"
@@ -54,6 +56,7 @@ struct fencer {
 };
 
 static void ladder_event(struct fence_victim *v, struct ladder_event *ev);
+static void tell_view(struct fence_victim *v);
 
 /* ---- commands */
 
@@ -92,15 +95,20 @@ static uint8_t slot_of(const struct fence_victim *v)
 	return (uint8_t)(v - v->fencer->victim);
 }
 
+/* A duty: in a new view the victim may be back, and is admitted before this is said again. */
 static void say_fencing(struct fence_victim *v, const struct db_node *n)
 {
 	struct db_command cmd = engine_command(v->fencer->engine, DB_CMD_NODE_FENCING);
+	uint8_t buf[DB_COMMAND_MAX];
+	size_t len;
 
 	if (v->begin_runs)
 		return;
 	memcpy(cmd.node_fencing.name, n->name, sizeof(n->name));
 	cmd.node_fencing.incarnation = n->incarnation;
-	v->begin_runs = !engine_request(v->fencer->engine, &cmd, FENCER_REQUEST_MS, begun, v);
+	must(!db_command_encode(&cmd, buf, sizeof(buf), &len));
+	v->begin_runs = !engine_submit(v->fencer->engine, CL_ENTRY_COMMAND, buf, len,
+				       FENCER_REQUEST_MS, true, begun, v);
 }
 
 static void say_fenced(struct fence_victim *v, const struct db_node *n)
@@ -332,6 +340,9 @@ static void ladder_event(struct fence_victim *v, struct ladder_event *ev)
 {
 	struct ladder_actions out;
 
+	/* Since it was told last, the lease may have run out, or the victim have come back. */
+	if (ev->type != LADDER_EV_QUORUM && ev->type != LADDER_EV_VICTIM_SEEN)
+		tell_view(v);
 	ev->now_ms = engine_now_ms();
 	if (ladder_step(&v->ladder, ev, &out))
 		return;
@@ -382,15 +393,19 @@ static void drop(struct fence_victim *v)
 	ask(v, FENCE_CAP_EV_DONE);
 }
 
-static void tell_quorum(struct fence_victim *v)
+static void tell_view(struct fence_victim *v)
 {
 	const struct repl_state *s = &v->fencer->engine->repl;
 	struct ladder_event ev = {.type = LADDER_EV_QUORUM};
+	struct ladder_event seen = {.type = LADDER_EV_VICTIM_SEEN};
 
 	ev.quorum.is_quorate = engine_may_act(v->fencer->engine);
 	ev.quorum.has_victim = s->present & cl_bit(slot_of(v));
 	ev.quorum.since_ms = v->since_ms;
 	ladder_event(v, &ev);
+	seen.seen.is_later_boot = true;
+	if (duty_is_rebooted(s, slot_of(v), v->incarnation, &seen.seen.incarnation))
+		ladder_event(v, &seen);
 }
 
 static void begin(struct fence_victim *v, const struct db_node *n)
@@ -404,7 +419,7 @@ static void begin(struct fence_victim *v, const struct db_node *n)
 		return;
 	v->is_begun = true;
 	v->since_ms = engine_now_ms();
-	tell_quorum(v);
+	tell_view(v);
 	ev.start.victim = n->slot;
 	ev.start.incarnation = n->incarnation;
 	ev.start.reason = stuck_asks(&v->fencer->engine->db, n, why, sizeof(why))
@@ -416,13 +431,23 @@ static void begin(struct fence_victim *v, const struct db_node *n)
 	ladder_event(v, &ev);
 }
 
-static bool wants_fence(const struct db *db, const struct db_node *n)
+static bool has_device(const struct db *db, const struct db_node *n)
 {
 	struct ladder_config config;
 	static char names[LADDER_MAX_LEVELS * LADDER_MAX_DEVICES][CL_NAME_MAX];
 
-	return (n->membership == DB_MEMBERSHIP_LOST || n->membership == DB_MEMBERSHIP_FENCING) &&
-	       make_config(db, n->slot, &config, names);
+	return make_config(db, n->slot, &config, names);
+}
+
+/* A later boot of it has joined: nothing has to be sent, and what is at work may end. */
+static void boot_seen(struct fence_victim *v, const struct db_node *n)
+{
+	if (v->is_begun)
+		tell_view(v);
+	else
+		snprintf(v->how, sizeof(v->how), "a later boot was seen");
+	v->is_confirmed = true;
+	say_fenced(v, n);
 }
 
 /* After the confirmation the ladder may still switch the node on again: it is kept for that. */
@@ -434,10 +459,12 @@ static bool is_restoring(const struct fence_victim *v)
 static void look_at(struct fencer *f, const struct db_node *n)
 {
 	struct fence_victim *v = &f->victim[n->slot];
+	uint64_t boot = 0;
+	enum duty_fence what = duty_fence(&f->engine->repl, n, &boot);
 
 	if (v->is_used && v->incarnation != n->incarnation)
 		drop(v);
-	if (!wants_fence(&f->engine->db, n)) {
+	if (what == DUTY_FENCE_NONE || !has_device(&f->engine->db, n)) {
 		if (!is_restoring(v))
 			drop(v);
 		return;
@@ -452,7 +479,9 @@ static void look_at(struct fencer *f, const struct db_node *n)
 		v->is_used = true;
 		v->incarnation = n->incarnation;
 	}
-	if (n->membership == DB_MEMBERSHIP_LOST)
+	if (what == DUTY_FENCE_OVER)
+		boot_seen(v, n);
+	else if (what == DUTY_FENCE_SAY)
 		say_fencing(v, n);
 	else if (!v->is_begun)
 		begin(v, n);
@@ -478,6 +507,9 @@ void fencer_changed(struct fencer *f)
 {
 	const struct db *db = &f->engine->db;
 	bool is_ours = repl_is_sequencer(&f->engine->repl) && engine_may_act(f->engine);
+	/* Between epochs nobody is: a ladder that is under way stands still, and may go on. */
+	bool is_of_another =
+		f->engine->repl.phase == REPL_OPEN && !repl_is_sequencer(&f->engine->repl);
 
 	check_self(f);
 	for (uint32_t i = 0; i < db_count(db, DB_KIND_NODE); i++) {
@@ -485,7 +517,7 @@ void fencer_changed(struct fencer *f)
 
 		if (is_ours)
 			look_at(f, n);
-		else
+		else if (is_of_another)
 			drop(&f->victim[n->slot]);
 	}
 }
@@ -502,7 +534,7 @@ static void on_timer(void *arg)
 
 		if (!v->is_used || !v->is_begun)
 			continue;
-		tell_quorum(v);
+		tell_view(v);
 		ladder_event(v, &(struct ladder_event){.type = LADDER_EV_TICK});
 	}
 }

@@ -105,18 +105,6 @@ static void heal_network(struct sim_world *w)
 	sim_rings_form(w);
 }
 
-/* One node at a time may lose its disk, and only where two others can vote without it. */
-static bool may_wipe(const struct sim_world *w, uint8_t node)
-{
-	if (w->nodes < 4 || w->node[node].machine_up || w->node[node].disk.is_blank)
-		return false;
-	for (uint8_t i = 0; i < w->nodes; i++) {
-		if (w->node[i].disk.is_blank)
-			return false;
-	}
-	return sim_fewest_voters(w) >= 3;
-}
-
 /*
  * The moment in which an empty disk that votes does harm: of those that hold the newest entries
  * one loses its disk and comes back at once, another one fails.
@@ -135,7 +123,7 @@ static void lose_newest_disk(struct sim_world *w)
 			other = i;
 	}
 	sim_machine_crash(w, newest);
-	if (!may_wipe(w, newest))
+	if (!sim_may_wipe(w, newest))
 		return;
 	sim_disk_wipe(w, newest);
 	sim_machine_crash(w, other);
@@ -161,7 +149,7 @@ static void faults(struct sim_world *w, const struct rates *r)
 		n->is_frozen = true;
 	if (n->is_frozen && once_in(w, r->thaw))
 		n->is_frozen = false;
-	if (once_in(w, r->wipe) && may_wipe(w, node))
+	if (once_in(w, r->wipe) && sim_may_wipe(w, node))
 		sim_disk_wipe(w, node);
 	if (once_in(w, r->wipe))
 		lose_newest_disk(w);
@@ -255,7 +243,7 @@ static void create(struct sim_world *w)
 	for (uint8_t i = 0; i < w->nodes; i++) {
 		table.member[i].nodeid = i + 1u;
 		table.member[i].vote = i == 0;
-		snprintf(table.member[i].name, sizeof(table.member[i].name), "n%u", i + 1u);
+		snprintf(table.member[i].name, sizeof(table.member[i].name), "n%u", i);
 	}
 	if (sim_create(w, 0, &table))
 		sim_fail(w, 0, "creating the cluster was refused");

@@ -77,11 +77,6 @@ void sim_world_free(struct world *w)
 		free(w->node[n].view_mem);
 }
 
-void sim_vm_name(int i, char ret[CL_NAME_MAX])
-{
-	snprintf(ret, CL_NAME_MAX, "vm%d", i);
-}
-
 void sim_node_name(int n, char ret[CL_NAME_MAX])
 {
 	snprintf(ret, CL_NAME_MAX, "n%d", n);
@@ -115,15 +110,6 @@ bool sim_is_member(const struct world *w, int n)
 
 	return o->is_up && o->is_connected && o->is_process && row &&
 	       row->incarnation == o->incarnation && row->membership == DB_MEMBERSHIP_ADMITTED;
-}
-
-struct process *sim_process(struct world *w, int n, int i, uint64_t instance)
-{
-	for (int k = 0; k < PROCESSES; k++) {
-		if (w->node[n].process[i][k].instance == instance)
-			return &w->node[n].process[i][k];
-	}
-	return NULL;
 }
 
 void sim_die(struct world *w, int n)
@@ -322,7 +308,7 @@ static void check_vm(struct world *w, int i)
 	int running = 0;
 
 	for (int n = 0; n < w->nodes; n++) {
-		for (int k = 0; k < PROCESSES; k++) {
+		for (int k = 0; k < SIM_PROCESSES; k++) {
 			const struct process *p = &w->node[n].process[i][k];
 
 			running += p->is_running;
@@ -357,7 +343,7 @@ void sim_check(struct world *w)
 		    row->incarnation != o->incarnation)
 			continue;
 		for (int i = 0; i < w->vms; i++) {
-			for (int k = 0; k < PROCESSES; k++) {
+			for (int k = 0; k < SIM_PROCESSES; k++) {
 				if (o->process[i][k].is_running)
 					sim_broke(w, "a node has left that runs something");
 			}
@@ -365,4 +351,80 @@ void sim_check(struct world *w)
 	}
 	if (sim_chance(w, 1))
 		check_snapshot(w);
+}
+
+/* ---- executors */
+
+static void exec_send(void *arg, uint8_t slot, const struct db_command *cmd)
+{
+	sim_send(arg, slot, cmd);
+}
+
+static void exec_say(void *arg, const char *text)
+{
+	struct world *w = arg;
+
+	TRACE(w, "executor: %s", text);
+}
+
+static bool exec_hand_over(void *arg, uint8_t slot, uint64_t incarnation, int i, uint64_t instance)
+{
+	struct world *w = arg;
+	struct node *to = &w->node[slot];
+	struct process *p = sim_process(w, slot, i, instance);
+
+	if (!to->is_up || to->incarnation != incarnation || !p)
+		return false;
+	p->is_loaded = true;
+	return true;
+}
+
+static struct sim_exec exec_of(struct world *w, int n)
+{
+	struct node *o = &w->node[n];
+
+	return (struct sim_exec){.rng = &w->rng,
+				 .db = &o->view,
+				 .slot = (uint8_t)n,
+				 .incarnation = o->incarnation,
+				 .is_healed = w->is_healed,
+				 .rate_fail = w->rate_fail,
+				 .rate_crash = w->rate_crash,
+				 .vms = w->vms,
+				 .process = o->process,
+				 .made = o->made,
+				 .arg = w,
+				 .send = exec_send,
+				 .say = exec_say,
+				 .hand_over = exec_hand_over};
+}
+
+struct process *sim_process(struct world *w, int n, int i, uint64_t instance)
+{
+	struct sim_exec x = exec_of(w, n);
+
+	return sim_exec_process(&x, i, instance);
+}
+
+void sim_exec(struct world *w, int n)
+{
+	const struct db_node *row = sim_node(w, n);
+	struct node *o = &w->node[n];
+	struct sim_exec x = exec_of(w, n);
+
+	if (o->is_up && o->is_connected && row && row->incarnation == o->incarnation &&
+	    (row->membership == DB_MEMBERSHIP_FENCED || row->membership == DB_MEMBERSHIP_FENCING)) {
+		sim_die(w, n); /* there is no way back: it resets */
+		return;
+	}
+	if (row && row->membership == DB_MEMBERSHIP_LEFT && row->incarnation == o->incarnation &&
+	    row->instance == o->instance)
+		o->is_process = false;
+	if (!sim_is_member(w, n))
+		return;
+	sim_catch_up(w, n, sim_chance(w, w->rate_lag) ? prng_below(&w->rng, 4) : UINT64_MAX);
+	if (sim_chance(w, 10))
+		sim_exec_leave(&x);
+	else
+		sim_exec_vm(&x, (int)prng_below(&w->rng, (uint64_t)w->vms));
 }

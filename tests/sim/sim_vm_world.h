@@ -16,29 +16,15 @@
 #include "clusterd/core/db.h"
 #include "clusterd/core/plan.h"
 #include "lib/prng.h"
+#include "tests/sim/sim_exec.h"
 
 #define NODES	   4
 #define VMS	   3
-#define PROCESSES  2 /* of one virtual machine on one node: that which runs, and an incoming one */
 #define QUEUE	   64
 #define STEPS	   4000
 #define HEAL_STEPS 12000
 #define LOG_MAX	   60000
 #define LOG_BYTES  (16u * 1024 * 1024)
-
-/* A vm-host with its QEMU. */
-struct process {
-	uint64_t instance; /* under which it was made; 0: there is none */
-	bool is_running;   /* the truth: its virtual CPUs run */
-	bool is_incoming;  /* made as the destination of a migration */
-	bool is_loaded;	   /* all memory and state has arrived */
-	/* as the source of a migration */
-	uint64_t migration;
-	uint8_t phase;
-	bool has_failed; /* it takes no further step in that migration */
-	bool is_still;	 /* vCPUs and disks stand still for the hand-over */
-	bool has_asked; /* has said so to the cluster: runs again only when that says that it may */
-};
 
 struct node {
 	bool is_up, is_connected, is_process; /* powered, in the ring, clusterd runs */
@@ -46,7 +32,7 @@ struct node {
 	uint64_t instance;
 	struct db view; /* what it has applied */
 	void *view_mem;
-	struct process process[VMS][PROCESSES];
+	struct process process[VMS][SIM_PROCESSES];
 	/* what its executor remembers */
 	uint64_t made[VMS]; /* newest instance that it has made, or tried to make */
 };
@@ -96,7 +82,6 @@ void sim_broke(struct world *w, const char *what);
 void sim_world_init(struct world *w, uint64_t seed, enum db_mutant mutant, bool is_trace);
 void sim_world_free(struct world *w);
 
-void sim_vm_name(int i, char ret[CL_NAME_MAX]);
 void sim_node_name(int n, char ret[CL_NAME_MAX]);
 struct db_vm *sim_vm(const struct db *db, int i);
 struct db_group *sim_group(const struct db *db, int i);
@@ -120,7 +105,7 @@ void sim_catch_up(struct world *w, int n, uint64_t entries);
 void sim_die(struct world *w, int n);
 /* What must hold at any time. */
 void sim_check(struct world *w);
-/* One thing that the node's executor does. sim_vm_exec.c */
+/* One thing that the node's executor does. */
 void sim_exec(struct world *w, int n);
 
 #endif

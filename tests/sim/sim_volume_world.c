@@ -62,16 +62,6 @@ void sim_world_free(struct world *w)
 	free(w->other_mem);
 }
 
-void sim_volume_name(int v, char ret[CL_NAME_MAX])
-{
-	snprintf(ret, CL_NAME_MAX, "v%d", v);
-}
-
-void sim_group_name(int g, char ret[CL_NAME_MAX])
-{
-	snprintf(ret, CL_NAME_MAX, "g%d", g);
-}
-
 void sim_node_name(int n, char ret[CL_NAME_MAX])
 {
 	snprintf(ret, CL_NAME_MAX, "n%d", n);
@@ -371,4 +361,104 @@ void sim_check(struct world *w)
 	}
 	if (sim_chance(w, 2))
 		check_snapshot(w);
+}
+
+/* ---- executors */
+
+static void exec_send(void *arg, uint8_t slot, const struct db_command *cmd)
+{
+	sim_send(arg, slot, cmd);
+}
+
+static void exec_say(void *arg, const char *text)
+{
+	struct world *w = arg;
+
+	TRACE(w, "executor: %s", text);
+}
+
+static void exec_dropped(void *arg, int v, uint8_t slot, uint64_t id, uint64_t term)
+{
+	struct world *w = arg;
+
+	w->remains[v][slot].dropped_id = id;
+	w->remains[v][slot].dropped_term = term;
+}
+
+static bool exec_is_hung(void *arg, int v, uint8_t slot, uint64_t id)
+{
+	const struct world *w = arg;
+	const struct local_volume *l = &w->node[slot].volume[v];
+
+	return l->hung == id && l->fuse == id;
+}
+
+/* Often it is not alone. */
+static void exec_hang(void *arg, uint8_t slot, int v)
+{
+	struct world *w = arg;
+
+	for (int k = 0; k < w->nodes; k++) {
+		struct local_volume *l = &w->node[k].volume[v];
+
+		if (k == slot || sim_chance(w, 40))
+			l->hung = l->fuse;
+	}
+}
+
+static struct sim_exec exec_of(struct world *w, int n)
+{
+	struct node *o = &w->node[n];
+
+	return (struct sim_exec){.rng = &w->rng,
+				 .db = &w->db,
+				 .slot = (uint8_t)n,
+				 .incarnation = o->incarnation,
+				 .is_healed = w->is_healed,
+				 .rate_fail = w->rate_fail,
+				 .rate_stuck = w->rate_stuck,
+				 .rate_crash = w->rate_crash,
+				 .volumes = w->volumes,
+				 .groups = w->groups,
+				 .volume = o->volume,
+				 .run = o->run,
+				 .over = o->over,
+				 .arg = w,
+				 .send = exec_send,
+				 .say = exec_say,
+				 .dropped = exec_dropped,
+				 .is_hung = exec_is_hung,
+				 .hang = exec_hang};
+}
+
+void sim_exec(struct world *w, int n)
+{
+	const struct db_node *row = sim_node(w, n);
+	struct node *o = &w->node[n];
+	struct sim_exec x = exec_of(w, n);
+
+	if (o->is_up && o->is_connected && row && row->incarnation == o->incarnation &&
+	    (row->membership == DB_MEMBERSHIP_FENCED || row->membership == DB_MEMBERSHIP_FENCING)) {
+		sim_die(w, n); /* there is no way back: it resets */
+		return;
+	}
+	if (row && row->membership == DB_MEMBERSHIP_LEFT && row->incarnation == o->incarnation &&
+	    row->instance == o->instance)
+		o->is_process = false;
+	if (!sim_is_member(w, n))
+		return;
+	switch (prng_below(&w->rng, 4)) {
+	case 0:
+		sim_exec_coordinate(&x, (int)prng_below(&w->rng, (uint64_t)w->volumes));
+		break;
+	case 1:
+		sim_exec_mount(&x, (int)prng_below(&w->rng, (uint64_t)w->volumes));
+		break;
+	case 2:
+		sim_exec_group(&x, (int)prng_below(&w->rng, (uint64_t)w->groups));
+		break;
+	default:
+		sim_exec_leave(&x);
+		break;
+	}
 }

@@ -16,6 +16,7 @@
 #include "clusterd/core/db.h"
 #include "clusterd/core/plan.h"
 #include "lib/prng.h"
+#include "tests/sim/sim_exec.h"
 
 #define NODES	   4
 #define VOLUMES	   3
@@ -23,18 +24,6 @@
 #define QUEUE	   64
 #define STEPS	   1500
 #define HEAL_STEPS 6000
-
-/* A volume on a node. */
-struct local_volume {
-	bool is_stuck;	 /* its coordinator cannot be proven over before the node is off */
-	uint64_t xfs;	 /* the truth: term under which its filesystem is mounted, 0: not */
-	bool is_process; /* the truth: the coordinator's process lives */
-	uint64_t fuse;	 /* the truth: id of the mount that lives, 0: none */
-	uint64_t hung;	 /* the truth: that mount answers nobody, 0: it does */
-	/* what its executor remembers */
-	uint64_t over; /* the order that it is done with */
-	uint64_t mine; /* id that it has asked for and may mount */
-};
 
 struct node {
 	bool is_up, is_connected, is_process; /* powered, in the ring, clusterd runs */
@@ -103,8 +92,6 @@ void sim_world_free(struct world *w);
 struct db_volume *sim_volume(const struct world *w, int v);
 struct db_group *sim_group(const struct world *w, int g);
 struct db_node *sim_node(const struct world *w, int n);
-void sim_volume_name(int v, char ret[CL_NAME_MAX]);
-void sim_group_name(int g, char ret[CL_NAME_MAX]);
 void sim_node_name(int n, char ret[CL_NAME_MAX]);
 /* The node's clusterd runs, sees the database, and is what the database knows. */
 bool sim_is_member(const struct world *w, int n);
@@ -121,7 +108,7 @@ void sim_deliver_from(struct world *w, int from);
 void sim_die(struct world *w, int n);
 /* What must hold at any time. */
 void sim_check(struct world *w);
-/* One thing that the node's executor does. sim_volume_exec.c */
+/* One thing that the node's executor does. */
 void sim_exec(struct world *w, int n);
 
 #endif

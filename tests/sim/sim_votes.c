@@ -269,7 +269,7 @@ static void create(struct life *f)
 	for (uint8_t i = 0; i < w->nodes; i++) {
 		table.member[i].nodeid = i + 1u;
 		table.member[i].vote = i == 0;
-		snprintf(table.member[i].name, sizeof(table.member[i].name), "n%u", i + 1u);
+		snprintf(table.member[i].name, sizeof(table.member[i].name), "n%u", i);
 	}
 	if (sim_create(w, 0, &table))
 		sim_fail(w, 0, "creating the cluster was refused");

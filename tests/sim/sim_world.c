@@ -88,6 +88,36 @@ void sim_fail(struct sim_world *w, uint8_t node, const char *what)
 		}                                                                                  \
 	} while (0)
 
+static const struct sim_payload *payload_keep(struct sim_world *w, const void *data, size_t len)
+{
+	uint64_t content = hash_bytes(HASH_INIT, data, len);
+	struct sim_payload **list = &w->payload[content % SIM_PAYLOADS], *p;
+
+	for (p = *list; p; p = p->next) {
+		if (p->content == content && p->len == len)
+			return p;
+	}
+	p = malloc(sizeof(*p) + len);
+	must(p);
+	*p = (struct sim_payload){.next = *list, .content = content, .len = len};
+	if (len)
+		memcpy(p->data, data, len);
+	*list = p;
+	return p;
+}
+
+static void payloads_free(struct sim_world *w)
+{
+	for (size_t i = 0; i < SIM_PAYLOADS; i++) {
+		while (w->payload[i]) {
+			struct sim_payload *p = w->payload[i];
+
+			w->payload[i] = p->next;
+			free(p);
+		}
+	}
+}
+
 static uint32_t nodeid_of(uint8_t node)
 {
 	return node + 1u;
@@ -119,6 +149,15 @@ void sim_world_init(struct sim_world *w, uint64_t seed, uint8_t nodes, enum repl
 		sim_process_start(w, i);
 }
 
+void sim_world_hook(struct sim_world *w, const struct sim_hooks *hooks)
+{
+	w->hooks = *hooks;
+	for (uint8_t i = 0; i < w->nodes; i++) {
+		if (w->node[i].process_up)
+			w->hooks.started(w->hooks.arg, i);
+	}
+}
+
 static void write_done(struct sim_write *write)
 {
 	log_clear(&write->log);
@@ -147,6 +186,7 @@ void sim_world_done(struct sim_world *w)
 		queue_clear(&w->ring[i].order);
 	}
 	free(w->committed);
+	payloads_free(w);
 }
 
 /* ---- rings */
@@ -305,6 +345,8 @@ void sim_process_kill(struct sim_world *w, uint8_t node)
 	TRACE(w, "n%u process killed\n", node);
 	lose_some_writes(w, n);
 	process_forget(n);
+	if (w->hooks.ended)
+		w->hooks.ended(w->hooks.arg, node);
 	for (uint8_t k = 0; k < ring->proc_count; k++) {
 		if (ring->proc[k].nodeid != nodeid_of(node))
 			ring->proc[kept++] = ring->proc[k];
@@ -378,7 +420,8 @@ void sim_process_start(struct sim_world *w, uint8_t node)
 				    .pid = n->pid,
 				    .incarnation = n->incarnation,
 				    .instance = prng_next(&w->prng)};
-	snprintf(id.name.text, sizeof(id.name.text), "n%u", node + 1u);
+	memcpy(id.boot.byte, &n->incarnation, sizeof(n->incarnation));
+	snprintf(id.name.text, sizeof(id.name.text), "n%u", node);
 	repl_init(&n->repl, &w->config, &id, &h);
 	n->repl.mutant = w->mutant;
 	log_copy(&n->memory, &n->disk.log, n->disk.log.count);
@@ -390,6 +433,8 @@ void sim_process_start(struct sim_world *w, uint8_t node)
 	ring->order.item[ring->order.count - 1].from = (struct repl_address){nodeid_of(node), 0};
 	TRACE(w, "n%u process started, log %zu promised %" PRIu64 "%s\n", node, n->disk.log.count,
 	      n->disk.promised, n->disk.is_blank ? " blank" : "");
+	if (w->hooks.started)
+		w->hooks.started(w->hooks.arg, node);
 }
 
 void sim_machine_crash(struct sim_world *w, uint8_t node)
@@ -405,6 +450,8 @@ void sim_machine_crash(struct sim_world *w, uint8_t node)
 	process_forget(n);
 	n->machine_up = false;
 	sim_rings_form(w);
+	if (w->hooks.ended)
+		w->hooks.ended(w->hooks.arg, node);
 }
 
 void sim_machine_start(struct sim_world *w, uint8_t node)
@@ -439,6 +486,43 @@ void sim_disk_wipe(struct sim_world *w, uint8_t node)
 	TRACE(w, "n%u disk wiped\n", node);
 	log_clear(&d->log);
 	*d = (struct sim_disk){.is_blank = true};
+}
+
+bool sim_may_wipe(const struct sim_world *w, uint8_t node)
+{
+	if (w->nodes < 4 || w->node[node].machine_up || w->node[node].disk.is_blank)
+		return false;
+	for (uint8_t i = 0; i < w->nodes; i++) {
+		if (w->node[i].disk.is_blank)
+			return false;
+	}
+	return sim_fewest_voters(w) >= 3;
+}
+
+bool sim_disk_age(struct sim_world *w, uint8_t node)
+{
+	struct sim_disk *d = &w->node[node].disk;
+	struct cl_table table;
+
+	table_at_end(d, &d->log, &table);
+	if (w->nodes < 3 || w->node[node].machine_up || d->log.count <= table.changed_at + 1 ||
+	    sim_fewest_voters(w) < w->nodes)
+		return false;
+	for (uint8_t i = 0; i < w->nodes; i++) {
+		const struct sim_disk *o = &w->node[i].disk;
+		const struct sim_entry *end;
+
+		if (o->log.count < d->log.count || o->promised < d->promised)
+			return false;
+		end = &o->log.entry[d->log.count - 1];
+		if (cl_epoch_compare(&end->epoch, &d->log.entry[d->log.count - 1].epoch))
+			return false;
+	}
+	d->log.count = prng_range(&w->prng, table.changed_at, d->log.count - 1);
+	d->promised = d->log.entry[d->log.count - 1].epoch.number;
+	d->applied = d->applied < d->log.count ? d->applied : d->log.count;
+	TRACE(w, "n%u has an older disk, log %zu\n", node, d->log.count);
+	return true;
 }
 
 /* ---- oracle of committed entries */
@@ -489,7 +573,7 @@ static void apply_committed(struct sim_world *w, uint8_t node, uint64_t index)
 		const struct sim_entry *e = &n->memory.entry[i - 1];
 
 		if (i > w->committed_count + 1) {
-			sim_fail(w, node, "applied beyond what was ever committed");
+			sim_fail(w, node, "C3: applied beyond what was ever committed");
 			return;
 		}
 		if (i == w->committed_count + 1) {
@@ -500,13 +584,15 @@ static void apply_committed(struct sim_world *w, uint8_t node, uint64_t index)
 			if (e->has_row)
 				check_table_commit(w, node, e);
 		} else if (!same_entry(&w->committed[i - 1], e)) {
-			sim_fail(w, node, "two different entries committed at one index");
+			sim_fail(w, node, "C3: two different entries committed at one index");
 			return;
 		}
 		if (e->kind == CL_ENTRY_COMMAND && e->instance == n->repl.self.instance &&
 		    e->request > n->acked_request)
 			n->acked_request = e->request;
 		n->applied = i;
+		if (w->hooks.applied)
+			w->hooks.applied(w->hooks.arg, node, e);
 	}
 	if (n->disk.applied < n->applied && n->applied <= n->disk.log.count)
 		n->disk.applied = n->applied;
@@ -538,7 +624,7 @@ static struct sim_write *push_write(struct sim_node *n, enum sim_write_type type
 	return &n->write[n->write_count++];
 }
 
-static struct sim_entry make_entry(const struct repl_entry *e)
+static struct sim_entry make_entry(struct sim_world *w, const struct repl_entry *e)
 {
 	struct sim_entry entry = {.epoch = e->epoch,
 				  .index = e->index,
@@ -547,7 +633,8 @@ static struct sim_entry make_entry(const struct repl_entry *e)
 				  .instance = e->instance,
 				  .request = e->request};
 
-	entry.content = hash_bytes(HASH_INIT, e->payload.data, e->payload.len);
+	entry.payload = payload_keep(w, e->payload.data, e->payload.len);
+	entry.content = entry.payload->content;
 	if (e->kind == CL_ENTRY_TABLE)
 		entry.has_row = !cl_row_decode(e->payload, &entry.slot, &entry.row);
 	return entry;
@@ -556,7 +643,7 @@ static struct sim_entry make_entry(const struct repl_entry *e)
 static void append(struct sim_world *w, uint8_t node, const struct repl_entry *e)
 {
 	struct sim_node *n = &w->node[node];
-	struct sim_entry entry = make_entry(e);
+	struct sim_entry entry = make_entry(w, e);
 
 	if (entry.index != n->memory.count + 1) {
 		sim_fail(w, node, "an entry is appended past a gap");
@@ -620,7 +707,7 @@ static void do_action(struct sim_world *w, uint8_t node, const struct repl_actio
 		append(w, node, &a->entry);
 		break;
 	case REPL_DO_HOLD:
-		*log_push(&n->held) = make_entry(&a->entry);
+		*log_push(&n->held) = make_entry(w, &a->entry);
 		break;
 	case REPL_DO_PROMISE:
 		push_write(n, SIM_WRITE_PROMISE)->promise = a->index;
@@ -641,6 +728,8 @@ static void do_action(struct sim_world *w, uint8_t node, const struct repl_actio
 		w->opens++;
 		TRACE(w, "n%u open epoch %" PRIu64 " starter n%u commit %" PRIu64 "\n", node,
 		      n->repl.epoch.number, n->repl.starter, n->repl.commit);
+		if (w->hooks.opened)
+			w->hooks.opened(w->hooks.arg, node);
 		for (uint64_t q = n->acked_request + 1; q <= n->next_request; q++)
 			sim_propose(w, node, CL_ENTRY_COMMAND, q,
 				    (struct cl_blob){(const uint8_t *)"again", 5});
@@ -657,7 +746,7 @@ static void do_action(struct sim_world *w, uint8_t node, const struct repl_actio
 	}
 }
 
-static uint64_t local_ms(const struct sim_world *w, uint8_t node)
+uint64_t sim_local_ms(const struct sim_world *w, uint8_t node)
 {
 	return w->now_ms + w->node[node].skew_ms;
 }
@@ -669,7 +758,7 @@ static int step_r(struct sim_world *w, uint8_t node, struct repl_event *event)
 	int r;
 
 	must(out);
-	event->now_ms = local_ms(w, node);
+	event->now_ms = sim_local_ms(w, node);
 	event->entropy = prng_next(&w->prng);
 	r = repl_step(&w->node[node].repl, event, out);
 	broken = repl_check(&w->node[node].repl);
@@ -770,7 +859,7 @@ static void install_done(struct sim_world *w, uint8_t node, struct sim_write *wr
 		sim_fail(w, node, "installed less than it had applied");
 	for (uint64_t i = 0; i < n->applied && i < n->memory.count; i++) {
 		if (!same_entry(&n->memory.entry[i], &w->committed[i]))
-			sim_fail(w, node, "an install replaced an applied entry");
+			sim_fail(w, node, "C3: an install replaced an applied entry");
 	}
 	e.pulled.cluster = n->disk.cluster;
 	e.pulled.last = (struct cl_pos){
@@ -903,7 +992,7 @@ void sim_check(struct sim_world *w)
 			continue;
 		if (deadline > n->excluded_ms + n->skew_ms + w->config.lease_ms)
 			sim_fail(w, i,
-				 "lease outlives a quorate view without the node by more "
+				 "C1: lease outlives a quorate view without the node by more "
 				 "than L");
 	}
 }

@@ -11,6 +11,9 @@
  *   - a message that has no place in the order yet gets it in the next ring;
  *   - a process joins and leaves within a ring at one point of its order.
  * A disk keeps the order of writes, and a crash keeps any prefix of those under way.
+ *
+ * What stands above the log (a database, requests, executors) is the caller's, who hears through
+ * sim_hooks of what it has to do.
  */
 #ifndef TESTS_SIM_WORLD_H
 #define TESTS_SIM_WORLD_H
@@ -48,12 +51,21 @@ struct sim_ring {
 	struct repl_address proc[SIM_MAX_NODES];
 };
 
+/* Each payload is kept once, however many logs have it. */
+struct sim_payload {
+	struct sim_payload *next;
+	uint64_t content;
+	size_t len;
+	uint8_t data[];
+};
+
 struct sim_entry {
 	struct cl_epoch epoch;
 	uint64_t index;
 	uint8_t kind, origin;
 	uint64_t instance, request;
-	uint64_t content; /* hash of the payload */
+	uint64_t content;		   /* hash of the payload */
+	const struct sim_payload *payload; /* the world's, to its end */
 	bool has_row;
 	uint8_t slot;
 	struct cl_member row;
@@ -110,8 +122,27 @@ struct sim_node {
 	uint64_t included_seq; /* newest ring with a quorate view that it is in */
 };
 
+struct sim_world;
+
+/*
+ * Calls to whoever stands above the log; all of them NULL: nobody. None of them may propose: they
+ * come in the middle of a step.
+ */
+struct sim_hooks {
+	void *arg;
+	/* A process begins; the first `applied` entries of its memory are applied. */
+	void (*started)(void *arg, uint8_t node);
+	void (*ended)(void *arg, uint8_t node); /* a process, or the machine with it */
+	void (*applied)(void *arg, uint8_t node, const struct sim_entry *entry);
+	void (*opened)(void *arg, uint8_t node); /* what is not applied has to be proposed again */
+};
+
+#define SIM_PAYLOADS 1024
+
 struct sim_world {
 	struct prng prng;
+	struct sim_hooks hooks;
+	struct sim_payload *payload[SIM_PAYLOADS]; /* by content */
 	uint64_t now_ms;
 	uint8_t nodes;
 	enum repl_mutant mutant;
@@ -131,6 +162,8 @@ struct sim_world {
 
 void sim_world_init(struct sim_world *w, uint64_t seed, uint8_t nodes, enum repl_mutant mutant,
 		    bool trace);
+/* From now on, and of the processes that run already as if they had just been started. */
+void sim_world_hook(struct sim_world *w, const struct sim_hooks *hooks);
 void sim_world_done(struct sim_world *w);
 /* Records the first violation. */
 void sim_fail(struct sim_world *w, uint8_t node, const char *what);
@@ -141,6 +174,14 @@ void sim_machine_start(struct sim_world *w, uint8_t node);
 void sim_process_kill(struct sim_world *w, uint8_t node);
 void sim_process_start(struct sim_world *w, uint8_t node);
 void sim_disk_wipe(struct sim_world *w, uint8_t node);
+/* One node at a time may lose its disk, and only where two others can vote without it. */
+bool sim_may_wipe(const struct sim_world *w, uint8_t node);
+/*
+ * The disk of a machine that is off comes back as it was earlier, if nobody needs what it loses:
+ * all others have as much as it, and so the majority of which it will be one. It keeps the table of
+ * members: with an older one, in which fewer had a vote, it would be quorate without those others.
+ */
+bool sim_disk_age(struct sim_world *w, uint8_t node);
 /* Components changed: builds the rings anew. */
 void sim_rings_form(struct sim_world *w);
 
@@ -153,6 +194,8 @@ void sim_tick(struct sim_world *w, uint8_t node);
 int sim_propose(struct sim_world *w, uint8_t node, uint8_t kind, uint64_t request,
 		struct cl_blob payload);
 int sim_create(struct sim_world *w, uint8_t node, const struct cl_table *table);
+/* The node's CLOCK_BOOTTIME. */
+uint64_t sim_local_ms(const struct sim_world *w, uint8_t node);
 /* The fewest votes that any disk's member table has. */
 uint8_t sim_fewest_voters(const struct sim_world *w);
 /* Safety of the whole world at this moment. */

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What the executor and the vm-hosts of a node do when they look at what the node has applied. */
+/* Virtual machines and their migrations: the executor and the vm-hosts. See sim_exec.h. */
+#include <stdarg.h>
 #include <string.h>
 
 #include "clusterd/core/vm.h"
-#include "tests/sim/sim_vm_world.h"
+#include "tests/sim/sim_exec.h"
 
 /* One virtual machine as this node sees it. */
 struct look {
-	struct world *w;
-	int n, i;
-	struct node *o;
+	const struct sim_exec *x;
+	int i;
 	const struct db_vm *v; /* NULL: there is none of that name */
 	const struct db_group *g;
 	const struct db_migration *m; /* under way, or NULL */
@@ -17,24 +17,49 @@ struct look {
 	bool is_source, is_destination;
 };
 
-static struct look look(struct world *w, int n, int i)
+__attribute__((format(printf, 2, 3))) static void say(const struct look *l, const char *format, ...)
 {
-	struct node *o = &w->node[n];
-	struct look l = {.w = w,
-			 .n = n,
-			 .i = i,
-			 .o = o,
-			 .v = sim_vm(&o->view, i),
-			 .g = sim_group(&o->view, i)};
+	char text[128];
+	va_list ap;
 
+	if (!l->x->say)
+		return;
+	va_start(ap, format);
+	vsnprintf(text, sizeof(text), format, ap);
+	va_end(ap);
+	l->x->say(l->x->arg, text);
+}
+
+static struct look look(const struct sim_exec *x, int i)
+{
+	struct look l = {.x = x, .i = i};
+	char name[CL_NAME_MAX];
+
+	sim_vm_name(i, name);
+	l.v = db_find(x->db, DB_KIND_VM, name);
+	l.g = db_find(x->db, DB_KIND_GROUP, name);
 	if (!l.v || !l.g)
 		return l;
-	l.m = vm_migration(&o->view, l.v);
-	l.is_mine = l.v->lock && l.g->node == n && l.g->incarnation == o->incarnation;
-	l.is_source = l.m && l.m->source == n && l.m->source_incarnation == o->incarnation;
-	l.is_destination =
-		l.m && l.m->destination == n && l.m->destination_incarnation == o->incarnation;
+	l.m = vm_migration(x->db, l.v);
+	l.is_mine = l.v->lock && l.g->node == x->slot && l.g->incarnation == x->incarnation;
+	l.is_source = l.m && l.m->source == x->slot && l.m->source_incarnation == x->incarnation;
+	l.is_destination = l.m && l.m->destination == x->slot &&
+			   l.m->destination_incarnation == x->incarnation;
 	return l;
+}
+
+static void send(const struct look *l, const struct db_command *cmd)
+{
+	l->x->send(l->x->arg, l->x->slot, cmd);
+}
+
+struct process *sim_exec_process(const struct sim_exec *x, int i, uint64_t instance)
+{
+	for (int k = 0; k < SIM_PROCESSES; k++) {
+		if (x->process[i][k].instance == instance)
+			return &x->process[i][k];
+	}
+	return NULL;
 }
 
 /* ---- what it says */
@@ -47,67 +72,67 @@ static void group_report(const struct look *l, enum db_work work)
 						  .reason = "simulated"}};
 
 	sim_vm_name(l->i, cmd.group_report.name);
-	sim_send(l->w, l->n, &cmd);
+	send(l, &cmd);
 }
 
 static void migration_report(const struct look *l, enum db_migration_phase phase, uint16_t port)
 {
 	struct db_command cmd = {.type = DB_CMD_MIGRATION_REPORT,
 				 .migration_report = {.id = l->m->id,
-						      .slot = (uint8_t)l->n,
-						      .incarnation = l->o->incarnation,
+						      .slot = l->x->slot,
+						      .incarnation = l->x->incarnation,
 						      .phase = (uint8_t)phase,
 						      .port = port}};
 
-	sim_send(l->w, l->n, &cmd);
+	send(l, &cmd);
 }
 
 static void migration_end(const struct look *l, bool is_success)
 {
 	struct db_command cmd = {.type = DB_CMD_MIGRATION_END,
 				 .migration_end = {.id = l->m->id,
-						   .slot = (uint8_t)l->n,
-						   .incarnation = l->o->incarnation,
+						   .slot = l->x->slot,
+						   .incarnation = l->x->incarnation,
 						   .is_success = is_success,
 						   .reason = "simulated"}};
 
-	sim_send(l->w, l->n, &cmd);
+	send(l, &cmd);
 }
 
 static void ask_for_transfer(const struct look *l)
 {
 	struct db_command cmd = {
 		.type = DB_CMD_MIGRATION_TRANSFER,
-		.migration_transfer = {.id = l->m->id, .source_incarnation = l->o->incarnation}};
+		.migration_transfer = {.id = l->m->id, .source_incarnation = l->x->incarnation}};
 
-	sim_send(l->w, l->n, &cmd);
+	send(l, &cmd);
 }
 
 /* ---- processes */
 
 static struct process *make(const struct look *l, uint64_t instance)
 {
-	struct process *p = sim_process(l->w, l->n, l->i, 0);
+	struct process *p = sim_exec_process(l->x, l->i, 0);
 
-	l->o->made[l->i] = instance;
-	if (!p || sim_chance(l->w, l->w->rate_fail))
+	l->x->made[l->i] = instance;
+	if (!p || sim_exec_chance(l->x, l->x->rate_fail))
 		return NULL;
 	*p = (struct process){.instance = instance};
-	TRACE(l->w, "n%d: vm%d has process %" PRIu64, l->n, l->i, instance);
+	say(l, "vm%d has process %" PRIu64, l->i, instance);
 	return p;
 }
 
 static void unmake(const struct look *l, struct process *p)
 {
-	TRACE(l->w, "n%d: vm%d: process %" PRIu64 " ends", l->n, l->i, p->instance);
+	say(l, "vm%d: process %" PRIu64 " ends", l->i, p->instance);
 	memset(p, 0, sizeof(*p));
 }
 
 /* What is neither to run here nor to arrive here ends. */
 static void reap(const struct look *l)
 {
-	for (int k = 0; k < PROCESSES; k++) {
-		struct process *p = &l->o->process[l->i][k];
+	for (int k = 0; k < SIM_PROCESSES; k++) {
+		struct process *p = &l->x->process[l->i][k];
 		bool runs = l->is_mine && p->instance == l->v->instance;
 		bool arrives = l->is_destination && p->instance == l->m->id;
 
@@ -127,13 +152,8 @@ static void go_on_running(struct process *p)
 /* The last of it goes over: is the other side there to take it? */
 static bool hand_over(const struct look *l)
 {
-	struct node *to = &l->w->node[l->m->destination];
-	struct process *p = sim_process(l->w, l->m->destination, l->i, l->m->id);
-
-	if (!to->is_up || to->incarnation != l->m->destination_incarnation || !p)
-		return false;
-	p->is_loaded = true;
-	return true;
+	return l->x->hand_over(l->x->arg, l->m->destination, l->m->destination_incarnation, l->i,
+			       l->m->id);
 }
 
 /* Nobody was asked yet, or it waits for what the cluster says. */
@@ -179,16 +199,16 @@ static void source(const struct look *l, struct process *p)
 	}
 	if (l->m->phase == DB_MIGRATION_PHASE_QUEUED)
 		return;
-	if (!l->w->is_healed && sim_chance(l->w, 5))
+	if (!l->x->is_healed && sim_exec_chance(l->x, 5))
 		ask_for_transfer(l); /* too early, perhaps: the database has to say no */
 	if (l->m->is_cancelled) {
 		go_on_running(p);
 		migration_end(l, false);
-	} else if (p->has_failed || sim_chance(l->w, l->w->rate_fail)) {
+	} else if (p->has_failed || sim_exec_chance(l->x, l->x->rate_fail)) {
 		fail(l, p);
 	} else if (!l->m->port) {
 		migration_report(l, DB_MIGRATION_PHASE_SETUP, 0);
-	} else if (p->phase < DB_MIGRATION_PHASE_STORAGE_HANDLE || sim_chance(l->w, 30)) {
+	} else if (p->phase < DB_MIGRATION_PHASE_STORAGE_HANDLE || sim_exec_chance(l->x, 30)) {
 		source_advance(l, p);
 	} else if (l->m->phase == DB_MIGRATION_PHASE_STORAGE_HANDLE) {
 		ask_for_transfer(l);
@@ -199,18 +219,18 @@ static void source(const struct look *l, struct process *p)
 
 static void destination(const struct look *l)
 {
-	struct process *p = sim_process(l->w, l->n, l->i, l->m->id);
+	struct process *p = sim_exec_process(l->x, l->i, l->m->id);
 
 	if (l->m->phase == DB_MIGRATION_PHASE_QUEUED || l->m->phase == DB_MIGRATION_PHASE_ONLINE)
 		return;
-	if (l->m->is_cancelled || (p && sim_chance(l->w, l->w->rate_crash))) {
+	if (l->m->is_cancelled || (p && sim_exec_chance(l->x, l->x->rate_crash))) {
 		if (p)
 			unmake(l, p);
-		l->o->made[l->i] = l->m->id; /* not once more */
+		l->x->made[l->i] = l->m->id; /* not once more */
 		migration_end(l, false);
 		return;
 	}
-	if (!p && l->o->made[l->i] < l->m->id)
+	if (!p && l->x->made[l->i] < l->m->id)
 		p = make(l, l->m->id);
 	if (!p) {
 		migration_end(l, false);
@@ -225,7 +245,7 @@ static void destination(const struct look *l)
 static void run(const struct look *l, struct process *p)
 {
 	if (!p->is_running && !p->is_still)
-		TRACE(l->w, "n%d: vm%d runs", l->n, l->i);
+		say(l, "vm%d runs", l->i);
 	/* A hand-over that is over, and not cancelled, has left it here. */
 	if (p->is_still && !l->m)
 		go_on_running(p);
@@ -239,22 +259,22 @@ static void run(const struct look *l, struct process *p)
 
 static void group(const struct look *l)
 {
-	struct process *p = sim_process(l->w, l->n, l->i, l->v->instance);
+	struct process *p = sim_exec_process(l->x, l->i, l->v->instance);
 
 	if (l->g->work == DB_WORK_STOPPING) {
 		if (p)
 			unmake(l, p);
-		l->o->made[l->i] = l->v->instance;
+		l->x->made[l->i] = l->v->instance;
 		group_report(l, DB_WORK_OFFLINE);
 		return;
 	}
 	if (l->g->work != DB_WORK_STARTING && l->g->work != DB_WORK_ONLINE)
 		return;
-	if (!p && l->g->work == DB_WORK_STARTING && l->o->made[l->i] < l->v->instance)
+	if (!p && l->g->work == DB_WORK_STARTING && l->x->made[l->i] < l->v->instance)
 		p = make(l, l->v->instance);
 	if (!p)
 		group_report(l, DB_WORK_FAILED);
-	else if (sim_chance(l->w, l->w->rate_crash))
+	else if (sim_exec_chance(l->x, l->x->rate_crash))
 		unmake(l, p);
 	else if (l->is_source)
 		source(l, p);
@@ -262,54 +282,10 @@ static void group(const struct look *l)
 		run(l, p);
 }
 
-/* ---- leaving */
-
-static bool is_empty(const struct world *w, int n)
+void sim_exec_vm(const struct sim_exec *x, int i)
 {
-	for (int i = 0; i < w->vms; i++) {
-		for (int k = 0; k < PROCESSES; k++) {
-			if (w->node[n].process[i][k].instance)
-				return false;
-		}
-	}
-	return true;
-}
+	struct look l = look(x, i);
 
-static void leave(struct world *w, int n)
-{
-	const struct db_node *row = sim_node(w, n);
-	struct db_command cmd = {.type = DB_CMD_NODE_LEAVE, .node_leave = {.is_done = true}};
-
-	/* Now and then it asks too early: the database has to say no. */
-	if (!row->is_leaving || (!is_empty(w, n) && !sim_chance(w, 10)))
-		return;
-	sim_node_name(n, cmd.node_leave.name);
-	cmd.node_leave.incarnation = row->incarnation;
-	sim_send(w, n, &cmd);
-}
-
-void sim_exec(struct world *w, int n)
-{
-	const struct db_node *row = sim_node(w, n);
-	struct node *o = &w->node[n];
-	struct look l;
-
-	if (o->is_up && o->is_connected && row && row->incarnation == o->incarnation &&
-	    (row->membership == DB_MEMBERSHIP_FENCED || row->membership == DB_MEMBERSHIP_FENCING)) {
-		sim_die(w, n); /* there is no way back: it resets */
-		return;
-	}
-	if (row && row->membership == DB_MEMBERSHIP_LEFT && row->incarnation == o->incarnation &&
-	    row->instance == o->instance)
-		o->is_process = false;
-	if (!sim_is_member(w, n))
-		return;
-	sim_catch_up(w, n, sim_chance(w, w->rate_lag) ? prng_below(&w->rng, 4) : UINT64_MAX);
-	if (sim_chance(w, 10)) {
-		leave(w, n);
-		return;
-	}
-	l = look(w, n, (int)prng_below(&w->rng, (uint64_t)w->vms));
 	reap(&l);
 	if (l.is_mine)
 		group(&l);
