@@ -63,7 +63,7 @@ enum db_mutant {
 	DB_MUTANT_PLAN_FORGETS_ITS_ORDERS, /* what was stopped is stopped once more */
 	DB_MUTANT_PLAN_COUNTS_SLOTS,	   /* the number of a slot says more than its order */
 	DB_MUTANT_PLAN_LAST = DB_MUTANT_PLAN_COUNTS_SLOTS,
-	DB_MUTANT_ADMITS_FENCED, /* from here on for sim_cluster: the way back from a fence */
+	DB_MUTANT_ADMITS_FENCED,     /* from here on for sim_cluster: the way back from a fence */
 	DB_MUTANT_FENCE_BEGIN_FREES, /* the locks go when the fence begins, not when it is proven */
 	DB_MUTANT_REPEATS,	     /* a request that comes again is carried out again */
 	DB_MUTANT_MAX,
