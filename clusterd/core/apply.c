@@ -450,6 +450,23 @@ static bool incarnation_is_admitted(const struct db *db, const struct db_group *
 	return n && n->incarnation == g->incarnation && n->membership == DB_MEMBERSHIP_ADMITTED;
 }
 
+/*
+ * A stop failed and somebody has seen to it: it is stopped again, under an order of its own. Were
+ * it online until the planner says so, its node would start it first.
+ */
+static void stop_again(struct apply *a, struct db_group *g)
+{
+	g->fence_wanted = false;
+	if (vm_bars_stop(a->db, g)) {
+		g->work = DB_WORK_ONLINE;
+		return;
+	}
+	g->work = DB_WORK_STOPPING;
+	g->order = a->entry->index;
+	g->since_ms = a->cmd->at_ms;
+	COPY(g->reason, "asked to try again to stop it");
+}
+
 static void do_group_intent(struct apply *a, const struct db_cmd_group_intent *c)
 {
 	struct db_group *g = group_find(a, c->name);
@@ -468,17 +485,16 @@ static void do_group_intent(struct apply *a, const struct db_cmd_group_intent *c
 	}
 	is_settled = group_is_settled(g, c);
 	vm_group_intent(a, g, c);
-	/* A stop failed and somebody has seen to it: it is tried again from there. */
-	if (g->work == DB_WORK_FAILED && incarnation_is_admitted(a->db, g)) {
-		g->work = DB_WORK_ONLINE;
-		g->fence_wanted = false;
-	}
+	if (g->work == DB_WORK_FAILED && incarnation_is_admitted(a->db, g))
+		stop_again(a, g);
 	g->fenced_ms = 0;
 	apply_task_end(a, g->task, DB_TASK_STATE_CANCELLED, "replaced by a later command");
 	g->intent = c->intent;
 	g->wish = c->wish;
 	g->refused = 0;
 	g->task = apply_task_new(a, c->verb, c->name);
+	if (g->work == DB_WORK_STOPPING)
+		apply_task_phase(a, g->task, "stopping");
 	apply_event(a, c->verb, c->name, "asked by %s", a->cmd->actor);
 	if (is_settled) {
 		apply_task_end(a, g->task, DB_TASK_STATE_DONE, "already so");

@@ -60,6 +60,9 @@ void do_vote_note(struct apply *a, const struct db_cmd_vote_note *c);
 /* A new process has been admitted: a cluster that was stopped as a whole is started again. */
 void setting_cluster_starts(struct apply *a);
 
+/* The object is gone, and what was set of it. */
+void settings_forget(struct db *db, const char *object);
+
 /* ---- apply_volume.c */
 
 void do_volume_create(struct apply *a, const struct db_cmd_volume_create *c);

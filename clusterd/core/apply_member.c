@@ -152,14 +152,29 @@ void do_node_add(struct apply *a, const struct db_cmd_node_add *c)
 
 /* ---- node_evict */
 
-/* Administrators no longer want anything there. */
-static void forget_wishes(struct db *db, uint8_t slot)
+static void forget_wish(struct apply *a, struct db_group *g)
 {
+	g->wish = CL_NODE_NONE;
+	if (g->work != DB_WORK_ONLINE)
+		return; /* the task goes on: it shall be online */
+	apply_task_end(a, g->task, DB_TASK_STATE_FAILED, "the node was evicted");
+	g->task = 0;
+}
+
+/* Administrators no longer want anything there; nor is who gets its slot one of those they named.
+ */
+static void forget_wishes(struct apply *a, uint8_t slot)
+{
+	struct db *db = a->db;
+
 	for (uint32_t i = 0; i < db_count(db, DB_KIND_GROUP); i++) {
 		struct db_group *g = db_at(db, DB_KIND_GROUP, i);
 
-		g->wish = g->wish == slot ? CL_NODE_NONE : g->wish;
+		if (g->wish == slot)
+			forget_wish(a, g);
 		g->refused = (uint16_t)(g->refused & ~cl_bit(slot));
+		if (g->possible != UINT16_MAX) /* all, whoever they are */
+			g->possible = (uint16_t)(g->possible & ~cl_bit(slot));
 	}
 	for (uint32_t i = 0; i < db_count(db, DB_KIND_VOLUME); i++) {
 		struct db_volume *v = db_at(db, DB_KIND_VOLUME, i);
@@ -192,7 +207,7 @@ void do_node_evict(struct apply *a, const struct db_cmd_node_evict *c)
 			     c->name);
 	} else {
 		n->is_evicted = true;
-		forget_wishes(a->db, n->slot);
+		forget_wishes(a, n->slot);
 		conf_changes(a);
 		apply_event(a, "node-evicted", c->name, "by %s", a->cmd->actor);
 	}
@@ -209,6 +224,7 @@ void do_node_removed(struct apply *a, const struct db_cmd_node_removed *c)
 		apply_answer(a, DB_REFUSED, "node %s: %s", c->name, why);
 	} else {
 		apply_event(a, "node-removed", c->name, "its slot %u is free", n->slot);
+		settings_forget(a->db, c->name);
 		db_remove(a->db, DB_KIND_NODE, n);
 	}
 }

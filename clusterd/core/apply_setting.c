@@ -64,6 +64,21 @@ void do_setting_set(struct apply *a, const struct db_cmd_setting_set *c)
 		cluster_stops(a);
 }
 
+void settings_forget(struct db *db, const char *object)
+{
+	char key[DB_KEY_MAX];
+
+	for (int i = 0; i < SETTING_MAX; i++) {
+		const struct db_setting *row = NULL;
+
+		if (setting_shape((enum setting)i)->type == SETTING_TYPE_of_object &&
+		    setting_key((enum setting)i, object, key, sizeof(key)))
+			row = db_find(db, DB_KIND_SETTING, key);
+		if (row)
+			db_remove(db, DB_KIND_SETTING, row);
+	}
+}
+
 void do_vote_note(struct apply *a, const struct db_cmd_vote_note *c)
 {
 	apply_event(a, c->is_given ? "vote-given" : "vote-taken", c->name, "%s", c->text);

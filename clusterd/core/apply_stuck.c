@@ -36,9 +36,9 @@ static void ask_group(struct apply *a, const struct db_cmd_fence_ask *c, const s
 		but = "; on-stop-failure is block: no fence";
 	else if (!stuck_has_device(a->db, n->slot))
 		but = "; no fence device covers the node: no fence";
-	snprintf(g->reason, sizeof(g->reason), "%.*s%s", (int)(sizeof(g->reason) - 1 - strlen(but)),
-		 c->reason, but);
-	apply_event(a, "fence-wanted", n->name, "group %s: %s", c->group, g->reason);
+	COPY(g->reason,
+	     c->reason); /* what may keep the fence from it may change: see stuck_explain() */
+	apply_event(a, "fence-wanted", n->name, "group %s: %.100s%s", c->group, c->reason, but);
 }
 
 static void ask_volume(struct apply *a, const struct db_cmd_fence_ask *c, const struct db_node *n)

@@ -51,7 +51,7 @@ static bool may_shrink(const struct votes_input *in)
 /* Those that should vote, before their number is made odd. */
 static uint16_t candidates(const struct votes_input *in)
 {
-	uint16_t gain = VOTES_MUTANT(in, GIVE_EARLY) ? in->present : in->holders;
+	uint16_t gain = VOTES_MUTANT(in, GIVE_EARLY) ? in->present : in->following;
 	uint16_t set = (uint16_t)(quorum_voters(&in->table) |
 				  (quorum_members(&in->table) & in->present & gain));
 
@@ -159,8 +159,9 @@ bool votes_next(const struct votes_input *in, struct votes_change *ret)
 	if (take(in, (uint16_t)(take_set & ~in->present), ret))
 		return true;
 	for (uint8_t i = 0; i < CL_MAX_NODES; i++) {
-		if (!has(give_set, i) ||
-		    (!can_be_made(in, i, true) && !VOTES_MUTANT(in, GIVE_EARLY)))
+		bool is_ready = has(in->holders, i) && can_be_made(in, i, true);
+
+		if (!has(give_set, i) || (!is_ready && !VOTES_MUTANT(in, GIVE_EARLY)))
 			continue;
 		*ret = (struct votes_change){
 			.slot = i, .is_given = true, .reason = VOTES_CAUGHT_UP};
@@ -213,6 +214,7 @@ int votes_may_lose_in_turn(const struct votes_input *in)
 
 		rest.present = (uint16_t)(rest.present & ~cl_bit(victim));
 		rest.holders = (uint16_t)(rest.holders & ~cl_bit(victim));
+		rest.following = (uint16_t)(rest.following & ~cl_bit(victim));
 		rest.absent_since_ms[victim] = 1;
 		rest.now_ms += rest.absent_ms + 1;
 		votes_settle(&rest);

@@ -5,7 +5,8 @@
  * member table, made *before* the next failure, lets the cluster survive more of them.
  *
  * Rules
- *   - a member that holds everything committed gets a vote;
+ *   - a member that holds everything committed gets a vote (one that is a moment behind is counted
+ *     on, so that nothing is taken from others for its sake, and gets it when it holds all);
  *   - one that leaves, or has been absent for `absent_ms`, loses it (unless dynamic votes are off,
  *     or the cluster is being stopped as a whole);
  *   - the number of votes is kept odd: of an even number of nodes one sits out, the one that
@@ -54,6 +55,7 @@ struct votes_input {
 	struct cl_table table;	  /* in force, and committed */
 	uint16_t present;	  /* admitted nodes of the view */
 	uint16_t holders;	  /* of them, those that hold all that is committed */
+	uint16_t following;	  /* and those, too, that are a moment behind */
 	uint16_t leaving;
 	uint16_t draining;
 	bool is_dynamic;
@@ -63,6 +65,9 @@ struct votes_input {
 	uint64_t absent_since_ms[CL_MAX_NODES]; /* 0: it is here, or was never missed */
 	uint8_t priority[CL_MAX_NODES];
 };
+
+/* A node that is so many entries behind what is committed does not follow. */
+#define VOTES_LAG_MAX 256
 
 struct votes_change {
 	uint8_t slot;

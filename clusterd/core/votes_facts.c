@@ -14,26 +14,35 @@ static const struct repl_peer *peer_of(const struct repl_state *s, uint8_t slot)
 	return NULL;
 }
 
+/* Where the node's log is, as it has said in this epoch. */
+static void add_log(const struct repl_state *s, uint8_t slot, struct votes_input *in)
+{
+	uint64_t at = s->persisted[slot];
+
+	if (at >= s->commit)
+		in->holders = (uint16_t)(in->holders | cl_bit(slot));
+	if (at && at >= s->epoch_index && at + VOTES_LAG_MAX >= s->commit)
+		in->following = (uint16_t)(in->following | cl_bit(slot));
+}
+
 /* Adds what the node's row and its process say. */
 static void add_node(const struct repl_state *s, const struct db_node *n, struct votes_input *in)
 {
 	const struct repl_peer *p = peer_of(s, n->slot);
 	uint16_t bit = cl_bit(n->slot);
-	bool is_same = p && p->state.instance == n->instance;
-	bool is_out = n->membership == DB_MEMBERSHIP_LEFT;
-	bool is_condemned =
-		n->membership == DB_MEMBERSHIP_FENCED || n->membership == DB_MEMBERSHIP_FENCING;
-
 	/* A new process of the node has not left, and is admitted before it counts. */
-	if ((!p || is_same) && (is_out || (n->is_leaving && is_same)))
-		in->leaving = (uint16_t)(in->leaving | bit);
-	if (p && is_condemned && p->state.incarnation == n->incarnation)
+	bool is_same = p && p->state.instance == n->instance;
+	bool is_going = is_same && (n->is_leaving || n->membership == DB_MEMBERSHIP_LEFT);
+	bool is_condemned =
+		p && p->state.incarnation == n->incarnation &&
+		(n->membership == DB_MEMBERSHIP_FENCED || n->membership == DB_MEMBERSHIP_FENCING);
+
+	if (is_going || is_condemned || n->is_evicted)
 		in->leaving = (uint16_t)(in->leaving | bit);
 	if (n->is_draining)
 		in->draining = (uint16_t)(in->draining | bit);
-	if (is_same && n->membership == DB_MEMBERSHIP_ADMITTED &&
-	    s->persisted[n->slot] >= s->commit)
-		in->holders = (uint16_t)(in->holders | bit);
+	if (is_same && n->membership == DB_MEMBERSHIP_ADMITTED && (s->present & bit))
+		add_log(s, n->slot, in);
 }
 
 void votes_facts(struct votes_input *ret, const struct repl_state *repl, const struct db *db,
@@ -57,5 +66,4 @@ void votes_facts(struct votes_input *ret, const struct repl_state *repl, const s
 	}
 	for (uint32_t i = 0; i < db_count(db, DB_KIND_NODE); i++)
 		add_node(repl, db_at(db, DB_KIND_NODE, i), ret);
-	ret->holders = (uint16_t)(ret->holders & ret->present);
 }

@@ -109,7 +109,7 @@ static void fence_stuck(struct engine *e, const struct db_cmd_node_fencing *fenc
 	struct db_command cmd = engine_command(e, DB_CMD_NODE_FENCING);
 	const struct db_node *n = db_find(&e->db, DB_KIND_NODE, fence->name);
 
-	if (!(quorum_may_lose(&e->repl.vtable, e->repl.present) & cl_bit(n->slot)))
+	if (!(quorum_may_lose(&e->repl.vtable, e->repl.countable) & cl_bit(n->slot)))
 		return;
 	cmd.node_fencing = *fence;
 	submit(e, &cmd);

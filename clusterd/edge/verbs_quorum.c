@@ -55,7 +55,7 @@ static void why(const struct votes_input *in, uint8_t slot, char *text, size_t s
 		snprintf(text, size, "absent");
 	else if (!vote && (in->leaving & bit))
 		snprintf(text, size, "%s", votes_reason_text(VOTES_LEAVING));
-	else if (!vote && !(in->holders & bit))
+	else if (!vote && !(in->following & bit))
 		snprintf(text, size, "it does not hold the whole history yet");
 	else if (!vote)
 		snprintf(text, size, "%s", votes_reason_text(VOTES_ODD));
@@ -118,7 +118,7 @@ static void add_may_lose(json_t *o, const struct engine *e, const struct votes_i
 	uint16_t may = quorum_may_lose(&in->table, e->repl.countable);
 	int at_once, in_turn;
 
-	now.holders = e->repl.phase == REPL_OPEN ? e->repl.countable : 0;
+	now.holders = now.following = e->repl.phase == REPL_OPEN ? e->repl.countable : 0;
 	at_once = votes_may_lose_at_once(&now);
 	in_turn = votes_may_lose_in_turn(&now);
 	json_object_set_new(o, "may_lose_next", names_json(&in->table, may));

@@ -10,6 +10,8 @@ from cluster import CTL, Cluster, BUILD
 USAGE, NO_SUCH = 2, 3
 FILE = os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "golden", "vm",
                     "small.json")
+# What an option takes where "nope" is no word of it.
+WORDS = {"--on-stop-failure": "block", "--address": "10.77.0.9,10.77.1.9"}
 TYPES = {"N": ["many", "-1", "1x", "", "99999999999999999999"]}
 
 
@@ -31,7 +33,8 @@ def commands():
 
 def call(words, name, needed, **changed):
     """A command that is whole but for what is changed; None leaves an option out."""
-    values = {**{o: {"N": "1", "FILE": FILE}.get(kind, "nope") for o, kind in needed.items()},
+    values = {**{o: WORDS.get(o) or {"N": "1", "FILE": FILE}.get(kind, "nope")
+                 for o, kind in needed.items()},
               **{"--" + o.replace("_", "-"): v for o, v in changed.items()}}
     args = [a for o, v in values.items() if v is not None for a in (o, v)]
     return [*words, *([name] if name else []), *args]
@@ -88,7 +91,7 @@ def test_every_command_that_names_an_object_says_when_there_is_none(make_lab):
     Cluster(lab).create()
     cases = []
     for words, takes_name, options, needed in commands():
-        if not takes_name or words[1] == "create":
+        if not takes_name or words[1] in ("create", "add"):
             continue
         name = "7" if takes_name[1] == "ID" else "nope"
         confirm = ["--confirm", name] if "--confirm" in options else []

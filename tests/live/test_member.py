@@ -61,13 +61,13 @@ def bring(c, node="n4"):
 
 def test_a_node_is_added_evicted_and_added_again(three_of_four):
     c, old, names = three_of_four, ["n1", "n2", "n3"], ["n1", "n2", "n3", "n4"]
+    c.ctl("n2", "quorum", "set", "--priority", "n1=50")     # of four it is n1 that sits out
     c.ctl("n2", "node", "add", "n4", "--address", ADDRESSES)
     assert state(c, "n1", "n4") == "never seen"
     c.wait("n1", lambda: is_everywhere(c, old, names), "all corosyncs know n4", 60)
     assert "to_logfile: yes" in c.lab.run("n1", ["cat", CONF]).stdout
     bring(c)
-    c.wait("n1", lambda: votes(c, "n4").get("n4") == 1 and state(c, "n4", "n4") == "up",
-           "n4 has its vote", 60)
+    c.wait("n1", lambda: state(c, "n4", "n4") == "up", "n4 is up", 60)
     c.dummy("g")
     c.ctl("n1", "group", "move", "g", "--to", "n4", "--wait=30")
     c.wait_group("n4", "g", node="n4", work="online")
@@ -87,8 +87,12 @@ def test_a_node_is_added_evicted_and_added_again(three_of_four):
     c.ctl("n3", "node", "add", "n4", "--address", ADDRESSES, "--nodeid", "4")
     c.wait("n1", lambda: is_everywhere(c, old, names), "all corosyncs know n4 again", 60)
     bring(c)
-    c.wait("n1", lambda: votes(c, "n4").get("n4") == 1, "n4 has its vote again", 60)
-    c.wait_same(names)
+    c.wait("n1", lambda: state(c, "n4", "n4") == "up", "n4 is up again", 60)
+    c.wait("n1", lambda: sum(votes(c, "n4").values()) == 3, "of four one sits out", 60)
+    c.lab.kill("n1")
+    c.wait("n2", lambda: state(c, "n2", "n1") in ("lost", "fencing"), "n1 is lost")
+    c.wait("n2", lambda: c.quorum("n2")["is_quorate"], "the others go on")
+    c.wait_same(names[1:])
 
 
 def test_a_node_that_was_away_gets_the_new_list(three_of_four):

@@ -49,20 +49,15 @@ def test_a_vm_starts_and_stops_by_its_power_button(vm3):
 
 
 def test_a_vm_host_that_hangs_is_killed_by_a_stop_and_nobody_is_fenced(make_lab):
-    c = Cluster(make_lab(3, bin=BUILD)).create()
-    c.ctl("n1", "fence", "create", "bmc", "--agent", os.path.realpath(FENCE), "--param",
-          "bmc_socket=/run/lab/bmc.sock")
-    c.volume()
-    w = Witness(c)
+    w = witness_cluster(make_lab(3, bin=BUILD), vm_options=("--stop-ms", "4000"))
     try:
-        w.create("n1", "--stop-ms", "4000").start()
         node = w.node()
-        assert c.lab.run(node, ["pgrep", "-x", "qemu-system-x86"], check=False).code == 0
-        c.lab.run(node, ["pkill", "-STOP", "-x", "vm-host"])
-        c.ctl("n1", "vm", "stop", w.name, "--wait=60", timeout=90)
-        assert c.lab.run(node, ["pgrep", "-x", "qemu-system-x86"], check=False).code == 1
-        assert any("killed" in e["text"] for e in c.events("n1", "group-report"))
-        assert not c.events("n1", "fence-wanted")
+        assert w.c.lab.run(node, ["pgrep", "-x", "qemu-system-x86"], check=False).code == 0
+        w.c.lab.run(node, ["pkill", "-STOP", "-x", "vm-host"])
+        w.c.ctl("n1", "vm", "stop", w.name, "--wait=60", timeout=90)
+        assert w.c.lab.run(node, ["pgrep", "-x", "qemu-system-x86"], check=False).code == 1
+        assert any("killed" in e["text"] for e in w.c.events("n1", "group-report"))
+        assert not w.c.events("n1", "fence-wanted")
         assert w.judge() == []
     finally:
         w.close()

@@ -114,11 +114,11 @@ class Witness:
         return judge(image, [log], SLACK)
 
 
-def witness_cluster(lab, is_direct=False, **options):
+def witness_cluster(lab, is_direct=False, vm_options=(), **options):
     """A cluster of all nodes of the lab, with power switches and one volume, and a Witness that
     runs on one of them."""
     c = Cluster(lab).create()
     c.ctl("n1", "fence", "create", "bmc", "--agent", FENCE, "--param",
           "bmc_socket=/run/lab/bmc.sock")
     c.volume()
-    return Witness(c, **options).create(is_direct=is_direct).start()
+    return Witness(c, **options).create("n1", *vm_options, is_direct=is_direct).start()

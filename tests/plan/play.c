@@ -223,19 +223,34 @@ static void default_vm(const struct making *m, struct db_command *cmd)
 		cmd->migration_order.phase = DB_MIGRATION_PHASE_SETUP;
 }
 
+/* A node that joins, or is added, may be one that the text has not named before. */
+static void know_node(struct scenario *s, const char *name)
+{
+	for (uint8_t i = 0; i < s->node_count; i++) {
+		if (!strcmp(s->node[i].name, name))
+			return;
+	}
+	scenario_node_new(s, name);
+}
+
+/* The database gave it one that was free. */
+static void learn_slot(struct scenario *s, const char *name)
+{
+	for (uint8_t i = 0; i < s->node_count; i++) {
+		const struct db_node *n = db_find(&s->db, DB_KIND_NODE, s->node[i].alias);
+
+		if (n && !strcmp(s->node[i].name, name))
+			s->node[i].slot = n->slot;
+	}
+}
+
 static void command(struct scenario *s, const struct scenario_line *line, uint16_t type)
 {
 	struct db_command cmd = {.type = (enum db_cmd_type)type};
 	struct making m = {.s = s, .shape = db_command_shape(type), .body = &cmd.cluster_init};
 
-	if (type == DB_CMD_NODE_ADMIT && line->count > 1) {
-		bool is_known = false;
-
-		for (uint8_t i = 0; i < s->node_count; i++)
-			is_known |= !strcmp(s->node[i].name, line->word[1]);
-		if (!is_known)
-			scenario_node_new(s, line->word[1]);
-	}
+	if ((type == DB_CMD_NODE_ADMIT || type == DB_CMD_NODE_ADD) && line->count > 1)
+		know_node(s, line->word[1]);
 	m.given = scenario_fields(s, m.shape, line, m.body);
 	default_node(&m, &cmd);
 	default_volume(&m, &cmd);
@@ -246,6 +261,8 @@ static void command(struct scenario *s, const struct scenario_line *line, uint16
 	if (type == DB_CMD_NODE_ADMIT)
 		default_admit(&m, &cmd.node_admit, line->word[1]);
 	scenario_apply(s, &cmd);
+	if (type == DB_CMD_NODE_ADD)
+		learn_slot(s, line->word[1]);
 	if (!s->result.code)
 		return;
 	fputs("  refused: ", s->out);

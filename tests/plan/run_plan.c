@@ -131,13 +131,13 @@ struct folder {
 static uint8_t count_nodes(const struct folder *f)
 {
 	const char *texts[] = {f->state, f->events};
-	static const char *const starts[] = {"node ", "node_admit "};
+	static const char *const starts[] = {"node ", "node_admit ", "node_add "};
 	unsigned int n = 0;
 
-	for (size_t t = 0; t < 2; t++) {
-		for (const char *at = texts[t]; at; at = strchr(at, '\n')) {
+	for (size_t k = 0; k < 3; k++) {
+		for (const char *at = texts[k > 0]; at; at = strchr(at, '\n')) {
 			at += *at == '\n';
-			n += !strncmp(at, starts[t], strlen(starts[t]));
+			n += !strncmp(at, starts[k], strlen(starts[k]));
 		}
 	}
 	return (uint8_t)(n > CL_MAX_NODES ? CL_MAX_NODES : n);
@@ -177,6 +177,7 @@ static char *play(const struct folder *f, bool is_renamed)
 
 	must(out);
 	s = scenario_new(is_renamed, count_nodes(f), out, &fault);
+	s->keeps_slots = strstr(f->events, "node_add ") != NULL;
 	if (!setjmp(fault)) {
 		each_line(s, f, "state", f->state, scenario_row);
 		scenario_ready(s);

@@ -41,6 +41,7 @@ struct scenario {
 	struct scenario_node node[CL_MAX_NODES];
 	uint8_t node_count, node_total; /* seen; named anywhere in the scenario */
 	bool is_renamed;
+	bool keeps_slots;		     /* also renamed: the database gives one itself */
 	FILE *out;			     /* decisions */
 	void (*on_plan)(struct scenario *s); /* or NULL: looks at s->orders before they are given */
 	/* where a fault of the text, or of the planner, is told */

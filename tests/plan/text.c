@@ -101,7 +101,8 @@ static void rename_node(const struct scenario *s, struct scenario_node *n, uint8
 	size_t len = strlen(n->name) < 2 ? 2 : strlen(n->name);
 	int spread = s->node_total > 1 ? (CL_MAX_NODES - 1) / (s->node_total - 1) : 1;
 
-	n->slot = (uint8_t)(CL_MAX_NODES - 1 - spread * (s->node_total - 1 - i));
+	if (!s->keeps_slots)
+		n->slot = (uint8_t)(CL_MAX_NODES - 1 - spread * (s->node_total - 1 - i));
 	memset(n->alias, '_', len);
 	n->alias[0] = 'Z';
 	n->alias[len - 1] = (char)('P' - i);

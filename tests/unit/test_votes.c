@@ -31,14 +31,14 @@ static struct votes_input cluster(uint8_t n, uint16_t voters)
 		snprintf(m->name, sizeof(m->name), "n%u", i + 1u);
 		in.priority[i] = 100;
 	}
-	in.present = in.holders = quorum_members(&in.table);
+	in.present = in.holders = in.following = quorum_members(&in.table);
 	return in;
 }
 
 static void lose(struct votes_input *in, uint8_t slot, uint64_t absent_ms)
 {
 	in->present = (uint16_t)(in->present & ~cl_bit(slot));
-	in->holders = (uint16_t)(in->holders & ~cl_bit(slot));
+	in->holders = in->following = (uint16_t)(in->holders & ~cl_bit(slot));
 	in->absent_since_ms[slot] = in->now_ms - absent_ms;
 }
 
@@ -84,10 +84,21 @@ static void a_node_that_lags_gets_none_yet(void **state)
 	struct votes_input in = cluster(3, 0x1);
 
 	(void)state;
-	in.holders = 0x1;
+	in.holders = in.following = 0x1;
 	expect_rest(&in);
-	in.holders = 0x3; /* two of three are there: one of them carries the vote */
+	in.holders = in.following = 0x3; /* two of three are there: one of them carries the vote */
 	expect_rest(&in);
+}
+
+static void a_moment_behind_is_waited_for_and_costs_nobody_a_vote(void **state)
+{
+	struct votes_input in = cluster(3, 0x3);
+
+	(void)state;
+	in.holders = 0x3; /* 2 has not said yet that it holds the newest entry */
+	expect_rest(&in);
+	in.holders = 0x7;
+	expect(&in, 2, true, VOTES_CAUGHT_UP);
 }
 
 static void of_an_even_number_one_sits_out(void **state)
@@ -122,9 +133,9 @@ static void a_returned_node_gets_its_vote_back_when_it_has_caught_up(void **stat
 	struct votes_input in = cluster(5, 0x7);
 
 	(void)state;
-	in.holders = 0xf; /* 4 is in the view and still fetches */
+	in.holders = in.following = 0xf; /* 4 is in the view and still fetches */
 	expect_rest(&in);
-	in.holders = 0x1f;
+	in.holders = in.following = 0x1f;
 	assert_int_equal(settled(in), 0x1f);
 }
 
@@ -287,6 +298,7 @@ static void every_state_comes_to_rest(void **state)
 
 		in.present = (uint16_t)(members & prng_next(&p));
 		in.holders = (uint16_t)(in.present & (prng_next(&p) | prng_next(&p)));
+		in.following = (uint16_t)(in.holders | (in.present & prng_next(&p)));
 		in.leaving = (uint16_t)(members & prng_next(&p) & prng_next(&p));
 		in.draining = (uint16_t)(members & prng_next(&p) & prng_next(&p));
 		in.is_dynamic = prng_chance(&p, 3, 4);
@@ -413,6 +425,14 @@ static void only_who_is_admitted_and_up_to_date_holds(void **state)
 	node_of(&s, 1)->membership = DB_MEMBERSHIP_LOST;
 	s.repl.peer[2].state.instance++; /* a new process, not admitted yet */
 	assert_int_equal(facts(&s).holders, 0);
+	assert_int_equal(facts(&s).following, 0x1);
+	s.repl.epoch_index = 50; /* it has not said anything in this epoch */
+	assert_int_equal(facts(&s).following, 0);
+	s.repl.epoch_index = 10;
+	s.repl.commit = 49 + VOTES_LAG_MAX;
+	assert_int_equal(facts(&s).following, 0x1);
+	s.repl.commit++;
+	assert_int_equal(facts(&s).following, 0);
 	free(s.mem);
 }
 
@@ -432,9 +452,11 @@ static void leaving_is_who_says_so_has_gone_or_is_being_fenced(void **state)
 	s.repl.peer[2].state.incarnation++;
 	assert_int_equal(facts(&s).leaving, 0);
 	goes(&s, 0); /* died while it was leaving: as any other that is absent */
-	goes(&s, 1); /* has left and is gone: it need not be waited for */
+	goes(&s, 1); /* so, too, one that has left with its vote: it may be about to start */
 	goes(&s, 2);
-	assert_int_equal(facts(&s).leaving, 0x2);
+	assert_int_equal(facts(&s).leaving, 0);
+	node_of(&s, 0)->is_evicted = true;
+	assert_int_equal(facts(&s).leaving, 0x1);
 	free(s.mem);
 }
 
@@ -454,6 +476,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_node_that_holds_everything_gets_its_vote),
 		cmocka_unit_test(a_node_that_lags_gets_none_yet),
+		cmocka_unit_test(a_moment_behind_is_waited_for_and_costs_nobody_a_vote),
 		cmocka_unit_test(of_an_even_number_one_sits_out),
 		cmocka_unit_test(an_absent_node_keeps_its_vote_for_a_time),
 		cmocka_unit_test(a_returned_node_gets_its_vote_back_when_it_has_caught_up),
