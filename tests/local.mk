@@ -12,6 +12,14 @@ tests_sim_sim_repl_SOURCES = tests/sim/sim_repl.c tests/sim/sim_world.c tests/si
 tests_sim_sim_repl_CPPFLAGS = $(AM_CPPFLAGS) -DCLUSTERD_MUTANTS
 tests_sim_sim_repl_LDADD = clusterd/libcore_mutants.a lib/libbase.a
 
+tests_sim_sim_votes_SOURCES = tests/sim/sim_votes.c tests/sim/sim_world.c tests/sim/sim_world.h
+tests_sim_sim_votes_CPPFLAGS = $(AM_CPPFLAGS) -DCLUSTERD_MUTANTS
+tests_sim_sim_votes_LDADD = clusterd/libcore_mutants.a lib/libbase.a
+
+tests_sim_sim_claim_SOURCES = tests/sim/sim_claim.c
+tests_sim_sim_claim_CPPFLAGS = $(AM_CPPFLAGS) -DCLUSTERD_MUTANTS
+tests_sim_sim_claim_LDADD = clusterd/libcore_mutants.a lib/libbase.a
+
 tests_sim_sim_cluster_SOURCES = \
 	tests/sim/sim_cluster.c tests/sim/sim_cluster.h tests/sim/sim_cluster_check.c \
 	tests/sim/sim_cluster_client.c tests/sim/sim_cluster_fence.c tests/sim/sim_cluster_life.c \
@@ -20,14 +28,6 @@ tests_sim_sim_cluster_SOURCES = \
 tests_sim_sim_cluster_CPPFLAGS = $(AM_CPPFLAGS) -DCLUSTERD_MUTANTS
 tests_sim_sim_cluster_LDADD = clusterd/libcore_mutants.a fence/libfence_mutants.a lib/liblock.a \
 	lib/libbase.a
-
-tests_sim_sim_votes_SOURCES = tests/sim/sim_votes.c tests/sim/sim_world.c tests/sim/sim_world.h
-tests_sim_sim_votes_CPPFLAGS = $(AM_CPPFLAGS) -DCLUSTERD_MUTANTS
-tests_sim_sim_votes_LDADD = clusterd/libcore_mutants.a lib/libbase.a
-
-tests_sim_sim_claim_SOURCES = tests/sim/sim_claim.c
-tests_sim_sim_claim_CPPFLAGS = $(AM_CPPFLAGS) -DCLUSTERD_MUTANTS
-tests_sim_sim_claim_LDADD = clusterd/libcore_mutants.a lib/libbase.a
 
 tests_sim_sim_lock_SOURCES = tests/sim/sim_lock.c
 tests_sim_sim_lock_LDADD = lib/liblock.a lib/libbase.a

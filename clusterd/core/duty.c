@@ -93,14 +93,20 @@ static void declare_lost(struct duty_state *s, const struct duty_facts *f, struc
 
 /* ---- votes */
 
-/* One vote at a time, and not before the change before it is committed. */
-static void change_vote(const struct duty_facts *f, struct duty_actions *ret)
+void duty_see(struct duty_state *s, const struct repl_state *repl, uint64_t now_ms)
+{
+	if (repl->phase == REPL_OPEN)
+		votes_watch(s->missed_ms, quorum_members(&repl->vtable), repl->present, now_ms);
+}
+
+static void change_vote(const struct duty_state *s, const struct duty_facts *f,
+			struct duty_actions *ret)
 {
 	struct votes_input in;
 
 	if (f->repl->change_pending)
 		return;
-	votes_facts(&in, f->repl, f->db, f->missed_ms, f->now_ms);
+	votes_facts(&in, f->repl, f->db, s->missed_ms, f->now_ms);
 	if (!votes_next(&in, &ret->vote))
 		return;
 	ret->has_row = ret->is_vote = true;
@@ -202,7 +208,7 @@ void duty_decide(struct duty_state *s, const struct duty_facts *f, struct duty_a
 	declare_lost(s, f, ret);
 	if (ret->admit_count || ret->lost_count)
 		return;
-	change_vote(f, ret);
+	change_vote(s, f, ret);
 	if (!ret->has_row && !members(f, ret) && db_count(f->db, DB_KIND_CLUSTER))
 		plan(f, ret);
 }

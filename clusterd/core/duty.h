@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the sequencer owes the cluster: admit who came, declare lost who went, change votes,
- * add and evict nodes, and order what the planner wants. A pure function of what the
+ * What the sequencer owes the cluster: admit who came, declare lost who went, give votes to who
+ * caught up, add and evict nodes, and order what the planner wants. A pure function of what the
  * node knows; its commands are proposed like any others, and db_apply() looks at each of them
  * again. Nothing is decided while earlier decisions are under way: what the applied database does
  * not say yet is not known.
@@ -37,6 +37,8 @@ struct duty_state {
 	enum duty_mutant mutant;	  /* stays DUTY_MUTANT_NONE outside the simulator */
 	uint64_t epoch;			  /* number of that in which `absent_ms` was seen */
 	uint64_t absent_ms[CL_MAX_NODES]; /* since when a member's clusterd is not in our view; 0 */
+	/* since when a member is not in a view that has quorum, for its vote: duty_see(); 0 */
+	uint64_t missed_ms[CL_MAX_NODES];
 };
 
 /* What is known at the moment; all of it is borrowed. */
@@ -48,9 +50,8 @@ struct duty_facts {
 	uint64_t now_ms;
 	/* Of this node's corosync.conf; NULL if not known, or not needed: duty_needs_local() */
 	const struct corosync_nodes *local;
-	const uint64_t *missed_ms; /* of each member, as votes_watch() keeps it */
-	size_t under_way;	   /* decided earlier, not applied yet */
-	const char *version;	   /* of this build */
+	size_t under_way;    /* decided earlier, not applied yet */
+	const char *version; /* of this build */
 };
 
 struct duty_actions {
@@ -59,7 +60,7 @@ struct duty_actions {
 	size_t lost_count;
 	struct db_cmd_node_lost lost[CL_MAX_NODES];
 	bool has_row; /* of the member table: a CL_ENTRY_TABLE of its own */
-	bool is_vote; /* it is that of `vote` */
+	bool is_vote; /* `vote` is changed with it */
 	struct votes_change vote;
 	uint8_t slot;
 	struct cl_member row;
@@ -71,6 +72,8 @@ struct duty_actions {
 /* The database does not know the address of some member. */
 bool duty_needs_local(const struct duty_facts *facts);
 
+/* On every node, again and again: who is missed. Whoever is the sequencer later knows then. */
+void duty_see(struct duty_state *s, const struct repl_state *repl, uint64_t now_ms);
 /* Decides; nothing at all unless this node is the sequencer and may act. */
 void duty_decide(struct duty_state *s, const struct duty_facts *facts, struct duty_actions *ret);
 /*

@@ -5,6 +5,7 @@
 
 #include "clusterd/core/duty.h"
 #include "clusterd/edge/conf.h"
+#include "clusterd/edge/log.h"
 #include "clusterd/edge/voting.h"
 #include "lib/must.h"
 
@@ -28,12 +29,11 @@ static void submit_row(struct engine *e, const struct duty_actions *a)
 	uint8_t payload[CL_ROW_MAX];
 	size_t len;
 
-	if (a->is_vote) {
-		voting_change(e, &a->vote, &a->row);
-		return;
-	}
 	must(!cl_row_encode(a->slot, &a->row, payload, sizeof(payload), &len));
-	engine_submit(e, CL_ENTRY_TABLE, payload, len, DUTY_TIMEOUT_MS, true, NULL, NULL);
+	if (a->is_vote)
+		voting_submit(e, &a->vote, &a->row, payload, len);
+	else
+		engine_submit(e, CL_ENTRY_TABLE, payload, len, DUTY_TIMEOUT_MS, true, NULL, NULL);
 }
 
 void duty_run(struct engine *e)
@@ -44,11 +44,11 @@ void duty_run(struct engine *e)
 				   .ring = e->ring,
 				   .ring_count = e->ring_count,
 				   .now_ms = engine_now_ms(),
-				   .missed_ms = e->missed_ms,
 				   .under_way = e->duties,
 				   .version = CLUSTERD_VERSION};
 	struct db_command cmd;
 
+	voting_see(e);
 	if (e->conf && repl_is_sequencer(&e->repl) && duty_needs_local(&facts))
 		facts.local = conf_local(e->conf);
 	duty_decide(&e->duty, &facts, &out);

@@ -71,8 +71,6 @@ struct engine {
 	uint32_t ring[CL_MAX_NODES * 4]; /* nodeids of the machines in corosync's ring */
 	size_t ring_count;
 	struct duty_state duty;
-	uint64_t
-		missed_ms[CL_MAX_NODES]; /* since when a member is not in an open view, for votes */
 	struct votes_change vote_change; /* the newest that this node made as sequencer */
 	bool vote_is_made;		 /* it is committed, and not yet in the history */
 	uint32_t token_ms, consensus_ms; /* corosync's, when we joined it; 0: not known */

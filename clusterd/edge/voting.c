@@ -13,7 +13,7 @@
 
 void voting_input(const struct engine *e, struct votes_input *ret)
 {
-	votes_facts(ret, &e->repl, &e->db, e->missed_ms, engine_now_ms());
+	votes_facts(ret, &e->repl, &e->db, e->duty.missed_ms, engine_now_ms());
 }
 
 bool voting_may_leave(const struct engine *e)
@@ -54,22 +54,15 @@ static void note(struct engine *e)
 
 void voting_see(struct engine *e)
 {
-	if (e->vote_is_made) /* and then it was the sequencer no more */
-		note(e);
-	if (e->repl.phase == REPL_OPEN)
-		votes_watch(e->missed_ms, quorum_members(&e->repl.vtable), e->repl.present,
-			    engine_now_ms());
-}
-
-void voting_change(struct engine *e, const struct votes_change *change, const struct cl_member *row)
-{
-	uint8_t payload[CL_ROW_MAX];
-	size_t len;
-
 	if (e->vote_is_made)
 		note(e);
+	duty_see(&e->duty, &e->repl, engine_now_ms());
+}
+
+void voting_submit(struct engine *e, const struct votes_change *change, const struct cl_member *row,
+		   const void *payload, size_t len)
+{
 	e->vote_change = *change;
-	must(!cl_row_encode(change->slot, row, payload, sizeof(payload), &len));
 	log_notice("node %s: %s -> its vote is %s", row->name, votes_reason_text(change->reason),
 		   row->vote ? "given" : "taken");
 	engine_submit(e, CL_ENTRY_TABLE, payload, len, VOTING_TIMEOUT_MS, true, changed, e);

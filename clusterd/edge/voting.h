@@ -11,9 +11,9 @@
 
 /* From the tick, on every node: who is missed since when, and what is still to be said. */
 void voting_see(struct engine *e);
-/* On the sequencer: gives a change of votes, decided as a duty, to the cluster. */
-void voting_change(struct engine *e, const struct votes_change *change,
-		   const struct cl_member *row);
+/* On the sequencer: the row of the member table with that change of votes, encoded in payload. */
+void voting_submit(struct engine *e, const struct votes_change *change, const struct cl_member *row,
+		   const void *payload, size_t len);
 /* What the core would be asked now. */
 void voting_input(const struct engine *e, struct votes_input *ret);
 /* This node's vote has been taken, or will not be. */

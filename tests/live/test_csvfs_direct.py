@@ -246,7 +246,7 @@ print("synced", flush=True)
     writer = c.lab.popen("n2", ["/usr/bin/python3", "-c", script, f"{VOL}/disk"],
                          stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert writer.stdout.readline() == "written\n"
-    assert io(c, "n2")["direct_writes"] > 0
+    c.wait("n2", lambda: io(c, "n2")["direct_writes"] >= 4, "it has written directly")
     c.lab.disk("n2", "eio")
     out, _ = writer.communicate("go\n", timeout=60)
     assert out == "synced\n" and writer.returncode == 0

@@ -107,7 +107,6 @@ struct member {
 	uint64_t next_request;
 	bool resend_wanted, duty_wanted;
 	struct duty_state duty;
-	uint64_t missed_ms[CL_MAX_NODES];
 	struct fencer fencer;
 	uint64_t over[GROUPS], made[VMS];
 	bool is_leaving; /* was told to stop */

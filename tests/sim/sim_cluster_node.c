@@ -226,7 +226,6 @@ static void on_started(void *arg, uint8_t node)
 	m->next_request = 1;
 	m->resend_wanted = m->duty_wanted = m->is_leaving = m->leave_runs = false;
 	m->duty = (struct duty_state){.mutant = c->mutant->duty};
-	memset(m->missed_ms, 0, sizeof(m->missed_ms));
 	memset(m->over, 0, sizeof(m->over));
 	memset(m->made, 0, sizeof(m->made));
 	for (int v = 0; v < VOLUMES; v++)
@@ -318,7 +317,6 @@ static void duties(struct cluster *c, uint8_t node)
 				   .db = &m->db,
 				   .ring = ring,
 				   .now_ms = sim_local_ms(&c->w, node),
-				   .missed_ms = m->missed_ms,
 				   .under_way = m->duties,
 				   .version = "simulated"};
 	struct db_command cmd;
@@ -327,6 +325,7 @@ static void duties(struct cluster *c, uint8_t node)
 		if (c->w.ring[c->w.node[node].ring].machines & cl_bit(i))
 			ring[facts.ring_count++] = i + 1u;
 	}
+	duty_see(&m->duty, facts.repl, facts.now_ms);
 	duty_decide(&m->duty, &facts, &out);
 	check_duties(c, node, &out);
 	for (size_t i = 0; duty_command(&out, i, &cmd); i++)
@@ -579,9 +578,6 @@ void node_turn(struct cluster *c, uint8_t node)
 		resend(c, node);
 	}
 	requests_turn(c, node);
-	if (c->w.node[node].repl.phase == REPL_OPEN)
-		votes_watch(m->missed_ms, quorum_members(&c->w.node[node].repl.vtable),
-			    c->w.node[node].repl.present, sim_local_ms(&c->w, node));
 	if (m->is_leaving)
 		leave(c, node);
 	if (m->duty_wanted || cluster_chance(c, 30)) {

@@ -65,9 +65,9 @@ struct sim_exec {
 	void (*say)(void *arg, const char *text); /* NULL: nobody listens */
 	/* The coordinator of that term has dropped what the mount that is gone held; may be NULL */
 	void (*dropped)(void *arg, int v, uint8_t slot, uint64_t id, uint64_t term);
-	/* Does that mount answer nobody? Now one here is to, and others with it. NULL: none does.
-	 */
+	/* That mount answers nobody; NULL: mounts do not hang. */
 	bool (*is_hung)(void *arg, int v, uint8_t slot, uint64_t id);
+	/* The mount of this node begins to, and perhaps others. */
 	void (*hang)(void *arg, uint8_t slot, int v);
 	/* The last of a guest's memory goes to that process there; false: nobody takes it. */
 	bool (*hand_over)(void *arg, uint8_t slot, uint64_t incarnation, int i, uint64_t instance);

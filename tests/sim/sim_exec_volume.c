@@ -132,11 +132,10 @@ static bool is_hung(const struct sim_exec *x, int v, const struct db_mount *m)
 /* The coordinator says who does not answer it, and who does again. */
 static void voices(const struct sim_exec *x, int v)
 {
-	const struct db_volume *row = volume_row(x, v);
 	struct db_command cmd = {.type = DB_CMD_MOUNT_VOICE};
 	struct db_cmd_mount_voice *c = &cmd.mount_voice;
 
-	c->term = row->term;
+	c->term = volume_row(x, v)->term;
 	sim_volume_name(v, c->volume);
 	for (uint8_t k = 0; k < CL_MAX_NODES; k++)
 		c->company =
@@ -220,7 +219,7 @@ static void mount_tend(const struct sim_exec *x, int v, const struct db_mount *m
 
 	if (l->hung != l->fuse)
 		l->hung = 0;
-	if (l->fuse && x->hang && !x->is_healed && sim_exec_chance(x, 3))
+	if (l->fuse && !x->is_healed && x->hang && sim_exec_chance(x, 3))
 		x->hang(x->arg, x->slot, v);
 	if (l->fuse && volume_mount_is_condemned(x->db, volume_row(x, v), m)) {
 		say(x, "the mount of v%d is killed: it does not answer", v);

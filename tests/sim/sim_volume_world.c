@@ -393,7 +393,7 @@ static bool exec_is_hung(void *arg, int v, uint8_t slot, uint64_t id)
 	return l->hung == id && l->fuse == id;
 }
 
-/* It answers nobody any more; often it is not alone. */
+/* Often it is not alone. */
 static void exec_hang(void *arg, uint8_t slot, int v)
 {
 	struct world *w = arg;

@@ -46,7 +46,6 @@ struct fixture {
 	uint32_t ring[NODES];
 	size_t ring_count;
 	size_t under_way;
-	uint64_t missed_ms[CL_MAX_NODES];
 	uint64_t now_ms;
 	struct duty_state duty;
 	struct duty_actions out;
@@ -104,7 +103,8 @@ static int setup(void **state)
 		*row = (struct cl_member){.nodeid = NODEID(i), .vote = 1};
 		snprintf(row->name, sizeof(row->name), "n%u", i);
 		s->persisted[i] = COMMITTED;
-		s->present = s->countable = (uint16_t)(s->present | cl_bit(i));
+		s->present = (uint16_t)(s->present | cl_bit(i));
+		s->countable = s->present;
 		f->ring[f->ring_count++] = NODEID(i);
 		peer_set(f, i);
 	}
@@ -128,10 +128,10 @@ static void decide(struct fixture *f)
 				   .ring = f->ring,
 				   .ring_count = f->ring_count,
 				   .now_ms = f->now_ms,
-				   .missed_ms = f->missed_ms,
 				   .under_way = f->under_way,
 				   .version = "1.2"};
 
+	duty_see(&f->duty, &f->repl, f->now_ms);
 	duty_decide(&f->duty, &facts, &f->out);
 }
 
@@ -167,7 +167,8 @@ static void admit_all(struct fixture *f)
 /* The clusterd of the node is not in the view any more; its machine may be in the ring. */
 static void goes(struct fixture *f, uint8_t i, bool is_in_ring)
 {
-	f->repl.present = f->repl.countable = (uint16_t)(f->repl.present & ~cl_bit(i));
+	f->repl.present = (uint16_t)(f->repl.present & ~cl_bit(i));
+	f->repl.countable = f->repl.present;
 	f->repl.peer[i].slot = CL_NODE_NONE;
 	f->repl.persisted[i] = 0;
 	if (!is_in_ring)
@@ -176,7 +177,8 @@ static void goes(struct fixture *f, uint8_t i, bool is_in_ring)
 
 static void comes(struct fixture *f, uint8_t i)
 {
-	f->repl.present = f->repl.countable = (uint16_t)(f->repl.present | cl_bit(i));
+	f->repl.present = (uint16_t)(f->repl.present | cl_bit(i));
+	f->repl.countable = f->repl.present;
 	f->repl.peer[i].slot = i;
 	f->repl.persisted[i] = COMMITTED;
 	f->ring[i] = NODEID(i);
@@ -346,27 +348,28 @@ static void test_an_absence_seen_in_an_earlier_epoch_does_not_count(void **state
 	assert_int_equal(f->out.lost_count, 1);
 }
 
-static void test_a_vote_is_given_to_who_holds_everything_after_the_change_before_it(void **state)
+static void test_votes_are_given_one_at_a_time_to_who_holds_everything(void **state)
 {
 	struct fixture *f = *state;
 
 	admit_all(f);
-	f->repl.vtable.member[2].vote = 0;
-	f->repl.change_pending = true;
+	f->repl.vtable.member[1].vote = f->repl.vtable.member[2].vote = 0;
+	decide(f);
+	assert_true(f->out.has_row && f->out.is_vote);
+	assert_int_equal(f->out.slot, 1);
+	assert_int_equal(f->out.row.vote, 1);
+	assert_int_equal(f->out.row.nodeid, NODEID(1));
+	f->repl.vtable.member[1].vote = 1;
+	f->repl.change_pending = true; /* one at a time */
 	decide(f);
 	assert_false(f->out.has_row);
 	f->repl.change_pending = false;
 	decide(f);
 	assert_true(f->out.has_row);
-	assert_true(f->out.is_vote);
 	assert_int_equal(f->out.slot, 2);
-	assert_int_equal(f->out.row.vote, 1);
-	assert_int_equal(f->out.row.nodeid, NODEID(2));
-	assert_int_equal(f->out.vote.reason, VOTES_CAUGHT_UP);
-	assert_int_equal(commands(f), 0);
-	f->repl.persisted[2] = COMMITTED - 1;
+	f->repl.vtable.member[2].vote = 1;
 	decide(f);
-	assert_false(f->out.has_row && f->out.slot == 2);
+	assert_false(f->out.has_row);
 }
 
 /* Admission first, then votes, then the plan: each from a database that knows the one before. */
@@ -470,7 +473,6 @@ static void test_addresses_that_only_corosync_knows_are_taken_into_the_database(
 				   .now_ms = f->now_ms,
 				   .ring = f->ring,
 				   .ring_count = f->ring_count,
-				   .missed_ms = f->missed_ms,
 				   .version = "1.2"};
 	struct db_command cmd;
 
@@ -480,6 +482,7 @@ static void test_addresses_that_only_corosync_knows_are_taken_into_the_database(
 	snprintf(local.node[0].name, sizeof(local.node[0].name), "n1");
 	snprintf(local.node[0].address[0], sizeof(local.node[0].address[0]), "10.0.0.1");
 	facts.local = &local;
+	duty_see(&f->duty, &f->repl, f->now_ms);
 	duty_decide(&f->duty, &facts, &f->out);
 	assert_int_equal(commands(f), 1);
 	assert_true(duty_command(&f->out, 0, &cmd));
@@ -546,7 +549,7 @@ int main(void)
 		TEST(a_machine_in_the_ring_without_its_clusterd_gets_a_lease_long),
 		TEST(a_clusterd_that_was_back_gets_its_time_anew),
 		TEST(an_absence_seen_in_an_earlier_epoch_does_not_count),
-		TEST(a_vote_is_given_to_who_holds_everything_after_the_change_before_it),
+		TEST(votes_are_given_one_at_a_time_to_who_holds_everything),
 		TEST(the_plan_comes_when_nothing_else_is_left_to_do),
 		TEST(a_cluster_without_a_name_is_not_planned),
 		TEST(a_node_with_something_stuck_is_fenced_if_the_others_are_quorate_without_it),
