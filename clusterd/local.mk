@@ -27,7 +27,8 @@ core_sources = \
 	clusterd/core/types.h \
 	clusterd/core/vm.c clusterd/core/vm.h \
 	clusterd/core/volume.c clusterd/core/volume.h \
-	clusterd/core/votes.c clusterd/core/votes.h clusterd/core/votes_facts.c
+	clusterd/core/votes.c clusterd/core/votes.h clusterd/core/votes_facts.c \
+	clusterd/core/whatif.c clusterd/core/whatif.h
 
 noinst_LIBRARIES += clusterd/libcore.a
 clusterd_libcore_a_SOURCES = $(core_sources)
