@@ -120,7 +120,10 @@ static int answer(const struct cli *cli, int fd)
 	task = json_object_get(json_object_get(reply, "data"), "task");
 	if (r) {
 		complain(cli, reply);
-		if (cli->json)
+		/* Of can-lose, "no" is an answer like "yes". */
+		if (r == CLI_FAILED && !strcmp(cli->command->api, "cluster.can_lose"))
+			print_data(cli, json_object_get(reply, "data"));
+		else if (cli->json)
 			print_data(cli, reply);
 	} else if (!json_is_integer(task) || !strcmp(cli->command->noun, "task")) {
 		print_data(cli, json_object_get(reply, "data"));

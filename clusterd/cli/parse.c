@@ -324,6 +324,10 @@ static int set_positional(struct cli *cli, const char **names, const char *word)
 	}
 	snprintf(name, sizeof(name), "%.*s", (int)len, *names);
 	*names += len + strspn(*names + len, " ");
+	if (!strcmp(name, "nodes")) {
+		json_object_set_new(cli->args, name, list_value(word));
+		return CLI_OK;
+	}
 	if (strcmp(name, "id") != 0) {
 		json_object_set_new(cli->args, name, json_string(word));
 		return CLI_OK;

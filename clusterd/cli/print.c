@@ -232,6 +232,35 @@ static void print_vm(const struct cli *cli, const json_t *data)
 		    migrations);
 }
 
+/* What a simulation has found: in one sentence, the orders, what became of everything. */
+static void print_whatif(const struct cli *cli, const json_t *data)
+{
+	const json_t *q = json_object_get(data, "quorum"), *v;
+	size_t i;
+
+	printf("%s\n", json_string_value(json_object_get(data, "summary")));
+	printf("quorum  %s (%s): %" JSON_INTEGER_FORMAT " of %" JSON_INTEGER_FORMAT
+	       " votes, %" JSON_INTEGER_FORMAT " needed\n",
+	       json_is_true(json_object_get(q, "is_quorate")) ? "yes" : "NO",
+	       json_string_value(json_object_get(q, "reason")),
+	       json_integer_value(json_object_get(q, "votes_present")),
+	       json_integer_value(json_object_get(q, "votes_total")),
+	       json_integer_value(json_object_get(q, "votes_needed")));
+	json_array_foreach(json_object_get(data, "notes"), i, v)
+		printf("note    %s\n", json_string_value(v));
+	printf("\n");
+	print_table(cli, "round,action,kind,name,node,reason", json_object_get(data, "orders"));
+	printf("\n");
+	print_table(cli, "kind,name,change,was,was_node,work,node,why",
+		    json_object_get(data, "outcome"));
+}
+
+static bool is_whatif(const struct cli *cli)
+{
+	return !strcmp(cli->command->noun, "simulate") ||
+	       !strcmp(cli->command->api, "cluster.can_lose");
+}
+
 void print_data(const struct cli *cli, const json_t *data)
 {
 	if (!data || json_is_null(data))
@@ -245,6 +274,8 @@ void print_data(const struct cli *cli, const json_t *data)
 		print_table(cli, cli->command->columns, data);
 	} else if (cli->fields) {
 		print_row(cli, data);
+	} else if (is_whatif(cli)) {
+		print_whatif(cli, data);
 	} else if (!strcmp(cli->command->api, "volume.show")) {
 		print_volume(cli, data);
 	} else if (!strcmp(cli->command->api, "quorum.show")) {

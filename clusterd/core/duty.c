@@ -224,7 +224,6 @@ static bool is_among(size_t i, size_t *at, size_t count)
 
 bool duty_command(const struct duty_actions *a, size_t i, struct db_command *ret)
 {
-	const struct plan_orders *o = &a->orders;
 	size_t at = 0;
 
 	memset(ret, 0, sizeof(*ret));
@@ -240,24 +239,10 @@ bool duty_command(const struct duty_actions *a, size_t i, struct db_command *ret
 	} else if (is_among(i, &at, a->step.kind == MEMBER_REMOVED)) {
 		ret->type = DB_CMD_NODE_REMOVED;
 		ret->node_removed = a->step.removed;
-	} else if (is_among(i, &at, o->volume_count)) {
-		ret->type = DB_CMD_VOLUME_ORDER;
-		ret->volume_order = o->volume[i - at];
-	} else if (is_among(i, &at, o->begin_count)) {
-		ret->type = DB_CMD_MIGRATION_ORDER;
-		ret->migration_order = o->begin[i - at];
-	} else if (is_among(i, &at, o->migration_count)) {
-		ret->type = DB_CMD_VM_MIGRATE;
-		ret->vm_migrate = o->migration[i - at];
-	} else if (is_among(i, &at, o->count)) {
-		ret->type = DB_CMD_GROUP_ORDER;
-		ret->group_order = o->item[i - at];
-	} else if (is_among(i, &at, a->has_fence)) {
-		/* Last: from its begin on nothing can be ordered on that node. */
-		ret->type = DB_CMD_NODE_FENCING;
-		ret->node_fencing = o->fence;
 	} else {
-		return false;
+		/* The fence is the last of them, and may not be. */
+		return plan_command(&a->orders, i - at, ret) &&
+		       (ret->type != DB_CMD_NODE_FENCING || a->has_fence);
 	}
 	return true;
 }

@@ -52,6 +52,7 @@ struct engine_request {
 struct volumes;
 struct vms;
 struct conf;
+struct whatif_run;
 
 struct engine {
 	qb_loop_t *loop;
@@ -88,6 +89,7 @@ struct engine {
 	uint64_t next_request;
 	bool resend_wanted, duty_wanted, view_changed, left_wanted;
 	size_t duties;
+	struct whatif_run *whatif; /* the simulation under way, or NULL: verbs_whatif.c */
 
 	qb_loop_timer_handle timer;
 	struct volumes *volumes; /* of this node, for the API; NULL before they are opened */

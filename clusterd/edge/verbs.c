@@ -775,6 +775,7 @@ static void lock_list(struct api_client *c, const json_t *args)
 }
 
 static const struct verb verbs[] = {
+	{"cluster.can_lose", false, verb_cluster_can_lose},
 	{"cluster.create", true, cluster_create},
 	{"cluster.status", false, cluster_status},
 	{"cluster.stop", true, verb_cluster_stop},
@@ -806,6 +807,10 @@ static const struct verb verbs[] = {
 	{"resource.delete", true, verb_resource_delete},
 	{"resource.list", false, verb_resource_list},
 	{"resource.show", false, verb_resource_show},
+	{"simulate.group_fail", false, verb_simulate_group_fail},
+	{"simulate.node_drain", false, verb_simulate_node_drain},
+	{"simulate.node_loss", false, verb_simulate_node_loss},
+	{"simulate.node_return", false, verb_simulate_node_return},
 	{"task.cancel", true, task_cancel},
 	{"task.list", false, task_list},
 	{"task.show", false, task_show},

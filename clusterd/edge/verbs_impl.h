@@ -73,6 +73,14 @@ void verb_vm_show(struct api_client *c, const json_t *args);
 void verb_vm_start(struct api_client *c, const json_t *args);
 void verb_vm_stop(struct api_client *c, const json_t *args);
 
+/* ---- verbs_whatif.c */
+
+void verb_cluster_can_lose(struct api_client *c, const json_t *args);
+void verb_simulate_group_fail(struct api_client *c, const json_t *args);
+void verb_simulate_node_drain(struct api_client *c, const json_t *args);
+void verb_simulate_node_loss(struct api_client *c, const json_t *args);
+void verb_simulate_node_return(struct api_client *c, const json_t *args);
+
 /* ---- verbs_volume.c */
 
 void verb_volume_clear(struct api_client *c, const json_t *args);

@@ -4,13 +4,12 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "clusterd/core/assume.h"
 #include "clusterd/core/msg.h"
-#include "clusterd/core/vm.h"
 #include "clusterd/core/volume.h"
 #include "lib/must.h"
 #include "tests/plan/scenario.h"
 
-#define PORT	     7001
 #define PRIORITY     100
 #define ROUNDS_MAX   64 /* of a settle */
 #define MOUNT_ID_NEW 0xe00000
@@ -180,7 +179,7 @@ static void default_volume(const struct making *m, struct db_command *cmd)
 	}
 	if (cmd->type == DB_CMD_VOLUME_REPORT && cmd->volume_report.work == DB_WORK_ONLINE &&
 	    !cmd->volume_report.port)
-		cmd->volume_report.port = PORT;
+		cmd->volume_report.port = ASSUME_PORT;
 	if (cmd->type == DB_CMD_VOLUME_RECOVERED || cmd->type == DB_CMD_MOUNT_VOICE)
 		default_u64(m, "term", v ? v->term : 0);
 	if (cmd->type == DB_CMD_VOLUME_INTENT)
@@ -272,11 +271,6 @@ static void command(struct scenario *s, const struct scenario_line *line, uint16
 
 /* ---- plans */
 
-static size_t order_count(const struct plan_orders *o)
-{
-	return o->has_fence + o->volume_count + o->begin_count + o->migration_count + o->count;
-}
-
 /* Field by field: what lies between the fields does not count. */
 static bool fields_are_equal(enum db_cmd_type type, const void *a, const void *b, size_t count)
 {
@@ -334,27 +328,8 @@ __attribute__((format(printf, 2, 3))) static void say(struct scenario *s, const 
 	scenario_print(s, text);
 }
 
-/* The others are quorate without it: that the planner cannot know. */
-static void apply_fence(struct scenario *s, const struct db_cmd_node_fencing *o)
+static void say_begin(struct scenario *s, const struct db_cmd_migration_order *o)
 {
-	struct db_command cmd = {.type = DB_CMD_NODE_FENCING, .node_fencing = *o};
-
-	say(s, "  fence %s\n", o->name);
-	apply_well(s, &cmd);
-}
-
-static void apply_volume_order(struct scenario *s, const struct db_cmd_volume_order *o)
-{
-	struct db_command cmd = {.type = DB_CMD_VOLUME_ORDER, .volume_order = *o};
-
-	say(s, "  %s volume %s on %s: %s\n", o->work == DB_WORK_STARTING ? "start" : "stop",
-	    o->name, db_node_name(&s->db, o->node), o->reason);
-	apply_well(s, &cmd);
-}
-
-static void apply_begin(struct scenario *s, const struct db_cmd_migration_order *o)
-{
-	struct db_command cmd = {.type = DB_CMD_MIGRATION_ORDER, .migration_order = *o};
 	const struct db_migration *m = db_find_id(&s->db, DB_KIND_MIGRATION, o->id);
 
 	must(m);
@@ -362,17 +337,16 @@ static void apply_begin(struct scenario *s, const struct db_cmd_migration_order 
 	    o->phase == DB_MIGRATION_PHASE_ENDED ? "end" : "begin", m->vm,
 	    db_node_name(&s->db, m->source), db_node_name(&s->db, m->destination),
 	    o->reason[0] ? ": " : "", o->reason);
-	apply_well(s, &cmd);
 }
 
-static void apply_migrate(struct scenario *s, const struct db_cmd_vm_migrate *o)
+static void apply_migrate(struct scenario *s, struct db_command *cmd)
 {
-	struct db_command cmd = {.type = DB_CMD_VM_MIGRATE, .vm_migrate = *o};
+	const struct db_cmd_vm_migrate *o = &cmd->vm_migrate;
 	const struct db_group *g = db_find(&s->db, DB_KIND_GROUP, o->name);
 	const struct db_migration *m;
 
 	must(g);
-	apply_well(s, &cmd);
+	apply_well(s, cmd);
 	m = db_find_id(&s->db, DB_KIND_MIGRATION, s->db.index);
 	must(m);
 	say(s, "  migrate %s from %s to %s: %s; %s\n", o->name, db_node_name(&s->db, g->node),
@@ -380,18 +354,33 @@ static void apply_migrate(struct scenario *s, const struct db_cmd_vm_migrate *o)
 	    m->phase == DB_MIGRATION_PHASE_QUEUED ? "queued" : "begins");
 }
 
-static void apply_group_order(struct scenario *s, const struct db_cmd_group_order *o)
+/* Of a fence: that the others are quorate without the node, the planner cannot know. */
+static void apply_order(struct scenario *s, struct db_command *cmd)
 {
-	struct db_command cmd = {.type = DB_CMD_GROUP_ORDER, .group_order = *o};
+	const struct db_cmd_volume_order *v = &cmd->volume_order;
+	const struct db_cmd_group_order *g = &cmd->group_order;
 
-	say(s, "  %s group %s on %s: %s\n", o->work == DB_WORK_STARTING ? "start" : "stop", o->name,
-	    db_node_name(&s->db, o->node), o->reason);
-	apply_well(s, &cmd);
+	if (cmd->type == DB_CMD_VM_MIGRATE) {
+		apply_migrate(s, cmd);
+		return;
+	}
+	if (cmd->type == DB_CMD_MIGRATION_ORDER)
+		say_begin(s, &cmd->migration_order);
+	else if (cmd->type == DB_CMD_NODE_FENCING)
+		say(s, "  fence %s\n", cmd->node_fencing.name);
+	else if (cmd->type == DB_CMD_VOLUME_ORDER)
+		say(s, "  %s volume %s on %s: %s\n", v->work == DB_WORK_STARTING ? "start" : "stop",
+		    v->name, db_node_name(&s->db, v->node), v->reason);
+	else
+		say(s, "  %s group %s on %s: %s\n", g->work == DB_WORK_STARTING ? "start" : "stop",
+		    g->name, db_node_name(&s->db, g->node), g->reason);
+	apply_well(s, cmd);
 }
 
 /* Plans and gives the orders as the sequencer does (edge/duty.c); returns how many there were. */
 static size_t plan(struct scenario *s)
 {
+	struct db_command cmd;
 	size_t total = 0;
 	bool is_full;
 
@@ -400,215 +389,35 @@ static size_t plan(struct scenario *s)
 		check_copy(s);
 		if (s->on_plan)
 			s->on_plan(s);
-		for (size_t i = 0; i < s->orders.volume_count; i++)
-			apply_volume_order(s, &s->orders.volume[i]);
-		for (size_t i = 0; i < s->orders.begin_count; i++)
-			apply_begin(s, &s->orders.begin[i]);
-		for (size_t i = 0; i < s->orders.migration_count; i++)
-			apply_migrate(s, &s->orders.migration[i]);
-		for (size_t i = 0; i < s->orders.count; i++)
-			apply_group_order(s, &s->orders.item[i]);
-		if (s->orders.has_fence)
-			apply_fence(s, &s->orders.fence);
-		total += order_count(&s->orders);
+		for (size_t i = 0; plan_command(&s->orders, i, &cmd); i++)
+			apply_order(s, &cmd);
+		total += plan_order_count(&s->orders);
 		/* A fence ends migrations, which are planned anew. */
 		is_full = s->orders.count == PLAN_MAX_ORDERS || s->orders.has_fence;
 	} while (is_full);
 	plan_run(&s->db, &s->orders);
-	if (order_count(&s->orders))
+	if (plan_order_count(&s->orders))
 		scenario_fault(s, "planning on its own result yields %zu orders",
-			       order_count(&s->orders));
+			       plan_order_count(&s->orders));
 	return total;
 }
 
 /* ---- executors that succeed */
 
-static bool is_up(const struct scenario *s, uint8_t slot, uint64_t incarnation)
+static void take_report(void *arg, struct db_command *cmd)
 {
-	const struct db_node *n = db_node_by_slot(&s->db, slot);
-
-	return n && n->membership == DB_MEMBERSHIP_ADMITTED && n->incarnation == incarnation;
-}
-
-static int succeed_volume(struct scenario *s, const struct db_volume *v)
-{
-	struct db_command cmd = {.type = DB_CMD_VOLUME_REPORT,
-				 .volume_report = {.order = v->order}};
-
-	if (!is_up(s, v->node, v->incarnation) ||
-	    (v->work != DB_WORK_STARTING && v->work != DB_WORK_STOPPING))
-		return 0;
-	memcpy(cmd.volume_report.name, v->name, sizeof(v->name));
-	cmd.volume_report.work = v->work == DB_WORK_STARTING ? DB_WORK_ONLINE : DB_WORK_OFFLINE;
-	cmd.volume_report.port = v->work == DB_WORK_STARTING ? PORT : 0;
-	snprintf(cmd.volume_report.reason, sizeof(cmd.volume_report.reason), "%s",
-		 v->work == DB_WORK_STARTING ? "serves" : "unmounted");
-	apply_well(s, &cmd);
-	return 1;
-}
-
-static int recover(struct scenario *s, const struct db_volume *v, const struct db_mount *m)
-{
-	struct db_command cmd = {.type = DB_CMD_VOLUME_RECOVERED,
-				 .volume_recovered = {.term = v->term,
-						      .slot = m->slot,
-						      .incarnation = m->incarnation,
-						      .id = m->id}};
-
-	if (v->work != DB_WORK_ONLINE || !is_up(s, v->node, v->incarnation))
-		return 0;
-	memcpy(cmd.volume_recovered.volume, v->name, sizeof(v->name));
-	apply_well(s, &cmd);
-	return 1;
-}
-
-/* One node's mount of one volume: what the node would do next. */
-static int succeed_mount(struct scenario *s, const struct db_volume *v, const struct db_node *n)
-{
-	const struct db_mount *m = volume_mount(&s->db, v->name, n->slot);
-	bool is_wanted = volume_mount_wanted(&s->db, v, n);
-	struct db_command cmd = {.type = DB_CMD_MOUNT_SET,
-				 .mount_set = {.slot = n->slot, .incarnation = n->incarnation}};
-
-	if (m && m->state == DB_MOUNT_STATE_GONE)
-		return recover(s, v, m);
-	if (n->membership != DB_MEMBERSHIP_ADMITTED)
-		return 0;
-	if (!m && is_wanted && !n->is_leaving) {
-		memcpy(cmd.mount_set.volume, v->name, sizeof(v->name));
-		cmd.mount_set.id = MOUNT_ID_NEW + s->mount_id++;
-		apply_well(s, &cmd);
-		return 1;
-	}
-	if (m && is_wanted && m->state == DB_MOUNT_STATE_MOUNTING && v->work == DB_WORK_ONLINE) {
-		cmd = (struct db_command){.type = DB_CMD_MOUNT_REPORT,
-					  .mount_report = {.slot = n->slot, .id = m->id}};
-		memcpy(cmd.mount_report.volume, v->name, sizeof(v->name));
-		apply_well(s, &cmd);
-		return 1;
-	}
-	if (!m || is_wanted)
-		return 0;
-	cmd = (struct db_command){.type = DB_CMD_MOUNT_GONE,
-				  .mount_gone = {.slot = n->slot,
-						 .incarnation = m->incarnation,
-						 .id = m->id,
-						 .reason = "unmounted"}};
-	memcpy(cmd.mount_gone.volume, v->name, sizeof(v->name));
-	apply_well(s, &cmd);
-	return 1;
-}
-
-static bool can_hand_over(const struct scenario *s, const struct db_migration *m)
-{
-	const struct db_group *g = db_find(&s->db, DB_KIND_GROUP, m->vm);
-	char why[DB_REASON_MAX];
-
-	return !m->is_cancelled && g->work == DB_WORK_ONLINE &&
-	       !vm_bars_volumes(&s->db, g, m->destination, why, sizeof(why));
-}
-
-static void hand_over(struct scenario *s, const struct db_migration *m)
-{
-	struct db_command cmd = {.type = DB_CMD_MIGRATION_REPORT,
-				 .migration_report = {.id = m->id,
-						      .slot = m->source,
-						      .incarnation = m->source_incarnation,
-						      .phase = DB_MIGRATION_PHASE_STORAGE_HANDLE}};
-
-	apply_well(s, &cmd);
-	cmd = (struct db_command){
-		.type = DB_CMD_MIGRATION_TRANSFER,
-		.migration_transfer = {.id = m->id, .source_incarnation = m->source_incarnation}};
-	apply_well(s, &cmd);
-}
-
-/* From its begin to its end; one that cannot be handed over ends before. */
-static int succeed_migration(struct scenario *s, uint64_t id)
-{
-	const struct db_migration *m = db_find_id(&s->db, DB_KIND_MIGRATION, id);
-	bool is_moved = m->phase == DB_MIGRATION_PHASE_ONLINE;
-	struct db_command cmd = {.type = DB_CMD_MIGRATION_END};
-
-	if (!vm_is_session(m) || (!is_moved && !is_up(s, m->source, m->source_incarnation)))
-		return 0;
-	if (!is_moved && can_hand_over(s, m)) {
-		if (!is_up(s, m->destination, m->destination_incarnation))
-			return 0;
-		hand_over(s, m);
-		is_moved = true;
-	}
-	cmd.migration_end = (struct db_cmd_migration_end){
-		.id = id,
-		.is_success = is_moved,
-		.slot = is_moved ? m->destination : m->source,
-		.incarnation = is_moved ? m->destination_incarnation : m->source_incarnation};
-	if (!is_up(s, cmd.migration_end.slot, cmd.migration_end.incarnation))
-		return 0;
-	snprintf(cmd.migration_end.reason, sizeof(cmd.migration_end.reason), "%s",
-		 is_moved ? "it runs" : "stopped");
-	apply_well(s, &cmd);
-	return 1;
-}
-
-static int succeed_group(struct scenario *s, const struct db_group *g)
-{
-	struct db_command cmd = {.type = DB_CMD_GROUP_REPORT, .group_report = {.order = g->order}};
-
-	if (!is_up(s, g->node, g->incarnation) ||
-	    (g->work != DB_WORK_STARTING && g->work != DB_WORK_STOPPING))
-		return 0;
-	memcpy(cmd.group_report.name, g->name, sizeof(g->name));
-	cmd.group_report.work = g->work == DB_WORK_STARTING ? DB_WORK_ONLINE : DB_WORK_OFFLINE;
-	snprintf(cmd.group_report.reason, sizeof(cmd.group_report.reason), "%s",
-		 g->work == DB_WORK_STARTING ? "started" : "stopped");
-	apply_well(s, &cmd);
-	return 1;
-}
-
-static bool is_meant(const char *name, const char *only)
-{
-	return !only || !strcmp(name, only);
-}
-
-static int succeed_volumes(struct scenario *s, const char *only)
-{
-	int done = 0;
-
-	for (uint32_t i = db_count(&s->db, DB_KIND_VOLUME); i-- > 0;) {
-		const struct db_volume *v = db_at(&s->db, DB_KIND_VOLUME, i);
-		char name[CL_NAME_MAX];
-
-		if (!is_meant(v->name, only))
-			continue;
-		memcpy(name, v->name, sizeof(name));
-		done += succeed_volume(s, v);
-		for (uint32_t k = 0; k < db_count(&s->db, DB_KIND_NODE); k++) {
-			v = db_find(&s->db, DB_KIND_VOLUME, name);
-			if (v) /* what is being deleted goes with its last mount */
-				done += succeed_mount(s, v, db_at(&s->db, DB_KIND_NODE, k));
-		}
-	}
-	return done;
+	apply_well(arg, cmd);
 }
 
 int scenario_succeed(struct scenario *s, const char *only)
 {
-	int done = succeed_volumes(s, only);
+	struct assume a = {.db = &s->db,
+			   .apply = take_report,
+			   .arg = s,
+			   .mount_base = MOUNT_ID_NEW,
+			   .mounts = &s->mount_id};
 
-	for (uint32_t i = 0; i < db_count(&s->db, DB_KIND_MIGRATION); i++) {
-		const struct db_migration *m = db_at(&s->db, DB_KIND_MIGRATION, i);
-
-		if (is_meant(m->vm, only))
-			done += succeed_migration(s, m->id);
-	}
-	for (uint32_t i = 0; i < db_count(&s->db, DB_KIND_GROUP); i++) {
-		const struct db_group *g = db_at(&s->db, DB_KIND_GROUP, i);
-
-		if (is_meant(g->name, only))
-			done += succeed_group(s, g);
-	}
-	return done;
+	return assume_success(&a, only);
 }
 
 static size_t settle(struct scenario *s)

@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What clusterctl's noun simulate and `cluster can-lose` ask: the planner on a copy of what this
+ * node has applied (clusterd/core/whatif.h). It looks only, so it needs no quorum. One simulation
+ * at a time on a node: a copy takes as much memory as the database. What takes longer than a moment
+ * goes on from a timer, so that the loop is never held up.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "clusterd/core/whatif.h"
+#include "clusterd/edge/verbs_impl.h"
+#include "clusterd/edge/voting.h"
+#include "lib/cleanup.h"
+#include "lib/must.h"
+
+#define MOMENT_MS 20
+#define PAUSE_NS  (1000 * 1000ull)
+
+/* One simulation. */
+struct whatif_run {
+	struct engine *engine;
+	struct api_ticket *ticket; /* who has asked; may have gone */
+	struct quorum_answer quorum;
+	bool decides; /* can-lose: the code says whether everything keeps running */
+	uint64_t applied;
+	qb_loop_timer_handle timer;
+	struct whatif w;
+	void *mem;
+};
+
+static void run_free(struct whatif_run *r)
+{
+	if (!r)
+		return;
+	free(r->mem);
+	free(r);
+}
+
+static inline void run_freep(struct whatif_run **r)
+{
+	run_free(*r);
+}
+
+/* ---- the answer */
+
+static json_t *node_or_null(const struct db *db, uint8_t slot)
+{
+	return slot == CL_NODE_NONE ? json_null() : json_string(db_node_name(db, slot));
+}
+
+/* With commas; of the slots that there are. */
+static void node_names(const struct db *db, uint16_t set, char *text, size_t size)
+{
+	size_t at = 0;
+
+	text[0] = 0;
+	for (uint8_t i = 0; i < CL_MAX_NODES && at < size; i++) {
+		if (set & cl_bit(i))
+			at += (size_t)snprintf(text + at, size - at, "%s%s", at ? "," : "",
+					       db_node_name(db, i));
+	}
+}
+
+static json_t *orders_json(const struct whatif *w)
+{
+	json_t *a = json_array();
+
+	must(a);
+	for (uint32_t i = 0; i < w->order_count; i++) {
+		const struct whatif_order *o = &w->order[i];
+
+		json_array_append_new(
+			a, json_pack("{s:i, s:s, s:s, s:s, s:o, s:s}", "round", (int)o->round,
+				     "action", o->action, "kind", o->kind, "name", o->name, "node",
+				     node_or_null(&w->db, o->node), "reason", o->reason));
+	}
+	return a;
+}
+
+static json_t *outcomes_json(const struct whatif *w)
+{
+	json_t *a = json_array();
+	struct whatif_outcome o;
+
+	must(a);
+	for (uint32_t i = 0; whatif_outcome(w, i, &o); i++)
+		json_array_append_new(
+			a, json_pack("{s:s, s:s, s:s, s:s, s:o, s:s, s:o, s:s}", "kind", o.kind,
+				     "name", o.name, "change", whatif_change_word(o.change), "was",
+				     db_choice_word(DB_KIND_GROUP, "work", (uint8_t)o.was),
+				     "was_node", node_or_null(&w->db, o.was_node), "work",
+				     db_choice_word(DB_KIND_GROUP, "work", (uint8_t)o.work), "node",
+				     node_or_null(&w->db, o.node), "why", o.why));
+	return a;
+}
+
+static json_t *quorum_json(const struct quorum_answer *q)
+{
+	return json_pack("{s:b, s:s, s:i, s:i, s:i}", "is_quorate", q->is_quorate, "reason",
+			 quorum_reason_name(q->reason), "votes_total", q->votes_total,
+			 "votes_present", q->votes_present, "votes_needed", q->votes_needed);
+}
+
+__attribute__((format(printf, 2, 3))) static void add_note(json_t *notes, const char *format, ...)
+{
+	char text[API_TEXT_MAX];
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(text, sizeof(text), format, ap);
+	va_end(ap);
+	json_array_append_new(notes, json_string(text));
+}
+
+/* What an administrator has to know of the answer's limits, this time. */
+static json_t *notes_json(const struct whatif *w)
+{
+	json_t *notes = json_array();
+	char names[CL_MAX_NODES * CL_NAME_MAX];
+
+	must(notes);
+	node_names(&w->db, w->unfenced, names, sizeof(names));
+	if (w->unfenced)
+		add_note(notes,
+			 "no fence device covers %.200s: what ran there is started nowhere before "
+			 "the node is booted anew; add one with 'clusterctl fence create'",
+			 names);
+	if (w->refusal[0])
+		add_note(notes, "it ended early, the database would refuse: %s", w->refusal);
+	else if (!w->is_at_rest)
+		add_note(notes, "it had not come to rest after %u rounds", w->round);
+	if (w->orders_left_off)
+		add_note(notes, "%u more orders are not listed", w->orders_left_off);
+	if (w->event.kind != WHATIF_LOSE && !w->event.is_quorate)
+		add_note(notes, "this node has no quorum now: nothing of it would be done");
+	return notes;
+}
+
+/* The first of those that do not run any more, and why. */
+static void first_lost(const struct whatif *w, struct whatif_outcome *ret)
+{
+	for (uint32_t i = 0; whatif_outcome(w, i, ret); i++) {
+		if (ret->change == WHATIF_LOST)
+			return;
+	}
+}
+
+/* One sentence; returns whether everything keeps running. */
+static bool summarize(const struct whatif_run *r, char *text, size_t size)
+{
+	struct whatif_outcome first;
+	uint32_t lost;
+	bool is_well = whatif_keeps_running(&r->w, &lost);
+
+	if (is_well) {
+		snprintf(text, size, "everything that runs keeps running");
+	} else if (r->w.event.kind == WHATIF_LOSE && !r->quorum.is_quorate) {
+		snprintf(text, size,
+			 "the nodes that are left have no quorum (%s: %u of %u votes, %u needed): "
+			 "nothing keeps running",
+			 quorum_reason_name(r->quorum.reason), r->quorum.votes_present,
+			 r->quorum.votes_total, r->quorum.votes_needed);
+	} else if (lost) {
+		first_lost(&r->w, &first);
+		snprintf(text, size, "%u would not run: %s %s%s: %.300s", lost, first.kind,
+			 first.name, lost > 1 ? " and others" : "", first.why);
+	} else {
+		snprintf(text, size, "%s",
+			 r->w.is_at_rest ? "this node has no quorum now"
+					 : "it does not come to rest");
+	}
+	return is_well;
+}
+
+static void answer(struct whatif_run *r)
+{
+	struct api_client *c = api_ticket_take(r->ticket);
+	char text[API_TEXT_MAX];
+	bool is_well;
+	json_t *o;
+
+	if (!c)
+		return;
+	is_well = summarize(r, text, sizeof(text));
+	o = json_pack("{s:s, s:b, s:I, s:o, s:o, s:o, s:o}", "summary", text, "keeps_running",
+		      is_well, "applied", (json_int_t)r->applied, "quorum", quorum_json(&r->quorum),
+		      "notes", notes_json(&r->w), "orders", orders_json(&r->w), "outcome",
+		      outcomes_json(&r->w));
+	must(o);
+	api_reply(c, is_well || !r->decides ? API_OK : API_FAILED, o, "%s",
+		  is_well || !r->decides ? "" : text);
+}
+
+/* ---- the run */
+
+static void go_on(void *arg)
+{
+	struct whatif_run *r = arg;
+	uint64_t until = engine_now_ms() + MOMENT_MS;
+
+	while (whatif_step(&r->w)) {
+		if (engine_now_ms() < until)
+			continue;
+		must(!qb_loop_timer_add(r->engine->loop, QB_LOOP_LOW, PAUSE_NS, r, go_on,
+					&r->timer));
+		return;
+	}
+	r->engine->whatif = NULL;
+	answer(r);
+	run_free(r);
+}
+
+void verb_whatif_close(struct engine *e)
+{
+	struct whatif_run *r = e->whatif;
+
+	if (!r)
+		return;
+	qb_loop_timer_del(e->loop, r->timer);
+	api_ticket_take(r->ticket);
+	e->whatif = NULL;
+	run_free(r);
+}
+
+/* The copy, with what happens done to it. */
+static enum db_code begin(struct whatif_run *r, const struct db *db,
+			  const struct whatif_event *event, char *text, size_t size)
+{
+	size_t cap = db_encoded_max(db), mem_size = whatif_size(&db->limits), len;
+	_cleanup_free_ void *bytes = malloc(cap);
+
+	r->mem = malloc(mem_size);
+	if (!bytes || !r->mem) {
+		snprintf(text, size, "not enough memory for a copy of the database");
+		return DB_FAILED;
+	}
+	must(!db_encode(db, bytes, cap, &len));
+	r->applied = db->index;
+	return whatif_begin(&r->w, r->mem, mem_size, &db->limits, bytes, len, event, text, size);
+}
+
+/* Who is left, and may they act? */
+static void count_votes(struct engine *e, struct whatif_event *event, struct quorum_answer *ret)
+{
+	uint16_t left = e->repl.phase == REPL_OPEN ? e->repl.countable : 0;
+	struct votes_input in;
+
+	voting_input(e, &in);
+	if (event->kind == WHATIF_LOSE)
+		left = (uint16_t)(left & ~event->nodes);
+	*ret = quorum_evaluate(&in.table, left);
+	event->is_quorate = ret->is_quorate;
+	event->may_fence = quorum_may_lose(&in.table, left);
+}
+
+static void start(struct api_client *c, struct whatif_event *event, bool decides)
+{
+	struct engine *e = api_engine(c);
+	_cleanup_(run_freep) struct whatif_run *r = NULL;
+	char text[API_TEXT_MAX];
+	enum db_code code;
+
+	if (e->whatif) {
+		api_reply(c, API_REFUSED, NULL,
+			  "another simulation is under way on this node: try again in a moment");
+		return;
+	}
+	r = calloc(1, sizeof(*r));
+	must(r);
+	count_votes(e, event, &r->quorum);
+	code = begin(r, &e->db, event, text, sizeof(text));
+	if (code) {
+		api_reply(c, (enum api_code)code, NULL, "%s", text);
+		return;
+	}
+	r->engine = e;
+	r->decides = decides;
+	r->ticket = api_ticket_new(c);
+	e->whatif = r;
+	go_on(steal_ptr(r));
+}
+
+/* ---- verbs */
+
+/* Those in argument `nodes`; replies and returns false if it names none, or one that is none. */
+static bool arg_node_set(struct api_client *c, const json_t *args, uint16_t *ret)
+{
+	const struct db *db = &api_engine(c)->db;
+	const json_t *nodes = json_object_get(args, "nodes");
+	size_t i;
+	json_t *v;
+
+	*ret = 0;
+	if (!json_is_array(nodes) || !json_array_size(nodes)) {
+		api_reply(c, API_USAGE, NULL, "nodes: name at least one");
+		return false;
+	}
+	json_array_foreach((json_t *)nodes, i, v)
+	{
+		const char *name = json_string_value(v);
+		const struct db_node *n =
+			name && strlen(name) < CL_NAME_MAX ? db_find(db, DB_KIND_NODE, name) : NULL;
+
+		if (!n) {
+			api_reply(c, API_NO_SUCH, NULL, "nodes: no node %.64s", name ? name : "?");
+			return false;
+		}
+		*ret = (uint16_t)(*ret | cl_bit(n->slot));
+	}
+	return true;
+}
+
+static void of_nodes(struct api_client *c, const json_t *args, enum whatif_kind kind, bool decides)
+{
+	struct whatif_event event = {.kind = kind};
+
+	if (arg_node_set(c, args, &event.nodes))
+		start(c, &event, decides);
+}
+
+void verb_cluster_can_lose(struct api_client *c, const json_t *args)
+{
+	of_nodes(c, args, WHATIF_LOSE, true);
+}
+
+void verb_simulate_node_drain(struct api_client *c, const json_t *args)
+{
+	of_nodes(c, args, WHATIF_DRAIN, false);
+}
+
+void verb_simulate_node_loss(struct api_client *c, const json_t *args)
+{
+	of_nodes(c, args, WHATIF_LOSE, false);
+}
+
+void verb_simulate_node_return(struct api_client *c, const json_t *args)
+{
+	of_nodes(c, args, WHATIF_RETURN, false);
+}
+
+void verb_simulate_group_fail(struct api_client *c, const json_t *args)
+{
+	struct whatif_event event = {.kind = WHATIF_FAIL};
+
+	if (verb_arg_name(c, args, "name", event.group, sizeof(event.group)))
+		start(c, &event, false);
+}
