@@ -94,6 +94,7 @@ struct engine {
 	struct vms *vms;	 /* likewise */
 	struct conf *conf;	 /* corosync.conf of this node, for the sequencer's duties */
 	const char *own_agents;	 /* folder of the agents of provider clusterd */
+	unsigned int agents_asked; /* for their meta-data by agent.show, now */
 	/* Called after anything that others may want to look at: state applied, view changed. */
 	void (*changed)(void *arg);
 	void *changed_arg;
