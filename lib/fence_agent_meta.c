@@ -196,7 +196,7 @@ static int param_read(const xmlNode *node, struct agent_param *p)
 static void long_read(const xmlNode *node, char *dst, size_t cap)
 {
 	xmlChar *text = node ? xmlNodeGetContent(node) : NULL;
-	struct run_output all = {.data = (const char *)text};
+	struct run_output all = {.data = text ? (const char *)text : ""};
 
 	if (text) {
 		all.len = strnlen((const char *)text, cap);

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What agents are on a node and what they say of themselves, whatever they print."""
 import json
+import subprocess
 import time
 
 import pytest
@@ -147,8 +148,8 @@ def test_what_cannot_be_shown_has_a_sentence(c, name, code, words):
 def test_agents_that_hang_are_ended_and_the_daemon_answers_meanwhile(c):
     begin = time.monotonic()
     names = ["ocf:odd:hang", "fence_hang"] + ["ocf:odd:hang"] * 6
-    asked = [c.lab.popen("n1", [CTL, "agent", "show", n], stdout=-1, stderr=-1, text=True)
-             for n in names]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    asked = [c.lab.popen("n1", [CTL, "agent", "show", n], **pipes) for n in names]
     c.wait("n1", lambda: int(c.lab.run("n1", "pgrep -fxc 'sleep 600'").stdout) == len(names),
            "all hang", SECONDS)
     code, text = c.fails("n1", "agent", "show", "ocf:odd:good")
