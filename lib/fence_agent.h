@@ -83,7 +83,7 @@ struct agent_meta {
 	char name[AGENT_NAME_MAX];
 	char desc[AGENT_DESC_MAX];
 	char longdesc[AGENT_LONG_MAX]; /* may have line breaks */
-	uint32_t actions; /* bit 1u << enum agent_action */
+	uint32_t actions;	       /* bit 1u << enum agent_action */
 	uint32_t param_count;
 	struct agent_param param[]; /* in the order of the document */
 };

@@ -120,8 +120,8 @@ static void print_globals(bool takes_value)
 		line += strlen("\n  ");
 		for (;;) { /* "--help, --version" */
 			size_t len = 2 + strspn(line + 2, "abcdefghijklmnopqrstuvwxyz-");
-			bool has_value = line[len] == ' ' && line[len + 1] >= 'A' &&
-					 line[len + 1] <= 'Z';
+			bool has_value =
+				line[len] == ' ' && line[len + 1] >= 'A' && line[len + 1] <= 'Z';
 
 			if (has_value == takes_value)
 				printf(" %.*s", (int)len, line);
@@ -285,7 +285,8 @@ static const char script_reply[] =
 static const char script_main[] =
 	"_clusterctl()\n"
 	"{\n"
-	"\tlocal IFS=$' \\t\\n' line=${COMP_LINE:0:COMP_POINT} cur value before= source= candidates=\n"
+	"\tlocal IFS=$' \\t\\n' line=${COMP_LINE:0:COMP_POINT} cur value before= source= "
+	"candidates=\n"
 	"\tlocal noun= verb= option= options= given=0 is_list= breaks= head=\n"
 	"\tlocal -a words root=()\n"
 	"\n"

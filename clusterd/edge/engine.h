@@ -90,10 +90,10 @@ struct engine {
 	size_t duties;
 
 	qb_loop_timer_handle timer;
-	struct volumes *volumes; /* of this node, for the API; NULL before they are opened */
-	struct vms *vms;	 /* likewise */
-	struct conf *conf;	 /* corosync.conf of this node, for the sequencer's duties */
-	const char *own_agents;	 /* folder of the agents of provider clusterd */
+	struct volumes *volumes;   /* of this node, for the API; NULL before they are opened */
+	struct vms *vms;	   /* likewise */
+	struct conf *conf;	   /* corosync.conf of this node, for the sequencer's duties */
+	const char *own_agents;	   /* folder of the agents of provider clusterd */
 	unsigned int agents_asked; /* for their meta-data by agent.show, now */
 	/* Called after anything that others may want to look at: state applied, view changed. */
 	void (*changed)(void *arg);

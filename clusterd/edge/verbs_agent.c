@@ -369,8 +369,7 @@ static void fence_asked(void *arg, const struct agent_result *res)
 
 	if (c && res->outcome == AGENT_OK)
 		reply_fence_meta(c, w, res);
-	else if (c && res->outcome == AGENT_NOT_STARTED &&
-		 (res->rc == ENOENT || res->rc == EACCES))
+	else if (c && res->outcome == AGENT_NOT_STARTED && (res->rc == ENOENT || res->rc == EACCES))
 		reply_not_there(c, w, res->rc);
 	else if (c && res->outcome == AGENT_TIMED_OUT)
 		reply_late(c, w, "metadata");
