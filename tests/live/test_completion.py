@@ -13,7 +13,7 @@ from cluster import BUILD, CTL, Cluster
 
 COMPLETE = r"""
 import json, subprocess, sys
-script = '''
+script = r'''
 COMP_WORDBREAKS=$' \t\n"\'><=;|&(:'
 source <("$1" completion bash) || exit 1
 COMP_LINE=$2 COMP_POINT=${#2}
