@@ -273,18 +273,22 @@ static void print_text(const char *text, size_t indent)
 }
 
 /* A default that would make a table too wide is only in the text below it. */
-static json_t *narrow_row(const json_t *row)
+static json_t *table_row(const json_t *row)
 {
 	json_t *copy = json_copy((json_t *)row);
 	const char *value = json_string_value(json_object_get(row, "default"));
+	const char *desc = json_string_value(json_object_get(row, "shortdesc"));
 	char text[DEFAULT_MAX];
 
-	if (!value || strlen(value) < sizeof(text))
-		return copy;
-	snprintf(text, sizeof(text) - 3, "%s", value);
-	tidy(text, sizeof(text) - 3);
-	snprintf(text + strlen(text), 4, "...");
-	json_object_set_new(copy, "default", json_string(text));
+	if (value && strlen(value) >= sizeof(text)) {
+		snprintf(text, sizeof(text) - 3, "%s", value);
+		tidy(text, sizeof(text) - 3);
+		snprintf(text + strlen(text), 4, "...");
+		json_object_set_new(copy, "default", json_string(text));
+	}
+	if (json_is_true(json_object_get(row, "is_deprecated")))
+		json_object_set_new(copy, "shortdesc",
+				    json_sprintf("(deprecated) %s", desc ? desc : ""));
 	return copy;
 }
 
@@ -327,7 +331,7 @@ static void print_agent(const struct cli *cli, const json_t *data)
 		print_text(text, 0);
 		printf("\n");
 	}
-	json_array_foreach(params, i, row) json_array_append_new(rows, narrow_row(row));
+	json_array_foreach(params, i, row) json_array_append_new(rows, table_row(row));
 	if (json_array_size(rows))
 		print_table(cli, "name,type,default,is_required,is_unique,shortdesc", rows);
 	else

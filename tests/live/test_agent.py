@@ -20,7 +20,7 @@ Second &#x202e; one.</longdesc>
 <parameters>
 <parameter name="address" required="1" unique="1"><content type="string"/>
 <shortdesc lang="en">Where it is</shortdesc><longdesc lang="en">All about it.</longdesc></parameter>
-<parameter name="mode"><content type="select" default="slow"><option value="slow"/>
+<parameter name="mode" deprecated="1"><content type="select" default="slow"><option value="slow"/>
 <option value="fast"/></content><shortdesc lang="en">How</shortdesc></parameter>
 <parameter name="words"><content type="string" default="%s"/></parameter>
 </parameters>
@@ -103,7 +103,7 @@ def test_an_agent_is_shown_with_its_parameters_and_actions(c):
     lines = [line.split() for line in text.splitlines()]
     assert ["NAME", "TYPE", "DEFAULT", "IS_REQUIRED", "IS_UNIQUE", "SHORTDESC"] in lines
     assert ["address", "string", "-", "yes", "yes", "Where", "it", "is"] in lines
-    assert ["mode", "select", "slow", "no", "no", "How"] in lines
+    assert ["mode", "select", "slow", "no", "no", "(deprecated)", "How"] in lines
     assert ["one", "of:", "slow,fast"] in lines and "      All about it." in text
     assert ["monitor", "-", "5000", "60000", "-", "10"] in lines
     assert "Gr\u00fc\u00dfe" in text and ("default: " + "long " * 20).strip() in text
