@@ -32,8 +32,8 @@ AGENTS = {
     "hang": "trap '' TERM; exec sleep 600",
     "garbage": r"printf '\377\376\000<\033[2J\300\257'",
     "flood": "head -c 10485760 /dev/zero | tr '\\0' x",
-    # An error that is cut within a character, wherever that is.
-    "loud": "echo '" + "\u00fc" * 600 + "' >&2; exit 1",
+    # An error that is cut: one of three within a character.
+    **{f"loud{'d' * n}": "echo '" + "\u20ac" * 400 + "' >&2; exit 1" for n in (20, 21, 22)},
     ".hidden": "exit 0",
 }
 FENCE = {
@@ -134,7 +134,7 @@ def test_real_agents_are_shown(c, name, param):
     ("ocf:odd:orphan", FAILED, "interpreter"),
     ("ocf:odd:garbage", FAILED, "UTF-8"),
     ("ocf:odd:flood", FAILED, "1048576"),
-    ("ocf:odd:loud", FAILED, "\u00fc\u00fc"),
+    *((f"ocf:odd:loud{'d' * n}", FAILED, "\u20ac\u20ac") for n in (20, 21, 22)),
     ("fence_garbage", FAILED, "not meta-data"),
     ("fence_flood", FAILED, "larger"),
 ])
