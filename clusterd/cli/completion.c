@@ -182,10 +182,11 @@ static void print_arguments(void)
 		for (int n = 0; *p; n++) {
 			size_t len = strcspn(p, " ");
 			const struct rule *r = rule_of(c, p, len);
+			bool is_list = len == strlen("nodes") && !memcmp(p, "nodes", len);
 
 			if (has_source(r))
-				printf("\t'%s %s %d') source=%s ;;\n", c->noun, c->verb, n,
-				       r->source);
+				printf("\t'%s %s %d') source=%s%s ;;\n", c->noun, c->verb, n,
+				       r->source, is_list ? " is_list=1" : "");
 			p += len + strspn(p + len, " ");
 		}
 		while ((at = cli_next_option(at, &o)))
