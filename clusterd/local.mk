@@ -63,7 +63,7 @@ clusterd_clusterd_SOURCES = \
 	clusterd/edge/main.c \
 	clusterd/edge/spawn.c clusterd/edge/spawn.h \
 	clusterd/edge/verbs.c clusterd/edge/verbs.h clusterd/edge/verbs_impl.h \
-	clusterd/edge/verbs_member.c clusterd/edge/verbs_quorum.c \
+	clusterd/edge/verbs_agent.c clusterd/edge/verbs_member.c clusterd/edge/verbs_quorum.c \
 	clusterd/edge/verbs_resource.c clusterd/edge/verbs_vm.c clusterd/edge/verbs_volume.c \
 	clusterd/edge/verbs_whatif.c \
 	clusterd/edge/volumes.c clusterd/edge/volumes.h clusterd/edge/volumes_impl.h \
@@ -81,6 +81,14 @@ clusterd_clusterd_LDADD = clusterd/libedge.a clusterd/libcore.a fence/libfence.a
 sbin_PROGRAMS += clusterd/clusterctl
 clusterd_clusterctl_SOURCES = \
 	clusterd/cli/cli.h clusterd/cli/client.c clusterd/cli/commands.def \
-	clusterd/cli/main.c clusterd/cli/parse.c clusterd/cli/print.c
+	clusterd/cli/completion.c clusterd/cli/main.c clusterd/cli/parse.c clusterd/cli/print.c
 clusterd_clusterctl_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
 clusterd_clusterctl_LDADD = lib/libbase.a $(JANSSON_LIBS)
+
+# What bash completes of it: made by itself, from its table.
+bashcompletiondir = $(datadir)/bash-completion/completions
+nodist_bashcompletion_DATA = clusterd/completion/clusterctl
+CLEANFILES += clusterd/completion/clusterctl
+clusterd/completion/clusterctl: clusterd/clusterctl
+	$(AM_V_GEN)$(MKDIR_P) clusterd/completion && \
+		clusterd/clusterctl completion bash > $@.new && mv $@.new $@

@@ -30,6 +30,7 @@ struct qb_loop; /* qb_loop_t of <qb/qbloop.h> */
 #define AGENT_PARAMS_MAX  256 /* of one agent */
 #define AGENT_GIVEN_MAX	  64  /* parameters of one device */
 #define AGENT_DESC_MAX	  256
+#define AGENT_LONG_MAX	  4096		/* of the long description; cut there */
 #define AGENT_TEXT_MAX	  1024		/* of the history text */
 #define AGENT_LINES_MAX	  5		/* of stderr in it */
 #define AGENT_LINE_MAX	  200		/* bytes of each */
@@ -81,7 +82,8 @@ struct agent_param {
 struct agent_meta {
 	char name[AGENT_NAME_MAX];
 	char desc[AGENT_DESC_MAX];
-	uint32_t actions; /* bit 1u << enum agent_action */
+	char longdesc[AGENT_LONG_MAX]; /* may have line breaks */
+	uint32_t actions;	       /* bit 1u << enum agent_action */
 	uint32_t param_count;
 	struct agent_param param[]; /* in the order of the document */
 };
@@ -219,6 +221,7 @@ void agent_text(const char *raw, size_t len, bool is_cut, const struct agent_par
 		char *dst, size_t cap);
 
 const char *agent_action_name(enum agent_action action);
+const char *agent_type_name(enum agent_type type);
 const char *agent_outcome_name(enum agent_outcome outcome);
 
 #endif

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <libxml/parser.h>
 #include <libxml/tree.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -11,6 +12,7 @@
 #include "lib/cleanup.h"
 #include "lib/fence_agent.h"
 #include "lib/must.h"
+#include "lib/run.h"
 
 #define PARSE_OPTIONS                                                                              \
 	(XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING | XML_PARSE_NOCDATA)
@@ -30,6 +32,11 @@ static const char *const type_names[AGENT_TYPE_MAX] = {
 const char *agent_action_name(enum agent_action action)
 {
 	return (unsigned int)action < AGENT_ACTION_MAX ? action_names[action] : "?";
+}
+
+const char *agent_type_name(enum agent_type type)
+{
+	return (unsigned int)type < AGENT_TYPE_MAX ? type_names[type] : "?";
 }
 
 /* ---- XML ---- */
@@ -185,6 +192,24 @@ static int param_read(const xmlNode *node, struct agent_param *p)
 	return 0;
 }
 
+/* The beginning of a text with its line breaks. */
+static void long_read(const xmlNode *node, char *dst, size_t cap)
+{
+	xmlChar *text = node ? xmlNodeGetContent(node) : NULL;
+	struct run_output all = {.data = text ? (const char *)text : ""};
+
+	if (text) {
+		all.len = strnlen((const char *)text, cap);
+		if (all.len == cap) { /* not within a character */
+			do
+				all.len--;
+			while (all.len > 0 && (text[all.len] & 0xc0) == 0x80);
+		}
+	}
+	run_output_text(&all, UINT_MAX, dst, cap);
+	xmlFree(text);
+}
+
 static uint32_t actions_read(const xmlNode *root)
 {
 	const xmlNode *list = child_of(root, "actions");
@@ -241,6 +266,7 @@ static int meta_read(const xmlNode *root, struct agent_meta **ret_meta)
 	if (attribute_name(root, "name", meta->name))
 		return -EBADMSG;
 	attribute(root, "shortdesc", meta->desc, sizeof(meta->desc));
+	long_read(child_of(root, "longdesc"), meta->longdesc, sizeof(meta->longdesc));
 	r = params_read(list, meta);
 	if (r)
 		return r;

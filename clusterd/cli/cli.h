@@ -23,6 +23,26 @@ struct command {
 extern const struct command commands[];
 extern const size_t command_count;
 
+/* A word that stands for a noun and its verb. */
+struct cli_alias {
+	const char *word, *noun, *verb;
+};
+
+extern const struct cli_alias cli_aliases[];
+extern const size_t cli_alias_count;
+/* The options that every command has, as --help shows them: a line for each. */
+extern const char cli_global_help[];
+
+/* One of a command's options, with its name, type, and whether it is needed. */
+struct cli_option {
+	char name[32];
+	char type[16];
+	bool is_needed;
+};
+
+/* The first option in the table's text, and the text behind it; NULL: there is none. */
+const char *cli_next_option(const char *text, struct cli_option *ret);
+
 struct cli {
 	const struct command *command;
 	json_t *args;
@@ -41,6 +61,9 @@ int client_connect(const char *path);
 int client_send(int fd, const char *verb, const json_t *args);
 /* One line as JSON (owned); NULL with errno: ETIMEDOUT, ECONNRESET, EBADMSG, EINTR. */
 json_t *client_receive(int fd, double timeout_s);
+
+/* Completion for bash, on stdout. */
+void completion_print_bash(void);
 
 void print_data(const struct cli *cli, const json_t *data);
 void print_row(const struct cli *cli, const json_t *row);

@@ -138,8 +138,13 @@ static int answer(const struct cli *cli, int fd)
 
 static int run(const struct cli *cli)
 {
-	int fd = client_connect(cli->socket), r;
+	int fd, r;
 
+	if (!strcmp(cli->command->noun, "completion")) { /* of clusterctl itself */
+		completion_print_bash();
+		return CLI_OK;
+	}
+	fd = client_connect(cli->socket);
 	if (fd < 0) {
 		fprintf(stderr,
 			"clusterctl: cannot reach clusterd at %s: %s; does it run on this "

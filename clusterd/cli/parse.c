@@ -15,35 +15,25 @@ const struct command commands[] = {
 };
 const size_t command_count = MUST_ARRAY_SIZE(commands);
 
-struct alias {
-	const char *word, *noun, *verb;
-};
-
-static const struct alias aliases[] = {
+const struct cli_alias cli_aliases[] = {
 	{"status", "cluster", "status"},
 	{"standby", "node", "drain"},
 	{"unstandby", "node", "resume"},
 };
+const size_t cli_alias_count = MUST_ARRAY_SIZE(cli_aliases);
 
-#define GLOBAL_HELP                                                                                \
-	"Options of every command:\n"                                                              \
-	"  --json           the reply's data as JSON\n"                                            \
-	"  --fields A,B     only these columns, in this order\n"                                   \
-	"  --no-headers     tables without their first line\n"                                     \
-	"  --wait[=SECONDS] wait until the task ends (default on a terminal)\n"                    \
-	"  --no-wait        print the task's number and return\n"                                  \
-	"  --timeout SECONDS  for the daemon's answer (default 15)\n"                              \
-	"  --root DIR       prefix of /run/clusterd/api.sock\n"                                    \
-	"  --help, --version\n"
+const char cli_global_help[] =
+	"Options of every command:\n"
+	"  --json           the reply's data as JSON\n"
+	"  --fields A,B     only these columns, in this order\n"
+	"  --no-headers     tables without their first line\n"
+	"  --wait[=SECONDS] wait until the task ends (default on a terminal)\n"
+	"  --no-wait        print the task's number and return\n"
+	"  --timeout SECONDS  for the daemon's answer (default 15)\n"
+	"  --root DIR       prefix of /run/clusterd/api.sock\n"
+	"  --help, --version\n";
 
-/* Calls fn for each option in the table's text: name, type, and whether it is needed. */
-struct option_text {
-	char name[32];
-	char type[16];
-	bool is_needed;
-};
-
-static const char *next_option(const char *text, struct option_text *ret)
+const char *cli_next_option(const char *text, struct cli_option *ret)
 {
 	size_t len, name_len;
 
@@ -75,7 +65,7 @@ static const char *placeholder(const char *type)
 
 static void print_synopsis(FILE *f, const struct command *c)
 {
-	struct option_text o;
+	struct cli_option o;
 	const char *at = c->options, *p = c->positionals;
 
 	fprintf(f, "clusterctl %s %s", c->noun, c->verb);
@@ -87,7 +77,7 @@ static void print_synopsis(FILE *f, const struct command *c)
 			fputc(p[i] >= 'a' && p[i] <= 'z' ? p[i] - 'a' + 'A' : p[i], f);
 		p += len + strspn(p + len, " ");
 	}
-	while ((at = next_option(at, &o)))
+	while ((at = cli_next_option(at, &o)))
 		fprintf(f, o.is_needed ? " --%s %s" : " [--%s %s]", o.name, placeholder(o.type));
 	fputc('\n', f);
 }
@@ -101,7 +91,7 @@ void cli_usage(const char *noun)
 		print_synopsis(stdout, &commands[i]);
 		printf("    %s\n", commands[i].help);
 	}
-	printf("\n" GLOBAL_HELP);
+	printf("\n%s", cli_global_help);
 }
 
 static const struct command *find(const char *noun, const char *verb)
@@ -152,7 +142,7 @@ static json_t *list_value(const char *text)
 }
 
 /* The API's names use underscores; a document is sent as what it defines. */
-static void api_name(const struct option_text *o, char *ret, size_t size)
+static void api_name(const struct cli_option *o, char *ret, size_t size)
 {
 	snprintf(ret, size, "%s", strcmp(o->type, "document") ? o->name : "definition");
 	for (char *p = ret; *p; p++) {
@@ -202,7 +192,7 @@ static int set_document(json_t *args, const char *name, const char *path)
 	return CLI_USAGE;
 }
 
-static int set_option(struct cli *cli, const struct option_text *o, const char *value)
+static int set_option(struct cli *cli, const struct cli_option *o, const char *value)
 {
 	char name[40];
 	double number;
@@ -291,7 +281,7 @@ static int parse_option(struct cli *cli, struct words *w, const char *word)
 	char name[64];
 	size_t len = strcspn(word, "=");
 	const char *value = word[len] ? word + len + 1 : NULL, *at = cli->command->options;
-	struct option_text o;
+	struct cli_option o;
 	int r;
 
 	snprintf(name, sizeof(name), "%.*s", (int)(len < sizeof(name) ? len : sizeof(name) - 1),
@@ -299,7 +289,7 @@ static int parse_option(struct cli *cli, struct words *w, const char *word)
 	r = global_option(cli, w, name, value);
 	if (r >= 0)
 		return r;
-	while ((at = next_option(at, &o))) {
+	while ((at = cli_next_option(at, &o))) {
 		if (strcmp(o.name, name) != 0)
 			continue;
 		value = take_value(w, value);
@@ -343,7 +333,7 @@ static int set_positional(struct cli *cli, const char **names, const char *word)
 static int check_complete(const struct cli *cli, const char *names)
 {
 	const char *at = cli->command->options;
-	struct option_text o;
+	struct cli_option o;
 	char name[40];
 
 	if (*names) {
@@ -351,7 +341,7 @@ static int check_complete(const struct cli *cli, const char *names)
 		print_synopsis(stderr, cli->command);
 		return CLI_USAGE;
 	}
-	while ((at = next_option(at, &o))) {
+	while ((at = cli_next_option(at, &o))) {
 		api_name(&o, name, sizeof(name));
 		if (o.is_needed && !json_object_get(cli->args, name)) {
 			fprintf(stderr, "clusterctl: --%s: missing; usage:\n  ", o.name);
@@ -402,12 +392,12 @@ int cli_parse(int argc, char **argv, struct cli *cli)
 		return -1;
 	}
 	noun = argv[w.at++];
-	for (size_t i = 0; i < MUST_ARRAY_SIZE(aliases); i++) {
-		if (strcmp(aliases[i].word, noun) != 0)
+	for (size_t i = 0; i < cli_alias_count; i++) {
+		if (strcmp(cli_aliases[i].word, noun) != 0)
 			continue;
-		fprintf(stderr, "hint: this is 'clusterctl %s %s'\n", aliases[i].noun,
-			aliases[i].verb);
-		cli->command = find(aliases[i].noun, aliases[i].verb);
+		fprintf(stderr, "hint: this is 'clusterctl %s %s'\n", cli_aliases[i].noun,
+			cli_aliases[i].verb);
+		cli->command = find(cli_aliases[i].noun, cli_aliases[i].verb);
 	}
 	if (!cli->command) {
 		verb = w.at < argc ? argv[w.at++] : NULL;

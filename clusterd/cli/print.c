@@ -9,6 +9,26 @@
 
 #define COLUMNS_MAX 24
 #define CELL_MAX    512
+#define TEXT_WIDTH  79
+#define DEFAULT_MAX 36 /* bytes of a default in the table of parameters */
+
+/* One line, and no half of a character at the end. */
+static void tidy(char *text, size_t size)
+{
+	size_t n = strlen(text);
+
+	if (n + 1 == size) {
+		while (n > 0 && ((unsigned char)text[n - 1] & 0xc0) == 0x80)
+			n--;
+		if (n > 0 && (unsigned char)text[n - 1] >= 0xc0)
+			n--;
+		text[n] = 0;
+	}
+	for (char *p = text; *p; p++) {
+		if (*p == '\n')
+			*p = ' ';
+	}
+}
 
 /* Text of a value in one line; lists with commas. */
 static void cell(const json_t *v, char *ret, size_t size)
@@ -45,6 +65,7 @@ static void cell(const json_t *v, char *ret, size_t size)
 		snprintf(ret, size, "%s", text ? text : "?");
 		free(text);
 	}
+	tidy(ret, size);
 }
 
 struct columns {
@@ -232,6 +253,96 @@ static void print_vm(const struct cli *cli, const json_t *data)
 		    migrations);
 }
 
+/* With its line breaks; lines that are too long are broken at blanks. */
+static void print_text(const char *text, size_t indent)
+{
+	while (*text) {
+		size_t n = strcspn(text, "\n");
+
+		if (indent + n > TEXT_WIDTH) {
+			n = TEXT_WIDTH - indent;
+			while (n > 0 && text[n] != ' ')
+				n--;
+			if (!n)
+				n = 1 + strcspn(text + 1, " \n");
+		}
+		printf("%*s%.*s\n", n ? (int)indent : 0, "", (int)n, text);
+		text += n;
+		text += *text == '\n' ? 1 : strspn(text, " ");
+	}
+}
+
+/* A default that would make a table too wide is only in the text below it. */
+static json_t *table_row(const json_t *row)
+{
+	json_t *copy = json_copy((json_t *)row);
+	const char *value = json_string_value(json_object_get(row, "default"));
+	const char *desc = json_string_value(json_object_get(row, "shortdesc"));
+	char text[DEFAULT_MAX];
+
+	if (value && strlen(value) >= sizeof(text)) {
+		snprintf(text, sizeof(text) - 3, "%s", value);
+		tidy(text, sizeof(text) - 3);
+		snprintf(text + strlen(text), 4, "...");
+		json_object_set_new(copy, "default", json_string(text));
+	}
+	if (json_is_true(json_object_get(row, "is_deprecated")))
+		json_object_set_new(copy, "shortdesc",
+				    json_sprintf("(deprecated) %s", desc ? desc : ""));
+	return copy;
+}
+
+/* What the table of parameters has no room for. */
+static void print_param(const json_t *row)
+{
+	const char *text = json_string_value(json_object_get(row, "longdesc"));
+	const char *value = json_string_value(json_object_get(row, "default"));
+	const json_t *options = json_object_get(row, "options");
+	bool is_long = value && strlen(value) >= DEFAULT_MAX;
+	char cells[CELL_MAX];
+
+	if (!(text && text[0]) && !json_array_size(options) && !is_long)
+		return;
+	printf("\n  %s\n", json_string_value(json_object_get(row, "name")));
+	if (text)
+		print_text(text, 6);
+	cell(options, cells, sizeof(cells));
+	if (json_array_size(options))
+		printf("      one of: %s\n", cells);
+	if (is_long)
+		printf("      default: %s\n", value);
+}
+
+/* The agent field by field, its description, its parameters, its actions, more on parameters. */
+static void print_agent(const struct cli *cli, const json_t *data)
+{
+	static const char *const apart[] = {"longdesc", "parameters", "actions"};
+	json_t *fields = json_copy((json_t *)data), *rows = json_array(), *row;
+	const json_t *params = json_object_get(data, "parameters");
+	const char *text = json_string_value(json_object_get(data, "longdesc"));
+	size_t i;
+
+	for (i = 0; i < MUST_ARRAY_SIZE(apart); i++)
+		json_object_del(fields, apart[i]);
+	print_fields(fields);
+	json_decref(fields);
+	printf("\n");
+	if (text && text[0]) {
+		print_text(text, 0);
+		printf("\n");
+	}
+	json_array_foreach(params, i, row) json_array_append_new(rows, table_row(row));
+	if (json_array_size(rows))
+		print_table(cli, "name,type,default,is_required,is_unique,shortdesc", rows);
+	else
+		printf("it takes no parameters\n");
+	json_decref(rows);
+	printf("\n");
+	print_table(cli, "name,role,timeout_ms,interval_ms,start_delay_ms,depth",
+		    json_object_get(data, "actions"));
+	json_array_foreach(params, i, row) print_param(row);
+}
+
 /* What a simulation has found: in one sentence, the orders, what became of everything. */
 static void print_whatif(const struct cli *cli, const json_t *data)
 {
@@ -274,6 +385,8 @@ void print_data(const struct cli *cli, const json_t *data)
 		print_table(cli, cli->command->columns, data);
 	} else if (cli->fields) {
 		print_row(cli, data);
+	} else if (!strcmp(cli->command->api, "agent.show")) {
+		print_agent(cli, data);
 	} else if (is_whatif(cli)) {
 		print_whatif(cli, data);
 	} else if (!strcmp(cli->command->api, "volume.show")) {

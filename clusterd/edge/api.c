@@ -203,6 +203,16 @@ static void client_send(struct api_client *c, json_t *object)
 	client_flush(c);
 }
 
+/* A text that was cut within a character goes without it. */
+static json_t *text_json(char *text)
+{
+	json_t *v;
+
+	for (size_t n = strlen(text); !(v = json_string(text)) && n > 0;)
+		text[--n] = 0;
+	return v;
+}
+
 void api_reply(struct api_client *c, enum api_code code, json_t *data, const char *format, ...)
 {
 	json_t *o = json_object();
@@ -215,7 +225,7 @@ void api_reply(struct api_client *c, enum api_code code, json_t *data, const cha
 	va_end(ap);
 	json_object_set_new(o, "schema", json_integer(API_SCHEMA));
 	json_object_set_new(o, "code", json_integer(code));
-	json_object_set_new(o, "text", json_string(text));
+	json_object_set_new(o, "text", text_json(text));
 	if (data)
 		json_object_set_new(o, "data", data);
 	c->is_busy = false;

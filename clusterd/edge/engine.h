@@ -92,10 +92,11 @@ struct engine {
 	struct whatif_run *whatif; /* the simulation under way, or NULL: verbs_whatif.c */
 
 	qb_loop_timer_handle timer;
-	struct volumes *volumes; /* of this node, for the API; NULL before they are opened */
-	struct vms *vms;	 /* likewise */
-	struct conf *conf;	 /* corosync.conf of this node, for the sequencer's duties */
-	const char *own_agents;	 /* folder of the agents of provider clusterd */
+	struct volumes *volumes;   /* of this node, for the API; NULL before they are opened */
+	struct vms *vms;	   /* likewise */
+	struct conf *conf;	   /* corosync.conf of this node, for the sequencer's duties */
+	const char *own_agents;	   /* folder of the agents of provider clusterd */
+	unsigned int agents_asked; /* for their meta-data by agent.show, now */
 	/* Called after anything that others may want to look at: state applied, view changed. */
 	void (*changed)(void *arg);
 	void *changed_arg;

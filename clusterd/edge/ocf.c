@@ -22,8 +22,6 @@
 
 /* ---- finding ---- */
 
-#define OCF_OWN_PROVIDER "clusterd"
-
 static const char *ocf_root(const char *root)
 {
 	return root ? root : OCF_ROOT_DEFAULT;
@@ -94,7 +92,8 @@ static bool ocf_is_listed(DIR *dir, const char *name, bool is_folder)
 	return S_ISREG(st.st_mode) && faccessat(dirfd(dir), name, X_OK, 0) == 0;
 }
 
-static int ocf_list_folder(const char *path, bool is_folder, struct ocf_list *ret)
+static int ocf_list_folder(const char *path, const char *prefix, bool is_folder,
+			   struct ocf_list *ret)
 {
 	struct ocf_list list = {.n = 0};
 	struct dirent *entry;
@@ -110,7 +109,8 @@ static int ocf_list_folder(const char *path, bool is_folder, struct ocf_list *re
 			r = -errno;
 			break;
 		}
-		if (ocf_is_listed(dir, entry->d_name, is_folder))
+		if (!strncmp(entry->d_name, prefix, strlen(prefix)) &&
+		    ocf_is_listed(dir, entry->d_name, is_folder))
 			r = ocf_list_add(&list, entry->d_name);
 	}
 	closedir(dir);
@@ -131,7 +131,7 @@ int ocf_list_providers(const char *root, struct ocf_list *ret)
 
 	if (n < 0 || (size_t)n >= sizeof(path))
 		return -ENAMETOOLONG;
-	return ocf_list_folder(path, true, ret);
+	return ocf_list_folder(path, "", true, ret);
 }
 
 int ocf_list_types(const char *root, const char *provider, struct ocf_list *ret)
@@ -148,7 +148,12 @@ int ocf_list_types(const char *root, const char *provider, struct ocf_list *ret)
 	n = snprintf(path, sizeof(path), "%s/resource.d/%s", ocf_root(root), provider);
 	if (n < 0 || (size_t)n >= sizeof(path))
 		return -ENAMETOOLONG;
-	return ocf_list_folder(path, false, ret);
+	return ocf_list_folder(path, "", false, ret);
+}
+
+int ocf_list_programs(const char *folder, const char *prefix, struct ocf_list *ret)
+{
+	return ocf_list_folder(folder, prefix, false, ret);
 }
 
 /* ---- environment ---- */
@@ -416,6 +421,18 @@ static bool ocf_call_is_valid(const struct ocf_call *call)
 	       ocf_dir_is_valid(call->own_agents);
 }
 
+int ocf_call_path(const struct ocf_call *call, char *buf, size_t cap)
+{
+	int n;
+
+	if (call->own_agents && !strcmp(call->agent.provider, OCF_OWN_PROVIDER))
+		n = snprintf(buf, cap, "%s/%s", call->own_agents, call->agent.type);
+	else
+		n = snprintf(buf, cap, "%s/resource.d/%s/%s", ocf_root(call->root),
+			     call->agent.provider, call->agent.type);
+	return n > 0 && (size_t)n < cap ? 0 : -ENAMETOOLONG;
+}
+
 static int ocf_run_start(struct qb_loop *loop, const struct ocf_call *call,
 			 const struct run_capture *out, struct ocf_run *o)
 {
@@ -428,11 +445,7 @@ static int ocf_run_start(struct qb_loop *loop, const struct ocf_call *call,
 	if (!env)
 		return -ENOMEM;
 	/* Not looked up first: execve() gives the same answers, without a race. */
-	if (call->own_agents && !strcmp(call->agent.provider, OCF_OWN_PROVIDER))
-		snprintf(path, sizeof(path), "%s/%s", call->own_agents, call->agent.type);
-	else
-		snprintf(path, sizeof(path), "%s/resource.d/%s/%s", ocf_root(call->root),
-			 call->agent.provider, call->agent.type);
+	must(!ocf_call_path(call, path, sizeof(path))); /* so ocf_call_is_valid() has seen to it */
 	ocf_env_fill(env, call);
 	r = env->r;
 	if (r == 0) {

@@ -21,6 +21,7 @@
 #include "lib/run.h"
 
 #define OCF_ROOT_DEFAULT "/usr/lib/ocf"
+#define OCF_OWN_PROVIDER "clusterd"
 #define OCF_PATH_MAX	 512
 #define OCF_LIST_MAX	 4096	       /* providers, or types of one */
 #define OCF_ENV_MAX	 (256u * 1024) /* all of an agent's environment, bytes */
@@ -43,6 +44,8 @@ struct ocf_list {
  */
 int ocf_list_providers(const char *root, struct ocf_list *ret);
 int ocf_list_types(const char *root, const char *provider, struct ocf_list *ret);
+/* The executable files of any folder whose names begin with the prefix; otherwise the same. */
+int ocf_list_programs(const char *folder, const char *prefix, struct ocf_list *ret);
 void ocf_list_done(struct ocf_list *list);
 
 /*
@@ -115,6 +118,9 @@ void ocf_cancel(struct ocf_run *run, uint32_t grace_ms);
 
 /* For the way out of the process only, as run_free(). Takes NULL, returns NULL. */
 struct ocf_run *ocf_free(struct ocf_run *run);
+
+/* The file that the call would run, which may not be there. -ENAMETOOLONG. */
+int ocf_call_path(const struct ocf_call *call, char *buf, size_t cap);
 
 /*
  * One line for logs and status: "monitor of ip1 (ocf:heartbeat:IPaddr2): OCF_NOT_RUNNING (7), not

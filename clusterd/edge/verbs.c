@@ -775,6 +775,8 @@ static void lock_list(struct api_client *c, const json_t *args)
 }
 
 static const struct verb verbs[] = {
+	{"agent.list", false, verb_agent_list},
+	{"agent.show", false, verb_agent_show},
 	{"cluster.can_lose", false, verb_cluster_can_lose},
 	{"cluster.create", true, cluster_create},
 	{"cluster.status", false, cluster_status},

@@ -34,6 +34,11 @@ void verb_show(struct api_client *c, const json_t *args, enum db_kind kind);
 void verb_group_intent(struct api_client *c, const json_t *args, enum db_intent intent,
 		       const char *verb, bool to_is_needed);
 
+/* ---- verbs_agent.c */
+
+void verb_agent_list(struct api_client *c, const json_t *args);
+void verb_agent_show(struct api_client *c, const json_t *args);
+
 /* ---- verbs_member.c */
 
 void verb_node_add(struct api_client *c, const json_t *args);

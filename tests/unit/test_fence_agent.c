@@ -379,6 +379,7 @@ static void metadata_tells_parameters_and_actions(void **state)
 	const struct agent_param *method = agent_meta_param(meta, "method");
 
 	assert_string_equal(meta->name, "fence_plain");
+	assert_string_equal(meta->longdesc, "It is on when the file says so.\nNothing else.");
 	assert_true(meta->actions & (1u << AGENT_OFF));
 	assert_true(meta->actions & (1u << AGENT_VALIDATE));
 	assert_false(meta->actions & (1u << AGENT_REBOOT));

@@ -529,6 +529,7 @@ static bool is_in(const struct ocf_list *list, const char *name)
 
 static void agents_are_listed(void **state)
 {
+	char folder[OCF_PATH_MAX];
 	struct ocf_list list;
 
 	(void)state;
@@ -542,6 +543,12 @@ static void agents_are_listed(void **state)
 	for (size_t i = 1; i < list.n; i++)
 		assert_true(strcmp(list.name[i - 1], list.name[i]) < 0);
 	ocf_list_done(&list);
+	snprintf(folder, sizeof(folder), "%s/resource.d/odd", odd_root);
+	assert_int_equal(ocf_list_programs(folder, "no-", &list), 0);
+	assert_int_equal(list.n, 3);
+	assert_string_equal(list.name[0], "no-interpreter");
+	ocf_list_done(&list);
+	assert_int_equal(ocf_list_programs("/nonexistent", "", &list), -ENOENT);
 	assert_int_equal(ocf_list_types(odd_root, "none", &list), -ENOENT);
 	assert_int_equal(ocf_list_types(odd_root, "..", &list), -EINVAL);
 	assert_int_equal(ocf_list_types(NULL, "heartbeat", &list), 0);
@@ -553,6 +560,7 @@ static void agents_are_listed(void **state)
 static void agent_has_a_path_or_a_reason(void **state)
 {
 	struct ocf_name name = {"odd", "deaf"};
+	struct ocf_call call = {.timeout_ms = 1};
 	char path[OCF_PATH_MAX];
 
 	(void)state;
@@ -570,6 +578,13 @@ static void agent_has_a_path_or_a_reason(void **state)
 		ocf_agent_path(NULL, &(struct ocf_name){"pacemaker", "Dummy"}, path, sizeof(path)),
 		0);
 	assert_string_equal(path, "/usr/lib/ocf/resource.d/pacemaker/Dummy");
+	call.agent = (struct ocf_name){"clusterd", "vm"};
+	assert_int_equal(ocf_call_path(&call, path, sizeof(path)), 0);
+	assert_string_equal(path, "/usr/lib/ocf/resource.d/clusterd/vm");
+	call.own_agents = "/own";
+	assert_int_equal(ocf_call_path(&call, path, sizeof(path)), 0);
+	assert_string_equal(path, "/own/vm");
+	assert_int_equal(ocf_call_path(&call, path, 7), -ENAMETOOLONG);
 }
 
 /* ---- running ---- */
