@@ -171,7 +171,8 @@ void do_vm_create(struct apply *a, const struct db_cmd_vm_create *c)
 					   .restart_max = c->restart_max,
 					   .monitor_ms = c->monitor_ms,
 					   .start_ms = c->start_ms,
-					   .stop_ms = c->stop_ms};
+					   .stop_ms = c->stop_ms,
+					   .restart_ms = c->restart_ms};
 	struct db_vm *v;
 
 	if (!can_create(a, c))

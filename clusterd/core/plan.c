@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "clusterd/core/age.h"
 #include "clusterd/core/plan_impl.h"
 #include "clusterd/core/stuck.h"
 #include "clusterd/core/vm.h"
@@ -259,6 +260,7 @@ static void explain_waiting(const struct db *db, const struct db_group *g, char 
 {
 	char volume[CL_NAME_MAX], why[DB_REASON_MAX];
 	struct db_group without = *g;
+	char period[AGE_TEXT_MAX];
 
 	if (volume_group_waits(db, g, volume)) {
 		plan_explain_volume(db, db_find(db, DB_KIND_VOLUME, volume), why, sizeof(why));
@@ -271,10 +273,15 @@ static void explain_waiting(const struct db *db, const struct db_group *g, char 
 			 g->volumes);
 		return;
 	}
-	snprintf(text, size,
-		 g->refused ? "cannot start: it failed on every node that could run it; "
-			      "repair, then 'group start' again"
-			    : "cannot start: no node is up, not paused and a possible owner");
+	age_text(g->retry_ms, period);
+	if (!g->refused)
+		snprintf(text, size,
+			 "cannot start: no node is up, not paused and a possible owner");
+	else
+		snprintf(text, size,
+			 "cannot start: it failed on every node that could run it; repair, then "
+			 "'group start' again%s%s",
+			 age_waits(g) ? ", else tried after " : "", age_waits(g) ? period : "");
 	explain_bars(db, g, text, size);
 }
 
@@ -316,7 +323,7 @@ void plan_explain(const struct db *db, const struct db_group *g, char *text, siz
 			 db_node_name(db, g->node));
 		return;
 	}
-	if (g->work == DB_WORK_FAILED) {
+	if (g->work == DB_WORK_FAILED && g->lock) {
 		char next[DB_REASON_MAX];
 
 		stuck_explain(db, g->node, g->fence_wanted, g->on_stop_failure, next, sizeof(next));
