@@ -48,14 +48,13 @@ void age_group_give_up(struct apply *a, struct db_group *g, const char *reason)
 	age_text(g->failover_ms, period);
 	age_text(g->retry_ms, retry);
 	if (g->retry_ms)
-		snprintf(next, sizeof(next), "; else it is tried again after %s", retry);
+		snprintf(next, sizeof(next), "; tried again after %s", retry);
 	g->work = DB_WORK_FAILED;
 	apply_event(a, "group-gave-up", g->name,
 		    "failed again after %u failovers within %s: started nowhere any more%s",
 		    g->failovers, period, next);
-	snprintf(g->reason, sizeof(g->reason),
-		 "failed again after %u failovers within %s; repair, then 'group start'%s: %.60s",
-		 g->failovers, period, next, reason);
+	snprintf(g->reason, sizeof(g->reason), "failed again after %u failovers within %s: %.120s",
+		 g->failovers, period, reason);
 }
 
 void age_group_forget(struct db_group *g)

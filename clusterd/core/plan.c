@@ -309,6 +309,15 @@ static bool explain_staying(const struct db *db, const struct db_group *g, char 
 	return true;
 }
 
+static void explain_given_up(const struct db_group *g, char *text, size_t size)
+{
+	char period[AGE_TEXT_MAX];
+
+	age_text(g->retry_ms, period);
+	snprintf(text, size, "repair, then 'group start'%s%s: %s",
+		 age_waits(g) ? ", else tried after " : "", age_waits(g) ? period : "", g->reason);
+}
+
 void plan_explain(const struct db *db, const struct db_group *g, char *text, size_t size)
 {
 	if (g->work == DB_WORK_OFFLINE && g->intent == DB_INTENT_ONLINE &&
@@ -323,7 +332,11 @@ void plan_explain(const struct db *db, const struct db_group *g, char *text, siz
 			 db_node_name(db, g->node));
 		return;
 	}
-	if (g->work == DB_WORK_FAILED && g->lock) {
+	if (g->work == DB_WORK_FAILED && !g->lock) {
+		explain_given_up(g, text, size);
+		return;
+	}
+	if (g->work == DB_WORK_FAILED) {
 		char next[DB_REASON_MAX];
 
 		stuck_explain(db, g->node, g->fence_wanted, g->on_stop_failure, next, sizeof(next));

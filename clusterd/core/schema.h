@@ -52,7 +52,7 @@
 	X(STARTING, "starting")                                                                    \
 	X(ONLINE, "online")                                                                        \
 	X(STOPPING, "stopping")                                                                    \
-	X(FAILED, "failed")   /* could not be started anywhere, or could not be stopped */         \
+	X(FAILED, "failed")   /* could not be stopped, and has its lock; or failed too often */    \
 	X(UNKNOWN, "unknown") /* its node is lost; nobody may start it before the fence */
 
 #define DB_TASK_STATES(X)                                                                          \
