@@ -29,6 +29,11 @@ bool age_waits(const struct db_group *g)
 	return g->gave_up_ms && g->retry_ms && g->intent == DB_INTENT_ONLINE;
 }
 
+bool age_volume_waits(const struct db_volume *v)
+{
+	return !v->is_deleting && (v->crashed || (v->refused && v->work == DB_WORK_OFFLINE));
+}
+
 bool age_is_due(const struct db *db, uint64_t now_ms)
 {
 	for (uint32_t i = 0; i < db_count(db, DB_KIND_GROUP); i++) {
@@ -41,6 +46,13 @@ bool age_is_due(const struct db *db, uint64_t now_ms)
 		const struct db_resource *r = db_at(db, DB_KIND_RESOURCE, i);
 
 		if (r->restarts && age_of(r->restarts_ms, r->restart_ms, now_ms) != AGE_YOUNG)
+			return true;
+	}
+	for (uint32_t i = 0; i < db_count(db, DB_KIND_VOLUME); i++) {
+		const struct db_volume *v = db_at(db, DB_KIND_VOLUME, i);
+
+		if (age_volume_waits(v) &&
+		    age_of(v->refused_ms, AGE_COORDINATOR_MS, now_ms) != AGE_YOUNG)
 			return true;
 	}
 	return false;

@@ -20,6 +20,11 @@
 #define AGE_FAILOVER_MS (6 * 3600 * 1000u)
 #define AGE_RETRY_MS	(3600 * 1000u)
 #define AGE_SKEW_MS	(60 * 1000u)
+/* A coordinator ends unasked so often on one node within AGE_RESTART_MS, and is started anew there.
+ */
+#define AGE_COORDINATOR_MAX 3
+/* So long that node is passed over then, and so is one where it could not be started. */
+#define AGE_COORDINATOR_MS (5 * 60 * 1000u)
 /* Failovers of a group that says no number: one for each node that may run it, but so many. */
 #define AGE_FAILOVER_LEAST 2
 /* The shortest period that the API takes. */
@@ -38,6 +43,8 @@ enum age age_of(uint64_t since_ms, uint32_t period_ms, uint64_t now_ms);
 uint32_t age_failover_max(const struct db *db, const struct db_group *g);
 /* It waits to be tried again by itself. */
 bool age_waits(const struct db_group *g);
+/* Nodes are passed over for its coordinator, and shall not be for ever. */
+bool age_volume_waits(const struct db_volume *v);
 /* Something waits for its time, and that has come. */
 bool age_is_due(const struct db *db, uint64_t now_ms);
 /* A period for people: "90 s", "15 min", "6 h". */

@@ -65,7 +65,46 @@ void age_group_forget(struct db_group *g)
 	g->failovers = 0;
 }
 
+void age_volume_crashed(struct apply *a, struct db_volume *v)
+{
+	uint64_t now = a->cmd->at_ms;
+	char period[AGE_TEXT_MAX], pause[AGE_TEXT_MAX];
+
+	if (v->restart_node != v->node)
+		v->restarts = 0;
+	v->restart_node = v->node;
+	age_count(&v->restarts, &v->restarts_ms, AGE_RESTART_MS, now);
+	if (v->restarts < AGE_COORDINATOR_MAX) {
+		if (!v->restarts++)
+			v->restarts_ms = now;
+		return;
+	}
+	age_text(AGE_RESTART_MS, period);
+	age_text(AGE_COORDINATOR_MS, pause);
+	apply_event(a, "volume-refused", v->name,
+		    "ended again on %s after %u restarts within %s: passed over for %s",
+		    db_node_name(a->db, v->node), v->restarts, period, pause);
+	v->crashed = (uint16_t)(v->crashed | cl_bit(v->node));
+	v->refused_ms = now;
+	v->restarts = 0;
+	v->restarts_ms = 0;
+}
+
 /* ---- the clock */
+
+static void volume_clock(struct apply *a, struct db_volume *v, uint64_t now_ms)
+{
+	enum age age = age_of(v->refused_ms, AGE_COORDINATOR_MS, now_ms);
+
+	if (age == AGE_AHEAD)
+		v->refused_ms = now_ms;
+	if (age != AGE_OVER)
+		return;
+	v->crashed = 0;
+	if (v->work == DB_WORK_OFFLINE)
+		v->refused = 0;
+	apply_event(a, "volume-retry", v->name, "nodes where it failed may have it again");
+}
 
 static void retry(struct apply *a, struct db_group *g)
 {
@@ -93,5 +132,11 @@ void do_clock(struct apply *a, const struct db_cmd_clock *c)
 		struct db_resource *r = db_at(a->db, DB_KIND_RESOURCE, i);
 
 		age_count(&r->restarts, &r->restarts_ms, r->restart_ms, c->now_ms);
+	}
+	for (uint32_t i = 0; i < db_count(a->db, DB_KIND_VOLUME); i++) {
+		struct db_volume *v = db_at(a->db, DB_KIND_VOLUME, i);
+
+		if (age_volume_waits(v))
+			volume_clock(a, v, c->now_ms);
 	}
 }

@@ -143,6 +143,8 @@ void age_resource_restarted(struct apply *a, struct db_resource *r);
 bool age_group_failed(struct apply *a, struct db_group *g);
 /* After its end: it is not tried before its time, even where it could be started. */
 void age_group_give_up(struct apply *a, struct db_group *g, const char *reason);
+/* Its coordinator ended on its node, and nobody had asked for that. */
+void age_volume_crashed(struct apply *a, struct db_volume *v);
 /* An administrator asks for something else: nothing counts against it any more. */
 void age_group_forget(struct db_group *g);
 

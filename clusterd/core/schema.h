@@ -239,7 +239,12 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(str, reason, DB_REASON_MAX)                                                              \
 	F(flag, is_deleting, 0)                                                                    \
 	F(flag, fence_wanted, 0) /* as of a group: of its coordinator */                           \
-	F(time, fenced_ms, 0)	 /* as of a group: of its coordinator or a mount */
+	F(time, fenced_ms, 0)	 /* as of a group: of its coordinator or a mount */                \
+	F(nodes, crashed, 0)	 /* nodes on which it ended unasked too often, for a while */      \
+	F(time, refused_ms, 0)	 /* when the last of refused and crashed was added */              \
+	F(u32, restarts, 0)	 /* unasked ends on restart_node since restarts_ms */              \
+	F(time, restarts_ms, 0)                                                                    \
+	F(node, restart_node, 0)
 
 /* One node's mount of a volume. Its `mnt:<uuid>` in CR goes with the row and not before. */
 #define DB_MOUNT_FIELDS(F)                                                                         \

@@ -184,7 +184,7 @@ static void check_volumes(struct scenario *s)
 
 		if (o->work == DB_WORK_STARTING && (v->lock || !may_take(n)))
 			scenario_fault(s, "volume %s is started where it may not be", v->name);
-		if (o->work == DB_WORK_STARTING && (v->refused & cl_bit(o->node)))
+		if (o->work == DB_WORK_STARTING && ((v->refused | v->crashed) & cl_bit(o->node)))
 			scenario_fault(s, "volume %s is started where it failed", v->name);
 		if (o->work == DB_WORK_STOPPING && !is_wanted_away && !v->is_deleting &&
 		    !n->is_draining && !n->is_leaving)
@@ -313,7 +313,8 @@ static void check_at_rest(struct scenario *s)
 
 		for (uint8_t slot = 0; slot < CL_MAX_NODES; slot++) {
 			if (v->work == DB_WORK_OFFLINE && !v->is_deleting &&
-			    may_take(node(&s->db, slot)) && !(v->refused & cl_bit(slot)))
+			    may_take(node(&s->db, slot)) &&
+			    !((v->refused | v->crashed) & cl_bit(slot)))
 				scenario_fault(s, "volume %s has no coordinator", v->name);
 		}
 	}

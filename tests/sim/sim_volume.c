@@ -349,7 +349,7 @@ static void tend(struct world *w)
 	for (int v = 0; v < w->volumes; v++) {
 		const struct db_volume *row = sim_volume(w, v);
 
-		if (row && row->refused)
+		if (row && (row->refused || row->crashed))
 			volume_wish(w, v, CL_NODE_NONE);
 	}
 	for (int g = 0; g < w->groups; g++) {

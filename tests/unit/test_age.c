@@ -307,6 +307,96 @@ static void group_set_changes_what_is_given_and_nothing_else(void **state)
 	assert_int_equal(g->failover_ms, AGE_FAILOVER_MS);
 }
 
+/* ---- coordinators */
+
+static uint8_t crash(struct fixture *f)
+{
+	uint8_t slot = volume(f, "v")->node;
+
+	assert_int_equal(report(f, DB_WORK_OFFLINE), DB_OK);
+	return slot;
+}
+
+static void crash_often(struct fixture *f, uint8_t slot)
+{
+	for (int i = 0; i <= AGE_COORDINATOR_MAX; i++) {
+		assert_true(volume_candidates(&f->db, volume(f, "v")) & cl_bit(slot));
+		make_online(f, slot);
+		assert_int_equal(crash(f), slot);
+	}
+}
+
+static void a_coordinator_that_ends_too_often_leaves_its_node_for_a_while(void **state)
+{
+	struct fixture *f = *state;
+	const struct db_volume *v = volume(f, "v");
+	uint64_t due;
+
+	crash_often(f, 0);
+	assert_int_equal(v->crashed, 0x1);
+	assert_int_equal(volume_candidates(&f->db, v), 0x6);
+	make_online(f, 1); /* that it serves there does not bring the node back */
+	assert_int_equal(v->crashed, 0x1);
+	due = v->refused_ms + AGE_COORDINATOR_MS;
+	assert_false(age_is_due(&f->db, due - 1));
+	clock_at(f, due - 1);
+	assert_int_equal(v->crashed, 0x1);
+	assert_true(age_is_due(&f->db, due));
+	clock_at(f, due);
+	assert_int_equal(volume_candidates(&f->db, v), 0x7);
+	assert_false(age_is_due(&f->db, UINT64_MAX));
+}
+
+static void ends_of_a_coordinator_count_on_one_node_within_the_period(void **state)
+{
+	struct fixture *f = *state;
+	const struct db_volume *v = volume(f, "v");
+
+	for (int i = 0; i < AGE_COORDINATOR_MAX; i++) {
+		make_online(f, 0);
+		crash(f);
+	}
+	make_online(f, 1);
+	crash(f);
+	assert_int_equal(v->restarts, 1);
+	f->later_ms = AGE_RESTART_MS;
+	make_online(f, 1);
+	crash(f);
+	assert_int_equal(v->restarts, 1);
+	assert_int_equal(v->crashed, 0);
+}
+
+static void with_no_node_left_a_volume_waits_and_says_how_long(void **state)
+{
+	struct fixture *f = *state;
+	const struct db_volume *v = volume(f, "v");
+	char text[DB_REASON_MAX];
+
+	for (uint8_t slot = 0; slot < NODES; slot++)
+		crash_often(f, slot);
+	assert_int_equal(volume_candidates(&f->db, v), 0);
+	plan_explain_volume(&f->db, v, text, sizeof(text));
+	assert_non_null(strstr(text, "failed on every node"));
+	assert_non_null(strstr(text, "else tried after 5 min"));
+	DONE(f, VOLUME_INTENT, volume_intent, .name = "v", .wish = CL_NODE_NONE, .verb = "clear");
+	assert_int_equal(volume_candidates(&f->db, v), 0x7);
+	assert_false(age_is_due(&f->db, UINT64_MAX));
+}
+
+static void a_coordinator_that_could_not_be_started_anywhere_is_tried_again(void **state)
+{
+	struct fixture *f = *state;
+	const struct db_volume *v = volume(f, "v");
+
+	for (uint8_t slot = 0; slot < NODES; slot++) {
+		assert_int_equal(order(f, DB_WORK_STARTING, slot), DB_OK);
+		assert_int_equal(report(f, DB_WORK_FAILED), DB_OK);
+	}
+	assert_int_equal(volume_candidates(&f->db, v), 0);
+	clock_at(f, at(f) + AGE_COORDINATOR_MS);
+	assert_int_equal(volume_candidates(&f->db, v), 0x7);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -324,6 +414,10 @@ int main(void)
 		TEST(who_asks_for_a_group_that_was_given_up_has_it_at_once),
 		TEST(a_group_that_was_given_up_is_offline_as_soon_as_it_is_asked),
 		TEST(group_set_changes_what_is_given_and_nothing_else),
+		TEST(a_coordinator_that_ends_too_often_leaves_its_node_for_a_while),
+		TEST(ends_of_a_coordinator_count_on_one_node_within_the_period),
+		TEST(with_no_node_left_a_volume_waits_and_says_how_long),
+		TEST(a_coordinator_that_could_not_be_started_anywhere_is_tried_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
