@@ -45,14 +45,14 @@ bool age_is_due(const struct db *db, uint64_t now_ms)
 	for (uint32_t i = 0; i < db_count(db, DB_KIND_RESOURCE); i++) {
 		const struct db_resource *r = db_at(db, DB_KIND_RESOURCE, i);
 
-		if (r->restarts && age_of(r->restarts_ms, r->restart_ms, now_ms) != AGE_YOUNG)
+		if (r->restarts && age_of(r->restarts_since_ms, r->restart_ms, now_ms) != AGE_YOUNG)
 			return true;
 	}
 	for (uint32_t i = 0; i < db_count(db, DB_KIND_VOLUME); i++) {
 		const struct db_volume *v = db_at(db, DB_KIND_VOLUME, i);
 
 		if (age_volume_waits(v) &&
-		    age_of(v->refused_ms, AGE_COORDINATOR_MS, now_ms) != AGE_YOUNG)
+		    age_of(v->refused_since_ms, AGE_COORDINATOR_MS, now_ms) != AGE_YOUNG)
 			return true;
 	}
 	return false;

@@ -68,7 +68,7 @@ static void resources_set(struct db *db, const char *group, enum db_work work)
 		if (!strcmp(r->group, group)) {
 			r->work = (uint8_t)work;
 			r->restarts = work == DB_WORK_ONLINE ? r->restarts : 0;
-			r->restarts_ms = work == DB_WORK_ONLINE ? r->restarts_ms : 0;
+			r->restarts_since_ms = work == DB_WORK_ONLINE ? r->restarts_since_ms : 0;
 		}
 	}
 }

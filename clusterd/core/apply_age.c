@@ -22,22 +22,22 @@ void age_resource_restarted(struct apply *a, struct db_resource *r)
 {
 	uint64_t now = a->cmd->at_ms;
 
-	age_count(&r->restarts, &r->restarts_ms, r->restart_ms, now);
+	age_count(&r->restarts, &r->restarts_since_ms, r->restart_ms, now);
 	if (!r->restarts++)
-		r->restarts_ms = now;
+		r->restarts_since_ms = now;
 }
 
 bool age_group_failed(struct apply *a, struct db_group *g)
 {
 	uint64_t now = a->cmd->at_ms;
 
-	age_count(&g->failovers, &g->failovers_ms, g->failover_ms, now);
+	age_count(&g->failovers, &g->failovers_since_ms, g->failover_ms, now);
 	if (DB_MUTANT(a->db, PLAN_NEVER_GIVES_UP))
 		return false;
 	if (g->failovers >= age_failover_max(a->db, g))
 		return true;
 	if (!g->failovers++)
-		g->failovers_ms = now;
+		g->failovers_since_ms = now;
 	return false;
 }
 
@@ -59,9 +59,9 @@ void age_group_give_up(struct apply *a, struct db_group *g, const char *reason)
 
 void age_group_forget(struct db_group *g)
 {
-	if (g->gave_up_ms && g->work == DB_WORK_FAILED)
+	if (g->work == DB_WORK_FAILED && !g->lock)
 		g->work = DB_WORK_OFFLINE;
-	g->gave_up_ms = g->failovers_ms = 0;
+	g->gave_up_ms = g->failovers_since_ms = 0;
 	g->failovers = 0;
 }
 
@@ -73,10 +73,10 @@ void age_volume_crashed(struct apply *a, struct db_volume *v)
 	if (v->restart_node != v->node)
 		v->restarts = 0;
 	v->restart_node = v->node;
-	age_count(&v->restarts, &v->restarts_ms, AGE_RESTART_MS, now);
+	age_count(&v->restarts, &v->restarts_since_ms, AGE_RESTART_MS, now);
 	if (v->restarts < AGE_COORDINATOR_MAX) {
 		if (!v->restarts++)
-			v->restarts_ms = now;
+			v->restarts_since_ms = now;
 		return;
 	}
 	age_text(AGE_RESTART_MS, period);
@@ -85,19 +85,19 @@ void age_volume_crashed(struct apply *a, struct db_volume *v)
 		    "ended again on %s after %u restarts within %s: passed over for %s",
 		    db_node_name(a->db, v->node), v->restarts, period, pause);
 	v->crashed = (uint16_t)(v->crashed | cl_bit(v->node));
-	v->refused_ms = now;
+	v->refused_since_ms = now;
 	v->restarts = 0;
-	v->restarts_ms = 0;
+	v->restarts_since_ms = 0;
 }
 
 /* ---- the clock */
 
 static void volume_clock(struct apply *a, struct db_volume *v, uint64_t now_ms)
 {
-	enum age age = age_of(v->refused_ms, AGE_COORDINATOR_MS, now_ms);
+	enum age age = age_of(v->refused_since_ms, AGE_COORDINATOR_MS, now_ms);
 
 	if (age == AGE_AHEAD)
-		v->refused_ms = now_ms;
+		v->refused_since_ms = now_ms;
 	if (age != AGE_OVER)
 		return;
 	v->crashed = 0;
@@ -131,7 +131,7 @@ void do_clock(struct apply *a, const struct db_cmd_clock *c)
 	for (uint32_t i = 0; i < db_count(a->db, DB_KIND_RESOURCE); i++) {
 		struct db_resource *r = db_at(a->db, DB_KIND_RESOURCE, i);
 
-		age_count(&r->restarts, &r->restarts_ms, r->restart_ms, c->now_ms);
+		age_count(&r->restarts, &r->restarts_since_ms, r->restart_ms, c->now_ms);
 	}
 	for (uint32_t i = 0; i < db_count(a->db, DB_KIND_VOLUME); i++) {
 		struct db_volume *v = db_at(a->db, DB_KIND_VOLUME, i);

@@ -271,7 +271,7 @@ static void intent_clear(struct apply *a, struct db_volume *v, const char *verb)
 	v->wish = CL_NODE_NONE;
 	v->refused = v->crashed = 0;
 	v->restarts = 0;
-	v->restarts_ms = v->fenced_ms = 0;
+	v->restarts_since_ms = v->fenced_ms = 0;
 	if (v->work == DB_WORK_FAILED) {
 		v->work = DB_WORK_STOPPING;
 		v->fence_wanted = false;
@@ -409,7 +409,7 @@ static void report_refused(struct apply *a, struct db_volume *v,
 
 	v->failures++;
 	v->refused = (uint16_t)(v->refused | cl_bit(node));
-	v->refused_ms = a->cmd->at_ms;
+	v->refused_since_ms = a->cmd->at_ms;
 	release(a, v, c->reason);
 	if (!v->is_deleting && (v->wish == node || !volume_candidates(a->db, v)))
 		task_done(a, v, DB_TASK_STATE_FAILED, c->reason);

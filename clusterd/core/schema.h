@@ -158,10 +158,10 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(time, fenced_ms, 0)	 /* when a fence began for its sake; 0: never, or forgotten */     \
 	F(u32, failover_max, 0) /* failovers within failover_ms; 0: as many as nodes, see age.h */ \
 	F(u32, failover_ms, 0)                                                                     \
-	F(u32, retry_ms, 0)	 /* it is tried again so long after it was given up; 0: never */   \
-	F(u32, failovers, 0)	 /* since failovers_ms */                                          \
-	F(time, failovers_ms, 0) /* of the first of them */                                        \
-	F(time, gave_up_ms, 0)	 /* no node is left to try, or it failed too often; 0: no */
+	F(u32, retry_ms, 0)  /* it is tried again so long after it was given up; 0: never */       \
+	F(u32, failovers, 0) /* since failovers_since_ms */                                        \
+	F(time, failovers_since_ms, 0) /* of the first of them */                                  \
+	F(time, gave_up_ms, 0)	       /* no node is left to try, or it failed too often; 0: no */
 
 #define DB_RESOURCE_FIELDS(F)                                                                      \
 	F(str, name, CL_NAME_MAX)                                                                  \
@@ -175,8 +175,8 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(u32, start_ms, 0)                                                                        \
 	F(u32, stop_ms, 0)                                                                         \
 	F(str, reason, DB_REASON_MAX)                                                              \
-	F(u32, restart_ms, 0)	/* of restart_max: restarts within it count */                     \
-	F(time, restarts_ms, 0) /* of the first of `restarts`; 0: there is none */
+	F(u32, restart_ms, 0)	      /* of restart_max: restarts within it count */               \
+	F(time, restarts_since_ms, 0) /* of the first of `restarts`; 0: there is none */
 
 #define DB_PARAM_FIELDS(F)                                                                         \
 	F(str, key, DB_KEY_MAX) /* OBJECT/NAME */                                                  \
@@ -238,12 +238,12 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(u32, failures, 0)                                                                        \
 	F(str, reason, DB_REASON_MAX)                                                              \
 	F(flag, is_deleting, 0)                                                                    \
-	F(flag, fence_wanted, 0) /* as of a group: of its coordinator */                           \
-	F(time, fenced_ms, 0)	 /* as of a group: of its coordinator or a mount */                \
-	F(nodes, crashed, 0)	 /* nodes on which it ended unasked too often, for a while */      \
-	F(time, refused_ms, 0)	 /* when the last of refused and crashed was added */              \
-	F(u32, restarts, 0)	 /* unasked ends on restart_node since restarts_ms */              \
-	F(time, restarts_ms, 0)                                                                    \
+	F(flag, fence_wanted, 0)     /* as of a group: of its coordinator */                       \
+	F(time, fenced_ms, 0)	     /* as of a group: of its coordinator or a mount */            \
+	F(nodes, crashed, 0)	     /* nodes on which it ended unasked too often, for a while */  \
+	F(time, refused_since_ms, 0) /* when the last of refused and crashed was added */          \
+	F(u32, restarts, 0)	     /* unasked ends on restart_node since restarts_since_ms */    \
+	F(time, restarts_since_ms, 0)                                                              \
 	F(node, restart_node, 0)
 
 /* One node's mount of a volume. Its `mnt:<uuid>` in CR goes with the row and not before. */

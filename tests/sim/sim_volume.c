@@ -355,7 +355,8 @@ static void tend(struct world *w)
 	for (int g = 0; g < w->groups; g++) {
 		const struct db_group *row = sim_group(w, g);
 
-		if (row && (row->intent == DB_INTENT_OFFLINE || row->refused))
+		if (row && (row->intent == DB_INTENT_OFFLINE || row->refused ||
+			    (row->work == DB_WORK_FAILED && !row->lock)))
 			group_wish(w, g, DB_INTENT_ONLINE, CL_NODE_NONE);
 	}
 }

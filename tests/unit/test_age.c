@@ -109,13 +109,13 @@ static void restarts_count_within_the_period_from_the_first(void **state)
 	r = restart(f);
 	first = at(f);
 	assert_int_equal(r->restart_ms, AGE_RESTART_MS);
-	assert_int_equal(r->restarts_ms, first);
+	assert_int_equal(r->restarts_since_ms, first);
 	f->later_ms = AGE_RESTART_MS - 10;
 	assert_int_equal(restart(f)->restarts, 2);
-	assert_int_equal(r->restarts_ms, first);
+	assert_int_equal(r->restarts_since_ms, first);
 	f->later_ms = AGE_RESTART_MS;
 	assert_int_equal(restart(f)->restarts, 1);
-	assert_int_equal(r->restarts_ms, at(f));
+	assert_int_equal(r->restarts_since_ms, at(f));
 }
 
 static void restarts_are_forgotten_when_the_clock_says_so_and_not_before(void **state)
@@ -127,14 +127,14 @@ static void restarts_are_forgotten_when_the_clock_says_so_and_not_before(void **
 	make_group_online(f, 0x7);
 	assert_false(age_is_due(&f->db, UINT64_MAX));
 	r = restart(f);
-	due = r->restarts_ms + AGE_RESTART_MS;
+	due = r->restarts_since_ms + AGE_RESTART_MS;
 	assert_false(age_is_due(&f->db, due - 1));
 	clock_at(f, due - 1);
 	assert_int_equal(r->restarts, 1);
 	assert_true(age_is_due(&f->db, due));
 	clock_at(f, due);
 	assert_int_equal(r->restarts, 0);
-	assert_int_equal(r->restarts_ms, 0);
+	assert_int_equal(r->restarts_since_ms, 0);
 	assert_false(age_is_due(&f->db, UINT64_MAX));
 }
 
@@ -149,7 +149,7 @@ static void restarts_told_by_a_clock_ahead_are_forgotten_a_period_from_now(void 
 	assert_true(age_is_due(&f->db, 5000));
 	clock_at(f, 5000);
 	assert_int_equal(r->restarts, 1);
-	assert_int_equal(r->restarts_ms, 5000);
+	assert_int_equal(r->restarts_since_ms, 5000);
 	assert_false(age_is_due(&f->db, 5000));
 	clock_at(f, 5000 + AGE_RESTART_MS);
 	assert_int_equal(r->restarts, 0);
@@ -233,7 +233,7 @@ static void a_group_that_was_given_up_is_tried_again_after_its_time(void **state
 	assert_true(age_is_due(&f->db, due));
 	clock_at(f, due);
 	assert_int_equal(g->work, DB_WORK_OFFLINE);
-	assert_int_equal(g->refused | g->failovers | g->gave_up_ms | g->failovers_ms, 0);
+	assert_int_equal(g->refused | g->failovers | g->gave_up_ms | g->failovers_since_ms, 0);
 	assert_int_equal(order_start(f, 1), DB_OK);
 	assert_false(age_is_due(&f->db, UINT64_MAX));
 }
@@ -337,7 +337,7 @@ static void a_coordinator_that_ends_too_often_leaves_its_node_for_a_while(void *
 	assert_int_equal(volume_candidates(&f->db, v), 0x6);
 	make_online(f, 1); /* that it serves there does not bring the node back */
 	assert_int_equal(v->crashed, 0x1);
-	due = v->refused_ms + AGE_COORDINATOR_MS;
+	due = v->refused_since_ms + AGE_COORDINATOR_MS;
 	assert_false(age_is_due(&f->db, due - 1));
 	clock_at(f, due - 1);
 	assert_int_equal(v->crashed, 0x1);
