@@ -2,8 +2,7 @@
 /*
  * Devices of the kernel that are made of a LUN: its partitions, loop devices on it, device mapper
  * and md on either, to any depth; and who holds one. From /sys and LOOP_GET_STATUS64 alone: no I/O
- * on the LUN, so a LUN that hangs can be asked about. A loop device whose backing file lies on a
- * file system that hangs makes the kernel hang here too.
+ * on the LUN, so a LUN that hangs can be asked about.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -12,12 +11,15 @@
 #include <limits.h>
 #include <linux/blkpg.h>
 #include <linux/loop.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "csvfs/edge/lun_impl.h"
@@ -25,6 +27,7 @@
 
 #define SECTOR_BYTES   512u /* of /sys, whatever the device's */
 #define SYS_PATH_BYTES 512
+#define LOOP_MS	       2000 /* for a loop device to say on what it is */
 #define EVERYTHING                                                                                 \
 	(struct lun_range)                                                                         \
 	{                                                                                          \
@@ -203,7 +206,52 @@ static dev_t loop_decode_dev(uint64_t v)
 		       (unsigned int)((v & 0xff) | ((v >> 12) & 0xfff00)));
 }
 
-/* 1: bound, *ret is filled; 0: free. */
+/* What a child says. */
+struct loop_answer {
+	int error; /* errno, or 0 */
+	struct loop_info64 info;
+};
+
+/*
+ * The ioctl asks the file system of the backing file, which may hang for ever and let nobody out:
+ * a child asks, and is left behind when it does not come back. -ETIMEDOUT then.
+ */
+static int ask_loop(int fd, struct loop_info64 *ret)
+{
+	_cleanup_close_ int out = -1, in = -1;
+	struct loop_answer answer = {0};
+	struct pollfd p = {.events = POLLIN};
+	int fds[2];
+	pid_t pid;
+
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return -errno;
+	out = fds[0];
+	in = fds[1];
+	pid = fork();
+	if (pid < 0)
+		return -errno;
+	if (pid == 0) {
+		answer.error = ioctl(fd, LOOP_GET_STATUS64, &answer.info) < 0 ? errno : 0;
+		_exit(write(in, &answer, sizeof(answer)) != (ssize_t)sizeof(answer));
+	}
+	p.fd = out;
+	if (poll(&p, 1, LOOP_MS) != 1 ||
+	    read(out, &answer, sizeof(answer)) != (ssize_t)sizeof(answer)) {
+		(void)kill(pid, SIGKILL);
+		(void)waitpid(pid, NULL, WNOHANG);
+		return -ETIMEDOUT;
+	}
+	(void)waitpid(pid, NULL, 0);
+	*ret = answer.info;
+	return -answer.error;
+}
+
+/*
+ * 1: bound, *ret is filled; 0: free, or surely to something else: a loop that hangs or fails to say
+ * on what it is stands on a file of a file system that hangs or fails. A device node answers, and
+ * so does the file system of our file, or we would not be here.
+ */
 static int loop_status(const struct lun_dev *dev, struct loop_info64 *ret)
 {
 	_cleanup_close_ int fd = -1;
@@ -215,9 +263,22 @@ static int loop_status(const struct lun_dev *dev, struct loop_info64 *ret)
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0)
 		return unless_gone(-errno);
-	if (ioctl(fd, LOOP_GET_STATUS64, ret) < 0)
-		return unless_gone(-errno);
-	return 1;
+	r = ask_loop(fd, ret);
+	switch (-r) {
+	case 0:
+		return 1;
+	case ENOENT:
+	case ENODEV:
+	case ENXIO:
+	case ETIMEDOUT:
+	case ECONNABORTED:
+	case ENOTCONN:
+	case EIO:
+	case ESTALE:
+		return 0;
+	default:
+		return r;
+	}
 }
 
 /* Loop `name`, if it is bound to this device (or file, if parent is NULL). */
@@ -225,7 +286,7 @@ static int add_loop(struct lun_devs *devs, const struct lun_disk *d, const struc
 		    struct lun_range window, const char *name)
 {
 	struct lun_dev dev = {.kind = LUN_DEV_LOOP};
-	struct loop_info64 info;
+	struct loop_info64 info = {0};
 	char dir[SYS_PATH_BYTES];
 	uint64_t sectors;
 	bool is_match;

@@ -435,6 +435,18 @@ def test_in_use_sees_a_mount_that_has_outlived_its_namespace(node):
         wait_until(lambda: node.tool("in-use", LUN) == "", 10, "end of the XFS")
 
 
+def test_a_loop_of_others_that_hangs_is_no_obstacle(make_lab):
+    """A loop device of the machine whose backing file does not answer: that of another lab."""
+    other = make_lab(1, bin=BUILD, services=False, disk_faults=True)
+    node = Node(make_lab(1, bin=BUILD, services=False))
+    other.disk("n1", "hang")
+    try:
+        node.format()
+        assert node.info()["name"] == "vol1"
+    finally:
+        other.disk("n1", "ok")
+
+
 def test_in_use_answers_while_the_disk_hangs(make_lab):
     node = Node(make_lab(1, bin=BUILD, services=False, disk_faults=True))
     node.format()

@@ -274,7 +274,8 @@ def test_a_vm_whose_definition_cannot_be_written_starts_elsewhere(vm3):
     twin = second(w, "web2")
     try:
         c.lab.run(here, f"mkdir -p {RUN}/definition-web2.json/x")
-        c.ctl(here, "vm", "start", "web2", "--to", here, "--wait=60", timeout=90)
+        code, text = c.fails(here, "vm", "start", "web2", "--to", here, "--wait=60")
+        assert code == 1 and f"instead of {here}" in text
         assert twin.node() != here
         twin.wait_alive(twin.node())
         log = os.path.join(c.lab.dir, here, "log", "clusterd.log")
