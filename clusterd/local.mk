@@ -2,7 +2,9 @@
 # clusterd/core: pure decisions. Compiled twice: as it is, and with the planted bugs that the
 # simulator has to find.
 core_sources = \
-	clusterd/core/apply.c clusterd/core/apply_impl.c clusterd/core/apply_impl.h \
+	clusterd/core/age.c clusterd/core/age.h \
+	clusterd/core/apply.c clusterd/core/apply_age.c \
+	clusterd/core/apply_impl.c clusterd/core/apply_impl.h \
 	clusterd/core/apply_member.c clusterd/core/apply_migration.c \
 	clusterd/core/apply_setting.c clusterd/core/apply_stuck.c \
 	clusterd/core/apply_vm.c clusterd/core/apply_volume.c \

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "clusterd/core/age.h"
 #include "clusterd/core/apply_impl.h"
 #include "clusterd/core/msg.h"
 #include "clusterd/core/plan.h"
@@ -67,6 +68,7 @@ static void resources_set(struct db *db, const char *group, enum db_work work)
 		if (!strcmp(r->group, group)) {
 			r->work = (uint8_t)work;
 			r->restarts = work == DB_WORK_ONLINE ? r->restarts : 0;
+			r->restarts_since_ms = work == DB_WORK_ONLINE ? r->restarts_since_ms : 0;
 		}
 	}
 }
@@ -397,6 +399,8 @@ void do_group_create(struct apply *a, const struct db_cmd_group_create *c)
 	g->possible = c->possible ? c->possible : UINT16_MAX;
 	g->priority = c->priority;
 	COPY(g->volumes, c->volumes);
+	g->failover_ms = AGE_FAILOVER_MS;
+	g->retry_ms = AGE_RETRY_MS;
 	g->since_ms = a->cmd->at_ms;
 	apply_event(a, "group-created", c->name, "by %s", a->cmd->actor);
 }
@@ -486,6 +490,7 @@ static void do_group_intent(struct apply *a, const struct db_cmd_group_intent *c
 			     n ? n->name : "that node", plan_bar(a->db, &fresh, n));
 		return;
 	}
+	age_group_forget(g);
 	is_settled = group_is_settled(g, c);
 	vm_group_intent(a, g, c);
 	if (g->work == DB_WORK_FAILED && incarnation_is_admitted(a->db, g))
@@ -547,6 +552,7 @@ void do_resource_create(struct apply *a, const struct db_cmd_resource_create *c)
 	COPY(r->agent, c->agent);
 	r->position = position;
 	r->restart_max = c->restart_max;
+	r->restart_ms = c->restart_ms ? c->restart_ms : AGE_RESTART_MS;
 	r->monitor_ms = c->monitor_ms;
 	r->start_ms = c->start_ms;
 	r->stop_ms = c->stop_ms;
@@ -637,6 +643,7 @@ static void do_group_order(struct apply *a, const struct db_cmd_group_order *c)
 	g->node = c->node;
 	g->incarnation = c->incarnation;
 	g->since_ms = a->cmd->at_ms;
+	g->gave_up_ms = 0;
 	COPY(g->reason, c->reason);
 	apply_task_phase(a, g->task, c->work == DB_WORK_STARTING ? "starting" : "stopping");
 	apply_event(a, c->work == DB_WORK_STARTING ? "group-start" : "group-stop", c->name,
@@ -665,18 +672,22 @@ static void group_is_online(struct apply *a, struct db_group *g, const char *rea
 	g->wish = CL_NODE_NONE;
 }
 
-/* It ended, as asked, or because it could not run there. */
-static void group_is_over(struct apply *a, struct db_group *g, const char *reason)
+/* It ended, as asked, or because it could not run there; then perhaps once too often. */
+static void group_is_over(struct apply *a, struct db_group *g, bool is_too_often,
+			  const char *reason)
 {
 	enum db_task_state state = DB_TASK_STATE_DONE;
 
 	group_release(a, g, reason);
 	resources_set(a->db, g->name, DB_WORK_OFFLINE);
 	if (g->intent == DB_INTENT_ONLINE) {
-		if (!g->refused || plan_owners(a->db, g))
+		if (is_too_often)
+			age_group_give_up(a, g, reason);
+		else if (!g->refused || plan_owners(a->db, g))
 			return;
 		state = DB_TASK_STATE_FAILED; /* there is no node left to try */
 		g->wish = CL_NODE_NONE;
+		g->gave_up_ms = a->cmd->at_ms;
 	}
 	apply_task_end(a, g->task, state, reason);
 	g->task = 0;
@@ -689,7 +700,7 @@ static void group_is_over(struct apply *a, struct db_group *g, const char *reaso
 static void do_group_report(struct apply *a, const struct db_cmd_group_report *c)
 {
 	struct db_group *g = group_find(a, c->name);
-	bool was_starting;
+	bool was_starting, is_too_often = false;
 
 	if (!g)
 		return;
@@ -728,8 +739,9 @@ static void do_group_report(struct apply *a, const struct db_cmd_group_report *c
 	if (c->work == DB_WORK_FAILED) {
 		g->failures++;
 		g->refused = (uint16_t)(g->refused | cl_bit(g->node));
+		is_too_often = age_group_failed(a, g);
 	}
-	group_is_over(a, g, c->reason);
+	group_is_over(a, g, is_too_often, c->reason);
 }
 
 static void do_resource_report(struct apply *a, const struct db_cmd_resource_report *c)
@@ -742,7 +754,8 @@ static void do_resource_report(struct apply *a, const struct db_cmd_resource_rep
 		return;
 	}
 	r->work = c->work;
-	r->restarts += c->restarted;
+	if (c->restarted)
+		age_resource_restarted(a, r);
 	COPY(r->reason, c->reason);
 	if (c->restarted || c->work == DB_WORK_FAILED)
 		apply_event(a, c->restarted ? "resource-restarted" : "resource-failed", c->name,

@@ -135,6 +135,19 @@ void do_group_set(struct apply *a, const struct db_cmd_group_set *c);
 /* The fence of that node begins, for the sake of what asked for it. */
 void stuck_fence_begins(struct apply *a, const struct db_node *n);
 
+/* ---- apply_age.c: failures that age; see age.h */
+
+void do_clock(struct apply *a, const struct db_cmd_clock *c);
+void age_resource_restarted(struct apply *a, struct db_resource *r);
+/* It failed on its node, and another shall have it: true if that was once too often. */
+bool age_group_failed(struct apply *a, struct db_group *g);
+/* After its end: it is not tried before its time, even where it could be started. */
+void age_group_give_up(struct apply *a, struct db_group *g, const char *reason);
+/* Its coordinator ended on its node, and nobody had asked for that. */
+void age_volume_crashed(struct apply *a, struct db_volume *v);
+/* An administrator asks for something else: nothing counts against it any more. */
+void age_group_forget(struct db_group *g);
+
 /* ---- apply_migration.c */
 
 void do_vm_migrate(struct apply *a, const struct db_cmd_vm_migrate *c);

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "clusterd/core/age.h"
 #include "clusterd/core/apply_impl.h"
 #include "clusterd/core/stuck.h"
 #include "clusterd/core/volume.h"
@@ -106,18 +107,40 @@ void stuck_fence_begins(struct apply *a, const struct db_node *n)
 	}
 }
 
+/* True if it is another value than before. */
+static bool set(uint32_t *to, uint32_t value)
+{
+	bool is_new = value != DB_KEEP && value != *to;
+
+	if (is_new)
+		*to = value;
+	return is_new;
+}
+
 void do_group_set(struct apply *a, const struct db_cmd_group_set *c)
 {
 	struct db_group *g = db_find(a->db, DB_KIND_GROUP, c->name);
+	char period[AGE_TEXT_MAX], retry[AGE_TEXT_MAX];
+	bool is_new;
 
 	if (!g) {
 		apply_answer(a, DB_NO_SUCH, "no group %s", c->name);
 		return;
 	}
-	if (g->on_stop_failure == c->on_stop_failure)
+	is_new = set(&g->failover_max, c->failover_max);
+	is_new |= set(&g->failover_ms, c->failover_ms ? c->failover_ms : AGE_FAILOVER_MS);
+	is_new |= set(&g->retry_ms, c->retry_ms);
+	if (!c->keeps_stop_failure && g->on_stop_failure != c->on_stop_failure) {
+		g->on_stop_failure = c->on_stop_failure;
+		is_new = true;
+	}
+	if (!is_new)
 		return;
-	g->on_stop_failure = c->on_stop_failure;
-	apply_event(a, "group-set", c->name, "on-stop-failure is %s, by %s",
-		    db_choice_word(DB_KIND_GROUP, "on_stop_failure", c->on_stop_failure),
-		    a->cmd->actor);
+	age_text(g->failover_ms, period);
+	age_text(g->retry_ms, retry);
+	apply_event(a, "group-set", c->name,
+		    "on-stop-failure is %s, %u failovers within %s, tried again %s%s, by %s",
+		    db_choice_word(DB_KIND_GROUP, "on_stop_failure", g->on_stop_failure),
+		    age_failover_max(a->db, g), period, g->retry_ms ? "after " : "",
+		    g->retry_ms ? retry : "never", a->cmd->actor);
 }

@@ -171,7 +171,8 @@ void do_vm_create(struct apply *a, const struct db_cmd_vm_create *c)
 					   .restart_max = c->restart_max,
 					   .monitor_ms = c->monitor_ms,
 					   .start_ms = c->start_ms,
-					   .stop_ms = c->stop_ms};
+					   .stop_ms = c->stop_ms,
+					   .restart_ms = c->restart_ms};
 	struct db_vm *v;
 
 	if (!can_create(a, c))
@@ -199,10 +200,12 @@ void do_vm_delete(struct apply *a, const struct db_cmd_vm_delete *c)
 	struct db_vm *v = vm_find(a, c->name);
 	struct db_cmd_resource_delete r = {0};
 	struct db_cmd_group_delete g = {0};
+	const struct db_group *of = v ? db_find(a->db, DB_KIND_GROUP, v->name) : NULL;
 
 	if (!v)
 		return;
-	if (v->lock || v->migration) {
+	/* One that was given up has no lock, and is not offline before somebody says so. */
+	if (v->lock || v->migration || !of || of->work != DB_WORK_OFFLINE) {
 		apply_answer(a, DB_REFUSED, "virtual machine %s is not offline: stop it first",
 			     c->name);
 		return;

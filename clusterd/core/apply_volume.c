@@ -131,6 +131,7 @@ void volumes_node_admitted(struct apply *a, const struct db_node *n)
 		struct db_volume *v = db_at(a->db, DB_KIND_VOLUME, i);
 
 		v->refused = (uint16_t)(v->refused & ~cl_bit(n->slot));
+		v->crashed = (uint16_t)(v->crashed & ~cl_bit(n->slot));
 		if (v->work != DB_WORK_UNKNOWN || v->incarnation != n->incarnation)
 			continue;
 		v->work = v->order != v->term ? DB_WORK_STOPPING
@@ -201,7 +202,7 @@ void do_volume_create(struct apply *a, const struct db_cmd_volume_create *c)
 	}
 	COPY(v->uuid, c->uuid);
 	COPY(v->device, c->device);
-	v->node = v->wish = CL_NODE_NONE;
+	v->node = v->wish = v->restart_node = CL_NODE_NONE;
 	v->since_ms = a->cmd->at_ms;
 	apply_event(a, "volume-created", c->name, "%.100s, by %s", c->device, a->cmd->actor);
 }
@@ -268,8 +269,9 @@ static void intent_clear(struct apply *a, struct db_volume *v, const char *verb)
 		v->task = apply_task_new(a, verb, v->name);
 	}
 	v->wish = CL_NODE_NONE;
-	v->refused = 0;
-	v->fenced_ms = 0;
+	v->refused = v->crashed = 0;
+	v->restarts = 0;
+	v->restarts_since_ms = v->fenced_ms = 0;
 	if (v->work == DB_WORK_FAILED) {
 		v->work = DB_WORK_STOPPING;
 		v->fence_wanted = false;
@@ -315,6 +317,7 @@ void do_volume_intent(struct apply *a, const struct db_cmd_volume_intent *c)
 	task_done(a, v, DB_TASK_STATE_CANCELLED, "replaced by a later command");
 	v->wish = c->wish;
 	v->refused = (uint16_t)(v->refused & ~cl_bit(c->wish));
+	v->crashed = (uint16_t)(v->crashed & ~cl_bit(c->wish));
 	v->task = apply_task_new(a, c->verb, c->name);
 	apply_event(a, c->verb, c->name, "to %s, asked by %s", n->name, a->cmd->actor);
 	if (v->work == DB_WORK_ONLINE && v->node == c->wish) {
@@ -406,6 +409,7 @@ static void report_refused(struct apply *a, struct db_volume *v,
 
 	v->failures++;
 	v->refused = (uint16_t)(v->refused | cl_bit(node));
+	v->refused_since_ms = a->cmd->at_ms;
 	release(a, v, c->reason);
 	if (!v->is_deleting && (v->wish == node || !volume_candidates(a->db, v)))
 		task_done(a, v, DB_TASK_STATE_FAILED, c->reason);
@@ -417,7 +421,10 @@ static void report_refused(struct apply *a, struct db_volume *v,
 static void report_offline(struct apply *a, struct db_volume *v,
 			   const struct db_cmd_volume_report *c)
 {
-	v->failures += v->work == DB_WORK_ONLINE; /* nobody had asked for its end */
+	if (v->work == DB_WORK_ONLINE) { /* nobody had asked for its end */
+		v->failures++;
+		age_volume_crashed(a, v);
+	}
 	release(a, v, c->reason);
 	sweep(a, v);
 }

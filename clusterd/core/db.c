@@ -385,6 +385,8 @@ static const char *check_group(const struct db *db, const struct db_group *g)
 		return "a group is active on no node";
 	if (is_somewhere && !g->lock)
 		return "a group is active without its lock";
+	if (g->gave_up_ms && (is_somewhere || g->lock))
+		return "a group that is given up is somewhere";
 	if (g->fence_wanted && (g->work != DB_WORK_FAILED || !g->lock))
 		return "a group asks for a fence and is not stuck";
 	if (g->lock &&
@@ -547,6 +549,7 @@ const char *db_mutant_name(enum db_mutant mutant)
 		[DB_MUTANT_PLAN_FORGETS_WISH] = "wish-does-not-count",
 		[DB_MUTANT_PLAN_FORGETS_ITS_ORDERS] = "orders-once-more",
 		[DB_MUTANT_PLAN_COUNTS_SLOTS] = "slots-count",
+		[DB_MUTANT_PLAN_NEVER_GIVES_UP] = "never-gives-up",
 		[DB_MUTANT_ADMITS_FENCED] = "admits-a-fenced-incarnation",
 		[DB_MUTANT_FENCE_BEGIN_FREES] = "fenced-before-it-is-proven",
 		[DB_MUTANT_REPEATS] = "carries-out-what-comes-again",

@@ -62,7 +62,8 @@ enum db_mutant {
 	DB_MUTANT_PLAN_FORGETS_WISH,	   /* a wish for a loaded node does not count */
 	DB_MUTANT_PLAN_FORGETS_ITS_ORDERS, /* what was stopped is stopped once more */
 	DB_MUTANT_PLAN_COUNTS_SLOTS,	   /* the number of a slot says more than its order */
-	DB_MUTANT_PLAN_LAST = DB_MUTANT_PLAN_COUNTS_SLOTS,
+	DB_MUTANT_PLAN_NEVER_GIVES_UP,	   /* failovers are counted, and that is all */
+	DB_MUTANT_PLAN_LAST = DB_MUTANT_PLAN_NEVER_GIVES_UP,
 	DB_MUTANT_ADMITS_FENCED,     /* from here on for sim_cluster: the way back from a fence */
 	DB_MUTANT_FENCE_BEGIN_FREES, /* the locks go when the fence begins, not when it is proven */
 	DB_MUTANT_REPEATS,	     /* a request that comes again is carried out again */

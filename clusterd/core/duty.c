@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "clusterd/core/age.h"
 #include "lib/uuid.h"
 
 /* Holds all that is committed: it may be admitted. */
@@ -146,6 +147,10 @@ static void plan(const struct duty_facts *f, struct duty_actions *ret)
 {
 	const struct db_node *n;
 
+	ret->has_clock = age_is_due(f->db, f->wall_ms);
+	ret->clock.now_ms = f->wall_ms;
+	if (ret->has_clock) /* what is to be ordered may be another then */
+		return;
 	plan_run(f->db, &ret->orders);
 	if (!ret->orders.has_fence)
 		return;
@@ -186,7 +191,7 @@ enum duty_fence duty_fence(const struct repl_state *repl, const struct db_node *
 static void actions_clear(struct duty_actions *a)
 {
 	a->admit_count = a->lost_count = 0;
-	a->has_row = a->is_vote = a->has_fence = false;
+	a->has_row = a->is_vote = a->has_fence = a->has_clock = false;
 	a->step.kind = MEMBER_NOTHING;
 	a->orders.count = a->orders.volume_count = 0;
 	a->orders.begin_count = a->orders.migration_count = 0;
@@ -239,6 +244,9 @@ bool duty_command(const struct duty_actions *a, size_t i, struct db_command *ret
 	} else if (is_among(i, &at, a->step.kind == MEMBER_REMOVED)) {
 		ret->type = DB_CMD_NODE_REMOVED;
 		ret->node_removed = a->step.removed;
+	} else if (is_among(i, &at, a->has_clock)) {
+		ret->type = DB_CMD_CLOCK;
+		ret->clock = a->clock;
 	} else {
 		/* The fence is the last of them, and may not be. */
 		return plan_command(&a->orders, i - at, ret) &&

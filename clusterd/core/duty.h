@@ -48,6 +48,7 @@ struct duty_facts {
 	const uint32_t *ring; /* nodeids of the machines in corosync's ring */
 	size_t ring_count;
 	uint64_t now_ms;
+	uint64_t wall_ms; /* the time that commands bear; for what ages (age.h) */
 	/* Of this node's corosync.conf; NULL if not known, or not needed: duty_needs_local() */
 	const struct corosync_nodes *local;
 	size_t under_way;    /* decided earlier, not applied yet */
@@ -66,6 +67,8 @@ struct duty_actions {
 	struct cl_member row;
 	struct member_step step; /* its row is `row`, too */
 	struct plan_orders orders;
+	bool has_clock; /* something has waited for this time; nothing else is ordered then */
+	struct db_cmd_clock clock;
 	bool has_fence; /* of a node with something stuck: orders.fence, without which we may be */
 };
 

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "clusterd/core/age.h"
 #include "clusterd/core/plan_impl.h"
 #include "clusterd/core/stuck.h"
 #include "clusterd/core/vm.h"
@@ -259,6 +260,7 @@ static void explain_waiting(const struct db *db, const struct db_group *g, char 
 {
 	char volume[CL_NAME_MAX], why[DB_REASON_MAX];
 	struct db_group without = *g;
+	char period[AGE_TEXT_MAX];
 
 	if (volume_group_waits(db, g, volume)) {
 		plan_explain_volume(db, db_find(db, DB_KIND_VOLUME, volume), why, sizeof(why));
@@ -271,10 +273,15 @@ static void explain_waiting(const struct db *db, const struct db_group *g, char 
 			 g->volumes);
 		return;
 	}
-	snprintf(text, size,
-		 g->refused ? "cannot start: it failed on every node that could run it; "
-			      "repair, then 'group start' again"
-			    : "cannot start: no node is up, not paused and a possible owner");
+	age_text(g->retry_ms, period);
+	if (!g->refused)
+		snprintf(text, size,
+			 "cannot start: no node is up, not paused and a possible owner");
+	else
+		snprintf(text, size,
+			 "cannot start: it failed on every node that could run it; repair, then "
+			 "'group start' again%s%s",
+			 age_waits(g) ? ", else tried after " : "", age_waits(g) ? period : "");
 	explain_bars(db, g, text, size);
 }
 
@@ -302,6 +309,15 @@ static bool explain_staying(const struct db *db, const struct db_group *g, char 
 	return true;
 }
 
+static void explain_given_up(const struct db_group *g, char *text, size_t size)
+{
+	char period[AGE_TEXT_MAX];
+
+	age_text(g->retry_ms, period);
+	snprintf(text, size, "repair, then 'group start'%s%s: %s",
+		 age_waits(g) ? ", else tried after " : "", age_waits(g) ? period : "", g->reason);
+}
+
 void plan_explain(const struct db *db, const struct db_group *g, char *text, size_t size)
 {
 	if (g->work == DB_WORK_OFFLINE && g->intent == DB_INTENT_ONLINE &&
@@ -314,6 +330,10 @@ void plan_explain(const struct db *db, const struct db_group *g, char *text, siz
 			 "blocked: waiting to fence %s; nothing of it is started "
 			 "elsewhere before",
 			 db_node_name(db, g->node));
+		return;
+	}
+	if (g->work == DB_WORK_FAILED && !g->lock) {
+		explain_given_up(g, text, size);
 		return;
 	}
 	if (g->work == DB_WORK_FAILED) {

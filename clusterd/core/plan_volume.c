@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "clusterd/core/age.h"
 #include "clusterd/core/plan_impl.h"
 #include "clusterd/core/stuck.h"
 #include "clusterd/core/volume.h"
@@ -214,13 +215,15 @@ static void explain_work(const struct db *db, const struct db_volume *v, char *t
 void plan_explain_volume(const struct db *db, const struct db_volume *v, char *text, size_t size)
 {
 	const char *node = db_node_name(db, v->node);
+	char pause[AGE_TEXT_MAX];
 
+	age_text(AGE_COORDINATOR_MS, pause);
 	if (v->work == DB_WORK_OFFLINE && !v->is_deleting && !volume_candidates(db, v)) {
-		if (v->refused)
+		if (v->refused | v->crashed)
 			snprintf(text, size,
 				 "cannot start: it failed on every node that could have it, at "
-				 "last: %s; repair, then 'volume clear'",
-				 v->reason);
+				 "last: %s; repair, then 'volume clear', else tried after %s",
+				 v->reason, pause);
 		else
 			snprintf(text, size, "cannot start: no node is up and not paused");
 	} else if (v->work == DB_WORK_UNKNOWN) {

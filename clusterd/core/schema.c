@@ -159,6 +159,9 @@ static const struct db_field fields_cmd_mount_gone[] = {DB_CMD_MOUNT_GONE_FIELDS
 #define STRUCT struct db_cmd_mount_voice
 static const struct db_field fields_cmd_mount_voice[] = {DB_CMD_MOUNT_VOICE_FIELDS(DESCRIBE)};
 #undef STRUCT
+#define STRUCT struct db_cmd_clock
+static const struct db_field fields_cmd_clock[] = {DB_CMD_CLOCK_FIELDS(DESCRIBE)};
+#undef STRUCT
 #define STRUCT struct db_cmd_volume_recovered
 static const struct db_field fields_cmd_volume_recovered[] = {
 	DB_CMD_VOLUME_RECOVERED_FIELDS(DESCRIBE)};

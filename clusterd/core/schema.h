@@ -19,7 +19,7 @@
 
 #include "clusterd/core/types.h"
 
-#define DB_SCHEMA_VERSION 2
+#define DB_SCHEMA_VERSION 3
 
 #define DB_UUID_TEXT   37
 #define DB_AGENT_MAX   128
@@ -31,6 +31,8 @@
 #define DB_DEVICE_MAX  256
 #define DB_NAMES_MAX   256 /* of several objects, with commas or spaces between */
 #define DB_ADDRESS_MAX 64
+
+#define DB_KEEP UINT32_MAX /* in a command that changes a row: this stays as it is */
 
 /* ---- choices: name in C, word shown */
 #define DB_MEMBERSHIPS(X)                                                                          \
@@ -50,7 +52,7 @@
 	X(STARTING, "starting")                                                                    \
 	X(ONLINE, "online")                                                                        \
 	X(STOPPING, "stopping")                                                                    \
-	X(FAILED, "failed")   /* could not be started anywhere, or could not be stopped */         \
+	X(FAILED, "failed")   /* could not be stopped, and has its lock; or failed too often */    \
 	X(UNKNOWN, "unknown") /* its node is lost; nobody may start it before the fence */
 
 #define DB_TASK_STATES(X)                                                                          \
@@ -153,7 +155,13 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(str, volumes, DB_NAMES_MAX) /* that it needs */                                          \
 	F(choice, on_stop_failure, stop_failure)                                                   \
 	F(flag, fence_wanted, 0) /* failed, and nothing there could prove that it is over */       \
-	F(time, fenced_ms, 0)	 /* when a fence began for its sake; 0: never, or forgotten */
+	F(time, fenced_ms, 0)	 /* when a fence began for its sake; 0: never, or forgotten */     \
+	F(u32, failover_max, 0) /* failovers within failover_ms; 0: as many as nodes, see age.h */ \
+	F(u32, failover_ms, 0)                                                                     \
+	F(u32, retry_ms, 0)  /* it is tried again so long after it was given up; 0: never */       \
+	F(u32, failovers, 0) /* since failovers_since_ms */                                        \
+	F(time, failovers_since_ms, 0) /* of the first of them */                                  \
+	F(time, gave_up_ms, 0)	       /* no node is left to try, or it failed too often; 0: no */
 
 #define DB_RESOURCE_FIELDS(F)                                                                      \
 	F(str, name, CL_NAME_MAX)                                                                  \
@@ -166,7 +174,9 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(u32, monitor_ms, 0)                                                                      \
 	F(u32, start_ms, 0)                                                                        \
 	F(u32, stop_ms, 0)                                                                         \
-	F(str, reason, DB_REASON_MAX)
+	F(str, reason, DB_REASON_MAX)                                                              \
+	F(u32, restart_ms, 0)	      /* of restart_max: restarts within it count */               \
+	F(time, restarts_since_ms, 0) /* of the first of `restarts`; 0: there is none */
 
 #define DB_PARAM_FIELDS(F)                                                                         \
 	F(str, key, DB_KEY_MAX) /* OBJECT/NAME */                                                  \
@@ -228,8 +238,13 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(u32, failures, 0)                                                                        \
 	F(str, reason, DB_REASON_MAX)                                                              \
 	F(flag, is_deleting, 0)                                                                    \
-	F(flag, fence_wanted, 0) /* as of a group: of its coordinator */                           \
-	F(time, fenced_ms, 0)	 /* as of a group: of its coordinator or a mount */
+	F(flag, fence_wanted, 0)     /* as of a group: of its coordinator */                       \
+	F(time, fenced_ms, 0)	     /* as of a group: of its coordinator or a mount */            \
+	F(nodes, crashed, 0)	     /* nodes on which it ended unasked too often, for a while */  \
+	F(time, refused_since_ms, 0) /* when the last of refused and crashed was added */          \
+	F(u32, restarts, 0)	     /* unasked ends on restart_node since restarts_since_ms */    \
+	F(time, restarts_since_ms, 0)                                                              \
+	F(node, restart_node, 0)
 
 /* One node's mount of a volume. Its `mnt:<uuid>` in CR goes with the row and not before. */
 #define DB_MOUNT_FIELDS(F)                                                                         \
@@ -366,7 +381,8 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(u32, monitor_ms, 0)                                                                      \
 	F(u32, start_ms, 0)                                                                        \
 	F(u32, stop_ms, 0)                                                                         \
-	F(str, params, DB_PARAMS_MAX) /* lines NAME=VALUE */
+	F(str, params, DB_PARAMS_MAX) /* lines NAME=VALUE */                                       \
+	F(u32, restart_ms, 0)	      /* 0: AGE_RESTART_MS */
 
 #define DB_CMD_RESOURCE_DELETE_FIELDS(F) F(str, name, CL_NAME_MAX)
 
@@ -514,7 +530,8 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(u32, restart_max, 0)                                                                     \
 	F(u32, monitor_ms, 0)                                                                      \
 	F(u32, start_ms, 0)                                                                        \
-	F(u32, stop_ms, 0)
+	F(u32, stop_ms, 0)                                                                         \
+	F(u32, restart_ms, 0) /* 0: AGE_RESTART_MS */
 
 #define DB_CMD_VM_DELETE_FIELDS(F) F(str, name, CL_NAME_MAX)
 
@@ -615,9 +632,17 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(u64, order, 0)     /* in force; of a mount its id */                                     \
 	F(str, reason, DB_REASON_MAX)
 
+/* Numbers of DB_KEEP, and on_stop_failure if it is kept, stay as they are. */
 #define DB_CMD_GROUP_SET_FIELDS(F)                                                                 \
 	F(str, name, CL_NAME_MAX)                                                                  \
-	F(choice, on_stop_failure, stop_failure)
+	F(choice, on_stop_failure, stop_failure)                                                   \
+	F(flag, keeps_stop_failure, 0)                                                             \
+	F(u32, failover_max, 0)                                                                    \
+	F(u32, failover_ms, 0) /* 0: AGE_FAILOVER_MS */                                            \
+	F(u32, retry_ms, 0)
+
+/* From the sequencer, when something that ages has waited for its time (age.h), else never. */
+#define DB_CMD_CLOCK_FIELDS(F) F(time, now_ms, 0)
 
 /* An empty value: its default holds again. */
 #define DB_CMD_SETTING_SET_FIELDS(F)                                                               \
@@ -677,7 +702,8 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	X(44, node_removed, NODE_REMOVED)                                                          \
 	X(45, setting_set, SETTING_SET)                                                            \
 	X(46, vote_note, VOTE_NOTE)                                                                \
-	X(47, mount_voice, MOUNT_VOICE)
+	X(47, mount_voice, MOUNT_VOICE)                                                            \
+	X(48, clock, CLOCK)
 
 /* ---- structs */
 #define DB_CTYPE_str(name, arg)	   char name[arg];

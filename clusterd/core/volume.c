@@ -42,7 +42,7 @@ uint16_t volume_candidates(const struct db *db, const struct db_volume *volume)
 		const struct db_node *n = db_at(db, DB_KIND_NODE, i);
 
 		if (n->membership == DB_MEMBERSHIP_ADMITTED && !n->is_paused && !n->is_leaving &&
-		    !(volume->refused & cl_bit(n->slot)))
+		    !((volume->refused | volume->crashed) & cl_bit(n->slot)))
 			set = (uint16_t)(set | cl_bit(n->slot));
 	}
 	return set;

@@ -44,6 +44,7 @@ void duty_run(struct engine *e)
 				   .ring = e->ring,
 				   .ring_count = e->ring_count,
 				   .now_ms = engine_now_ms(),
+				   .wall_ms = engine_wall_ms(),
 				   .under_way = e->duties,
 				   .version = CLUSTERD_VERSION};
 	struct db_command cmd;

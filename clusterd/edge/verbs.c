@@ -163,6 +163,17 @@ bool verb_arg_u32(struct api_client *c, const json_t *args, const char *name, ui
 	return true;
 }
 
+bool verb_arg_period(struct api_client *c, const json_t *args, const char *name, uint32_t def,
+		     uint32_t *ret)
+{
+	if (!verb_arg_u32(c, args, name, def, VERB_PERIOD_MAX_MS, ret))
+		return false;
+	if (!*ret || *ret >= AGE_PERIOD_MIN_MS)
+		return true;
+	api_reply(c, API_USAGE, NULL, "%s: 0, or %u and more", name, AGE_PERIOD_MIN_MS);
+	return false;
+}
+
 const struct db_node *verb_arg_node(struct api_client *c, const json_t *args, const char *name)
 {
 	char node[CL_NAME_MAX];
@@ -376,16 +387,28 @@ static void group_delete(struct api_client *c, const json_t *args)
 static void group_set(struct api_client *c, const json_t *args)
 {
 	struct db_command cmd = verb_command(c, DB_CMD_GROUP_SET);
+	struct db_cmd_group_set *g = &cmd.group_set;
 	const char *word = verb_arg_text(args, "on_stop_failure");
 	bool is_block = !strcmp(word, "block");
 
-	if (!verb_arg_name(c, args, "name", cmd.group_set.name, sizeof(cmd.group_set.name)))
+	if (!verb_arg_name(c, args, "name", g->name, sizeof(g->name)) ||
+	    !verb_arg_u32(c, args, "failover_max", DB_KEEP, 1000, &g->failover_max) ||
+	    !verb_arg_period(c, args, "failover_ms", DB_KEEP, &g->failover_ms) ||
+	    !verb_arg_period(c, args, "retry_ms", DB_KEEP, &g->retry_ms))
 		return;
-	if (!is_block && strcmp(word, "fence") != 0) {
+	g->keeps_stop_failure = !json_object_get(args, "on_stop_failure");
+	if (!g->keeps_stop_failure && !is_block && strcmp(word, "fence") != 0) {
 		api_reply(c, API_USAGE, NULL, "on_stop_failure: '%.64s': fence or block", word);
 		return;
 	}
-	cmd.group_set.on_stop_failure = is_block ? DB_STOP_FAILURE_BLOCK : DB_STOP_FAILURE_FENCE;
+	if (g->keeps_stop_failure && g->failover_max == DB_KEEP && g->failover_ms == DB_KEEP &&
+	    g->retry_ms == DB_KEEP) {
+		api_reply(c, API_USAGE, NULL,
+			  "nothing to set: give one of failover_max, failover_ms, "
+			  "on_stop_failure, retry_ms");
+		return;
+	}
+	g->on_stop_failure = is_block ? DB_STOP_FAILURE_BLOCK : DB_STOP_FAILURE_FENCE;
 	verb_submit(c, &cmd);
 }
 

@@ -3,7 +3,10 @@
 #ifndef CLUSTERD_EDGE_VERBS_IMPL_H
 #define CLUSTERD_EDGE_VERBS_IMPL_H
 
+#include "clusterd/core/age.h"
 #include "clusterd/edge/verbs.h"
+
+#define VERB_PERIOD_MAX_MS (30 * 86400000u)
 
 /* The text of an argument, "" if it is missing. */
 const char *verb_arg_text(const json_t *args, const char *name);
@@ -13,6 +16,9 @@ bool verb_arg_name(struct api_client *c, const json_t *args, const char *name, c
 /* A number from 0 to max; replies and returns false if it is none. */
 bool verb_arg_u32(struct api_client *c, const json_t *args, const char *name, uint32_t def,
 		  uint32_t max, uint32_t *ret);
+/* Milliseconds in which failures age (age.h): none, or a second to 30 days. */
+bool verb_arg_period(struct api_client *c, const json_t *args, const char *name, uint32_t def,
+		     uint32_t *ret);
 /* The node that the argument names; replies and returns NULL if there is none. */
 const struct db_node *verb_arg_node(struct api_client *c, const json_t *args, const char *name);
 /* The name a second time in `confirm`; replies with what would happen, and returns false. */

@@ -151,6 +151,7 @@ void verb_resource_create(struct api_client *c, const json_t *args)
 	    !verb_arg_name(c, args, "group", r->group, sizeof(r->group)) ||
 	    !verb_arg_name(c, args, "agent", r->agent, sizeof(r->agent)) ||
 	    !verb_arg_u32(c, args, "restart_max", 3, 1000, &r->restart_max) ||
+	    !verb_arg_period(c, args, "restart_ms", AGE_RESTART_MS, &r->restart_ms) ||
 	    !verb_arg_u32(c, args, "monitor_ms", 10000, 86400000, &r->monitor_ms) ||
 	    !verb_arg_u32(c, args, "start_ms", 60000, 86400000, &r->start_ms) ||
 	    !verb_arg_u32(c, args, "stop_ms", 60000, 86400000, &r->stop_ms) ||

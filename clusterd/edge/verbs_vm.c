@@ -187,6 +187,7 @@ void verb_vm_create(struct api_client *c, const json_t *args)
 	if (!verb_arg_name(c, args, "name", v->name, sizeof(v->name)) ||
 	    !verb_arg_u32(c, args, "priority", 100, 255, &priority) ||
 	    !verb_arg_u32(c, args, "restart_max", 3, 1000, &v->restart_max) ||
+	    !verb_arg_period(c, args, "restart_ms", AGE_RESTART_MS, &v->restart_ms) ||
 	    !verb_arg_u32(c, args, "monitor_ms", 10000, 86400000, &v->monitor_ms) ||
 	    !verb_arg_u32(c, args, "start_ms", 60000, 86400000, &v->start_ms) ||
 	    !verb_arg_u32(c, args, "stop_ms", 180000, 86400000, &v->stop_ms))

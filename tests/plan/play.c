@@ -2,8 +2,10 @@
 /* Plays the events of a scenario: commands, plans, and executors that succeed in everything. */
 #include <inttypes.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "clusterd/core/age.h"
 #include "clusterd/core/assume.h"
 #include "clusterd/core/msg.h"
 #include "clusterd/core/volume.h"
@@ -17,6 +19,12 @@
 
 /* ---- commands */
 
+/* By the clock, when the next command is given. */
+static uint64_t now_ms(const struct scenario *s)
+{
+	return AT_FIRST_MS + s->passed_ms + s->db.index + 1;
+}
+
 void scenario_apply(struct scenario *s, struct db_command *cmd)
 {
 	uint8_t buf[DB_COMMAND_MAX];
@@ -27,7 +35,7 @@ void scenario_apply(struct scenario *s, struct db_command *cmd)
 			     .payload = buf};
 	const char *broken;
 
-	cmd->at_ms = AT_FIRST_MS + e.index;
+	cmd->at_ms = now_ms(s);
 	snprintf(cmd->actor, sizeof(cmd->actor), "admin");
 	if (db_command_encode(cmd, buf, sizeof(buf), &e.payload_len))
 		scenario_fault(s, "the command does not fit a log entry");
@@ -76,6 +84,14 @@ static void *open_field(const struct making *m, const char *name, enum db_type t
 static void default_u64(const struct making *m, const char *name, uint64_t value)
 {
 	void *p = open_field(m, name, DB_TYPE_u64);
+
+	if (p)
+		memcpy(p, &value, sizeof(value));
+}
+
+static void default_u32(const struct making *m, const char *name, uint32_t value)
+{
+	void *p = open_field(m, name, DB_TYPE_u32);
 
 	if (p)
 		memcpy(p, &value, sizeof(value));
@@ -155,6 +171,13 @@ static void default_group(const struct making *m, struct db_command *cmd)
 	}
 	if (priority)
 		*priority = PRIORITY;
+	if (cmd->type == DB_CMD_GROUP_SET) {
+		cmd->group_set.keeps_stop_failure =
+			!scenario_has(m->shape, m->given, "on_stop_failure");
+		default_u32(m, "failover_max", DB_KEEP);
+		default_u32(m, "failover_ms", DB_KEEP);
+		default_u32(m, "retry_ms", DB_KEEP);
+	}
 	if (cmd->type != DB_CMD_GROUP_INTENT)
 		return;
 	if (!scenario_has(m->shape, m->given, "intent"))
@@ -435,6 +458,27 @@ static size_t settle(struct scenario *s)
 	scenario_fault(s, "it does not come to rest in %d rounds", ROUNDS_MAX);
 }
 
+/* Time passes; what has waited for it is told so by the sequencer (core/duty.c). */
+static void wait_for(struct scenario *s, const char *word)
+{
+	struct db_command cmd = {.type = DB_CMD_CLOCK};
+	char *end;
+	unsigned long seconds = strtoul(word, &end, 10);
+
+	if (end == word || *end)
+		scenario_fault(s, "%s: wait for how many seconds?", word);
+	s->passed_ms += seconds * 1000;
+	cmd.clock.now_ms = now_ms(s);
+	if (!age_is_due(&s->db, cmd.clock.now_ms)) {
+		fputs("  nothing has waited for it\n", s->out);
+		return;
+	}
+	fputs("  what has waited is told\n", s->out);
+	apply_well(s, &cmd);
+	if (age_is_due(&s->db, cmd.clock.now_ms))
+		scenario_fault(s, "something waits still, once told");
+}
+
 /* ---- explanations */
 
 static void explain_group(struct scenario *s, const struct db_group *g)
@@ -505,13 +549,15 @@ void scenario_event(struct scenario *s, const struct scenario_line *line)
 	} else if (!strcmp(word, "plan") && line->count == 1) {
 		if (!plan(s))
 			fputs("  nothing\n", s->out);
+	} else if (!strcmp(word, "wait") && line->count == 2) {
+		wait_for(s, line->word[1]);
 	} else if (!strcmp(word, "settle") && line->count == 1) {
 		if (!settle(s))
 			fputs("  nothing\n", s->out);
 	} else {
 		scenario_fault(s,
 			       "%s: neither a command nor plan, succeed [NAME], settle, "
-			       "explain NAME",
+			       "explain NAME, wait SECONDS",
 			       word);
 	}
 }

@@ -36,6 +36,7 @@ struct scenario {
 	uint8_t *snapshot;
 	size_t snapshot_cap;
 	uint64_t request, mount_id;
+	uint64_t passed_ms; /* by `wait` lines */
 	struct db_result result;
 	struct plan_orders orders, again;
 	struct scenario_node node[CL_MAX_NODES];
@@ -94,7 +95,7 @@ void scenario_ready(struct scenario *s);
 
 /* ---- play.c */
 
-/* One line of `events`: a command, or plan, succeed, settle, explain. */
+/* One line of `events`: a command, or plan, succeed, settle, explain, wait. */
 void scenario_event(struct scenario *s, const struct scenario_line *line);
 /* Prints where everything is, and why. */
 void scenario_end(struct scenario *s);

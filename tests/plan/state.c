@@ -5,6 +5,7 @@
  */
 #include <string.h>
 
+#include "clusterd/core/age.h"
 #include "clusterd/core/apply_impl.h"
 #include "clusterd/core/vm.h"
 #include "clusterd/core/volume.h"
@@ -117,12 +118,16 @@ static void add_group(struct scenario *s, const struct given *given, struct db_g
 		g->possible = UINT16_MAX;
 	if (!has(given, "priority"))
 		g->priority = PRIORITY;
+	if (!has(given, "failover_ms"))
+		g->failover_ms = AGE_FAILOVER_MS;
+	if (!has(given, "retry_ms"))
+		g->retry_ms = AGE_RETRY_MS;
 	if (has(given, "node")) {
 		g->incarnation = has(given, "incarnation") ? g->incarnation
 							   : node_at(s, g->node)->incarnation;
 		g->order = next_index(s);
 		g->lock = take_lock(s, "grp:", g->name, LK_EX, g->incarnation);
-	} else if (g->work != DB_WORK_OFFLINE) {
+	} else if (g->work != DB_WORK_OFFLINE && !(g->work == DB_WORK_FAILED && g->gave_up_ms)) {
 		scenario_fault(s, "group %s is %s: on which node?", g->name,
 			       db_choice_word(DB_KIND_GROUP, "work", g->work));
 	}
@@ -179,7 +184,7 @@ static void add_mount(struct scenario *s, const struct given *given, struct db_m
 static void add_vm(struct scenario *s, const struct given *given, struct db_vm *v)
 {
 	const struct db_group *g = db_find(&s->db, DB_KIND_GROUP, v->name);
-	struct db_resource r = {.restart_max = 3};
+	struct db_resource r = {.restart_max = 3, .restart_ms = AGE_RESTART_MS};
 
 	if (!g)
 		scenario_fault(s, "vm %s needs the group of its name before it", v->name);
@@ -262,6 +267,11 @@ void scenario_row(struct scenario *s, const struct scenario_line *line)
 		break;
 	case DB_KIND_MIGRATION:
 		add_migration(s, &given, &row.migration);
+		break;
+	case DB_KIND_RESOURCE:
+		if (!has(&given, "restart_ms"))
+			row.resource.restart_ms = AGE_RESTART_MS;
+		insert(s, DB_KIND_RESOURCE, &row, row.resource.name);
 		break;
 	default:
 		insert(s, (enum db_kind)kind, &row, (const char *)&row);

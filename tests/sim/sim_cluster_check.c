@@ -287,7 +287,7 @@ static void check_plan(struct cluster *c, uint8_t node, const struct duty_action
 {
 	static struct duty_actions other;
 
-	if (a->admit_count || a->lost_count || a->has_row || a->step.kind ||
+	if (a->admit_count || a->lost_count || a->has_row || a->step.kind || a->has_clock ||
 	    c->db.index != c->member[node].db.index || !db_count(&c->db, DB_KIND_CLUSTER))
 		return;
 	memset(&other, 0, sizeof(other));

@@ -282,7 +282,7 @@ void client_tend(struct cluster *c, uint8_t node)
 	for (uint32_t i = 0; i < db_count(db, DB_KIND_VOLUME); i++) {
 		const struct db_volume *v = db_at(db, DB_KIND_VOLUME, i);
 
-		if (v->refused || v->work == DB_WORK_FAILED) {
+		if (v->refused || v->crashed || v->work == DB_WORK_FAILED) {
 			volume_wish(c, node, v->name, CL_NODE_NONE);
 			return;
 		}

@@ -317,6 +317,7 @@ static void duties(struct cluster *c, uint8_t node)
 				   .db = &m->db,
 				   .ring = ring,
 				   .now_ms = sim_local_ms(&c->w, node),
+				   .wall_ms = c->w.now_ms,
 				   .under_way = m->duties,
 				   .version = "simulated"};
 	struct db_command cmd;

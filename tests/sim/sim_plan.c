@@ -6,7 +6,8 @@
  *
  * At each plan: nothing starts but on a node that may have it; nothing that is healthy, and wanted
  * where it is, is stopped or migrated; higher priority goes first; one session for each pair of
- * nodes; and what tests/plan checks itself: orders are accepted, planning on the result yields
+ * nodes; what has failed too often is given up, neither before nor longer than its time; and what
+ * tests/plan checks itself: orders are accepted, planning on the result yields
  * nothing, a copy decides the same. At rest, which is reached in bounded rounds: whatever can run
  * runs, drained nodes keep only what no other can have, stopping nodes keep nothing. Played again
  * with other names and slots, it decides the same.
@@ -31,6 +32,8 @@
 #define VOLUMES	   2
 #define EVENTS_MAX 40
 #define LINES_MAX  256
+#define WAIT_LONG  "25000" /* s: longer than every period of a failure */
+#define WAIT_SHORT "60"	   /* all that a scenario has are shorter than each */
 
 struct world {
 	struct prng p;
@@ -42,6 +45,9 @@ struct world {
 	size_t count, state_count;
 	char line[LINES_MAX][160];
 };
+
+/* Failures of each group that an administrator's request, or a long wait, makes forgotten. */
+static uint32_t forgiven[GROUPS_MAX];
 
 /* ---- rules, from the rows alone */
 
@@ -111,6 +117,15 @@ static bool is_wanted_away(const struct db *db, const struct db_group *g)
 	return n->is_leaving || n->is_draining || (g->wish < CL_MAX_NODES && g->wish != g->node);
 }
 
+static uint32_t failovers_allowed(const struct db *db, const struct db_group *g)
+{
+	uint32_t owners = 0;
+
+	for (uint8_t slot = 0; slot < CL_MAX_NODES; slot++)
+		owners += node(db, slot) && (g->possible & cl_bit(slot));
+	return g->failover_max ? g->failover_max : owners > 2 ? owners : 2;
+}
+
 static void check_start(struct scenario *s, const struct db_cmd_group_order *o)
 {
 	const struct db_group *g = db_find(&s->db, DB_KIND_GROUP, o->name);
@@ -119,6 +134,8 @@ static void check_start(struct scenario *s, const struct db_cmd_group_order *o)
 		scenario_fault(s, "%s is started, and is not offline or not wanted", g->name);
 	if (!may_run(&s->db, g, o->node))
 		scenario_fault(s, "%s is started where it may not run", g->name);
+	if (g->failures - forgiven[g->name[1] - '0'] > failovers_allowed(&s->db, g))
+		scenario_fault(s, "%s has failed too often, and is started", g->name);
 	if (g->wish < CL_MAX_NODES && may_run(&s->db, g, g->wish) && o->node != g->wish &&
 	    !s->orders.has_fence)
 		scenario_fault(s, "%s is not started where it was asked for", g->name);
@@ -167,7 +184,7 @@ static void check_volumes(struct scenario *s)
 
 		if (o->work == DB_WORK_STARTING && (v->lock || !may_take(n)))
 			scenario_fault(s, "volume %s is started where it may not be", v->name);
-		if (o->work == DB_WORK_STARTING && (v->refused & cl_bit(o->node)))
+		if (o->work == DB_WORK_STARTING && ((v->refused | v->crashed) & cl_bit(o->node)))
 			scenario_fault(s, "volume %s is started where it failed", v->name);
 		if (o->work == DB_WORK_STOPPING && !is_wanted_away && !v->is_deleting &&
 		    !n->is_draining && !n->is_leaving)
@@ -271,6 +288,22 @@ static void check_group_at_rest(struct scenario *s, const struct db_group *g)
 		scenario_fault(s, "%s is not moved where it was asked to be", g->name);
 }
 
+/* Given up: after its time it is tried again, and never before it has failed too often. */
+static void check_given_up(struct scenario *s, bool is_after_long)
+{
+	for (uint32_t i = 0; i < db_count(&s->db, DB_KIND_GROUP); i++) {
+		const struct db_group *g = db_at(&s->db, DB_KIND_GROUP, i);
+
+		if (g->work != DB_WORK_FAILED || g->lock)
+			continue;
+		if (is_after_long && g->retry_ms)
+			scenario_fault(s, "%s is not tried again", g->name);
+		if (g->failures - forgiven[g->name[1] - '0'] <= failovers_allowed(&s->db, g) &&
+		    !is_after_long)
+			scenario_fault(s, "%s is given up early", g->name);
+	}
+}
+
 static void check_at_rest(struct scenario *s)
 {
 	for (uint32_t i = 0; i < db_count(&s->db, DB_KIND_GROUP); i++)
@@ -280,7 +313,8 @@ static void check_at_rest(struct scenario *s)
 
 		for (uint8_t slot = 0; slot < CL_MAX_NODES; slot++) {
 			if (v->work == DB_WORK_OFFLINE && !v->is_deleting &&
-			    may_take(node(&s->db, slot)) && !(v->refused & cl_bit(slot)))
+			    may_take(node(&s->db, slot)) &&
+			    !((v->refused | v->crashed) & cl_bit(slot)))
 				scenario_fault(s, "volume %s has no coordinator", v->name);
 		}
 	}
@@ -357,9 +391,9 @@ static void make_state(struct world *w)
 				 below(w, w->nodes));
 		if (volume < w->volumes)
 			snprintf(needs, sizeof(needs), " volumes=v%u", volume);
-		add(w, "group g%u priority=%u possible=%s intent=%s%s%s", i, below(w, 3) * 100,
-		    chance(w, 30) ? possible : "all", chance(w, 70) ? "online" : "offline", where,
-		    needs);
+		add(w, "group g%u priority=%u possible=%s intent=%s failover_max=%u%s%s", i,
+		    below(w, 3) * 100, chance(w, 30) ? possible : "all",
+		    chance(w, 70) ? "online" : "offline", below(w, 4), where, needs);
 		if (i + w->vms >= w->groups)
 			add(w, "vm g%u", i);
 	}
@@ -507,6 +541,8 @@ static void make_event(struct world *w)
 		add(w, "succeed");
 	else if (dice < 38)
 		add(w, "settle");
+	else if (dice < 41)
+		add(w, "wait %s", chance(w, 30) ? WAIT_LONG : WAIT_SHORT);
 	else if (dice < 55)
 		make_node_event(w);
 	else if (dice < 65 && w->volumes)
@@ -519,6 +555,20 @@ static void make_event(struct world *w)
 
 /* ---- one seed */
 
+static void forgive(struct scenario *s, const struct scenario_line *line)
+{
+	bool is_wait = !strcmp(line->word[0], "wait") && !strcmp(line->word[1], WAIT_LONG);
+
+	if (!is_wait && (strcmp(line->word[0], "group_intent") != 0 || s->result.code))
+		return;
+	for (uint32_t i = 0; i < db_count(&s->db, DB_KIND_GROUP); i++) {
+		const struct db_group *g = db_at(&s->db, DB_KIND_GROUP, i);
+
+		if (is_wait || !strcmp(g->name, line->word[1]))
+			forgiven[g->name[1] - '0'] = g->failures;
+	}
+}
+
 static void take(struct scenario *s, const char *text, bool is_event)
 {
 	static struct scenario_line line;
@@ -530,8 +580,11 @@ static void take(struct scenario *s, const char *text, bool is_event)
 		scenario_event(s, &line);
 	else
 		scenario_row(s, &line);
+	if (is_event)
+		forgive(s, &line);
 	if (!strcmp(text, "settle"))
 		check_at_rest(s);
+	check_given_up(s, !strcmp(text, "wait " WAIT_LONG));
 }
 
 /* Makes it up while it is played; the text of what was decided is returned owned. */
@@ -543,6 +596,7 @@ static char *play(struct world *w, bool is_made_up, bool is_renamed, char *fault
 	jmp_buf jump;
 
 	must(out);
+	memset(forgiven, 0, sizeof(forgiven));
 	w->s = scenario_new(is_renamed, (uint8_t)w->nodes, out, &jump);
 	w->s->db.mutant = w->s->mutant = w->mutant;
 	w->s->on_plan = on_plan;

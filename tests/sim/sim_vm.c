@@ -335,7 +335,8 @@ static void tend(struct world *w)
 	for (int i = 0; i < w->vms; i++) {
 		const struct db_group *row = sim_group(&w->db, i);
 
-		if (row && (row->intent == DB_INTENT_OFFLINE || row->refused))
+		if (row && (row->intent == DB_INTENT_OFFLINE || row->refused ||
+			    (row->work == DB_WORK_FAILED && !row->lock)))
 			group_wish(w, i, DB_INTENT_ONLINE, CL_NODE_NONE);
 	}
 }

@@ -349,13 +349,14 @@ static void tend(struct world *w)
 	for (int v = 0; v < w->volumes; v++) {
 		const struct db_volume *row = sim_volume(w, v);
 
-		if (row && row->refused)
+		if (row && (row->refused || row->crashed))
 			volume_wish(w, v, CL_NODE_NONE);
 	}
 	for (int g = 0; g < w->groups; g++) {
 		const struct db_group *row = sim_group(w, g);
 
-		if (row && (row->intent == DB_INTENT_OFFLINE || row->refused))
+		if (row && (row->intent == DB_INTENT_OFFLINE || row->refused ||
+			    (row->work == DB_WORK_FAILED && !row->lock)))
 			group_wish(w, g, DB_INTENT_ONLINE, CL_NODE_NONE);
 	}
 }

@@ -11,6 +11,7 @@
 /* cmocka.h wants the headers above before it. */
 #include <cmocka.h>
 
+#include "clusterd/core/age.h"
 #include "clusterd/core/duty.h"
 #include "clusterd/core/msg.h"
 
@@ -46,7 +47,7 @@ struct fixture {
 	uint32_t ring[NODES];
 	size_t ring_count;
 	size_t under_way;
-	uint64_t now_ms;
+	uint64_t now_ms, wall_ms;
 	struct duty_state duty;
 	struct duty_actions out;
 };
@@ -128,6 +129,7 @@ static void decide(struct fixture *f)
 				   .ring = f->ring,
 				   .ring_count = f->ring_count,
 				   .now_ms = f->now_ms,
+				   .wall_ms = f->wall_ms,
 				   .under_way = f->under_way,
 				   .version = "1.2"};
 
@@ -200,6 +202,36 @@ static void test_who_is_there_is_admitted_with_what_it_said(void **state)
 	assert_string_equal(cmd.node_admit.boot, "11111111-1111-1111-1111-111111111111");
 	assert_string_equal(cmd.node_admit.version, "1.2");
 	assert_false(duty_command(&f->out, NODES, &cmd));
+}
+
+static void test_what_waits_for_its_time_is_told_once_and_before_anything_is_ordered(void **state)
+{
+	struct fixture *f = *state;
+	struct db_command cmd;
+	struct db_group *g;
+
+	admit_all(f);
+	DO(f, CLUSTER_INIT, cluster_init, .name = "lab");
+	DO(f, GROUP_CREATE, group_create, .name = "g");
+	DO(f, GROUP_INTENT, group_intent, .name = "g", .intent = DB_INTENT_ONLINE,
+	   .wish = CL_NODE_NONE);
+	decide(f);
+	assert_int_equal(commands(f), 1); /* its start */
+	g = db_find(&f->db, DB_KIND_GROUP, "g");
+	g->gave_up_ms = f->wall_ms = 5000;
+	f->wall_ms += AGE_RETRY_MS - 1;
+	decide(f);
+	assert_false(f->out.has_clock);
+	f->wall_ms++;
+	decide(f);
+	assert_int_equal(commands(f), 1);
+	assert_true(duty_command(&f->out, 0, &cmd));
+	assert_int_equal(cmd.type, DB_CMD_CLOCK);
+	assert_int_equal(cmd.clock.now_ms, f->wall_ms);
+	carry_out(f);
+	decide(f);
+	assert_int_equal(commands(f), 1);
+	assert_int_equal(f->out.orders.count, 1);
 }
 
 static void test_only_the_sequencer_with_a_lease_decides(void **state)
@@ -539,6 +571,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(who_is_there_is_admitted_with_what_it_said),
+		TEST(what_waits_for_its_time_is_told_once_and_before_anything_is_ordered),
 		TEST(only_the_sequencer_with_a_lease_decides),
 		TEST(nothing_is_decided_while_a_decision_is_under_way),
 		TEST(who_does_not_hold_all_that_is_committed_is_not_admitted),

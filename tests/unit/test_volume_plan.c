@@ -407,7 +407,7 @@ static void it_says_why_no_node_can_have_it(void **state)
 	}
 	assert_string_equal(explain(f),
 			    "cannot start: it failed on every node that could have it, at last: "
-			    "reported; repair, then 'volume clear'");
+			    "reported; repair, then 'volume clear', else tried after 5 min");
 	volume(f, "v")->refused = 0;
 	for (uint8_t i = 0; i < NODES; i++)
 		lose(f, i);
