@@ -107,7 +107,7 @@ static void do_node_admit(struct apply *a, const struct db_cmd_node_admit *c)
 	const struct db_node *there = db_node_by_slot(a->db, c->slot);
 	bool is_new = !n || n->instance != c->instance;
 
-	if (c->slot >= CL_MAX_NODES || (there && there != n)) {
+	if (!c->name[0] || c->slot >= CL_MAX_NODES || (there && there != n)) {
 		apply_answer(a, DB_INVALID, "node %s: slot %u is not to be had", c->name, c->slot);
 		return;
 	}

@@ -19,6 +19,9 @@ static bool wants_admission(const struct duty_facts *f, const struct repl_peer *
 {
 	const struct db_node *n = db_node_by_slot(f->db, p->slot);
 
+	/* It has been evicted since the view began, and is on its way out. */
+	if (f->repl->vtable.member[p->slot].nodeid != p->nodeid)
+		return false;
 	if (n && n->incarnation == p->state.incarnation &&
 	    (n->membership == DB_MEMBERSHIP_FENCED || n->membership == DB_MEMBERSHIP_FENCING) &&
 	    !DB_MUTANT(f->db, ADMITS_FENCED))

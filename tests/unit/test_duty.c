@@ -404,6 +404,17 @@ static void test_votes_are_given_one_at_a_time_to_who_holds_everything(void **st
 	assert_false(f->out.has_row);
 }
 
+static void test_who_has_no_row_in_the_table_any_more_is_not_admitted(void **state)
+{
+	struct fixture *f = *state;
+
+	f->repl.vtable.member[2] = (struct cl_member){0}; /* evicted, its process is still there */
+	decide(f);
+	assert_int_equal(f->out.admit_count, NODES - 1);
+	carry_out(f);
+	assert_null(db_node_by_slot(&f->db, 2));
+}
+
 /* Admission first, then votes, then the plan: each from a database that knows the one before. */
 static void test_the_plan_comes_when_nothing_else_is_left_to_do(void **state)
 {
@@ -582,6 +593,7 @@ int main(void)
 		TEST(a_machine_in_the_ring_without_its_clusterd_gets_a_lease_long),
 		TEST(a_clusterd_that_was_back_gets_its_time_anew),
 		TEST(an_absence_seen_in_an_earlier_epoch_does_not_count),
+		TEST(who_has_no_row_in_the_table_any_more_is_not_admitted),
 		TEST(votes_are_given_one_at_a_time_to_who_holds_everything),
 		TEST(the_plan_comes_when_nothing_else_is_left_to_do),
 		TEST(a_cluster_without_a_name_is_not_planned),

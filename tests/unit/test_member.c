@@ -305,6 +305,8 @@ static void an_evicted_node_is_not_admitted_again(void **state)
 	REFUSED(f, DB_REFUSED, NODE_ADMIT, node_admit, .name = "n1", .slot = 1, .nodeid = 101,
 		.incarnation = LATER(1), .instance = 2, .boot = "boot-x");
 	REFUSED(f, DB_CONFLICT, NODE_REMOVED, node_removed, .name = "n0");
+	REFUSED(f, DB_INVALID, NODE_ADMIT, node_admit, .name = "", .slot = 9, .nodeid = 109,
+		.incarnation = 7, .instance = 2, .boot = "boot-y");
 }
 
 static void a_slot_is_kept_until_its_mount_is_recovered(void **state)
