@@ -411,10 +411,10 @@ class Migration:
             c.peer(1).migration = {"id": number, "role": SOURCE, "listen": "127.0.0.2",
                                    "peer": "127.0.0.3", "bandwidth": self.bandwidth}
 
-    def wait_phase(self, phase, instance=1):
+    def wait_phase(self, phase, instance=1, seconds=SECONDS):
         """It was in it, if only for a moment."""
         p = self.clusterd.peer(instance)
-        wait_until(lambda: phase in [s["phase"] for s in p.statuses], SECONDS,
+        wait_until(lambda: phase in [s["phase"] for s in p.statuses], seconds,
                    f"{instance} in phase {phase}")
 
     def forget(self):
@@ -631,8 +631,8 @@ def test_network_dies_before_the_transfer(migration, clusterd, network, phase):
     clusterd.on_status = cut
     m.begin()
     wait_until(once.is_set, SECONDS, f"the cut in phase {phase}")
-    if lasts:                               # by itself: the other side is silent
-        m.wait_phase("failed")
+    if lasts:       # by itself: the other side is silent; QEMU's stream may need some asking to end
+        m.wait_phase("failed", seconds=3 * SECONDS)
         assert "silent" in clusterd.peer(1).status["why"], clusterd.peer(1).status
     elif phase == "state":                  # what was on its way may have arrived
         wait_until(lambda: clusterd.peer(1).status["phase"] in ("failed", "storage-handle"),
