@@ -627,27 +627,18 @@ bool volumes_has_work(const struct volumes *v)
 	return false;
 }
 
-static const struct csv_link_status *status_of(const struct volumes *v, const char *name,
-					       enum csv_link_role role)
+const struct csv_link_status *volumes_mount_status(const struct volumes *v, const char *name)
 {
 	for (const struct volumes_local *l = v->locals; l; l = l->next) {
 		const struct volumes_client *c =
-			strcmp(l->name, name) != 0 ? NULL : volumes_client_find(v, l->uuid, role);
+			strcmp(l->name, name) != 0
+				? NULL
+				: volumes_client_find(v, l->uuid, CSV_LINK_MOUNT);
 
 		if (c)
 			return &c->status;
 	}
 	return NULL;
-}
-
-const struct csv_link_status *volumes_mount_status(const struct volumes *v, const char *name)
-{
-	return status_of(v, name, CSV_LINK_MOUNT);
-}
-
-const struct csv_link_status *volumes_coordinator_status(const struct volumes *v, const char *name)
-{
-	return status_of(v, name, CSV_LINK_COORDINATOR);
 }
 
 bool volumes_is_active(const struct volumes *v, const char *name)

@@ -54,6 +54,5 @@ bool volumes_is_active(const struct volumes *v, const char *name);
 /* What the csvfsd of that volume says of itself; NULL if it is not attached. */
 struct csv_link_status;
 const struct csv_link_status *volumes_mount_status(const struct volumes *v, const char *name);
-const struct csv_link_status *volumes_coordinator_status(const struct volumes *v, const char *name);
 
 #endif

@@ -547,16 +547,6 @@ enum direct_io direct_io_state(const struct direct_state *s, bool is_served)
 	return is_served ? DIRECT_REDIRECTED : DIRECT_PAUSED;
 }
 
-const char *direct_io_name(enum direct_io io)
-{
-	static const char *const name[] = {[DIRECT_UNAVAILABLE] = "unavailable",
-					   [DIRECT_PAUSED] = "paused",
-					   [DIRECT_ACTIVE] = "active",
-					   [DIRECT_REDIRECTED] = "redirected"};
-
-	return io < MUST_ARRAY_SIZE(name) ? name[io] : "?";
-}
-
 const char *direct_block_text(enum direct_block block)
 {
 	static const char *const text[] = {

@@ -216,7 +216,6 @@ bool direct_is_sole(const struct direct_state *s, const struct csv_handle *h);
 /* It does no I/O, and will do none before the lease is back. */
 bool direct_is_quiet(const struct direct_state *s);
 enum direct_io direct_io_state(const struct direct_state *s, bool is_served);
-const char *direct_io_name(enum direct_io io);
 const char *direct_block_text(enum direct_block block);
 
 #endif

@@ -62,7 +62,6 @@ void mig_session_settings(struct mig_state *s, struct mig_actions *out);
 /* ---- mig_source.c, mig_destination.c */
 
 void mig_source_settle(struct mig_state *s, struct mig_actions *out);
-void mig_source_on_open(struct mig_state *s, struct mig_actions *out);
 int mig_source_on_peer(struct mig_state *s, const struct mig_message *m, struct mig_actions *out);
 void mig_source_on_numbers(struct mig_state *s, const struct mig_answer *a,
 			   struct mig_actions *out);
