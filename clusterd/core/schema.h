@@ -19,7 +19,7 @@
 
 #include "clusterd/core/types.h"
 
-#define DB_SCHEMA_VERSION 3
+#define DB_SCHEMA_VERSION 4
 
 #define DB_UUID_TEXT   37
 #define DB_AGENT_MAX   128
