@@ -3,6 +3,8 @@
 # simulator has to find.
 core_sources = \
 	clusterd/core/age.c clusterd/core/age.h \
+	clusterd/core/apply_quarantine.c clusterd/core/quarantine.c clusterd/core/quarantine.h \
+	clusterd/core/node_state.c clusterd/core/node_state.h \
 	clusterd/core/apply.c clusterd/core/apply_age.c \
 	clusterd/core/apply_impl.c clusterd/core/apply_impl.h \
 	clusterd/core/apply_member.c clusterd/core/apply_migration.c \

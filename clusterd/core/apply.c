@@ -133,6 +133,8 @@ static void do_node_admit(struct apply *a, const struct db_cmd_node_admit *c)
 	/* A later boot of the same node proves that the earlier one runs nothing any more. */
 	if (n->incarnation && n->incarnation != c->incarnation && strcmp(n->boot, c->boot) != 0) {
 		incarnation_gone(a, n->slot, n->incarnation);
+		if (n->membership == DB_MEMBERSHIP_ADMITTED) /* and nobody had noticed */
+			quarantine_node_lost(a, n);
 		apply_event(a, "node-rebooted", c->name,
 			    "a later boot proves the earlier one ended");
 	}
@@ -162,6 +164,7 @@ static void do_node_admit(struct apply *a, const struct db_cmd_node_admit *c)
 	}
 	volumes_node_admitted(a, n);
 	apply_event(a, "node-admitted", c->name, "incarnation %016" PRIx64, c->incarnation);
+	quarantine_node_admitted(a, n);
 }
 
 static struct db_node *incarnation_find(struct apply *a, const char *name, uint64_t incarnation)
@@ -205,6 +208,7 @@ static void do_node_lost(struct apply *a, const struct db_cmd_node_lost *c)
 	if (!n || n->membership != DB_MEMBERSHIP_ADMITTED)
 		return;
 	n->membership = DB_MEMBERSHIP_LOST;
+	quarantine_node_lost(a, n);
 	n->since_ms = a->cmd->at_ms;
 	groups = groups_unknown(a, n);
 	volumes = volumes_unknown(a, n);

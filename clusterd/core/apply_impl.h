@@ -128,6 +128,15 @@ void do_node_address(struct apply *a, const struct db_cmd_node_address *c);
 void do_node_conf(struct apply *a, const struct db_cmd_node_conf *c);
 void do_node_removed(struct apply *a, const struct db_cmd_node_removed *c);
 
+/* ---- apply_quarantine.c: nodes that are lost again and again; see quarantine.h */
+
+void do_node_quarantine_clear(struct apply *a, const struct db_cmd_node_quarantine_clear *c);
+/* It has gone without a word: that counts. */
+void quarantine_node_lost(struct apply *a, struct db_node *n);
+/* It has just been admitted: was it lost too often? */
+void quarantine_node_admitted(struct apply *a, struct db_node *n);
+void quarantine_clock(struct apply *a, uint64_t now_ms);
+
 /* ---- apply_stuck.c */
 
 void do_fence_ask(struct apply *a, const struct db_cmd_fence_ask *c);

@@ -134,7 +134,10 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(str, address1, DB_ADDRESS_MAX) /* "": it has one network */                              \
 	F(u64, conf_written, 0)		 /* version of corosync.conf that it has on disk */        \
 	F(u64, conf_running, 0)		 /* and that its corosync has read */                      \
-	F(flag, is_evicted, 0)		 /* it goes, once nothing names it any more */
+	F(flag, is_evicted, 0)		 /* it goes, once nothing names it any more */             \
+	F(u32, losses, 0)		 /* unasked ones since losses_since_ms: quarantine.h */    \
+	F(time, losses_since_ms, 0)	 /* of the first of them; 0: there is none */              \
+	F(flag, is_quarantined, 0)	 /* was lost too often: runs nothing until it is cleared */
 
 #define DB_GROUP_FIELDS(F)                                                                         \
 	F(str, name, CL_NAME_MAX)                                                                  \
@@ -655,6 +658,10 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(flag, is_given, 0)                                                                       \
 	F(str, text, DB_REASON_MAX)
 
+/* What it was lost for is mended: it is a node like any other again, and its losses are forgotten.
+ */
+#define DB_CMD_NODE_QUARANTINE_CLEAR_FIELDS(F) F(str, name, CL_NAME_MAX)
+
 #define DB_COMMANDS(X)                                                                             \
 	X(1, cluster_init, CLUSTER_INIT)                                                           \
 	X(2, node_admit, NODE_ADMIT)                                                               \
@@ -703,7 +710,8 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	X(45, setting_set, SETTING_SET)                                                            \
 	X(46, vote_note, VOTE_NOTE)                                                                \
 	X(47, mount_voice, MOUNT_VOICE)                                                            \
-	X(48, clock, CLOCK)
+	X(48, clock, CLOCK)                                                                        \
+	X(73, node_quarantine_clear, NODE_QUARANTINE_CLEAR)
 
 /* ---- structs */
 #define DB_CTYPE_str(name, arg)	   char name[arg];
