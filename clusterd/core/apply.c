@@ -57,6 +57,8 @@ static void do_cluster_init(struct apply *a, const struct db_cmd_cluster_init *c
 	row = db_insert(a->db, DB_KIND_CLUSTER, c->name);
 	COPY(row->uuid, c->uuid);
 	row->created_ms = a->cmd->at_ms;
+	if (c->token_ms && c->token_ms != setting_shape(SETTING_TOTEM_TOKEN_MS)->def)
+		setting_put(a, SETTING_TOTEM_TOKEN_MS, c->token_ms);
 	apply_event(a, "cluster-created", c->name, "by %s", a->cmd->actor);
 }
 

@@ -337,7 +337,8 @@ DB_CHOICES(DB_CHOICE_ENUM)
 /* ---- commands */
 #define DB_CMD_CLUSTER_INIT_FIELDS(F)                                                              \
 	F(str, name, CL_NAME_MAX)                                                                  \
-	F(str, uuid, DB_UUID_TEXT)
+	F(str, uuid, DB_UUID_TEXT)                                                                 \
+	F(u32, token_ms, 0) /* of corosync, kept; 0: the cluster's default */
 
 #define DB_CMD_NODE_ADMIT_FIELDS(F)                                                                \
 	F(str, name, CL_NAME_MAX)                                                                  \
@@ -617,7 +618,8 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(mark, incarnation, 0)                                                                    \
 	F(u64, written, 0)                                                                         \
 	F(u64, running, 0)                                                                         \
-	F(str, reason, DB_REASON_MAX) /* why it cannot be written; "": it was */
+	F(str, reason, DB_REASON_MAX)	/* why it cannot be written; "": it was */                 \
+	F(str, replaced, DB_REASON_MAX) /* what was different in it, if there was something */
 
 /* An evicted node has no row in the member table any more. */
 #define DB_CMD_NODE_REMOVED_FIELDS(F) F(str, name, CL_NAME_MAX)
@@ -661,6 +663,11 @@ DB_CHOICES(DB_CHOICE_ENUM)
 /* What it was lost for is mended: it is a node like any other again, and its losses are forgotten.
  */
 #define DB_CMD_NODE_QUARANTINE_CLEAR_FIELDS(F) F(str, name, CL_NAME_MAX)
+
+/* The node's corosync.conf has other times than the cluster wants, and is not the cluster's yet. */
+#define DB_CMD_CONF_ADOPT_FIELDS(F)                                                                \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(str, differs, DB_REASON_MAX)
 
 #define DB_COMMANDS(X)                                                                             \
 	X(1, cluster_init, CLUSTER_INIT)                                                           \
@@ -711,7 +718,8 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	X(46, vote_note, VOTE_NOTE)                                                                \
 	X(47, mount_voice, MOUNT_VOICE)                                                            \
 	X(48, clock, CLOCK)                                                                        \
-	X(73, node_quarantine_clear, NODE_QUARANTINE_CLEAR)
+	X(73, node_quarantine_clear, NODE_QUARANTINE_CLEAR)                                        \
+	X(74, conf_adopt, CONF_ADOPT)
 
 /* ---- structs */
 #define DB_CTYPE_str(name, arg)	   char name[arg];

@@ -8,7 +8,9 @@
 #include <unistd.h>
 
 #include "clusterd/core/stuck.h"
+#include "clusterd/core/totem.h"
 #include "clusterd/core/volume.h"
+#include "clusterd/edge/conf.h"
 #include "clusterd/edge/text.h"
 #include "clusterd/edge/verbs_impl.h"
 #include "lib/must.h"
@@ -298,6 +300,7 @@ static void cluster_create(struct api_client *c, const json_t *args)
 {
 	struct db_command cmd = verb_command(c, DB_CMD_CLUSTER_INIT);
 	struct cl_table table = {.changed_at = 1};
+	const struct corosync_nodes *local;
 	struct cl_uuid uuid;
 	int r;
 
@@ -308,6 +311,13 @@ static void cluster_create(struct api_client *c, const json_t *args)
 	uuid.byte[6] = (uint8_t)((uuid.byte[6] & 0x0f) | 0x40);
 	uuid.byte[8] = (uint8_t)((uuid.byte[8] & 0x3f) | 0x80);
 	text_uuid(uuid.byte, cmd.cluster_init.uuid);
+	local = conf_local(api_engine(c)->conf);
+	if (!local) {
+		api_reply(c, API_FAILED, NULL,
+			  "corosync.conf cannot be used: see 'journalctl -u clusterd'");
+		return;
+	}
+	cmd.cluster_init.token_ms = totem_adopted(&local->times, local->count);
 	r = engine_create(api_engine(c), &uuid, &table);
 	if (r == -EEXIST)
 		api_reply(c, API_CONFLICT, NULL, "this node belongs to a cluster already");

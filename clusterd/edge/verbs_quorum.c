@@ -165,6 +165,7 @@ json_t *verb_quorum_json(const struct engine *e)
 	json_object_set_new(o, "absent_ms", json_integer((json_int_t)in.absent_ms));
 	json_object_set_new(o, "quarantine_max", setting_json(e, SETTING_QUORUM_QUARANTINE_MAX));
 	json_object_set_new(o, "quarantine_ms", setting_json(e, SETTING_QUORUM_QUARANTINE_MS));
+	json_object_set_new(o, "token_ms", setting_json(e, SETTING_TOTEM_TOKEN_MS));
 	json_object_set_new(o, "phase", json_string(repl_phase_name(s->phase)));
 	json_object_set_new(o, "is_quorate", json_boolean(repl_may_act(s, in.now_ms)));
 	json_object_set_new(o, "reason",
@@ -190,7 +191,7 @@ void verb_quorum_show(struct api_client *c, const json_t *args)
 
 /* ---- set */
 
-#define SETS_MAX (4 + CL_MAX_NODES)
+#define SETS_MAX (5 + CL_MAX_NODES)
 
 /* What is asked for, checked as a whole before any of it is done. */
 struct quorum_sets {
@@ -264,14 +265,15 @@ void verb_quorum_set(struct api_client *c, const json_t *args)
 		return;
 	if (!add_number(&q, args, "absent_ms", SETTING_QUORUM_ABSENT_MS) ||
 	    !add_number(&q, args, "quarantine_max", SETTING_QUORUM_QUARANTINE_MAX) ||
-	    !add_number(&q, args, "quarantine_ms", SETTING_QUORUM_QUARANTINE_MS))
+	    !add_number(&q, args, "quarantine_ms", SETTING_QUORUM_QUARANTINE_MS) ||
+	    !add_number(&q, args, "token_ms", SETTING_TOTEM_TOKEN_MS))
 		return;
 	if (!add_priorities(&q, json_object_get(args, "priority")))
 		return;
 	if (!q.count) {
 		api_reply(c, API_USAGE, NULL,
-			  "name what to set: dynamic, absent_ms, priority, quarantine_max or "
-			  "quarantine_ms");
+			  "name what to set: dynamic, absent_ms, priority, quarantine_max, "
+			  "quarantine_ms or token_ms");
 		return;
 	}
 	for (size_t i = 0; i < q.count; i++) {
