@@ -57,6 +57,8 @@ static void do_cluster_init(struct apply *a, const struct db_cmd_cluster_init *c
 	row = db_insert(a->db, DB_KIND_CLUSTER, c->name);
 	COPY(row->uuid, c->uuid);
 	row->created_ms = a->cmd->at_ms;
+	if (c->token_ms && c->token_ms != setting_shape(SETTING_TOTEM_TOKEN_MS)->def)
+		setting_put(a, SETTING_TOTEM_TOKEN_MS, c->token_ms);
 	apply_event(a, "cluster-created", c->name, "by %s", a->cmd->actor);
 }
 
@@ -133,6 +135,8 @@ static void do_node_admit(struct apply *a, const struct db_cmd_node_admit *c)
 	/* A later boot of the same node proves that the earlier one runs nothing any more. */
 	if (n->incarnation && n->incarnation != c->incarnation && strcmp(n->boot, c->boot) != 0) {
 		incarnation_gone(a, n->slot, n->incarnation);
+		if (n->membership == DB_MEMBERSHIP_ADMITTED) /* and nobody had noticed */
+			quarantine_node_lost(a, n);
 		apply_event(a, "node-rebooted", c->name,
 			    "a later boot proves the earlier one ended");
 	}
@@ -162,6 +166,7 @@ static void do_node_admit(struct apply *a, const struct db_cmd_node_admit *c)
 	}
 	volumes_node_admitted(a, n);
 	apply_event(a, "node-admitted", c->name, "incarnation %016" PRIx64, c->incarnation);
+	quarantine_node_admitted(a, n);
 }
 
 static struct db_node *incarnation_find(struct apply *a, const char *name, uint64_t incarnation)
@@ -205,6 +210,7 @@ static void do_node_lost(struct apply *a, const struct db_cmd_node_lost *c)
 	if (!n || n->membership != DB_MEMBERSHIP_ADMITTED)
 		return;
 	n->membership = DB_MEMBERSHIP_LOST;
+	quarantine_node_lost(a, n);
 	n->since_ms = a->cmd->at_ms;
 	groups = groups_unknown(a, n);
 	volumes = volumes_unknown(a, n);

@@ -11,10 +11,11 @@
 
 const char *plan_bar(const struct db *db, const struct db_group *group, const struct db_node *n)
 {
-	if (!n || n->membership != DB_MEMBERSHIP_ADMITTED)
-		return "the node is not up";
-	if (n->is_leaving)
-		return "the node is stopping";
+	const char *bar = db_node_bar(n);
+
+	if (bar && !(DB_MUTANT(db, PLAN_QUARANTINED) && n && n->is_quarantined && !n->is_leaving &&
+		     n->membership == DB_MEMBERSHIP_ADMITTED))
+		return bar;
 	if (n->is_paused && !DB_MUTANT(db, PLAN_PAUSED))
 		return "the node is paused";
 	if (!(group->possible & cl_bit(n->slot)))
@@ -145,8 +146,8 @@ static const char *why_stop(const struct db *db, const struct plan_orders *out,
 		return plan_vm_why_stop(db, out, g, v);
 	if (g->intent == DB_INTENT_OFFLINE)
 		return "asked to be offline";
-	if (n && n->is_leaving)
-		return "its node stops";
+	if (n && db_node_departs(n))
+		return n->is_leaving ? "its node stops" : "its node is quarantined";
 	if (!is_wished_away && !(n && n->is_draining) && !DB_MUTANT(db, PLAN_BALANCES))
 		return NULL;
 	others = (uint16_t)(candidates_now(db, out, g) & ~cl_bit(g->node));

@@ -241,6 +241,13 @@ static const struct db_field fields_setting[] = {DB_SETTING_FIELDS(DESCRIBE)};
 #define STRUCT struct db_cmd_setting_set
 static const struct db_field fields_cmd_setting_set[] = {DB_CMD_SETTING_SET_FIELDS(DESCRIBE)};
 #undef STRUCT
+#define STRUCT struct db_cmd_node_quarantine_clear
+static const struct db_field fields_cmd_node_quarantine_clear[] = {
+	DB_CMD_NODE_QUARANTINE_CLEAR_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_cmd_conf_adopt
+static const struct db_field fields_cmd_conf_adopt[] = {DB_CMD_CONF_ADOPT_FIELDS(DESCRIBE)};
+#undef STRUCT
 #define STRUCT struct db_cmd_vote_note
 static const struct db_field fields_cmd_vote_note[] = {DB_CMD_VOTE_NOTE_FIELDS(DESCRIBE)};
 #undef STRUCT

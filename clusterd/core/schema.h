@@ -134,7 +134,10 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(str, address1, DB_ADDRESS_MAX) /* "": it has one network */                              \
 	F(u64, conf_written, 0)		 /* version of corosync.conf that it has on disk */        \
 	F(u64, conf_running, 0)		 /* and that its corosync has read */                      \
-	F(flag, is_evicted, 0)		 /* it goes, once nothing names it any more */
+	F(flag, is_evicted, 0)		 /* it goes, once nothing names it any more */             \
+	F(u32, losses, 0)		 /* unasked ones since losses_since_ms: quarantine.h */    \
+	F(time, losses_since_ms, 0)	 /* of the first of them; 0: there is none */              \
+	F(flag, is_quarantined, 0)	 /* was lost too often: runs nothing until it is cleared */
 
 #define DB_GROUP_FIELDS(F)                                                                         \
 	F(str, name, CL_NAME_MAX)                                                                  \
@@ -346,7 +349,8 @@ DB_CHOICES(DB_CHOICE_ENUM)
 /* ---- commands */
 #define DB_CMD_CLUSTER_INIT_FIELDS(F)                                                              \
 	F(str, name, CL_NAME_MAX)                                                                  \
-	F(str, uuid, DB_UUID_TEXT)
+	F(str, uuid, DB_UUID_TEXT)                                                                 \
+	F(u32, token_ms, 0) /* of corosync, kept; 0: the cluster's default */
 
 #define DB_CMD_NODE_ADMIT_FIELDS(F)                                                                \
 	F(str, name, CL_NAME_MAX)                                                                  \
@@ -626,7 +630,8 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(mark, incarnation, 0)                                                                    \
 	F(u64, written, 0)                                                                         \
 	F(u64, running, 0)                                                                         \
-	F(str, reason, DB_REASON_MAX) /* why it cannot be written; "": it was */
+	F(str, reason, DB_REASON_MAX)	/* why it cannot be written; "": it was */                 \
+	F(str, replaced, DB_REASON_MAX) /* what was different in it, if there was something */
 
 /* An evicted node has no row in the member table any more. */
 #define DB_CMD_NODE_REMOVED_FIELDS(F) F(str, name, CL_NAME_MAX)
@@ -666,6 +671,15 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(str, name, CL_NAME_MAX)                                                                  \
 	F(flag, is_given, 0)                                                                       \
 	F(str, text, DB_REASON_MAX)
+
+/* What it was lost for is mended: it is a node like any other again, and its losses are forgotten.
+ */
+#define DB_CMD_NODE_QUARANTINE_CLEAR_FIELDS(F) F(str, name, CL_NAME_MAX)
+
+/* The node's corosync.conf has other times than the cluster wants, and is not the cluster's yet. */
+#define DB_CMD_CONF_ADOPT_FIELDS(F)                                                                \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(str, differs, DB_REASON_MAX)
 
 /* Its text is on the disk of that node already. */
 #define DB_CMD_SECRET_SET_FIELDS(F)                                                                \
@@ -732,6 +746,8 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	X(46, vote_note, VOTE_NOTE)                                                                \
 	X(47, mount_voice, MOUNT_VOICE)                                                            \
 	X(48, clock, CLOCK)                                                                        \
+	X(73, node_quarantine_clear, NODE_QUARANTINE_CLEAR)                                        \
+	X(74, conf_adopt, CONF_ADOPT)                                                              \
 	X(78, secret_set, SECRET_SET)                                                              \
 	X(79, secret_delete, SECRET_DELETE)                                                        \
 	X(80, secret_held, SECRET_HELD)

@@ -50,7 +50,14 @@ void verb_agent_show(struct api_client *c, const json_t *args);
 /* ---- verbs_member.c */
 
 void verb_node_add(struct api_client *c, const json_t *args);
+void verb_node_drain(struct api_client *c, const json_t *args);
 void verb_node_evict(struct api_client *c, const json_t *args);
+void verb_node_list(struct api_client *c, const json_t *args);
+void verb_node_quarantine_clear(struct api_client *c, const json_t *args);
+void verb_node_resume(struct api_client *c, const json_t *args);
+void verb_node_show(struct api_client *c, const json_t *args);
+/* Every member, with its state and why. */
+json_t *verb_nodes_json(const struct engine *e);
 
 /* ---- verbs_quorum.c */
 
