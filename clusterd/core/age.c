@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "clusterd/core/placement.h"
 #include "clusterd/core/quarantine.h"
 
 enum age age_of(uint64_t since_ms, uint32_t period_ms, uint64_t now_ms)
@@ -61,7 +62,7 @@ bool age_is_due(const struct db *db, uint64_t now_ms)
 		    age_of(v->refused_since_ms, AGE_COORDINATOR_MS, now_ms) != AGE_YOUNG)
 			return true;
 	}
-	return false;
+	return placement_is_due(db, now_ms);
 }
 
 void age_text(uint32_t ms, char text[static AGE_TEXT_MAX])

@@ -140,4 +140,5 @@ void do_clock(struct apply *a, const struct db_cmd_clock *c)
 		if (age_volume_waits(v))
 			volume_clock(a, v, c->now_ms);
 	}
+	place_clock(a, c->now_ms);
 }

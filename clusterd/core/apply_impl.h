@@ -173,6 +173,25 @@ void age_volume_crashed(struct apply *a, struct db_volume *v);
 /* An administrator asks for something else: nothing counts against it any more. */
 void age_group_forget(struct db_group *g);
 
+/* ---- apply_place.c: where a group shall run; see placement.h */
+
+void do_group_place(struct apply *a, const struct db_cmd_group_place *c);
+/* Of a new group; false: it was refused. */
+bool place_owners_fit(struct apply *a, uint16_t possible, const uint8_t preferred[CL_MAX_NODES]);
+bool place_failback_fits(struct apply *a, enum db_failback failback, uint8_t from, uint8_t to);
+void place_failback_set(struct apply *a, struct db_group *g, enum db_failback failback,
+			uint8_t from, uint8_t to);
+/* The node can have groups again that it had not: those that prefer it may go back. */
+void place_node_returned(struct apply *a, uint8_t slot);
+/* What stops there need not go where it was to. */
+void place_drain_ends(struct db *db, uint8_t slot);
+void place_node_evicted(struct db *db, uint8_t slot);
+/* The first node of a cluster is there: all that shall run is started in waves. */
+void place_cluster_starts(struct apply *a);
+/* Its node is out of service, or the cluster stops: it is started in its wave, or not by itself. */
+void place_group_down(struct apply *a, struct db_group *g, const char *why);
+void place_clock(struct apply *a, uint64_t now_ms);
+
 /* ---- apply_migration.c */
 
 void do_vm_migrate(struct apply *a, const struct db_cmd_vm_migrate *c);

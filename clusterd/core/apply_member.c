@@ -176,6 +176,7 @@ static void forget_wishes(struct apply *a, uint8_t slot)
 		if (g->possible != UINT16_MAX) /* all, whoever they are */
 			g->possible = (uint16_t)(g->possible & ~cl_bit(slot));
 	}
+	place_node_evicted(db, slot);
 	for (uint32_t i = 0; i < db_count(db, DB_KIND_VOLUME); i++) {
 		struct db_volume *v = db_at(db, DB_KIND_VOLUME, i);
 

@@ -166,7 +166,11 @@ static bool can_create(struct apply *a, const struct db_cmd_vm_create *c)
 
 void do_vm_create(struct apply *a, const struct db_cmd_vm_create *c)
 {
-	struct db_cmd_group_create g = {.possible = c->possible, .priority = c->priority};
+	struct db_cmd_group_create g = {.possible = c->possible,
+					.priority = c->priority,
+					.failback = c->failback,
+					.failback_from = c->failback_from,
+					.failback_to = c->failback_to};
 	struct db_cmd_resource_create r = {.agent = VM_AGENT,
 					   .restart_max = c->restart_max,
 					   .monitor_ms = c->monitor_ms,
@@ -179,6 +183,7 @@ void do_vm_create(struct apply *a, const struct db_cmd_vm_create *c)
 		return;
 	COPY(g.name, c->name);
 	COPY(g.volumes, c->volumes);
+	memcpy(g.preferred, c->preferred, sizeof(g.preferred));
 	do_group_create(a, &g);
 	if (a->result->code)
 		return;

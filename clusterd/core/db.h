@@ -56,14 +56,19 @@ enum db_mutant {
 	DB_MUTANT_PLAN_FIRST,			      /* from here on: what sim_plan has to find */
 	DB_MUTANT_PLAN_PAUSED = DB_MUTANT_PLAN_FIRST, /* starts on paused nodes */
 	DB_MUTANT_PLAN_REFUSED,			      /* starts again where it failed */
-	DB_MUTANT_PLAN_BALANCES,	   /* stops what runs well for the sake of balance */
-	DB_MUTANT_PLAN_BY_NAME,		   /* priority does not count */
-	DB_MUTANT_PLAN_DRAINS_TO_NOWHERE,  /* a drain stops what no other node can run */
-	DB_MUTANT_PLAN_FORGETS_WISH,	   /* a wish for a loaded node does not count */
-	DB_MUTANT_PLAN_FORGETS_ITS_ORDERS, /* what was stopped is stopped once more */
-	DB_MUTANT_PLAN_COUNTS_SLOTS,	   /* the number of a slot says more than its order */
-	DB_MUTANT_PLAN_NEVER_GIVES_UP,	   /* failovers are counted, and that is all */
-	DB_MUTANT_PLAN_QUARANTINED,	   /* starts on quarantined nodes */
+	DB_MUTANT_PLAN_BALANCES,	    /* stops what runs well for the sake of balance */
+	DB_MUTANT_PLAN_BY_NAME,		    /* priority does not count */
+	DB_MUTANT_PLAN_DRAINS_TO_NOWHERE,   /* a drain stops what no other node can run */
+	DB_MUTANT_PLAN_FORGETS_WISH,	    /* a wish for a loaded node does not count */
+	DB_MUTANT_PLAN_FORGETS_ITS_ORDERS,  /* what was stopped is stopped once more */
+	DB_MUTANT_PLAN_COUNTS_SLOTS,	    /* the number of a slot says more than its order */
+	DB_MUTANT_PLAN_NEVER_GIVES_UP,	    /* failovers are counted, and that is all */
+	DB_MUTANT_PLAN_FORGETS_OWNERS,	    /* preferred owners do not count */
+	DB_MUTANT_PLAN_FAILS_BACK_FOR_EVER, /* also what has not come back, and where it failed */
+	DB_MUTANT_PLAN_FAILS_BACK_ANYTIME,  /* never, and the hours, do not count */
+	DB_MUTANT_PLAN_HAS_NO_WAVES,	    /* lower priorities do not wait */
+	DB_MUTANT_PLAN_STORMS,		    /* any number of starts on a node */
+	DB_MUTANT_PLAN_QUARANTINED,	    /* starts on quarantined nodes */
 	DB_MUTANT_PLAN_LAST = DB_MUTANT_PLAN_QUARANTINED,
 	DB_MUTANT_ADMITS_FENCED,     /* from here on for sim_cluster: the way back from a fence */
 	DB_MUTANT_FENCE_BEGIN_FREES, /* the locks go when the fence begins, not when it is proven */

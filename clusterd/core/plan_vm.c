@@ -139,7 +139,7 @@ static bool may_move(const struct db *db, const struct db_group *g)
 	return g->work == DB_WORK_ONLINE && g->intent == DB_INTENT_ONLINE &&
 	       plan_node_is_admitted(db, g->node, g->incarnation) &&
 	       (db_node_departs(n) || n->is_draining ||
-		(g->wish < CL_MAX_NODES && g->wish != g->node));
+		(g->wish < CL_MAX_NODES && g->wish != g->node) || plan_may_fail_back(db, g));
 }
 
 /* Where it shall go now, with the verb and the reason; CL_NODE_NONE: it stays, for now. */
@@ -158,9 +158,11 @@ static uint8_t plan_where(const struct db *db, const struct plan_orders *out,
 					  : "its node is drained";
 	if (is_wished)
 		return g->wish;
-	if (!db_node_departs(n) && !n->is_draining)
-		return CL_NODE_NONE;
-	return plan_choose(l, refuges(db, out, g, v), CL_NODE_NONE);
+	if (db_node_departs(n) || n->is_draining)
+		return plan_place(db, l, g, refuges(db, out, g, v), CL_NODE_NONE).node;
+	*ret_verb = "group-failback";
+	*ret_reason = "its preferred owner is back";
+	return plan_failback(db, g, refuges(db, out, g, v));
 }
 
 static void plan_move(const struct db *db, struct plan_orders *out, const struct db_group *g,

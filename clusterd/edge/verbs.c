@@ -7,6 +7,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "clusterd/core/placement.h"
 #include "clusterd/core/stuck.h"
 #include "clusterd/core/totem.h"
 #include "clusterd/core/volume.h"
@@ -40,6 +41,16 @@ static json_t *node_set_json(const struct db *db, uint16_t set)
 	return a;
 }
 
+static json_t *owners_json(const struct db *db, const uint8_t *owners)
+{
+	json_t *a = json_array();
+
+	must(a);
+	for (uint32_t i = 0; placement_owner(owners, i) != CL_NODE_NONE; i++)
+		json_array_append_new(a, json_string(db_node_name(db, placement_owner(owners, i))));
+	return a;
+}
+
 static json_t *field_json(const struct db *db, const struct db_field *f, const void *p)
 {
 	char text[40];
@@ -56,6 +67,8 @@ static json_t *field_json(const struct db *db, const struct db_field *f, const v
 		return v8 == CL_NODE_NONE ? json_null() : json_string(db_node_name(db, v8));
 	case DB_TYPE_nodes:
 		return node_set_json(db, *(const uint16_t *)p);
+	case DB_TYPE_owners:
+		return owners_json(db, p);
 	case DB_TYPE_u8:
 		return json_integer(v8);
 	case DB_TYPE_u16:
@@ -333,7 +346,7 @@ static void cluster_create(struct api_client *c, const json_t *args)
 }
 
 /* A list of names of volumes becomes one text. */
-static bool arg_volumes(struct api_client *c, const json_t *volumes, char *to, size_t size)
+bool verb_arg_volumes(struct api_client *c, const json_t *volumes, char *to, size_t size)
 {
 	size_t at = 0, i;
 	json_t *v;
@@ -354,54 +367,12 @@ static bool arg_volumes(struct api_client *c, const json_t *volumes, char *to, s
 	return true;
 }
 
-static void group_create(struct api_client *c, const json_t *args)
-{
-	struct db_command cmd = verb_command(c, DB_CMD_GROUP_CREATE);
-	uint32_t priority;
-
-	if (!verb_arg_name(c, args, "name", cmd.group_create.name, sizeof(cmd.group_create.name)) ||
-	    !verb_arg_u32(c, args, "priority", 100, 255, &priority) ||
-	    !arg_volumes(c, json_object_get(args, "volumes"), cmd.group_create.volumes,
-			 sizeof(cmd.group_create.volumes)))
-		return;
-	cmd.group_create.priority = (uint8_t)priority;
-	verb_submit(c, &cmd);
-}
-
 static void group_delete(struct api_client *c, const json_t *args)
 {
 	struct db_command cmd = verb_command(c, DB_CMD_GROUP_DELETE);
 
 	if (verb_arg_name(c, args, "name", cmd.group_delete.name, sizeof(cmd.group_delete.name)))
 		verb_submit(c, &cmd);
-}
-
-static void group_set(struct api_client *c, const json_t *args)
-{
-	struct db_command cmd = verb_command(c, DB_CMD_GROUP_SET);
-	struct db_cmd_group_set *g = &cmd.group_set;
-	const char *word = verb_arg_text(args, "on_stop_failure");
-	bool is_block = !strcmp(word, "block");
-
-	if (!verb_arg_name(c, args, "name", g->name, sizeof(g->name)) ||
-	    !verb_arg_u32(c, args, "failover_max", DB_KEEP, 1000, &g->failover_max) ||
-	    !verb_arg_period(c, args, "failover_ms", DB_KEEP, &g->failover_ms) ||
-	    !verb_arg_period(c, args, "retry_ms", DB_KEEP, &g->retry_ms))
-		return;
-	g->keeps_stop_failure = !json_object_get(args, "on_stop_failure");
-	if (!g->keeps_stop_failure && !is_block && strcmp(word, "fence") != 0) {
-		api_reply(c, API_USAGE, NULL, "on_stop_failure: '%.64s': fence or block", word);
-		return;
-	}
-	if (g->keeps_stop_failure && g->failover_max == DB_KEEP && g->failover_ms == DB_KEEP &&
-	    g->retry_ms == DB_KEEP) {
-		api_reply(c, API_USAGE, NULL,
-			  "nothing to set: give one of failover_max, failover_ms, "
-			  "on_stop_failure, retry_ms");
-		return;
-	}
-	g->on_stop_failure = is_block ? DB_STOP_FAILURE_BLOCK : DB_STOP_FAILURE_FENCE;
-	verb_submit(c, &cmd);
 }
 
 void verb_group_intent(struct api_client *c, const json_t *args, enum db_intent intent,
@@ -732,11 +703,11 @@ static const struct verb verbs[] = {
 	{"fence.history", false, fence_history},
 	{"fence.list", false, fence_list},
 	{"fence.run", true, fence_run},
-	{"group.create", true, group_create},
+	{"group.create", true, verb_group_create},
 	{"group.delete", true, group_delete},
 	{"group.list", false, group_list},
 	{"group.move", true, group_move},
-	{"group.set", true, group_set},
+	{"group.set", true, verb_group_set},
 	{"group.show", false, group_show},
 	{"group.start", true, group_start},
 	{"group.stop", true, group_stop},
@@ -748,6 +719,8 @@ static const struct verb verbs[] = {
 	{"node.quarantine_clear", true, verb_node_quarantine_clear},
 	{"node.resume", true, verb_node_resume},
 	{"node.show", false, verb_node_show},
+	{"placement.set", true, verb_placement_set},
+	{"placement.show", false, verb_placement_show},
 	{"quorum.set", true, verb_quorum_set},
 	{"quorum.show", false, verb_quorum_show},
 	{"resource.create", true, verb_resource_create},
@@ -771,6 +744,7 @@ static const struct verb verbs[] = {
 	{"vm.migrate", true, verb_vm_migrate},
 	{"vm.pause", true, verb_vm_pause},
 	{"vm.resume", true, verb_vm_resume},
+	{"vm.set", true, verb_vm_set},
 	{"vm.show", false, verb_vm_show},
 	{"vm.start", true, verb_vm_start},
 	{"vm.stop", true, verb_vm_stop},
