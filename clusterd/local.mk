@@ -5,6 +5,7 @@ core_sources = \
 	clusterd/core/age.c clusterd/core/age.h \
 	clusterd/core/apply_quarantine.c clusterd/core/quarantine.c clusterd/core/quarantine.h \
 	clusterd/core/totem.c clusterd/core/totem.h \
+	clusterd/core/network.c clusterd/core/network.h clusterd/core/apply_network.c \
 	clusterd/core/node_state.c clusterd/core/node_state.h \
 	clusterd/core/apply.c clusterd/core/apply_age.c \
 	clusterd/core/apply_impl.c clusterd/core/apply_impl.h \
@@ -62,7 +63,7 @@ sbin_PROGRAMS += clusterd/clusterd
 clusterd_clusterd_SOURCES = \
 	clusterd/edge/api.c clusterd/edge/api.h \
 	clusterd/edge/bulk.c clusterd/edge/bulk.h \
-	clusterd/edge/crypto.c clusterd/edge/crypto.h \
+	clusterd/edge/crypto.c clusterd/edge/crypto.h clusterd/edge/verbs_network.c \
 	clusterd/edge/conf.c clusterd/edge/conf.h \
 	clusterd/edge/cpg.c clusterd/edge/cpg.h \
 	clusterd/edge/duty.c clusterd/edge/duty.h \

@@ -153,6 +153,10 @@ void quarantine_node_lost(struct apply *a, struct db_node *n);
 void quarantine_node_admitted(struct apply *a, struct db_node *n);
 void quarantine_clock(struct apply *a, uint64_t now_ms);
 
+/* ---- apply_network.c */
+
+void do_network_set(struct apply *a, const struct db_cmd_network_set *c);
+
 /* ---- apply_stuck.c */
 
 void do_fence_ask(struct apply *a, const struct db_cmd_fence_ask *c);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "clusterd/core/apply_impl.h"
+#include "clusterd/core/network.h"
 #include "clusterd/core/vm.h"
 #include "lib/must.h"
 
@@ -201,6 +202,7 @@ static void migration_new(struct apply *a, struct db_vm *v, struct db_group *g,
 	m->destination = to->slot;
 	m->destination_incarnation = to->incarnation;
 	m->bandwidth = c->bandwidth;
+	m->link = network_for(a->db, NETWORK_MIGRATION);
 	COPY(m->reason, c->reason);
 	if (!c->previous)
 		g->returned = 0; /* what is asked for goes before what is preferred */

@@ -254,6 +254,12 @@ static const struct db_field fields_cmd_node_quarantine_clear[] = {
 #define STRUCT struct db_cmd_conf_adopt
 static const struct db_field fields_cmd_conf_adopt[] = {DB_CMD_CONF_ADOPT_FIELDS(DESCRIBE)};
 #undef STRUCT
+#define STRUCT struct db_network
+static const struct db_field fields_network[] = {DB_NETWORK_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_cmd_network_set
+static const struct db_field fields_cmd_network_set[] = {DB_CMD_NETWORK_SET_FIELDS(DESCRIBE)};
+#undef STRUCT
 #define STRUCT struct db_cmd_vote_note
 static const struct db_field fields_cmd_vote_note[] = {DB_CMD_VOTE_NOTE_FIELDS(DESCRIBE)};
 #undef STRUCT

@@ -264,7 +264,8 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(time, refused_since_ms, 0) /* when the last of refused and crashed was added */          \
 	F(u32, restarts, 0)	     /* unasked ends on restart_node since restarts_since_ms */    \
 	F(time, restarts_since_ms, 0)                                                              \
-	F(node, restart_node, 0)
+	F(node, restart_node, 0)                                                                   \
+	F(u8, link, 0) /* of corosync, over which the coordinator of this term serves */
 
 /* One node's mount of a volume. Its `mnt:<uuid>` in CR goes with the row and not before. */
 #define DB_MOUNT_FIELDS(F)                                                                         \
@@ -325,7 +326,8 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(str, address, DB_ADDRESS_MAX) /* of the peer, really used */                             \
 	F(time, since_ms, 0)		/* of its phase */                                         \
 	F(str, reason, DB_REASON_MAX)                                                              \
-	F(choice, outcome, task_state) /* running until it is known how it ends */
+	F(choice, outcome, task_state) /* running until it is known how it ends */                 \
+	F(u8, link, 0)		       /* of corosync, over which it goes */
 
 /* A setting that somebody has set (setting.h); without a row its default holds. */
 #define DB_SETTING_FIELDS(F)                                                                       \
@@ -345,6 +347,12 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(time, since_ms, 0) /* when it was set */                                                 \
 	F(str, actor, CL_NAME_MAX)
 
+/* A network that somebody has set (network.h); without a row its default holds. */
+#define DB_NETWORK_FIELDS(F)                                                                       \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(u8, roles, 0) /* bit by enum network_role */                                             \
+	F(u32, metric, 0)
+
 /* KIND(name, NAME, capacity) */
 #define DB_KINDS(X)                                                                                \
 	X(cluster, CLUSTER, 1)                                                                     \
@@ -361,7 +369,8 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	X(vm, VM, 4096)                                                                            \
 	X(migration, MIGRATION, 256)                                                               \
 	X(setting, SETTING, 256)                                                                   \
-	X(secret, SECRET, 64)
+	X(secret, SECRET, 64)                                                                      \
+	X(network, NETWORK, 2)
 
 /* ---- commands */
 #define DB_CMD_CLUSTER_INIT_FIELDS(F)                                                              \
@@ -719,6 +728,12 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(str, name, CL_NAME_MAX)                                                                  \
 	F(str, differs, DB_REASON_MAX)
 
+#define DB_CMD_NETWORK_SET_FIELDS(F)                                                               \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(u8, roles, 0)                                                                            \
+	F(flag, keeps_roles, 0)                                                                    \
+	F(u32, metric, 0) /* DB_KEEP: stays */
+
 /* Its text is on the disk of that node already. */
 #define DB_CMD_SECRET_SET_FIELDS(F)                                                                \
 	F(str, name, CL_NAME_MAX)                                                                  \
@@ -787,6 +802,7 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	X(68, group_place, GROUP_PLACE)                                                            \
 	X(73, node_quarantine_clear, NODE_QUARANTINE_CLEAR)                                        \
 	X(74, conf_adopt, CONF_ADOPT)                                                              \
+	X(75, network_set, NETWORK_SET)                                                            \
 	X(78, secret_set, SECRET_SET)                                                              \
 	X(79, secret_delete, SECRET_DELETE)                                                        \
 	X(80, secret_held, SECRET_HELD)

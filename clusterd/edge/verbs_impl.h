@@ -65,6 +65,12 @@ void verb_node_show(struct api_client *c, const json_t *args);
 /* Every member, with its state and why. */
 json_t *verb_nodes_json(const struct engine *e);
 
+/* ---- verbs_network.c */
+
+void verb_network_list(struct api_client *c, const json_t *args);
+void verb_network_set(struct api_client *c, const json_t *args);
+void verb_network_show(struct api_client *c, const json_t *args);
+
 /* ---- verbs_place.c */
 
 /* What is said of where it shall run; what is not given is kept. Replies and returns false. */

@@ -508,7 +508,8 @@ static void tell_clients(struct volumes_local *l, const struct db_volume *row)
 			s.node = row->node;
 			s.is_online = row->work == DB_WORK_ONLINE && row->port;
 			s.port = row->port;
-			snprintf(s.address, sizeof(s.address), "%s", volumes_address(v, row->node));
+			snprintf(s.address, sizeof(s.address), "%s",
+				 volumes_address(v, row->node, row->link));
 		}
 		fill_mounts(l, &s);
 	}
