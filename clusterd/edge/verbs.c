@@ -816,6 +816,7 @@ static const struct verb verbs[] = {
 	{"fence.history", false, fence_history},
 	{"fence.list", false, fence_list},
 	{"fence.run", true, fence_run},
+	{"fence.set", true, verb_fence_set},
 	{"group.create", true, group_create},
 	{"group.delete", true, group_delete},
 	{"group.list", false, group_list},

@@ -56,6 +56,7 @@ void verb_node_evict(struct api_client *c, const json_t *args);
 
 json_t *verb_quorum_json(const struct engine *e);
 void verb_cluster_stop(struct api_client *c, const json_t *args);
+void verb_fence_set(struct api_client *c, const json_t *args);
 void verb_quorum_set(struct api_client *c, const json_t *args);
 void verb_quorum_show(struct api_client *c, const json_t *args);
 

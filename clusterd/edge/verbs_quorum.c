@@ -231,34 +231,55 @@ static bool add_priorities(struct quorum_sets *q, const json_t *priority)
 	return true;
 }
 
+/* A number, if it is given. */
+static bool add_number(struct quorum_sets *q, const json_t *args, const char *name,
+		       enum setting setting, const char *expected)
+{
+	const json_t *v = json_object_get(args, name);
+	char number[24];
+
+	snprintf(number, sizeof(number), "%" JSON_INTEGER_FORMAT, json_integer_value(v));
+	return !v || add_set(q, setting, NULL, json_is_integer(v) ? number : "", expected);
+}
+
+static void submit_sets(struct quorum_sets *q, const char *what)
+{
+	if (!q->count)
+		api_reply(q->client, API_USAGE, NULL, "name what to set: %s", what);
+	for (size_t i = 0; i < q->count; i++) {
+		struct db_command cmd = verb_command(q->client, DB_CMD_SETTING_SET);
+
+		cmd.setting_set = q->set[i];
+		if (i + 1 == q->count)
+			verb_submit(q->client, &cmd);
+		else if (!verb_submit_unseen(q->client, &cmd))
+			return;
+	}
+}
+
 void verb_quorum_set(struct api_client *c, const json_t *args)
 {
 	struct quorum_sets q = {.client = c};
-	const json_t *ms = json_object_get(args, "absent_ms");
-	char number[24];
 
 	if (json_object_get(args, "dynamic") &&
 	    !add_set(&q, SETTING_QUORUM_DYNAMIC, NULL, verb_arg_text(args, "dynamic"), "on or off"))
 		return;
-	snprintf(number, sizeof(number), "%" JSON_INTEGER_FORMAT, json_integer_value(ms));
-	if (ms && !add_set(&q, SETTING_QUORUM_ABSENT_MS, NULL, json_is_integer(ms) ? number : "",
-			   "a number from 1000 to 3600000"))
+	if (!add_number(&q, args, "absent_ms", SETTING_QUORUM_ABSENT_MS,
+			"a number from 1000 to 3600000"))
 		return;
 	if (!add_priorities(&q, json_object_get(args, "priority")))
 		return;
-	if (!q.count) {
-		api_reply(c, API_USAGE, NULL, "name what to set: dynamic, absent_ms or priority");
-		return;
-	}
-	for (size_t i = 0; i < q.count; i++) {
-		struct db_command cmd = verb_command(c, DB_CMD_SETTING_SET);
+	submit_sets(&q, "dynamic, absent_ms or priority");
+}
 
-		cmd.setting_set = q.set[i];
-		if (i + 1 == q.count)
-			verb_submit(c, &cmd);
-		else if (!verb_submit_unseen(c, &cmd))
-			return;
-	}
+void verb_fence_set(struct api_client *c, const json_t *args)
+{
+	struct quorum_sets q = {.client = c};
+
+	if (add_number(&q, args, "max", SETTING_FENCE_MAX, "a number from 1 to 3") &&
+	    add_number(&q, args, "window_ms", SETTING_FENCE_WINDOW_MS,
+		       "a number from 1000 to 3600000"))
+		submit_sets(&q, "max or window_ms");
 }
 
 /* The reply comes before clusterd ends: nobody goes before all have left. */
