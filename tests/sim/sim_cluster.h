@@ -180,7 +180,8 @@ struct cluster {
 		uint8_t origin;
 	} ordered[GROUPS + VMS + VOLUMES]; /* the newest order that was taken */
 	uint64_t most_fences;		   /* in a window */
-	uint64_t orders, fences, migrations, acks;
+	bool was_quarantined[CL_MAX_NODES];
+	uint64_t orders, fences, migrations, acks, quarantines;
 };
 
 #define SAY(c, ...)                                                                                \
