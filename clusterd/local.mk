@@ -19,6 +19,7 @@ core_sources = \
 	clusterd/core/db.c clusterd/core/db.h \
 	clusterd/core/duty.c clusterd/core/duty.h \
 	clusterd/core/failover.c clusterd/core/failover.h \
+	clusterd/core/fence_window.c clusterd/core/fence_window.h \
 	clusterd/core/lease.c clusterd/core/lease.h \
 	clusterd/core/member.c clusterd/core/member.h \
 	clusterd/core/msg.c clusterd/core/msg.h \

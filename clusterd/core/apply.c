@@ -10,6 +10,7 @@
 
 #include "clusterd/core/age.h"
 #include "clusterd/core/apply_impl.h"
+#include "clusterd/core/fence_window.h"
 #include "clusterd/core/msg.h"
 #include "clusterd/core/placement.h"
 #include "clusterd/core/plan.h"
@@ -268,6 +269,11 @@ static void do_node_fencing(struct apply *a, const struct db_cmd_node_fencing *c
 		apply_answer(a, DB_CONFLICT, "node %s is not lost", c->name);
 		return;
 	}
+	if (!c->by_admin && fence_window_wait_ms(a->db, a->cmd->at_ms)) {
+		apply_answer(a, DB_CONFLICT, "too many fences have begun; %s waits", c->name);
+		return;
+	}
+	fence_window_take(a->db, a->cmd->at_ms);
 	stuck_fence_begins(a, n);
 	n->membership = DB_MEMBERSHIP_FENCING;
 	n->since_ms = a->cmd->at_ms;

@@ -573,6 +573,7 @@ const char *db_mutant_name(enum db_mutant mutant)
 		[DB_MUTANT_ADMITS_FENCED] = "admits-a-fenced-incarnation",
 		[DB_MUTANT_FENCE_BEGIN_FREES] = "fenced-before-it-is-proven",
 		[DB_MUTANT_REPEATS] = "carries-out-what-comes-again",
+		[DB_MUTANT_FENCE_STORM] = "fences-any-number",
 		[DB_MUTANT_QUARANTINES_ALL] = "quarantines-whoever-is-left",
 		[DB_MUTANT_QUARANTINED_VOTES] = "quarantined-node-keeps-its-vote",
 	};

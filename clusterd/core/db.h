@@ -73,6 +73,7 @@ enum db_mutant {
 	DB_MUTANT_ADMITS_FENCED,     /* from here on for sim_cluster: the way back from a fence */
 	DB_MUTANT_FENCE_BEGIN_FREES, /* the locks go when the fence begins, not when it is proven */
 	DB_MUTANT_REPEATS,	     /* a request that comes again is carried out again */
+	DB_MUTANT_FENCE_STORM,	     /* any number of fences begins at a time */
 	DB_MUTANT_QUARANTINES_ALL,   /* a node is quarantined whoever is left */
 	DB_MUTANT_QUARANTINED_VOTES, /* the vote of a quarantined node stays with it */
 	DB_MUTANT_MAX,

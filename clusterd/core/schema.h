@@ -124,7 +124,10 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(str, name, CL_NAME_MAX)                                                                  \
 	F(str, uuid, DB_UUID_TEXT)                                                                 \
 	F(time, created_ms, 0)                                                                     \
-	F(u64, conf, 0) /* version of corosync.conf that is wanted; 0: it is not ours yet */
+	F(u64, conf, 0)	      /* version of corosync.conf that is wanted; 0: it is not ours yet */ \
+	F(time, fence0_ms, 0) /* when the newest fence began; 0: none has */                       \
+	F(time, fence1_ms, 0) /* the one before it */                                              \
+	F(time, fence2_ms, 0) /* and before that (fence_window.h) */
 
 #define DB_NODE_FIELDS(F)                                                                          \
 	F(str, name, CL_NAME_MAX)                                                                  \

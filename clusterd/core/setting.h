@@ -14,6 +14,8 @@
 /* SETTING(NAME, key, type, default, min, max): type flag, number, or of_object (a number) */
 #define SETTINGS(X)                                                                                \
 	X(CLUSTER_STOPPING, "cluster.stopping", flag, 0, 0, 1)                                     \
+	X(FENCE_MAX, "fence.max", number, 3, 1, 3)                                                 \
+	X(FENCE_WINDOW_MS, "fence.window_ms", number, 60000, 1000, 3600000)                        \
 	X(QUORUM_DYNAMIC, "quorum.dynamic", flag, 1, 0, 1)                                         \
 	X(QUORUM_ABSENT_MS, "quorum.absent_ms", number, 30000, 1000, 3600000)                      \
 	X(QUORUM_QUARANTINE_MAX, "quorum.quarantine_max", number, 3, 0, 1000)                      \

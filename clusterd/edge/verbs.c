@@ -703,6 +703,7 @@ static const struct verb verbs[] = {
 	{"fence.history", false, fence_history},
 	{"fence.list", false, fence_list},
 	{"fence.run", true, fence_run},
+	{"fence.set", true, verb_fence_set},
 	{"group.create", true, verb_group_create},
 	{"group.delete", true, group_delete},
 	{"group.list", false, group_list},

@@ -85,6 +85,7 @@ void verb_placement_show(struct api_client *c, const json_t *args);
 
 json_t *verb_quorum_json(const struct engine *e);
 void verb_cluster_stop(struct api_client *c, const json_t *args);
+void verb_fence_set(struct api_client *c, const json_t *args);
 void verb_quorum_set(struct api_client *c, const json_t *args);
 void verb_quorum_show(struct api_client *c, const json_t *args);
 
