@@ -13,6 +13,7 @@ core_sources = \
 	clusterd/core/corosync_conf.c clusterd/core/corosync_conf.h \
 	clusterd/core/db.c clusterd/core/db.h \
 	clusterd/core/duty.c clusterd/core/duty.h \
+	clusterd/core/hash_check.c clusterd/core/hash_check.h \
 	clusterd/core/failover.c clusterd/core/failover.h \
 	clusterd/core/lease.c clusterd/core/lease.h \
 	clusterd/core/member.c clusterd/core/member.h \
@@ -47,7 +48,7 @@ clusterd_libedge_a_SOURCES = \
 	clusterd/edge/ocf.c clusterd/edge/ocf.h \
 	clusterd/edge/ocf_meta.c clusterd/edge/ocf_meta.h \
 	clusterd/edge/store.c clusterd/edge/store.h clusterd/edge/store_impl.h \
-	clusterd/edge/store_sql.c \
+	clusterd/edge/store_check.c clusterd/edge/store_sql.c \
 	clusterd/edge/text.c clusterd/edge/text.h
 clusterd_libedge_a_CPPFLAGS = $(AM_CPPFLAGS) $(QB_CFLAGS) $(SQLITE_CFLAGS) $(XML_CFLAGS)
 
@@ -62,7 +63,9 @@ clusterd_clusterd_SOURCES = \
 	clusterd/edge/exec.c clusterd/edge/exec.h clusterd/edge/exec_impl.h \
 	clusterd/edge/exec_stop.c \
 	clusterd/edge/fencer.c clusterd/edge/fencer.h \
+	clusterd/edge/health.c clusterd/edge/health.h \
 	clusterd/edge/main.c \
+	clusterd/edge/rescue.c clusterd/edge/rescue.h \
 	clusterd/edge/spawn.c clusterd/edge/spawn.h \
 	clusterd/edge/verbs.c clusterd/edge/verbs.h clusterd/edge/verbs_impl.h \
 	clusterd/edge/verbs_agent.c clusterd/edge/verbs_member.c clusterd/edge/verbs_quorum.c \

@@ -56,6 +56,7 @@ void apply_lock_release(struct db *db, uint8_t slot, uint64_t incarnation, const
 
 void do_setting_set(struct apply *a, const struct db_cmd_setting_set *c);
 void do_vote_note(struct apply *a, const struct db_cmd_vote_note *c);
+void do_db_note(struct apply *a, const struct db_cmd_db_note *c);
 
 /* A new process has been admitted: a cluster that was stopped as a whole is started again. */
 void setting_cluster_starts(struct apply *a);

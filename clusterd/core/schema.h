@@ -88,6 +88,15 @@
 	X(ONLINE, "online")		    /* transferred: there is no way back */                \
 	X(ENDED, "ended")
 
+/* What a node found its own database to be; the word ends the kind of the event. */
+#define DB_NOTES(X)                                                                                \
+	X(DAMAGED, "damaged")	  /* put aside, and fetched from the others */                     \
+	X(OLDER, "older")	  /* a copy from before something that the node acknowledged */    \
+	X(WRONG, "wrong")	  /* its state was not that of the majority: fetched anew */       \
+	X(UNDECIDED, "undecided") /* states differ, and none has a majority */                     \
+	X(STALLED, "stalled")	  /* the disk takes no writes */                                   \
+	X(WRITES, "writes")	  /* it takes them again */
+
 #define DB_CHOICES(X)                                                                              \
 	X(membership, MEMBERSHIP, DB_MEMBERSHIPS)                                                  \
 	X(intent, INTENT, DB_INTENTS)                                                              \
@@ -96,7 +105,8 @@
 	X(mount_state, MOUNT_STATE, DB_MOUNT_STATES)                                               \
 	X(mount_voice, MOUNT_VOICE, DB_MOUNT_VOICES)                                               \
 	X(migration_phase, MIGRATION_PHASE, DB_MIGRATION_PHASES)                                   \
-	X(stop_failure, STOP_FAILURE, DB_STOP_FAILURES)
+	X(stop_failure, STOP_FAILURE, DB_STOP_FAILURES)                                            \
+	X(note, NOTE, DB_NOTES)
 
 #define DB_CHOICE_MEMBERSHIP(NAME, word)      DB_MEMBERSHIP_##NAME,
 #define DB_CHOICE_INTENT(NAME, word)	      DB_INTENT_##NAME,
@@ -106,6 +116,7 @@
 #define DB_CHOICE_MOUNT_VOICE(NAME, word)     DB_MOUNT_VOICE_##NAME,
 #define DB_CHOICE_MIGRATION_PHASE(NAME, word) DB_MIGRATION_PHASE_##NAME,
 #define DB_CHOICE_STOP_FAILURE(NAME, word)    DB_STOP_FAILURE_##NAME,
+#define DB_CHOICE_NOTE(NAME, word)	      DB_NOTE_##NAME,
 #define DB_CHOICE_ENUM(name, NAME, LIST)      enum db_##name{LIST(DB_CHOICE_##NAME) DB_##NAME##_MAX};
 DB_CHOICES(DB_CHOICE_ENUM)
 #undef DB_CHOICE_ENUM
@@ -655,6 +666,12 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(flag, is_given, 0)                                                                       \
 	F(str, text, DB_REASON_MAX)
 
+/* A line of the history: what a node found wrong with its database, and what it did about it. */
+#define DB_CMD_DB_NOTE_FIELDS(F)                                                                   \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(choice, note, note)                                                                      \
+	F(str, text, DB_REASON_MAX)
+
 #define DB_COMMANDS(X)                                                                             \
 	X(1, cluster_init, CLUSTER_INIT)                                                           \
 	X(2, node_admit, NODE_ADMIT)                                                               \
@@ -703,7 +720,8 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	X(45, setting_set, SETTING_SET)                                                            \
 	X(46, vote_note, VOTE_NOTE)                                                                \
 	X(47, mount_voice, MOUNT_VOICE)                                                            \
-	X(48, clock, CLOCK)
+	X(48, clock, CLOCK)                                                                        \
+	X(56, db_note, DB_NOTE)
 
 /* ---- structs */
 #define DB_CTYPE_str(name, arg)	   char name[arg];

@@ -242,6 +242,7 @@ static int start(struct daemon *d, const struct options *o)
 	struct engine_options eo = {
 		.db_path = db,
 		.key_path = d->key,
+		.conf_path = d->corosync_conf,
 		.group = "clusterd",
 		.bulk_port = o->port,
 		.checkpoint_entries = CHECKPOINT_EVERY,

@@ -137,7 +137,7 @@ struct run {
 	size_t wanted;	     /* answers that the calls given so far will have */
 	size_t answers;
 	uint64_t durable;
-	bool has_failed, has_timed_out;
+	bool has_failed, has_timed_out, is_stalled;
 	char failure[256];
 };
 
@@ -167,7 +167,17 @@ static void on_failed(void *arg, const char *what)
 	qb_loop_stop(run->loop);
 }
 
-static const struct store_calls calls = {on_durable, on_answer, on_answer, on_failed};
+static void on_stalled(void *arg, const char *what)
+{
+	struct run *run = arg;
+
+	run->is_stalled = what != NULL;
+	if (what)
+		snprintf(run->failure, sizeof(run->failure), "%s", what);
+	qb_loop_stop(run->loop);
+}
+
+static const struct store_calls calls = {on_durable, on_answer, on_answer, on_failed, on_stalled};
 
 static void on_guard(void *data)
 {
@@ -300,13 +310,14 @@ static void live(struct run *run)
 	if (!open_store(run))
 		return;
 	qb_loop_timer_add(run->loop, QB_LOOP_HIGH, GUARD_MS * 1000000ULL, run, on_guard, &guard);
-	for (size_t i = 0; i < CALLS && !run->has_failed; i++) {
+	for (size_t i = 0; i < CALLS && !run->has_failed && !run->is_stalled; i++) {
 		run->given = i + 1;
 		if (!give(run, &life[i]))
 			break;
 		if (!life[i].waits)
 			continue;
-		while (!is_answered(run, &life[i]) && !run->has_failed && !run->has_timed_out)
+		while (!is_answered(run, &life[i]) && !run->has_failed && !run->is_stalled &&
+		       !run->has_timed_out)
 			qb_loop_run(run->loop);
 		if (is_answered(run, &life[i]) && !run->has_timed_out)
 			run->acked = i + 1;
@@ -327,7 +338,7 @@ static void run_init(struct run *run, size_t payload)
 
 static void run_done(struct run *run)
 {
-	static const char *const suffix[] = {"", "-wal", "-shm", "-journal"};
+	static const char *const suffix[] = {"", "-wal", "-shm", "-journal", ".mark"};
 	char path[128];
 
 	for (size_t i = 0; i < sizeof(suffix) / sizeof(suffix[0]); i++) {
@@ -416,39 +427,81 @@ static void a_crash_while_the_log_is_moved_into_the_file_loses_nothing(void **st
 
 /* ---- a disk that is full or fails, and lives */
 
-static void check_failure(int code, const char *word)
+/* Appends up to 6, of which 4 to 6 find a disk that takes nothing. */
+static void stall(struct run *run, int code, const char *word)
 {
-	struct run run;
 	struct call first = {APPEND, 1, 3, 1, true}, more = {APPEND, 4, 6, 1, true};
 
-	run_init(&run, 300);
+	run_init(run, 300);
 	crash_vfs_init(0);
-	assert_true(open_store(&run));
-	append(&run, &first);
-	while (run.durable < 3 && !run.has_failed)
-		qb_loop_run(run.loop);
+	assert_true(open_store(run));
+	append(run, &first);
+	while (run->durable < 3)
+		qb_loop_run(run->loop);
 	crash_vfs_fail(code);
-	append(&run, &more);
-	while (run.durable < 6 && !run.has_failed)
+	append(run, &more);
+	while (!run->is_stalled)
+		qb_loop_run(run->loop);
+	assert_int_equal(run->durable, 3);
+	assert_non_null(strstr(run->failure, word));
+	assert_false(run->has_failed);
+}
+
+static void check_recovery(int code, const char *word)
+{
+	struct store_content content;
+	struct run run;
+	char text[512];
+
+	stall(&run, code, word);
+	assert_true(store_unanswered_ms(run.store) < GUARD_MS);
+	crash_vfs_fail(0);
+	while (run.durable < 6)
 		qb_loop_run(run.loop);
-	assert_true(run.has_failed);
-	assert_int_equal(run.durable, 3);
-	assert_non_null(strstr(run.failure, word));
+	assert_false(run.is_stalled);
+	store_close(run.store);
+	assert_int_equal(store_open(run.path, run.loop, &calls, &run, &run.store, &content, text,
+				    sizeof(text)),
+			 0);
+	assert_int_equal(content.last.index, 6);
+	assert_int_equal(content.log.count, 6);
+	store_log_clear(&content.log);
 	store_close(run.store);
 	crash_vfs_done();
 	run_done(&run);
 }
 
-static void a_full_disk_acknowledges_nothing_and_says_why(void **state)
+static void a_full_disk_acknowledges_nothing_until_there_is_room(void **state)
 {
 	(void)state;
-	check_failure(SQLITE_FULL, "full");
+	check_recovery(SQLITE_FULL, "full");
 }
 
-static void a_broken_disk_acknowledges_nothing_and_says_why(void **state)
+static void a_failing_disk_acknowledges_nothing_until_it_writes_again(void **state)
 {
 	(void)state;
-	check_failure(SQLITE_IOERR_WRITE, "I/O");
+	check_recovery(SQLITE_IOERR_WRITE, "I/O");
+	check_recovery(SQLITE_IOERR_FSYNC, "I/O");
+}
+
+static void a_store_ends_behind_a_disk_that_stays_full(void **state)
+{
+	struct store_content content;
+	struct run run;
+	char text[512];
+
+	(void)state;
+	stall(&run, SQLITE_FULL, "full");
+	store_close(run.store);
+	crash_vfs_fail(0);
+	assert_int_equal(store_open(run.path, run.loop, &calls, &run, &run.store, &content, text,
+				    sizeof(text)),
+			 0);
+	assert_int_equal(content.last.index, 3);
+	store_log_clear(&content.log);
+	store_close(run.store);
+	crash_vfs_done();
+	run_done(&run);
 }
 
 int main(void)
@@ -456,8 +509,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_crash_at_any_step_loses_nothing_acknowledged),
 		cmocka_unit_test(a_crash_while_the_log_is_moved_into_the_file_loses_nothing),
-		cmocka_unit_test(a_full_disk_acknowledges_nothing_and_says_why),
-		cmocka_unit_test(a_broken_disk_acknowledges_nothing_and_says_why),
+		cmocka_unit_test(a_full_disk_acknowledges_nothing_until_there_is_room),
+		cmocka_unit_test(a_failing_disk_acknowledges_nothing_until_it_writes_again),
+		cmocka_unit_test(a_store_ends_behind_a_disk_that_stays_full),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
