@@ -66,6 +66,7 @@ clusterd_clusterd_SOURCES = \
 	clusterd/edge/health.c clusterd/edge/health.h \
 	clusterd/edge/main.c \
 	clusterd/edge/rescue.c clusterd/edge/rescue.h \
+	clusterd/edge/saved.c clusterd/edge/saved.h \
 	clusterd/edge/spawn.c clusterd/edge/spawn.h \
 	clusterd/edge/verbs.c clusterd/edge/verbs.h clusterd/edge/verbs_impl.h \
 	clusterd/edge/verbs_agent.c clusterd/edge/verbs_member.c clusterd/edge/verbs_quorum.c \

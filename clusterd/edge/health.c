@@ -252,6 +252,22 @@ bool health_tick(struct engine *e)
 
 /* ---- status */
 
+const char *health_refuses(const struct engine *e)
+{
+	const struct health *h = &e->health;
+
+	if (health_is_read_only(e))
+		return "the nodes have different databases, and none has a majority of votes: it "
+		       "is "
+		       "read-only. Restore it where it is wrong: clusterd(8), --restore";
+	if (h->is_refetching)
+		return "this node's database was not that of the others: it is being fetched anew";
+	if (e->repl.is_blank && h->what[0])
+		return "this node had a database that is damaged or gone: it waits for the others. "
+		       "If nobody has it: clusterd(8), --restore";
+	return NULL;
+}
+
 const char *health_word(const struct engine *e)
 {
 	const struct health *h = &e->health;
@@ -266,24 +282,21 @@ const char *health_word(const struct engine *e)
 		return "older";
 	if (health_is_read_only(e))
 		return "undecided";
-	if (!health_may_act(e))
-		return "not-compared";
-	return "ok";
+	return health_may_act(e) ? "ok" : "not-compared";
 }
 
 void health_text(const struct engine *e, char *text, size_t size)
 {
 	const struct health *h = &e->health;
 
+	text[0] = 0;
 	if (h->is_stalled)
 		snprintf(text, size, "%s cannot be written: %s", e->options.db_path, h->stall);
-	else if (health_may_act(e))
-		snprintf(text, size, "entry %" PRIu64 " is that of a majority of votes",
-			 h->compared_index);
-	else if (health_is_read_only(e))
-		snprintf(text, size, "%s",
-			 "states differ and none has a majority of votes: see clusterd(8), "
-			 "--restore");
-	else
+	else if (h->is_refetching || e->repl.is_blank || e->repl.is_behind)
 		snprintf(text, size, "%s", h->what);
+	else if (health_is_read_only(e))
+		snprintf(text, size, "states differ and none has a majority of votes");
+	else if (health_may_act(e))
+		snprintf(text, size, "at entry %" PRIu64 " that of a majority of votes",
+			 h->compared_index);
 }

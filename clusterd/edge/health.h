@@ -67,6 +67,8 @@ void health_fetched(struct engine *e);
 void health_settle(struct engine *e);
 /* Each tick: tells notes; returns true if the disk has begun to hang, or has ended. */
 bool health_tick(struct engine *e);
+/* Why an administrator's change is not taken; NULL: it is. */
+const char *health_refuses(const struct engine *e);
 /* In one word, and in a sentence: for status. */
 const char *health_word(const struct engine *e);
 void health_text(const struct engine *e, char *text, size_t size);

@@ -512,8 +512,7 @@ void store_install(struct store *s, const struct cl_uuid *cluster, uint64_t keep
 
 /* ---- open, close, read */
 
-/* On SQLITE_CORRUPT *ret_what may say in which way. */
-static int load(sqlite3 *db, struct store_content *c, const char **ret_what)
+int store_load(sqlite3 *db, struct store_content *c, const char **ret_what)
 {
 	size_t len;
 	int r = store_sql_get(db, "cluster", c->cluster.byte, sizeof(c->cluster.byte), &len);
@@ -587,7 +586,7 @@ static int open_file(const char *path, sqlite3 **ret, struct store_content *cont
 	if (r < 0)
 		return r;
 	if (!r)
-		r = load(*ret, content, &what);
+		r = store_load(*ret, content, &what);
 	if (!r)
 		return 0;
 	snprintf(text, size, "%s: %s%s%s", path, sqlite3_errstr(r), what[0] ? ": " : "", what);

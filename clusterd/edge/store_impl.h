@@ -25,6 +25,9 @@ struct store_write {
 	struct cl_table table;
 };
 
+/* store.c: what the file holds; on SQLITE_CORRUPT *ret_what may say in which way it is. */
+int store_load(sqlite3 *db, struct store_content *ret, const char **ret_what);
+
 /* store_check.c */
 uint32_t store_entry_crc(const struct store_entry *e);
 /* SQLite's check of the pages, in bounded time: SQLITE_CORRUPT with a text, or another code. */

@@ -21,7 +21,7 @@
 
 struct rates { /* once in so many steps */
 	uint64_t partition, heal, crash, start, kill, restart, freeze, thaw, wipe, propose, vote;
-	uint64_t restore, stall, unstall;
+	uint64_t restore, stall, unstall, wrong;
 	uint64_t slow_disk; /* completions are tried once in so many disk turns */
 };
 
@@ -47,6 +47,7 @@ static void draw_rates(struct prng *p, struct rates *r)
 		.restore = prng_range(p, 1500, 9000),
 		.stall = prng_range(p, 1000, 12000),
 		.unstall = prng_range(p, 200, 2500),
+		.wrong = prng_range(p, 1000, 9000),
 	};
 }
 
@@ -177,6 +178,8 @@ static void faults(struct sim_world *w, const struct rates *r)
 		sim_disk_restore(w, node);
 	if (once_in(w, r->restore))
 		restore_newest_disk(w);
+	if (once_in(w, r->wrong))
+		sim_state_is_wrong(w, node);
 	if (once_in(w, r->stall))
 		n->is_stalled = true;
 	if (n->is_stalled && once_in(w, r->unstall))

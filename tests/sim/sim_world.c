@@ -513,15 +513,34 @@ void sim_disk_wipe(struct sim_world *w, uint8_t node)
 	*d = (struct sim_disk){.is_blank = true};
 }
 
-bool sim_may_wipe(const struct sim_world *w, uint8_t node)
+/* One node may do without what it holds. */
+static bool may_forget(const struct sim_world *w)
 {
-	if (w->nodes < 4 || w->node[node].machine_up || w->node[node].disk.is_blank)
+	if (w->nodes < 4)
 		return false;
 	for (uint8_t i = 0; i < w->nodes; i++) {
-		if (w->node[i].disk.is_blank || disk_is_behind(&w->node[i].disk))
+		if (w->node[i].disk.is_blank || disk_is_behind(&w->node[i].disk) ||
+		    (w->node[i].process_up && w->node[i].repl.is_blank))
 			return false;
 	}
 	return sim_fewest_voters(w) >= 3;
+}
+
+bool sim_may_wipe(const struct sim_world *w, uint8_t node)
+{
+	return !w->node[node].machine_up && may_forget(w);
+}
+
+bool sim_state_is_wrong(struct sim_world *w, uint8_t node)
+{
+	struct sim_node *n = &w->node[node];
+	struct repl_event e = {.type = REPL_EV_WRONG};
+
+	if (!n->process_up || n->is_frozen || n->repl.phase != REPL_OPEN || !may_forget(w))
+		return false;
+	TRACE(w, "n%u state is wrong\n", node);
+	step(w, node, &e);
+	return true;
 }
 
 bool sim_disk_restore(struct sim_world *w, uint8_t node)

@@ -191,6 +191,11 @@ bool sim_disk_age(struct sim_world *w, uint8_t node);
  * disk that is lost, since what it holds counts as little.
  */
 bool sim_disk_restore(struct sim_world *w, uint8_t node);
+/*
+ * The state of a node is found to be another than the majority's: it has to drop all that it has
+ * and fetch it anew. Only where a lost disk would do no harm, and where it acts.
+ */
+bool sim_state_is_wrong(struct sim_world *w, uint8_t node);
 /* Components changed: builds the rings anew. */
 void sim_rings_form(struct sim_world *w);
 
