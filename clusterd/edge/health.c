@@ -100,7 +100,9 @@ void health_applied(struct engine *e, const struct store_entry *entry)
 {
 	struct health *h = &e->health;
 
-	if (!hash_check_is_due(entry->index, entry->kind == CL_ENTRY_EPOCH))
+	/* At the start nobody is there yet to be told of what is replayed. */
+	if (e->repl.phase == REPL_DOWN ||
+	    !hash_check_is_due(entry->index, entry->kind == CL_ENTRY_EPOCH))
 		return;
 	h->is_due = true;
 	h->due_index = entry->index;
@@ -232,7 +234,7 @@ static bool look_at_disk(struct engine *e)
 	char what[80];
 
 	if (ms < HEALTH_HUNG_MS)
-		return e->health.is_hung && !ms ? health_stalled(e, NULL) : false;
+		return e->health.is_hung ? health_stalled(e, NULL) : false;
 	if (e->health.is_stalled)
 		return false;
 	snprintf(what, sizeof(what), "its disk has not answered for %" PRIu64 " s", ms / 1000);

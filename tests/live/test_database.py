@@ -173,7 +173,7 @@ def test_an_older_copy_has_no_vote_until_it_has_fetched_the_rest(cluster3):
     assert "older copy" in has_event(c, "database-older", "n2")
 
 
-def write_much(c, count=2600):
+def write_much(c, count=1051):
     requests = "".join(json.dumps({"verb": "node.drain" if i % 2 else "node.resume",
                                    "args": {"name": "n3"}}) + "\n" for i in range(count))
     c.lab.run("n1", ["/usr/bin/python3", "-c", PIPE], stdin=requests, timeout=200)
