@@ -18,6 +18,7 @@ core_sources = \
 	clusterd/core/corosync_conf.c clusterd/core/corosync_conf.h \
 	clusterd/core/db.c clusterd/core/db.h \
 	clusterd/core/duty.c clusterd/core/duty.h \
+	clusterd/core/hash_check.c clusterd/core/hash_check.h \
 	clusterd/core/failover.c clusterd/core/failover.h \
 	clusterd/core/fence_window.c clusterd/core/fence_window.h \
 	clusterd/core/lease.c clusterd/core/lease.h \
@@ -56,7 +57,7 @@ clusterd_libedge_a_SOURCES = \
 	clusterd/edge/ocf.c clusterd/edge/ocf.h \
 	clusterd/edge/ocf_meta.c clusterd/edge/ocf_meta.h \
 	clusterd/edge/store.c clusterd/edge/store.h clusterd/edge/store_impl.h \
-	clusterd/edge/store_sql.c \
+	clusterd/edge/store_check.c clusterd/edge/store_sql.c \
 	clusterd/edge/text.c clusterd/edge/text.h
 clusterd_libedge_a_CPPFLAGS = $(AM_CPPFLAGS) $(QB_CFLAGS) $(SQLITE_CFLAGS) $(XML_CFLAGS)
 
@@ -72,7 +73,10 @@ clusterd_clusterd_SOURCES = \
 	clusterd/edge/exec.c clusterd/edge/exec.h clusterd/edge/exec_impl.h \
 	clusterd/edge/exec_stop.c \
 	clusterd/edge/fencer.c clusterd/edge/fencer.h \
+	clusterd/edge/health.c clusterd/edge/health.h \
 	clusterd/edge/main.c \
+	clusterd/edge/rescue.c clusterd/edge/rescue.h \
+	clusterd/edge/saved.c clusterd/edge/saved.h \
 	clusterd/edge/secret_file.c clusterd/edge/secret_file.h \
 	clusterd/edge/secrets.c clusterd/edge/secrets.h \
 	clusterd/edge/spawn.c clusterd/edge/spawn.h \

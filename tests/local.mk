@@ -87,6 +87,7 @@ UNIT_TESTS = \
 	tests/unit/test_msg tests/unit/test_quorum tests/unit/test_repl tests/unit/test_wire \
 	tests/unit/test_corosync_conf tests/unit/test_member \
 	tests/unit/test_db tests/unit/test_duty tests/unit/test_plan tests/unit/test_store \
+	tests/unit/test_store_crash tests/unit/test_hash_check tests/unit/test_repl_disk \
 	tests/unit/test_ladder \
 	tests/unit/test_fence_agent tests/unit/test_ocf tests/unit/test_run \
 	tests/unit/test_record tests/unit/test_header tests/unit/test_lun \
@@ -212,6 +213,16 @@ tests_unit_test_store_SOURCES = tests/unit/test_store.c
 tests_unit_test_store_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_store_LDADD = clusterd/libedge.a $(UNIT_LDADD) $(QB_LIBS) $(SQLITE_LIBS) \
 	$(XML_LIBS) lib/libedgebase.a -lpthread
+tests_unit_test_hash_check_SOURCES = tests/unit/test_hash_check.c
+tests_unit_test_hash_check_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_hash_check_LDADD = $(UNIT_LDADD)
+tests_unit_test_repl_disk_SOURCES = tests/unit/test_repl_disk.c tests/unit/repl_fixture.h
+tests_unit_test_repl_disk_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_repl_disk_LDADD = $(UNIT_LDADD)
+tests_unit_test_store_crash_SOURCES = \
+	tests/unit/test_store_crash.c tests/unit/crash_vfs.c tests/unit/crash_vfs.h
+tests_unit_test_store_crash_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_store_crash_LDADD = $(tests_unit_test_store_LDADD)
 tests_unit_test_ladder_SOURCES = tests/unit/test_ladder.c
 tests_unit_test_ladder_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_ladder_LDADD = fence/libfence.a $(UNIT_LDADD)

@@ -164,9 +164,11 @@ static void print_fields(const json_t *object)
 
 static void print_status(const struct cli *cli, const json_t *data)
 {
-	const json_t *q = json_object_get(data, "quorum");
+	const json_t *q = json_object_get(data, "quorum"), *db = json_object_get(data, "database");
 	const char *cluster =
 		json_string_value(json_object_get(json_object_get(data, "cluster"), "name"));
+	const char *state = json_string_value(json_object_get(db, "state"));
+	const char *text = json_string_value(json_object_get(db, "text"));
 	char missing[CELL_MAX], lose[CELL_MAX], stay[CELL_MAX];
 
 	cell(json_object_get(q, "would_help"), missing, sizeof(missing));
@@ -185,6 +187,8 @@ static void print_status(const struct cli *cli, const json_t *data)
 		printf("        may fail next, one of: %s; must stay: %s\n", lose, stay);
 	else
 		printf("        whose return would help: %s\n", missing);
+	if (state && text && text[0] && strcmp(state, "ok") != 0)
+		printf("database %s: %s\n", state, text);
 	printf("\n");
 	print_table(cli, "name,state,vote,since,reason", json_object_get(data, "nodes"));
 	if (json_array_size(json_object_get(data, "volumes"))) {

@@ -57,6 +57,7 @@ void apply_lock_release(struct db *db, uint8_t slot, uint64_t incarnation, const
 
 void do_setting_set(struct apply *a, const struct db_cmd_setting_set *c);
 void do_vote_note(struct apply *a, const struct db_cmd_vote_note *c);
+void do_db_note(struct apply *a, const struct db_cmd_db_note *c);
 
 /* Of a cluster that begins: it has none yet. */
 void setting_put(struct apply *a, enum setting setting, uint32_t value);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What the commands about settings and votes do to the applied state. */
+/* What the commands about settings, votes and databases do to the applied state. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -97,4 +97,15 @@ void settings_forget(struct db *db, const char *object)
 void do_vote_note(struct apply *a, const struct db_cmd_vote_note *c)
 {
 	apply_event(a, c->is_given ? "vote-given" : "vote-taken", c->name, "%s", c->text);
+}
+
+void do_db_note(struct apply *a, const struct db_cmd_db_note *c)
+{
+	static const char *const kind[] = {
+#define KIND(NAME, word) [DB_NOTE_##NAME] = "database-" word,
+		DB_NOTES(KIND)
+#undef KIND
+	};
+
+	apply_event(a, kind[c->note], c->name, "%s", c->text);
 }

@@ -69,7 +69,8 @@ struct cl_counts {
 	F(flag, bool, is_blank)                                                                    \
 	F(pos, struct cl_pos, last)                                                                \
 	F(u64, uint64_t, promised)                                                                 \
-	F(table, struct cl_table, table)
+	F(table, struct cl_table, table)                                                           \
+	F(flag, bool, is_behind)
 
 /* CLOSE: who has not sent its STATE by now is not in the view (its process does not run). */
 #define CL_MSG_CLOSE_FIELDS(F)                                                                     \

@@ -22,7 +22,9 @@
  *     (doc/adr/0002), so (epoch, index) names one content everywhere;
  *   - what a majority persisted in the sequencer's epoch is in every later winning history (C3);
  *   - sending a STATE means having left the view: it never says less than what we acknowledge;
- *   - messages of another view count for nothing.
+ *   - messages of another view count for nothing;
+ *   - a node whose disk went back in time, or takes no writes, has no vote until it has persisted
+ *     in the view: what it promised and acknowledged is not on that disk.
  *
  * Sources: van Renesse et al., "Extended virtual synchrony" as corosync's CPG implements it
  * (cpg_overview(3)); Ongaro 2014 for the commit rule; doc/adr/0001 and 0002 for what differs.
@@ -87,6 +89,7 @@ struct repl_history {
 	struct cl_pos last;
 	uint64_t promised;
 	struct cl_table table; /* in force at `last` */
+	bool is_behind; /* this node has acknowledged more than the disk holds (doc/adr/0021) */
 };
 
 struct repl_peer {
@@ -114,6 +117,7 @@ enum repl_mutant {
 	REPL_MUTANT_DROP_THEN_PULL,	  /* an inferior node drops its suffix before it pulls */
 	REPL_MUTANT_ACK_BEFORE_FSYNC,	  /* PERSISTED when appended */
 	REPL_MUTANT_ANYONE_SEQUENCES,	  /* every node numbers entries by delivery order */
+	REPL_MUTANT_OLD_DISK_VOTES,	  /* a disk that went back in time counts as a voter */
 	REPL_MUTANT_VOTES_FIRST,	  /* from here on: what sim_votes has to find */
 	REPL_MUTANT_NEW_MAJORITY_ONLY =
 		REPL_MUTANT_VOTES_FIRST, /* a change of votes does not need the old majority */
@@ -142,6 +146,10 @@ struct repl_state {
 	uint64_t promised;     /* newest epoch number durably promised */
 	uint64_t promising;    /* promise on its way to disk, 0: none */
 	struct cl_table table; /* in force at `last` */
+	bool is_behind;	       /* the disk holds less than we have acknowledged: no vote */
+	bool is_wrong;	 /* the state built from the history is not the cluster's: drop both */
+	bool is_stalled; /* the disk takes no writes at the moment */
+	bool is_hollow;	 /* so our newest STATE claims no history */
 
 	/* exchange; what only ordered deliveries may change */
 	struct cl_ring ring;
@@ -195,6 +203,8 @@ enum repl_event_type {
 	REPL_EV_PULLED,	  /* comes once for each PULL: installed (r 0), or failed (r < 0) */
 	REPL_EV_PROPOSE,  /* a request of this node */
 	REPL_EV_CREATE,	  /* make this blank node the first of a new cluster */
+	REPL_EV_STALLED,  /* the disk takes no writes (`is_stalled`), or takes them again */
+	REPL_EV_WRONG,	  /* our applied state is not that of a majority: fetch everything anew */
 	REPL_EV_TICK,
 	REPL_EV_MAX,
 };
@@ -219,6 +229,7 @@ struct repl_event {
 			const struct cl_msg *msg; /* borrowed for the call */
 		} message;
 		uint64_t index; /* DURABLE, PROMISED */
+		bool is_stalled;
 		struct {
 			int r;
 			struct cl_view_id view; /* that the pull was made for */
@@ -298,6 +309,9 @@ void repl_init(struct repl_state *s, const struct repl_config *config,
  *            -EINVAL this node is not in the table with the only vote
  */
 int repl_step(struct repl_state *s, const struct repl_event *event, struct repl_actions *out);
+/* Slot of the sender of a message of that view, if it is the present one and he is in it. */
+uint8_t repl_sender(const struct repl_state *s, const struct repl_address *from,
+		    const struct cl_view_id *view);
 bool repl_is_sequencer(const struct repl_state *s);
 /* True if this node may act on the applied database at that moment. */
 bool repl_may_act(const struct repl_state *s, uint64_t now_ms);

@@ -27,6 +27,8 @@ void repl_view_close(struct repl_step *st, const struct cl_msg_close *m);
 void repl_view_synced(struct repl_step *st, uint8_t slot, const struct cl_msg_synced *m);
 void repl_view_promised(struct repl_step *st);
 void repl_view_pulled(struct repl_step *st);
+void repl_view_wrong(struct repl_step *st);
+void repl_view_stalled(struct repl_step *st);
 void repl_view_tick(struct repl_step *st);
 /* Leaves the view and asks everyone for a new exchange. */
 void repl_view_restart(struct repl_step *st);

@@ -162,6 +162,7 @@ static void send_persisted(struct repl_step *st)
 		return;
 	if (s->durable < s->epoch_index || cl_epoch_compare(&s->last.epoch, &s->epoch))
 		return;
+	s->is_behind = false; /* what a majority without our vote holds is on our disk again */
 	m = &repl_send(st, CL_MSG_PERSISTED)->persisted;
 	m->view = s->view;
 	m->index = s->durable;

@@ -36,16 +36,32 @@ static void begin_round(struct repl_step *st)
 	s->is_broken = false;
 }
 
+/* What is on the disk stays there until a whole history replaces it: a restart is judged anew. */
+static void forget(struct repl_state *s)
+{
+	s->is_wrong = s->is_behind = false;
+	s->is_blank = true;
+	s->cluster = (struct cl_uuid){{0}};
+	s->last = (struct cl_pos){0};
+	s->durable = 0;
+	s->table = (struct cl_table){0};
+}
+
 void repl_view_try_state(struct repl_step *st)
 {
 	struct repl_state *s = st->s;
+	bool is_quiet = s->durable == s->last.index && !s->promising && !s->pull_active;
 	struct cl_msg_state *m;
 
 	if (!s->state_wanted || s->phase == REPL_DOWN)
 		return;
-	if ((s->durable < s->last.index || s->promising || s->pull_active) &&
+	if (!is_quiet && (!s->is_stalled || s->pull_active) &&
 	    !REPL_MUTANT(s, STATE_BEFORE_DURABLE))
-		return; /* the disk is not quiet: DURABLE, PROMISED or PULLED comes back here */
+		return; /* DURABLE, PROMISED or PULLED comes back here */
+	/* A disk that takes nothing would keep us silent: then we claim nothing, but promises. */
+	s->is_hollow = s->is_stalled && !REPL_MUTANT(s, STATE_BEFORE_DURABLE);
+	if (is_quiet && s->is_wrong)
+		forget(s);
 	s->state_wanted = false;
 	s->state_inflight = true;
 	s->state_nonce = st->event->entropy;
@@ -61,16 +77,28 @@ void repl_view_try_state(struct repl_step *st)
 		.boot = s->self.boot,
 		.incarnation = s->self.incarnation,
 		.instance = s->self.instance,
-		.is_blank = s->is_blank,
-		.last = s->last,
-		.promised = s->promised,
-		.table = s->table,
+		.is_blank = s->is_blank || s->is_hollow,
+		.is_behind = s->is_behind,
+		.promised = s->promised > s->promising ? s->promised : s->promising,
 	};
+	if (s->is_hollow)
+		return;
+	m->last = s->last;
+	m->table = s->table;
 }
 
 static void want_state(struct repl_step *st)
 {
 	st->s->state_wanted = !st->s->state_inflight;
+	repl_view_try_state(st);
+}
+
+/* Like a lost disk: no vote and no source, until the history of the others is here. */
+void repl_view_wrong(struct repl_step *st)
+{
+	stop_acting(st, REPL_EXCHANGE);
+	st->s->is_wrong = true;
+	st->s->state_wanted = true; /* even if one is in flight: that one says that we hold it */
 	repl_view_try_state(st);
 }
 
@@ -263,7 +291,8 @@ static void admit(struct repl_state *s, const struct cl_table *table, const stru
 			continue;
 		}
 		s->present = (uint16_t)(s->present | cl_bit(p->slot));
-		if (!p->state.is_blank || REPL_MUTANT(s, BLANK_VOTES))
+		if ((!p->state.is_blank || REPL_MUTANT(s, BLANK_VOTES)) &&
+		    (!p->state.is_behind || REPL_MUTANT(s, OLD_DISK_VOTES)))
 			s->countable = (uint16_t)(s->countable | cl_bit(p->slot));
 	}
 }
@@ -276,7 +305,8 @@ static void choose_epoch(struct repl_state *s, const struct cl_uuid *cluster)
 	for (uint8_t i = 0; i < s->peer_count; i++) {
 		const struct cl_msg_state *m = &s->peer[i].state;
 
-		if (!has_history(&s->peer[i]) || !same_cluster(&m->cluster, cluster))
+		if (!s->peer[i].has_state || !speaks_our_protocol(m) ||
+		    !same_cluster(&m->cluster, cluster))
 			continue;
 		if (m->promised > s->number && !REPL_MUTANT(s, NO_PROMISE))
 			s->number = m->promised;
@@ -303,6 +333,11 @@ static void pull(struct repl_step *st)
 	uint32_t donor = 0, after = 0;
 	uint8_t holders = 0;
 
+	s->is_pulling = s->pull_again = true;
+	s->phase = REPL_PULLING;
+	if (s->is_stalled)
+		return; /* at the first tick after it: an install that hangs could not be undone */
+
 	for (uint8_t i = 0; i < s->peer_count; i++) {
 		if (has_history(&s->peer[i]) && !cl_pos_compare(&s->peer[i].state.last, &s->winner))
 			holders++;
@@ -321,10 +356,8 @@ static void pull(struct repl_step *st)
 	}
 	if (REPL_MUTANT(s, DROP_THEN_PULL))
 		repl_act(st, REPL_DO_DROP_SUFFIX);
-	s->is_pulling = true;
 	s->pull_again = false;
 	s->pull_active = true;
-	s->phase = REPL_PULLING;
 	repl_act(st, REPL_DO_PULL)->pull = (__typeof__(((struct repl_action *)0)->pull)){
 		.view = s->view,
 		.donor_nodeid = donor,
@@ -485,7 +518,7 @@ void repl_view_promised(struct repl_step *st)
 /* The disk holds an installed history now, whatever became of the view it was fetched for. */
 static void take_history(struct repl_state *s, const struct repl_event *e)
 {
-	s->is_blank = false;
+	s->is_blank = s->is_behind = false;
 	s->cluster = e->pulled.cluster;
 	s->last = e->pulled.last;
 	s->durable = s->last.index;
@@ -533,6 +566,21 @@ void repl_view_synced(struct repl_step *st, uint8_t slot, const struct cl_msg_sy
 		.generation = s->generation, .number = s->number, .starter = s->starter};
 	if (s->starter == s->self_slot)
 		repl_log_begin_epoch(st);
+}
+
+/* ---- the disk */
+
+/* It writes again: where nothing goes without our vote, everyone has to hear what we hold. */
+void repl_view_stalled(struct repl_step *st)
+{
+	struct repl_state *s = st->s;
+
+	s->is_stalled = st->event->is_stalled;
+	if (s->is_stalled)
+		repl_view_try_state(st);
+	else if (s->is_hollow && s->view_complete &&
+		 (s->phase == REPL_INQUORATE || s->phase == REPL_UNCONFIGURED))
+		repl_view_restart(st);
 }
 
 /* ---- time */

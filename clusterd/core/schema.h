@@ -95,6 +95,15 @@
 	X(IMMEDIATE, "immediate")                                                                  \
 	X(HOURS, "hours") /* only between two hours of the day, UTC */
 
+/* What a node found its own database to be; the word ends the kind of the event. */
+#define DB_NOTES(X)                                                                                \
+	X(DAMAGED, "damaged")	  /* put aside, and fetched from the others */                     \
+	X(OLDER, "older")	  /* a copy from before something that the node acknowledged */    \
+	X(WRONG, "wrong")	  /* its state was not that of the majority: fetched anew */       \
+	X(UNDECIDED, "undecided") /* states differ, and none has a majority */                     \
+	X(STALLED, "stalled")	  /* the disk takes no writes */                                   \
+	X(WRITES, "writes")	  /* it takes them again */
+
 #define DB_CHOICES(X)                                                                              \
 	X(membership, MEMBERSHIP, DB_MEMBERSHIPS)                                                  \
 	X(intent, INTENT, DB_INTENTS)                                                              \
@@ -104,7 +113,8 @@
 	X(mount_voice, MOUNT_VOICE, DB_MOUNT_VOICES)                                               \
 	X(migration_phase, MIGRATION_PHASE, DB_MIGRATION_PHASES)                                   \
 	X(stop_failure, STOP_FAILURE, DB_STOP_FAILURES)                                            \
-	X(failback, FAILBACK, DB_FAILBACKS)
+	X(failback, FAILBACK, DB_FAILBACKS)                                                        \
+	X(note, NOTE, DB_NOTES)
 
 #define DB_CHOICE_MEMBERSHIP(NAME, word)      DB_MEMBERSHIP_##NAME,
 #define DB_CHOICE_INTENT(NAME, word)	      DB_INTENT_##NAME,
@@ -115,6 +125,7 @@
 #define DB_CHOICE_MIGRATION_PHASE(NAME, word) DB_MIGRATION_PHASE_##NAME,
 #define DB_CHOICE_STOP_FAILURE(NAME, word)    DB_STOP_FAILURE_##NAME,
 #define DB_CHOICE_FAILBACK(NAME, word)	      DB_FAILBACK_##NAME,
+#define DB_CHOICE_NOTE(NAME, word)	      DB_NOTE_##NAME,
 #define DB_CHOICE_ENUM(name, NAME, LIST)      enum db_##name{LIST(DB_CHOICE_##NAME) DB_##NAME##_MAX};
 DB_CHOICES(DB_CHOICE_ENUM)
 #undef DB_CHOICE_ENUM
@@ -737,6 +748,12 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(flag, keeps_roles, 0)                                                                    \
 	F(u32, metric, 0) /* DB_KEEP: stays */
 
+/* A line of the history: what a node found wrong with its database, and what it did about it. */
+#define DB_CMD_DB_NOTE_FIELDS(F)                                                                   \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(choice, note, note)                                                                      \
+	F(str, text, DB_REASON_MAX)
+
 /* Its text is on the disk of that node already. */
 #define DB_CMD_SECRET_SET_FIELDS(F)                                                                \
 	F(str, name, CL_NAME_MAX)                                                                  \
@@ -802,6 +819,7 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	X(46, vote_note, VOTE_NOTE)                                                                \
 	X(47, mount_voice, MOUNT_VOICE)                                                            \
 	X(48, clock, CLOCK)                                                                        \
+	X(56, db_note, DB_NOTE)                                                                    \
 	X(68, group_place, GROUP_PLACE)                                                            \
 	X(73, node_quarantine_clear, NODE_QUARANTINE_CLEAR)                                        \
 	X(74, conf_adopt, CONF_ADOPT)                                                              \

@@ -12,6 +12,7 @@
 
 #include "clusterd/edge/duty.h"
 #include "clusterd/edge/log.h"
+#include "clusterd/edge/rescue.h"
 #include "clusterd/edge/voting.h"
 #include "lib/cleanup.h"
 #include "lib/hash.h"
@@ -51,7 +52,7 @@ static uint64_t random_u64(void)
 
 bool engine_may_act(const struct engine *e)
 {
-	return repl_may_act(&e->repl, engine_now_ms());
+	return repl_may_act(&e->repl, engine_now_ms()) && health_may_act(e);
 }
 
 /* ---- applying */
@@ -100,6 +101,7 @@ static void apply_entry(struct engine *e, const struct store_entry *entry)
 
 	must(!store_log_table(&one, &e->applied_table));
 	db_apply(&e->db, &de, &result);
+	health_applied(e, entry);
 	if (!result.is_repeat)
 		answer_request(e, entry, &result);
 }
@@ -169,7 +171,9 @@ static void pull_start(struct engine *e, const struct repl_action *a)
 			    a->pull.donor_nodeid);
 		address[0] = 0;
 	}
-	bulk_pull(e->bulk, address, &a->pull.view, e->db.index, &e->db.epoch);
+	/* A state that is wrong is no base to build on. */
+	e->pull_base = e->health.is_refetching ? 0 : e->db.index;
+	bulk_pull(e->bulk, address, &a->pull.view, e->pull_base, &e->db.epoch);
 }
 
 static void log_push_copy(struct store_log *to, const struct store_entry *s)
@@ -217,7 +221,7 @@ static void pulled(void *arg, struct bulk_result *result)
 	}
 	e->installed = *result;
 	*result = (struct bulk_result){0};
-	end = e->installed.snapshot.bytes ? e->installed.snapshot.index : e->db.index;
+	end = e->installed.snapshot.bytes ? e->installed.snapshot.index : e->pull_base;
 	if (e->installed.log.count)
 		end = e->installed.log.entry[e->installed.log.count - 1].index;
 	take_held(e, &e->installed.log, end);
@@ -231,7 +235,7 @@ static void pulled(void *arg, struct bulk_result *result)
 	e->install_runs = true;
 	log_info("pull: installing %s%zu entries up to %llu",
 		 snapshot.bytes ? "a snapshot and " : "", log.count, (unsigned long long)end);
-	store_install(e->store, &e->installed.cluster, e->db.index, &snapshot, &log,
+	store_install(e->store, &e->installed.cluster, e->pull_base, &snapshot, &log,
 		      &e->installed.table);
 }
 
@@ -239,10 +243,12 @@ static void pulled(void *arg, struct bulk_result *result)
 static void take_installed(struct engine *e)
 {
 	struct bulk_result *in = &e->installed;
+	uint64_t applied = e->db.index;
 
-	if (in->snapshot.bytes) {
+	if (in->snapshot.bytes || !e->pull_base) {
 		must(!db_init(&e->db, e->db_mem, db_size(&db_limits_full), &db_limits_full));
-		must(!db_decode(&e->db, in->snapshot.bytes, in->snapshot.len));
+		if (in->snapshot.bytes)
+			must(!db_decode(&e->db, in->snapshot.bytes, in->snapshot.len));
 		e->applied_table = in->table;
 		e->checkpoint_index = e->db.index;
 	}
@@ -251,6 +257,10 @@ static void take_installed(struct engine *e)
 	in->log = (struct store_log){0};
 	free(in->snapshot.bytes);
 	in->snapshot = (struct store_snapshot){0};
+	/* Committed before, so committed: what runs here has its rows at no time less. */
+	if (e->health.is_refetching)
+		apply_until(e, applied);
+	health_fetched(e);
 }
 
 static void installed(void *arg, uint64_t end)
@@ -294,7 +304,7 @@ static void installed(void *arg, uint64_t end)
 
 /* ---- actions */
 
-static void send_message(struct engine *e, const struct cl_msg *msg)
+void engine_send(struct engine *e, const struct cl_msg *msg)
 {
 	uint8_t *buf = malloc(CL_MSG_MAX);
 	size_t len;
@@ -333,7 +343,7 @@ static void do_action(struct engine *e, const struct repl_action *a)
 {
 	switch (a->type) {
 	case REPL_DO_SEND:
-		send_message(e, &a->msg);
+		engine_send(e, &a->msg);
 		break;
 	case REPL_DO_APPEND:
 		append(e, &a->entry);
@@ -444,6 +454,7 @@ static void settle(struct engine *e)
 			duty_run(e);
 		}
 	}
+	health_settle(e);
 	if (!e->view_changed)
 		return;
 	e->view_changed = false;
@@ -479,6 +490,14 @@ static void on_store_failed(void *arg, const char *what)
 	log_error("database %s cannot be written: %s -> this node stops", e->options.db_path, what);
 	e->has_failed = true;
 	qb_loop_stop(e->loop);
+}
+
+static void on_stalled(void *arg, const char *what)
+{
+	struct engine *e = arg;
+
+	if (health_stalled(e, what))
+		step(e, &(struct repl_event){.type = REPL_EV_STALLED, .is_stalled = what != NULL});
 }
 
 static void on_joined(void *arg, uint32_t nodeid)
@@ -546,6 +565,8 @@ static void on_message(void *arg, const struct repl_address *from, const void *d
 	}
 	event.message.from = *from;
 	event.message.msg = &msg;
+	if (msg.type == CL_MSG_HASH && health_heard(e, from, &msg.hash))
+		event.type = REPL_EV_WRONG;
 	step(e, &event);
 }
 
@@ -569,6 +590,9 @@ static void on_tick(void *arg)
 	qb_loop_timer_add(e->loop, QB_LOOP_HIGH, TICK_NS, e, on_tick, &e->timer);
 	expire_requests(e);
 	voting_see(e);
+	if (health_tick(e))
+		step(e, &(struct repl_event){.type = REPL_EV_STALLED,
+					     .is_stalled = e->health.is_stalled});
 	e->duty_wanted = true;
 	step(e, &(struct repl_event){.type = REPL_EV_TICK});
 }
@@ -716,10 +740,10 @@ int engine_open(struct engine *e, qb_loop_t *loop, const struct engine_options *
 		size_t size)
 {
 	static const struct store_calls store_calls = {on_durable, on_promised, installed,
-						       on_store_failed};
+						       on_store_failed, on_stalled};
 	static const struct cpg_calls cpg_calls = {on_joined,  on_confchg, on_ring,
 						   on_message, on_left,	   on_unsafe};
-	struct store_content content;
+	uint64_t commit;
 	struct repl_identity self = {.instance = random_u64()};
 	struct repl_history history;
 	int r;
@@ -742,22 +766,14 @@ int engine_open(struct engine *e, qb_loop_t *loop, const struct engine_options *
 	e->db_mem = malloc(db_size(&db_limits_full));
 	e->actions = malloc(sizeof(*e->actions));
 	must(e->db_mem && e->actions);
-	r = store_open(options->db_path, loop, &store_calls, e, &e->store, &content, text, size);
+	r = rescue_open(e, &store_calls, load, &history, &commit, text, size);
 	if (r)
 		return r;
-	r = load(e, &content, &history);
-	if (r) {
-		snprintf(text, size,
-			 "%s: the snapshot does not decode; move the file away, and "
-			 "this node fetches the database from the others",
-			 options->db_path);
-		return r;
-	}
 	repl_init(&e->repl, &options->repl, &self, &history);
 	r = open_bulk(e, text, size);
 	if (r)
 		return r;
-	apply_until(e, content.commit);
+	apply_until(e, commit);
 	e->duty_wanted = e->view_changed = false;
 	if (is_being_fenced(e)) {
 		snprintf(text, size, "this boot of the node is being fenced, or was: reboot it");

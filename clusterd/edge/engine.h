@@ -18,6 +18,7 @@
 #include "clusterd/core/votes.h"
 #include "clusterd/edge/bulk.h"
 #include "clusterd/edge/cpg.h"
+#include "clusterd/edge/health.h"
 #include "clusterd/edge/store.h"
 
 /* Requests of this node that are not applied yet. */
@@ -26,8 +27,9 @@
 struct engine_options {
 	const char *db_path;
 	const char *secrets_dir;
-	const char *key_path; /* corosync's authkey */
-	const char *group;    /* CPG group */
+	const char *key_path;  /* corosync's authkey */
+	const char *conf_path; /* corosync.conf: who else may have the database */
+	const char *group;     /* CPG group */
 	uint16_t bulk_port;
 	struct repl_config repl;
 	uint64_t checkpoint_entries;
@@ -65,6 +67,7 @@ struct engine {
 	struct tls_key key;
 	struct repl_state repl;
 	struct repl_actions *actions;
+	struct health health;
 	bool is_stepping;
 	bool has_failed; /* the database cannot be written: the process must end with an error */
 
@@ -84,6 +87,7 @@ struct engine {
 	struct store_log held;
 	bool pull_runs, pull_cancelled, install_runs;
 	struct cl_view_id pull_view;
+	uint64_t pull_base; /* what it brings goes behind this entry; 0: it is all there is */
 	struct bulk_result installed; /* what the running install writes */
 
 	struct engine_request *requests, **requests_end;
@@ -121,6 +125,9 @@ int engine_request(struct engine *e, const struct db_command *cmd, uint64_t time
 		   engine_done done, void *arg);
 /* Makes this blank node the first of a cluster with these members; -EEXIST, -EINVAL. */
 int engine_create(struct engine *e, const struct cl_uuid *cluster, const struct cl_table *table);
+/* Multicasts a message; drops it (and says so) when corosync takes none. */
+void engine_send(struct engine *e, const struct cl_msg *msg);
+/* Quorum, the lease, and a state that a majority has: it may be acted upon. */
 bool engine_may_act(const struct engine *e);
 
 #endif

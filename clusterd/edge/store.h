@@ -17,7 +17,8 @@
 
 #include "clusterd/core/repl.h"
 
-#define STORE_SCHEMA_VERSION 1
+#define STORE_SCHEMA_VERSION 2 /* 1: entries without a checksum */
+#define STORE_PATH_MAX	     512
 
 struct store;
 
@@ -44,6 +45,15 @@ struct store_snapshot {
 	size_t len;
 };
 
+/* How far this node had come, as it stands beside the file and not in it. */
+struct store_mark {
+	bool is_set;
+	struct cl_uuid cluster;
+	uint64_t promised;
+	struct cl_pos last;
+	bool is_restored; /* the file is a saved copy that an administrator has put there */
+};
+
 /* What the file held at start. */
 struct store_content {
 	bool is_blank;
@@ -55,6 +65,7 @@ struct store_content {
 	struct cl_table snapshot_table; /* in force at the snapshot */
 	struct cl_table table;		/* in force at the end */
 	struct cl_pos last;
+	struct store_mark mark;
 };
 
 struct store_calls {
@@ -63,6 +74,11 @@ struct store_calls {
 	void (*installed)(void *arg, uint64_t end);
 	/* The file cannot be written any more: the process must stop acting. */
 	void (*failed)(void *arg, const char *what);
+	/*
+	 * The disk takes nothing now (full, an I/O error): nothing is answered, the writes wait and
+	 * are tried again each second. NULL: it takes them again, and all of them are answered.
+	 */
+	void (*stalled)(void *arg, const char *what);
 };
 
 /*
@@ -72,7 +88,9 @@ struct store_calls {
  */
 int store_open(const char *path, qb_loop_t *loop, const struct store_calls *calls, void *arg,
 	       struct store **ret, struct store_content *ret_content, char *text, size_t text_size);
-/* Waits for what is under way; no call comes back any more. */
+/* For how long the disk has not answered the writes that it was given; 0: it owes none. */
+uint64_t store_unanswered_ms(struct store *s);
+/* Waits for what is under way, unless the disk takes nothing; no call comes back any more. */
 void store_close(struct store *s);
 
 /* Appends a copy of the entry; answers durable(index). The cluster's uuid goes with the first. */
@@ -85,7 +103,7 @@ void store_checkpoint(struct store *s, uint64_t index, uint8_t *bytes, size_t le
 		      const struct cl_table *table);
 /*
  * Replaces, in one transaction, everything after `keep` by the log (taken over; emptied); with a
- * snapshot (bytes taken over) everything there is. Answers installed(end).
+ * snapshot (bytes taken over), or with `keep` 0, everything there is. Answers installed(end).
  */
 void store_install(struct store *s, const struct cl_uuid *cluster, uint64_t keep,
 		   struct store_snapshot *snapshot, struct store_log *log,

@@ -25,6 +25,20 @@ struct store_write {
 	struct cl_table table;
 };
 
+/* store.c: what the file holds; on SQLITE_CORRUPT *ret_what may say in which way it is. */
+int store_load(sqlite3 *db, struct store_content *ret, const char **ret_what);
+
+/* store_check.c */
+uint32_t store_entry_crc(const struct store_entry *e);
+/* SQLite's check of the pages, in bounded time: SQLITE_CORRUPT with a text, or another code. */
+int store_check_pages(sqlite3 *db, char *text, size_t size);
+void store_mark_path(const char *db_path, char *to, size_t size);
+/* Not set if there is none that can be read. */
+void store_mark_read(const char *db_path, struct store_mark *ret);
+/* Returns a descriptor or -errno. */
+int store_mark_open(const char *db_path);
+int store_mark_write(int fd, const struct store_mark *mark);
+
 /* store_sql.c; all return 0 or an SQLite code. */
 int store_sql_open(const char *path, bool is_writer, sqlite3 **ret);
 int store_sql_init(sqlite3 *db);

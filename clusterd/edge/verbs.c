@@ -253,17 +253,27 @@ struct db_command verb_command(struct api_client *c, enum db_cmd_type type)
 
 bool verb_submit_unseen(struct api_client *c, const struct db_command *cmd)
 {
-	if (!engine_request(api_engine(c), cmd, API_TIMEOUT_MS, NULL, NULL))
+	const char *why = health_refuses(api_engine(c));
+
+	if (!why && !engine_request(api_engine(c), cmd, API_TIMEOUT_MS, NULL, NULL))
 		return true;
-	api_reply(c, API_FAILED, NULL, "too many requests under way on this node");
+	api_reply(c, why ? API_REFUSED : API_FAILED, NULL, "%s",
+		  why ? why : "too many requests under way on this node");
 	return false;
 }
 
 void verb_submit(struct api_client *c, const struct db_command *cmd)
 {
 	struct api_ticket *t = api_ticket_new(c);
-	int r = engine_request(api_engine(c), cmd, API_TIMEOUT_MS, changed, t);
+	const char *why = health_refuses(api_engine(c));
+	int r;
 
+	if (why) {
+		api_ticket_take(t);
+		api_reply(c, API_REFUSED, NULL, "%s", why);
+		return;
+	}
+	r = engine_request(api_engine(c), cmd, API_TIMEOUT_MS, changed, t);
 	if (r) {
 		api_ticket_take(t);
 		api_reply(c, API_FAILED, NULL, "too many requests under way on this node");
@@ -322,6 +332,10 @@ static void cluster_create(struct api_client *c, const json_t *args)
 	struct cl_uuid uuid;
 	int r;
 
+	if (health_refuses(api_engine(c))) {
+		api_reply(c, API_REFUSED, NULL, "%s", health_refuses(api_engine(c)));
+		return;
+	}
 	if (!verb_arg_name(c, args, "name", cmd.cluster_init.name, sizeof(cmd.cluster_init.name)) ||
 	    !make_table(c, json_object_get(args, "nodes"), &table))
 		return;
@@ -537,7 +551,7 @@ static void cluster_status(struct api_client *c, const json_t *args)
 {
 	const struct engine *e = api_engine(c);
 	json_t *o = json_object();
-	char hash[20];
+	char hash[20], text[2 * DB_REASON_MAX];
 
 	(void)args;
 	snprintf(hash, sizeof(hash), "%016" PRIx64, db_hash(&e->db));
@@ -553,6 +567,9 @@ static void cluster_status(struct api_client *c, const json_t *args)
 	json_object_set_new(o, "groups", verb_table_json(&e->db, DB_KIND_GROUP));
 	json_object_set_new(o, "applied", json_integer((json_int_t)e->db.index));
 	json_object_set_new(o, "hash", json_string(hash));
+	health_text(e, text, sizeof(text));
+	json_object_set_new(o, "database",
+			    json_pack("{s:s, s:s}", "state", health_word(e), "text", text));
 	api_reply(c, API_OK, o, "%s", "");
 }
 

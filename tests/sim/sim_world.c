@@ -293,6 +293,24 @@ void sim_rings_form(struct sim_world *w)
 
 /* ---- machines and processes */
 
+static void disk_mark(struct sim_disk *d)
+{
+	const struct sim_entry *e = d->log.count ? &d->log.entry[d->log.count - 1] : NULL;
+
+	d->mark = e ? (struct cl_pos){.epoch = e->epoch, .index = e->index} : (struct cl_pos){0};
+}
+
+/* Like store_check.c and engine.c: the database holds less than it once did. */
+static bool disk_is_behind(const struct sim_disk *d)
+{
+	const struct sim_entry *e = d->log.count ? &d->log.entry[d->log.count - 1] : NULL;
+	struct cl_pos last =
+		e ? (struct cl_pos){.epoch = e->epoch, .index = e->index} : (struct cl_pos){0};
+
+	return !d->is_blank &&
+	       (cl_pos_compare(&last, &d->mark) < 0 || d->promised < d->mark_promised);
+}
+
 static void disk_apply(struct sim_disk *d, struct sim_write *write)
 {
 	switch (write->type) {
@@ -302,10 +320,13 @@ static void disk_apply(struct sim_disk *d, struct sim_write *write)
 		else if (write->entry.index <= d->log.count)
 			d->log.entry[write->entry.index - 1] = write->entry;
 		d->is_blank = false;
+		disk_mark(d);
 		break;
 	case SIM_WRITE_PROMISE:
 		if (write->promise > d->promised)
 			d->promised = write->promise;
+		if (write->promise > d->mark_promised)
+			d->mark_promised = write->promise;
 		break;
 	case SIM_WRITE_INSTALL:
 		if (write->is_cancelled)
@@ -313,6 +334,7 @@ static void disk_apply(struct sim_disk *d, struct sim_write *write)
 		log_copy(&d->log, &write->log, write->log.count);
 		d->cluster = write->cluster;
 		d->is_blank = false;
+		disk_mark(d);
 		break;
 	case SIM_WRITE_DROP:
 		if (d->log.count > d->applied)
@@ -409,7 +431,10 @@ void sim_process_start(struct sim_world *w, uint8_t node)
 	n->pid = (uint32_t)random_pid(w);
 	h = (struct repl_history){.is_blank = n->disk.is_blank,
 				  .cluster = n->disk.cluster,
-				  .promised = n->disk.promised};
+				  .promised = n->disk.promised,
+				  .is_behind = disk_is_behind(&n->disk)};
+	if (h.promised < n->disk.mark_promised && !h.is_blank)
+		h.promised = n->disk.mark_promised;
 	if (n->disk.log.count) {
 		const struct sim_entry *e = &n->disk.log.entry[n->disk.log.count - 1];
 
@@ -488,15 +513,47 @@ void sim_disk_wipe(struct sim_world *w, uint8_t node)
 	*d = (struct sim_disk){.is_blank = true};
 }
 
-bool sim_may_wipe(const struct sim_world *w, uint8_t node)
+/* One node may do without what it holds. */
+static bool may_forget(const struct sim_world *w)
 {
-	if (w->nodes < 4 || w->node[node].machine_up || w->node[node].disk.is_blank)
+	if (w->nodes < 4)
 		return false;
 	for (uint8_t i = 0; i < w->nodes; i++) {
-		if (w->node[i].disk.is_blank)
+		if (w->node[i].disk.is_blank || disk_is_behind(&w->node[i].disk) ||
+		    (w->node[i].process_up && w->node[i].repl.is_blank))
 			return false;
 	}
 	return sim_fewest_voters(w) >= 3;
+}
+
+bool sim_may_wipe(const struct sim_world *w, uint8_t node)
+{
+	return !w->node[node].machine_up && may_forget(w);
+}
+
+bool sim_state_is_wrong(struct sim_world *w, uint8_t node)
+{
+	struct sim_node *n = &w->node[node];
+	struct repl_event e = {.type = REPL_EV_WRONG};
+
+	if (!n->process_up || n->is_frozen || n->repl.phase != REPL_OPEN || !may_forget(w))
+		return false;
+	TRACE(w, "n%u state is wrong\n", node);
+	step(w, node, &e);
+	return true;
+}
+
+bool sim_disk_restore(struct sim_world *w, uint8_t node)
+{
+	struct sim_disk *d = &w->node[node].disk;
+
+	if (!sim_may_wipe(w, node) || d->log.count < 2)
+		return false;
+	d->log.count = prng_range(&w->prng, 1, d->log.count - 1);
+	d->promised = d->log.entry[d->log.count - 1].epoch.number;
+	d->applied = d->applied < d->log.count ? d->applied : d->log.count;
+	TRACE(w, "n%u has an older copy of its database, log %zu\n", node, d->log.count);
+	return true;
 }
 
 bool sim_disk_age(struct sim_world *w, uint8_t node)
@@ -520,6 +577,8 @@ bool sim_disk_age(struct sim_world *w, uint8_t node)
 	}
 	d->log.count = prng_range(&w->prng, table.changed_at, d->log.count - 1);
 	d->promised = d->log.entry[d->log.count - 1].epoch.number;
+	disk_mark(d);
+	d->mark_promised = d->promised;
 	d->applied = d->applied < d->log.count ? d->applied : d->log.count;
 	TRACE(w, "n%u has an older disk, log %zu\n", node, d->log.count);
 	return true;
@@ -548,7 +607,7 @@ static void check_table_commit(struct sim_world *w, uint8_t node, const struct s
 	for (uint8_t i = 0; i < w->nodes; i++) {
 		const struct sim_disk *d = &w->node[i].disk;
 
-		if (d->is_blank ||
+		if (d->is_blank || disk_is_behind(d) ||
 		    (d->log.count >= e->index && same_entry(&d->log.entry[e->index - 1], e)))
 			holders = (uint16_t)(holders | cl_bit(i));
 	}
@@ -886,7 +945,7 @@ bool sim_disk_complete(struct sim_world *w, uint8_t node)
 	struct sim_write write;
 	struct repl_event e = {0};
 
-	if (!n->process_up || !n->write_count)
+	if (!n->process_up || !n->write_count || n->is_stalled)
 		return false;
 	write = n->write[0];
 	n->write_count--;
@@ -952,12 +1011,26 @@ bool sim_pull_run(struct sim_world *w, uint8_t node)
 	return true;
 }
 
+/* A process finds out about its disk when it has something to write. */
+static void tell_stall(struct sim_world *w, uint8_t node)
+{
+	struct sim_node *n = &w->node[node];
+	struct repl_event e = {.type = REPL_EV_STALLED, .is_stalled = n->is_stalled};
+
+	if (n->is_stalled == n->repl.is_stalled || (n->is_stalled && !n->write_count))
+		return;
+	TRACE(w, "n%u disk %s\n", node, n->is_stalled ? "stalls" : "writes again");
+	step(w, node, &e);
+}
+
 void sim_tick(struct sim_world *w, uint8_t node)
 {
 	struct repl_event e = {.type = REPL_EV_TICK};
 
-	if (w->node[node].process_up && !w->node[node].is_frozen)
-		step(w, node, &e);
+	if (!w->node[node].process_up || w->node[node].is_frozen)
+		return;
+	tell_stall(w, node);
+	step(w, node, &e);
 }
 
 int sim_propose(struct sim_world *w, uint8_t node, uint8_t kind, uint64_t request,

@@ -95,11 +95,15 @@ struct sim_disk {
 	uint64_t promised;
 	struct sim_log log;
 	uint64_t applied; /* durable mark: never above what is committed */
+	/* Beside the database: how far it has come. An older database does not take it along. */
+	struct cl_pos mark;
+	uint64_t mark_promised;
 };
 
 struct sim_node {
 	bool machine_up, process_up, is_frozen;
-	uint8_t ring; /* index in world.ring */
+	bool is_stalled; /* its disk takes no writes */
+	uint8_t ring;	 /* index in world.ring */
 	size_t cursor;
 	struct sim_queue
 		inbox; /* rest of broken rings and ring changes, before ring.order[cursor] */
@@ -182,6 +186,16 @@ bool sim_may_wipe(const struct sim_world *w, uint8_t node);
  * members: with an older one, in which fewer had a vote, it would be quorate without those others.
  */
 bool sim_disk_age(struct sim_world *w, uint8_t node);
+/*
+ * The database of a machine that is off is replaced by an older copy of it: the same rule as for a
+ * disk that is lost, since what it holds counts as little.
+ */
+bool sim_disk_restore(struct sim_world *w, uint8_t node);
+/*
+ * The state of a node is found to be another than the majority's: it has to drop all that it has
+ * and fetch it anew. Only where a lost disk would do no harm, and where it acts.
+ */
+bool sim_state_is_wrong(struct sim_world *w, uint8_t node);
 /* Components changed: builds the rings anew. */
 void sim_rings_form(struct sim_world *w);
 

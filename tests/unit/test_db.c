@@ -1613,6 +1613,9 @@ static void bad_bytes_of_a_command_are_refused(void **state)
 		uint8_t buf[DB_COMMAND_MAX + 1];
 		size_t len, end;
 
+		if (!db_command_shape(type))
+			continue;
+		c = filled_command(&p, type);
 		assert_int_equal(db_command_encode(&c, buf, sizeof(buf), &len), 0);
 		for (size_t n = 0; n < len; n++)
 			assert_int_equal(db_command_decode(buf, n, &back), -EBADMSG);

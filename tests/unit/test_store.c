@@ -94,7 +94,14 @@ static void on_failed(void *arg, const char *what)
 	qb_loop_stop(f->loop);
 }
 
-static const struct store_calls calls = {on_durable, on_promised, on_installed, on_failed};
+static void on_stalled(void *arg, const char *what)
+{
+	(void)arg;
+	(void)what;
+}
+
+static const struct store_calls calls = {on_durable, on_promised, on_installed, on_failed,
+					 on_stalled};
 
 static int setup(void **state)
 {
@@ -137,6 +144,7 @@ static int teardown(void **state)
 	remove_file(f, "-wal");
 	remove_file(f, "-shm");
 	remove_file(f, "-journal");
+	remove_file(f, ".mark");
 	rmdir(f->dir);
 	free(f);
 	return 0;
@@ -586,6 +594,102 @@ static void a_cluster_without_a_history_is_refused(void **state)
 	assert_int_equal(open_raw(f), -EBADMSG);
 }
 
+static void a_changed_bit_in_the_log_is_refused(void **state)
+{
+	struct fixture *f = *state;
+
+	make_full(f);
+	sql(f, "UPDATE log SET request=request+1 WHERE idx=28");
+	assert_int_equal(open_raw(f), -EBADMSG);
+	assert_non_null(strstr(f->text, "checksum"));
+	sql(f, "UPDATE log SET request=request-1 WHERE idx=28");
+	open_store(f);
+	close_store(f);
+	sql(f, "UPDATE log SET payload=zeroblob(length(payload)) WHERE idx=30");
+	assert_int_equal(open_raw(f), -EBADMSG);
+}
+
+static void a_changed_bit_in_the_log_is_given_to_nobody(void **state)
+{
+	struct fixture *f = *state;
+	struct store_snapshot snapshot;
+	struct store_log log;
+	struct cl_table table;
+	struct cl_uuid uuid;
+
+	make_full(f);
+	sql(f, "UPDATE log SET kind=1 WHERE idx=28");
+	assert_int_not_equal(store_read(f->path, 26, &epoch, &uuid, &table, &snapshot, &log), 0);
+}
+
+static void a_file_of_schema_1_is_taken_over(void **state)
+{
+	struct fixture *f = *state;
+
+	make_full(f);
+	sql(f, "ALTER TABLE log DROP COLUMN crc");
+	sql(f, "UPDATE meta SET value=x'0100000000000000' WHERE key='schema'");
+	open_store(f);
+	check_log(&f->content.log, 26, 31);
+	append(f, 32, 33);
+	wait_durable(f, 33);
+	reopen(f);
+	check_log(&f->content.log, 26, 33);
+}
+
+/* ---- the mark beside the file */
+
+static void the_mark_says_how_far_the_file_has_come(void **state)
+{
+	struct fixture *f = *state;
+
+	make_full(f);
+	open_store(f);
+	assert_true(f->content.mark.is_set);
+	assert_int_equal(f->content.mark.promised, 9);
+	assert_int_equal(f->content.mark.last.index, 31);
+	assert_int_equal(f->content.mark.last.epoch.number, epoch.number);
+	assert_memory_equal(&f->content.mark.cluster, &cluster, sizeof(cluster));
+	assert_false(f->content.mark.is_restored);
+}
+
+static void an_older_file_does_not_change_what_the_mark_says(void **state)
+{
+	struct fixture *f = *state;
+
+	make_full(f);
+	sql(f, "DELETE FROM log WHERE idx>27");
+	sql(f, "UPDATE meta SET value=x'0200000000000000' WHERE key='promised'");
+	open_store(f);
+	assert_int_equal(f->content.last.index, 27);
+	assert_int_equal(f->content.promised, 2);
+	assert_int_equal(f->content.mark.last.index, 31);
+	store_promise(f->store, 3); /* a promise alone does not make up for what is gone */
+	reopen(f);
+	assert_int_equal(f->content.mark.last.index, 31);
+	assert_int_equal(f->content.mark.promised, 9);
+	append(f, 28, 28);
+	reopen(f);
+	assert_int_equal(f->content.mark.last.index, 28);
+}
+
+static void a_torn_mark_says_nothing(void **state)
+{
+	struct fixture *f = *state;
+	char path[160];
+	int fd;
+
+	make_full(f);
+	snprintf(path, sizeof(path), "%s.mark", f->path);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(pwrite(fd, "x", 1, 30), 1);
+	close(fd);
+	open_store(f);
+	assert_false(f->content.mark.is_set);
+	check_log(&f->content.log, 26, 31);
+}
+
 /* ---- install */
 
 static struct store_log log_of(uint64_t first, uint64_t last)
@@ -599,6 +703,22 @@ static struct store_log log_of(uint64_t first, uint64_t last)
 		store_log_push(&log, &e);
 	}
 	return log;
+}
+
+static void an_install_of_a_whole_log_leaves_no_snapshot(void **state)
+{
+	struct fixture *f = *state;
+	struct store_log log = log_of(1, 5);
+	struct store_snapshot none = {0};
+	struct cl_table table = {0};
+
+	make_full(f);
+	open_store(f);
+	store_install(f->store, &cluster, 0, &none, &log, &table);
+	assert_int_equal(wait_installed(f), 5);
+	reopen(f);
+	assert_null(f->content.snapshot.bytes);
+	check_log(&f->content.log, 1, 5);
 }
 
 static void an_install_replaces_what_is_after_keep(void **state)
@@ -826,7 +946,7 @@ static void a_file_of_garbage_is_refused_by_name(void **state)
 
 	write_at(f, 0, 'x', 10000);
 	assert_int_equal(open_damaged(f), -EBADMSG);
-	assert_non_null(strstr(f->text, "move the file away"));
+	assert_non_null(strstr(f->text, "not a database"));
 }
 
 static void a_file_of_zeros_is_refused_by_name(void **state)
@@ -886,9 +1006,9 @@ static void a_newer_schema_is_refused_by_name(void **state)
 	struct fixture *f = *state;
 
 	make_full(f);
-	sql(f, "UPDATE meta SET value=x'0200000000000000' WHERE key='schema'");
+	sql(f, "UPDATE meta SET value=x'0300000000000000' WHERE key='schema'");
 	assert_int_equal(open_raw(f), -EPROTO);
-	assert_non_null(strstr(f->text, "schema version 2"));
+	assert_non_null(strstr(f->text, "schema version 3"));
 	assert_non_null(strstr(f->text, f->path));
 }
 
@@ -1047,6 +1167,13 @@ int main(void)
 		TEST(a_gap_in_the_log_is_refused),
 		TEST(a_log_entry_that_does_not_decode_is_refused),
 		TEST(a_cluster_without_a_history_is_refused),
+		TEST(a_changed_bit_in_the_log_is_refused),
+		TEST(a_changed_bit_in_the_log_is_given_to_nobody),
+		TEST(a_file_of_schema_1_is_taken_over),
+		TEST(the_mark_says_how_far_the_file_has_come),
+		TEST(an_older_file_does_not_change_what_the_mark_says),
+		TEST(a_torn_mark_says_nothing),
+		TEST(an_install_of_a_whole_log_leaves_no_snapshot),
 		TEST(an_install_replaces_what_is_after_keep),
 		TEST(an_install_of_nothing_cuts_the_log),
 		TEST(an_install_with_a_snapshot_replaces_everything),
