@@ -97,7 +97,8 @@ UNIT_TESTS = \
 	tests/unit/test_vm_db tests/unit/test_migration_db tests/unit/test_vm_plan \
 	tests/unit/test_channel tests/unit/test_stream tests/unit/test_grant tests/unit/test_direct \
 	tests/unit/test_stopping tests/unit/test_stuck tests/unit/test_votes \
-	tests/unit/test_whatif tests/unit/test_age tests/unit/test_setting \
+	tests/unit/test_whatif tests/unit/test_age tests/unit/test_setting tests/unit/test_tree \
+	tests/unit/test_resource_db \
 	tests/unit/test_failover tests/unit/test_claim tests/unit/test_datapath
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
@@ -165,6 +166,12 @@ tests_unit_test_mount_db_LDADD = $(UNIT_LDADD)
 tests_unit_test_stopping_SOURCES = tests/unit/test_stopping.c
 tests_unit_test_stopping_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_stopping_LDADD = $(UNIT_LDADD)
+tests_unit_test_tree_SOURCES = tests/unit/test_tree.c
+tests_unit_test_tree_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_tree_LDADD = $(UNIT_LDADD)
+tests_unit_test_resource_db_SOURCES = tests/unit/test_resource_db.c tests/unit/volume_fixture.h
+tests_unit_test_resource_db_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_resource_db_LDADD = $(UNIT_LDADD)
 tests_unit_test_age_SOURCES = tests/unit/test_age.c tests/unit/volume_fixture.h
 tests_unit_test_age_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_age_LDADD = $(UNIT_LDADD)

@@ -32,6 +32,8 @@
 #define DB_NAMES_MAX   256 /* of several objects, with commas or spaces between */
 #define DB_ADDRESS_MAX 64
 
+#define DB_DEPENDS_MAX 256 /* an expression over resources */
+
 #define DB_KEEP UINT32_MAX /* in a command that changes a row: this stays as it is */
 
 /* ---- choices: name in C, word shown */
@@ -66,6 +68,14 @@
 	X(FENCE, "fence")                                                                          \
 	X(BLOCK, "block") /* it stays as it is until an administrator has seen to it */
 
+/* What the node that runs a resource has been asked to do with it, once. */
+#define DB_RESOURCE_ASKS(X)                                                                        \
+	X(NOTHING, "nothing")                                                                      \
+	X(FAIL, "fail")	      /* as if its monitor had failed */                                   \
+	X(RELOAD, "reload")   /* its agent takes new parameters while it runs */                   \
+	X(RESTART, "restart") /* for new parameters; its stop still gets the old ones */           \
+	X(RETRY, "retry")     /* it had failed, and that is forgotten */
+
 #define DB_MOUNT_STATES(X)                                                                         \
 	X(MOUNTING, "mounting")                                                                    \
 	X(MOUNTED, "mounted")                                                                      \
@@ -96,7 +106,8 @@
 	X(mount_state, MOUNT_STATE, DB_MOUNT_STATES)                                               \
 	X(mount_voice, MOUNT_VOICE, DB_MOUNT_VOICES)                                               \
 	X(migration_phase, MIGRATION_PHASE, DB_MIGRATION_PHASES)                                   \
-	X(stop_failure, STOP_FAILURE, DB_STOP_FAILURES)
+	X(stop_failure, STOP_FAILURE, DB_STOP_FAILURES)                                            \
+	X(resource_ask, RESOURCE_ASK, DB_RESOURCE_ASKS)
 
 #define DB_CHOICE_MEMBERSHIP(NAME, word)      DB_MEMBERSHIP_##NAME,
 #define DB_CHOICE_INTENT(NAME, word)	      DB_INTENT_##NAME,
@@ -106,6 +117,7 @@
 #define DB_CHOICE_MOUNT_VOICE(NAME, word)     DB_MOUNT_VOICE_##NAME,
 #define DB_CHOICE_MIGRATION_PHASE(NAME, word) DB_MIGRATION_PHASE_##NAME,
 #define DB_CHOICE_STOP_FAILURE(NAME, word)    DB_STOP_FAILURE_##NAME,
+#define DB_CHOICE_RESOURCE_ASK(NAME, word)    DB_RESOURCE_ASK_##NAME,
 #define DB_CHOICE_ENUM(name, NAME, LIST)      enum db_##name{LIST(DB_CHOICE_##NAME) DB_##NAME##_MAX};
 DB_CHOICES(DB_CHOICE_ENUM)
 #undef DB_CHOICE_ENUM
@@ -161,7 +173,11 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(u32, retry_ms, 0)  /* it is tried again so long after it was given up; 0: never */       \
 	F(u32, failovers, 0) /* since failovers_since_ms */                                        \
 	F(time, failovers_since_ms, 0) /* of the first of them */                                  \
-	F(time, gave_up_ms, 0)	       /* no node is left to try, or it failed too often; 0: no */
+	F(time, gave_up_ms, 0)	       /* no node is left to try, or it failed too often; 0: no */ \
+	F(flag, is_unmanaged, 0) /* nothing of it is started, stopped, moved or recovered */       \
+	F(u32, unmanaged, 0)	 /* so many of its resources are unmanaged */                      \
+	F(u64, changed, 0) /* log index of the last change of what is wanted of its resources */   \
+	F(flag, is_degraded, 0) /* online, and some of its resources have failed */
 
 #define DB_RESOURCE_FIELDS(F)                                                                      \
 	F(str, name, CL_NAME_MAX)                                                                  \
@@ -176,7 +192,16 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(u32, stop_ms, 0)                                                                         \
 	F(str, reason, DB_REASON_MAX)                                                              \
 	F(u32, restart_ms, 0)	      /* of restart_max: restarts within it count */               \
-	F(time, restarts_since_ms, 0) /* of the first of `restarts`; 0: there is none */
+	F(time, restarts_since_ms, 0) /* of the first of `restarts`; 0: there is none */           \
+	F(str, depends, DB_DEPENDS_MAX) /* depends.h; "": on none, or on the list */               \
+	F(u32, deep_monitor_ms, 0)	/* 0: no deep monitor */                                   \
+	F(u8, deep_level, 0)		/* OCF_CHECK_LEVEL of that */                              \
+	F(flag, is_stopped, 0)		/* by an administrator: not started with its group */      \
+	F(flag, is_unmanaged, 0)	/* watched only */                                         \
+	F(choice, asked, resource_ask)	/* of the node that runs it */                             \
+	F(u64, asked_at, 0)		/* log index of that */                                    \
+	F(str, asked_by, CL_NAME_MAX)                                                              \
+	F(u64, task, 0) /* of its start or stop by an administrator; else 0 */
 
 #define DB_PARAM_FIELDS(F)                                                                         \
 	F(str, key, DB_KEY_MAX) /* OBJECT/NAME */                                                  \
@@ -382,7 +407,10 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(u32, start_ms, 0)                                                                        \
 	F(u32, stop_ms, 0)                                                                         \
 	F(str, params, DB_PARAMS_MAX) /* lines NAME=VALUE */                                       \
-	F(u32, restart_ms, 0)	      /* 0: AGE_RESTART_MS */
+	F(u32, restart_ms, 0)	      /* 0: AGE_RESTART_MS */                                      \
+	F(str, depends, DB_DEPENDS_MAX)                                                            \
+	F(u32, deep_monitor_ms, 0)                                                                 \
+	F(u8, deep_level, 0)
 
 #define DB_CMD_RESOURCE_DELETE_FIELDS(F) F(str, name, CL_NAME_MAX)
 
@@ -411,7 +439,8 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(u64, order, 0)                                                                           \
 	F(choice, work, work)                                                                      \
 	F(flag, restarted, 0)                                                                      \
-	F(str, reason, DB_REASON_MAX)
+	F(str, reason, DB_REASON_MAX)                                                              \
+	F(u64, asked, 0) /* `asked_at` of what has been carried out; 0: nothing */
 
 #define DB_CMD_TASK_CANCEL_FIELDS(F) F(u64, id, 0)
 
@@ -655,6 +684,43 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(flag, is_given, 0)                                                                       \
 	F(str, text, DB_REASON_MAX)
 
+/*
+ * Numbers of DB_KEEP stay as they are, and so does `depends` if it is kept. `params` are lines:
+ * NAME=VALUE sets one, NAME takes one away.
+ */
+#define DB_CMD_RESOURCE_SET_FIELDS(F)                                                              \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(u32, restart_max, 0)                                                                     \
+	F(u32, restart_ms, 0)                                                                      \
+	F(u32, monitor_ms, 0)                                                                      \
+	F(u32, start_ms, 0)                                                                        \
+	F(u32, stop_ms, 0)                                                                         \
+	F(u32, deep_monitor_ms, 0)                                                                 \
+	F(u8, deep_level, 0) /* of deep_monitor_ms, unless that is kept */                         \
+	F(str, depends, DB_DEPENDS_MAX)                                                            \
+	F(flag, keeps_depends, 0)                                                                  \
+	F(str, params, DB_PARAMS_MAX)                                                              \
+	F(flag, is_reloadable, 0) /* the agent takes these parameters while it runs */
+
+/* Hands a group, or one resource, to the administrator, or back to the cluster. */
+#define DB_CMD_RESOURCE_MANAGE_FIELDS(F)                                                           \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(flag, is_group, 0)                                                                       \
+	F(flag, is_unmanaged, 0)
+
+/* Whether the resource runs where and when its group does. */
+#define DB_CMD_RESOURCE_INTENT_FIELDS(F)                                                           \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(choice, intent, intent)
+
+/* Failures are forgotten: of the resource, or of the group and all of its resources. */
+#define DB_CMD_RESOURCE_CLEAR_FIELDS(F)                                                            \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(flag, is_group, 0)
+
+/* As if its monitor had failed. */
+#define DB_CMD_RESOURCE_FAIL_FIELDS(F) F(str, name, CL_NAME_MAX)
+
 #define DB_COMMANDS(X)                                                                             \
 	X(1, cluster_init, CLUSTER_INIT)                                                           \
 	X(2, node_admit, NODE_ADMIT)                                                               \
@@ -703,7 +769,12 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	X(45, setting_set, SETTING_SET)                                                            \
 	X(46, vote_note, VOTE_NOTE)                                                                \
 	X(47, mount_voice, MOUNT_VOICE)                                                            \
-	X(48, clock, CLOCK)
+	X(48, clock, CLOCK)                                                                        \
+	X(63, resource_set, RESOURCE_SET)                                                          \
+	X(64, resource_manage, RESOURCE_MANAGE)                                                    \
+	X(65, resource_intent, RESOURCE_INTENT)                                                    \
+	X(66, resource_clear, RESOURCE_CLEAR)                                                      \
+	X(67, resource_fail, RESOURCE_FAIL)
 
 /* ---- structs */
 #define DB_CTYPE_str(name, arg)	   char name[arg];

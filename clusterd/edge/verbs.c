@@ -82,8 +82,27 @@ static void field_name(const struct db_field *f, char *name, size_t size)
 		name[len - strlen("_ms")] = 0;
 }
 
+/* One word for what people ask first; the fields beside it say it apart. */
+static const char *row_state(enum db_kind kind, const void *row)
+{
+	const struct db_group *g = row;
+	const struct db_resource *r = row;
+
+	if (kind == DB_KIND_GROUP)
+		return g->is_unmanaged	? "unmanaged"
+		       : g->is_degraded ? "degraded"
+					: db_choice_word(kind, "work", g->work);
+	if (kind == DB_KIND_RESOURCE)
+		return r->is_unmanaged ? "unmanaged"
+		       : r->is_stopped && r->work == DB_WORK_OFFLINE
+			       ? "stopped"
+			       : db_choice_word(kind, "work", r->work);
+	return NULL;
+}
+
 json_t *verb_row_json(const struct db *db, enum db_kind kind, const void *row)
 {
+	const char *state = row_state(kind, row);
 	const struct db_shape *shape = db_kind_shape(kind);
 	json_t *o = json_object();
 
@@ -95,6 +114,8 @@ json_t *verb_row_json(const struct db *db, enum db_kind kind, const void *row)
 		field_name(f, name, sizeof(name));
 		json_object_set_new(o, name, field_json(db, f, (const char *)row + f->offset));
 	}
+	if (state)
+		json_object_set_new(o, "state", json_string(state));
 	return o;
 }
 
@@ -811,14 +832,18 @@ static const struct verb verbs[] = {
 	{"fence.history", false, fence_history},
 	{"fence.list", false, fence_list},
 	{"fence.run", true, fence_run},
+	{"group.clear", true, verb_group_clear},
 	{"group.create", true, group_create},
 	{"group.delete", true, group_delete},
+	{"group.explain", false, verb_group_explain},
 	{"group.list", false, group_list},
+	{"group.manage", true, verb_group_manage},
 	{"group.move", true, group_move},
 	{"group.set", true, group_set},
 	{"group.show", false, group_show},
 	{"group.start", true, group_start},
 	{"group.stop", true, group_stop},
+	{"group.unmanage", true, verb_group_unmanage},
 	{"lock.list", false, lock_list},
 	{"node.add", true, verb_node_add},
 	{"node.drain", true, node_drain},
@@ -828,10 +853,18 @@ static const struct verb verbs[] = {
 	{"node.show", false, node_show},
 	{"quorum.set", true, verb_quorum_set},
 	{"quorum.show", false, verb_quorum_show},
+	{"resource.clear", true, verb_resource_clear},
 	{"resource.create", true, verb_resource_create},
 	{"resource.delete", true, verb_resource_delete},
+	{"resource.explain", false, verb_resource_explain},
+	{"resource.fail", true, verb_resource_fail},
 	{"resource.list", false, verb_resource_list},
+	{"resource.manage", true, verb_resource_manage},
+	{"resource.set", true, verb_resource_set},
 	{"resource.show", false, verb_resource_show},
+	{"resource.start", true, verb_resource_start},
+	{"resource.stop", true, verb_resource_stop},
+	{"resource.unmanage", true, verb_resource_unmanage},
 	{"simulate.group_fail", false, verb_simulate_group_fail},
 	{"simulate.node_drain", false, verb_simulate_node_drain},
 	{"simulate.node_loss", false, verb_simulate_node_loss},
