@@ -473,8 +473,8 @@ static void do_group_intent(struct apply *a, const struct db_cmd_group_intent *c
 	fresh = *g;
 	if (g->is_unmanaged || g->unmanaged) {
 		apply_answer(a, DB_REFUSED,
-			     "group %s is unmanaged%s: nothing of it is started, stopped or moved; "
-			     "see 'group manage' and 'resource manage'",
+			     "group %s is unmanaged%s, so neither started, stopped nor moved: see "
+			     "'group manage' and 'resource manage'",
 			     c->name, g->is_unmanaged ? "" : " in part");
 		return;
 	}

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 #include "clusterd/core/types.h"
 #include "lib/must.h"
@@ -36,6 +35,16 @@ static int refuse(struct parser *p, size_t at, const char *what)
 	else
 		snprintf(p->why, p->size, "at the end of '%.60s': %s", p->text, what);
 	return -EINVAL;
+}
+
+static bool is_and(const char *word)
+{
+	return !strcmp(word, "and") || !strcmp(word, "AND");
+}
+
+static bool is_or(const char *word)
+{
+	return !strcmp(word, "or") || !strcmp(word, "OR");
 }
 
 /* 0: the end; else the length of the next word, which is a bracket or up to a blank or bracket. */
@@ -82,7 +91,7 @@ static int take_operand(struct parser *p, depends_find_fn find, void *arg)
 		p->level[++p->depth] = (struct level){.at = p->at};
 		return 0;
 	}
-	if (!strcmp(p->word, ")") || !strcasecmp(p->word, "and") || !strcasecmp(p->word, "or"))
+	if (!strcmp(p->word, ")") || is_and(p->word) || is_or(p->word))
 		return refuse(p, p->at, "the name of a resource is missing before it");
 	n = find(arg, p->word, &why);
 	if (n < 0)
@@ -95,9 +104,7 @@ static int take_operand(struct parser *p, depends_find_fn find, void *arg)
 static int take_operator(struct parser *p)
 {
 	struct level *l = &p->level[p->depth];
-	int op = !strcasecmp(p->word, "and")  ? DEPENDS_AND
-		 : !strcasecmp(p->word, "or") ? DEPENDS_OR
-					      : 0;
+	int op = is_and(p->word) ? DEPENDS_AND : is_or(p->word) ? DEPENDS_OR : 0;
 
 	if (!strcmp(p->word, ")")) {
 		if (!p->depth)
@@ -152,7 +159,8 @@ bool depends_is_true(const struct depends *d, const bool *is_online)
 		}
 		must(n >= 2); /* depends_parse() has made it */
 		n--;
-		stack[n - 1] = t == DEPENDS_AND ? stack[n - 1] && stack[n] : stack[n - 1] || stack[n];
+		stack[n - 1] =
+			t == DEPENDS_AND ? stack[n - 1] && stack[n] : stack[n - 1] || stack[n];
 	}
 	must(n == (d->count > 0));
 	return !n || stack[0];

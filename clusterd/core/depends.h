@@ -2,8 +2,8 @@
 /*
  * What a resource depends on, as an administrator writes it: `ip1 and (disk1 or disk2)`. Names of
  * resources, `and`, `or` and brackets; `and` beside `or` without brackets is refused, since people
- * read it in two ways. A text comes from outside and is bounded; an error says where in it, and what
- * was wrong. tree.h says what follows from it.
+ * read it in two ways. A text comes from outside and is bounded; an error says where in it, and
+ * what was wrong. tree.h says what follows from it.
  */
 #ifndef CLUSTERD_CORE_DEPENDS_H
 #define CLUSTERD_CORE_DEPENDS_H

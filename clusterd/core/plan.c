@@ -326,7 +326,7 @@ static void explain_unmanaged(const struct db *db, const struct db_group *g, cha
 	if (!g->is_unmanaged)
 		snprintf(what, sizeof(what), "%u of its resources %s unmanaged", g->unmanaged,
 			 g->unmanaged > 1 ? "are" : "is");
-	snprintf(next, sizeof(next), "before '%s manage' nothing of it is started, stopped or moved",
+	snprintf(next, sizeof(next), "before '%s manage' it is neither started, stopped nor moved",
 		 g->is_unmanaged ? "group" : "resource");
 	if (n && (n->is_draining || n->is_leaving))
 		snprintf(text, size, "stays on %s, which %s: %s, and %s", n->name,

@@ -174,8 +174,8 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(u32, failovers, 0) /* since failovers_since_ms */                                        \
 	F(time, failovers_since_ms, 0) /* of the first of them */                                  \
 	F(time, gave_up_ms, 0)	       /* no node is left to try, or it failed too often; 0: no */ \
-	F(flag, is_unmanaged, 0) /* nothing of it is started, stopped, moved or recovered */       \
-	F(u32, unmanaged, 0)	 /* so many of its resources are unmanaged */                      \
+	F(flag, is_unmanaged, 0)       /* nothing of it is started, stopped, moved or recovered */ \
+	F(u32, unmanaged, 0)	       /* so many of its resources are unmanaged */                \
 	F(u64, changed, 0) /* log index of the last change of what is wanted of its resources */   \
 	F(flag, is_degraded, 0) /* online, and some of its resources have failed */
 
@@ -191,8 +191,8 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(u32, start_ms, 0)                                                                        \
 	F(u32, stop_ms, 0)                                                                         \
 	F(str, reason, DB_REASON_MAX)                                                              \
-	F(u32, restart_ms, 0)	      /* of restart_max: restarts within it count */               \
-	F(time, restarts_since_ms, 0) /* of the first of `restarts`; 0: there is none */           \
+	F(u32, restart_ms, 0)		/* of restart_max: restarts within it count */             \
+	F(time, restarts_since_ms, 0)	/* of the first of `restarts`; 0: there is none */         \
 	F(str, depends, DB_DEPENDS_MAX) /* depends.h; "": on none, or on the list */               \
 	F(u32, deep_monitor_ms, 0)	/* 0: no deep monitor */                                   \
 	F(u8, deep_level, 0)		/* OCF_CHECK_LEVEL of that */                              \

@@ -52,9 +52,8 @@ static int lookup(void *arg, const char *name, const char **why)
 		return -1;
 	}
 	if (n < 0)
-		*why = db_find(l->db, DB_KIND_RESOURCE, name)
-			       ? "that resource is of another group"
-			       : "there is no such resource";
+		*why = db_find(l->db, DB_KIND_RESOURCE, name) ? "that resource is of another group"
+							      : "there is no such resource";
 	return n;
 }
 
@@ -197,9 +196,9 @@ static void look(const struct tree *t, const struct tree_situation *s, struct vi
 		size_t i = t->order[k];
 		const struct tree_resource *r = &s->resource[i];
 		bool is_kept = s->is_wanted && r->is_unmanaged;
-		bool shall = is_kept || (s->is_wanted && !r->is_off && !r->is_failed &&
-					 !r->must_stop &&
-					 depends_is_true(&t->node[i].depends, v->counts));
+		bool shall =
+			is_kept || (s->is_wanted && !r->is_off && !r->is_failed && !r->must_stop &&
+				    depends_is_true(&t->node[i].depends, v->counts));
 
 		v->counts[i] = is_kept || (shall && r->state == TREE_UP);
 		v->stays[i] = v->counts[i] || (shall && r->state == TREE_STARTING);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The resources of one group as a tree of dependencies, and what is to be started or stopped next.
- * Pure: (tree, state of each resource, what is asked) -> actions. doc/resources.md says the rules in
- * words.
+ * Pure: (tree, state of each resource, what is asked) -> actions. doc/resources.md says the rules
+ * in words.
  *
  * As long as no resource of the group says what it depends on, they are a list: each depends on the
  * one before it, by position. As soon as one does, the tree alone counts, and who says nothing
@@ -25,7 +25,7 @@ struct tree {
 	size_t count;
 	bool is_list;
 	struct tree_node node[TREE_MAX]; /* by position */
-	uint16_t order[TREE_MAX]; /* what is depended on goes first */
+	uint16_t order[TREE_MAX];	 /* what is depended on goes first */
 };
 
 /*
@@ -74,7 +74,8 @@ struct tree_step {
 
 /* What can be done now, all at the same time. */
 void tree_step(const struct tree *t, const struct tree_situation *s, struct tree_step *ret);
-/* True of resources that would run if `off` did not; not of itself. By number, of all that are up. */
+/* True of resources that would run if `off` did not; not of itself. By number, of all that are up.
+ */
 void tree_need(const struct tree *t, const bool *is_up, int off, bool *ret);
 
 /* ---- tree_explain.c */

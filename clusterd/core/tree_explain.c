@@ -50,7 +50,8 @@ static void add_state(struct words *w, const struct db *db, const struct db_grou
 						: "its group is not online",
 		    r->work == DB_WORK_FAILED ? r->reason : "");
 	else if (r->is_stopped)
-		add(w, "stopped by an administrator: 'resource start %s' lets it run with its group",
+		add(w,
+		    "stopped by an administrator: 'resource start %s' lets it run with its group",
 		    r->name);
 	else if (!g->lock)
 		add(w, "offline with its group");

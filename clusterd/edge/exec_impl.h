@@ -8,13 +8,13 @@
 #include "clusterd/edge/exec.h"
 #include "clusterd/edge/ocf.h"
 
-#define EXEC_TIMER_NS	   (200 * 1000 * 1000ull)
-#define EXEC_GRACE_MS	   5000
-#define EXEC_REPORT_MS	   10000
-#define EXEC_VOTE_MS	   10000  /* for so long a node that leaves waits until its vote is taken */
-#define EXEC_LEAVE_MS	   120000 /* a node that stops moves everything off, for so long at most */
-#define EXEC_AGAIN_MS	   30000  /* what is stuck is stopped again, and asked for, so often */
-#define EXEC_RUNS_MAX	   16	  /* agents of one group that run at the same time */
+#define EXEC_TIMER_NS  (200 * 1000 * 1000ull)
+#define EXEC_GRACE_MS  5000
+#define EXEC_REPORT_MS 10000
+#define EXEC_VOTE_MS   10000  /* for so long a node that leaves waits until its vote is taken */
+#define EXEC_LEAVE_MS  120000 /* a node that stops moves everything off, for so long at most */
+#define EXEC_AGAIN_MS  30000  /* what is stuck is stopped again, and asked for, so often */
+#define EXEC_RUNS_MAX  16     /* agents of one group that run at the same time */
 
 /* What a group's agents are at, on this node. */
 enum local_phase {
@@ -49,7 +49,7 @@ struct local_resource {
 	bool has_agent_left;  /* one that not even SIGKILL ends; it is tracked nowhere else */
 	bool is_stuck;	      /* its stop has gone as far as it goes */
 	uint64_t asked;	      /* `asked_at` of what was taken up last */
-	uint64_t started;     /* index of the database when this process started it; 0: it did not */
+	uint64_t started; /* index of the database when this process started it; 0: it did not */
 	bool reload_wanted;
 	bool restart_wanted; /* a restart in place is to be told */
 	bool restart_told;   /* that is on its way */
@@ -67,10 +67,10 @@ struct local_group {
 	struct local_resource *resource[TREE_MAX]; /* owned */
 	uint64_t changed;			   /* what was last looked at of the row */
 	bool is_stepping, steps_again;
-	bool is_withheld; /* a start that is due waits for quorum */
-	bool is_settled;  /* nothing is under way */
-	bool was_killed;  /* an agent's stop was not enough, so far in this stop */
-	bool is_stuck;	  /* stopped as far as it goes, and not proven to be over */
+	bool is_withheld;  /* a start that is due waits for quorum */
+	bool is_settled;   /* nothing is under way */
+	bool was_killed;   /* an agent's stop was not enough, so far in this stop */
+	bool is_stuck;	   /* stopped as far as it goes, and not proven to be over */
 	uint64_t again_ms; /* then: not again before */
 	bool ask_runs;
 	uint64_t ask_ms;

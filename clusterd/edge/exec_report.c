@@ -111,11 +111,11 @@ static void tell_resources(struct local_group *l)
 {
 	const struct db_group *g = exec_row_of(l);
 
-	if (!g || g->order != l->order || !exec_is_ours(l->exec, g) ||
-	    l->phase == LOCAL_STOPPING || l->phase == LOCAL_STOPPED)
+	if (!g || g->order != l->order || !exec_is_ours(l->exec, g) || l->phase == LOCAL_STOPPING ||
+	    l->phase == LOCAL_STOPPED)
 		return;
-	if (l->phase == LOCAL_ONLINE && (!l->is_settled || g->work != DB_WORK_ONLINE ||
-					 l->changed != g->changed))
+	if (l->phase == LOCAL_ONLINE &&
+	    (!l->is_settled || g->work != DB_WORK_ONLINE || l->changed != g->changed))
 		return;
 	for (size_t i = 0; i < l->count; i++) {
 		if (tell_resource(l, l->resource[i]))

@@ -37,7 +37,8 @@ static struct local_resource *find(const struct local_group *l, const char *name
 	return NULL;
 }
 
-/* Where the group is online already, an earlier process of this node has left it as the row says. */
+/* Where the group is online already, an earlier process of this node has left it as the row says.
+ */
 static void take_over(struct local_resource *r, const struct db_resource *row)
 {
 	if (exec_is_unmanaged(r))

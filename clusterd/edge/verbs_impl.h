@@ -63,8 +63,8 @@ void verb_quorum_show(struct api_client *c, const json_t *args);
 /* An object of strings becomes lines NAME=VALUE; replies and returns false if it cannot. */
 bool verb_arg_params(struct api_client *c, const json_t *params, char *to, size_t size);
 /*
- * Asks the agent of the command's resource for its meta-data, and hands it to `then`, which replies.
- * Where there is none the reply says why.
+ * Asks the agent of the command's resource for its meta-data, and hands it to `then`, which
+ * replies. Where there is none the reply says why.
  */
 typedef void (*verb_meta_fn)(struct api_client *c, struct db_command *cmd,
 			     const struct ocf_meta *meta);

@@ -88,8 +88,7 @@ static bool is_reloadable(const struct wanted *w, const struct ocf_meta *meta)
 	return true;
 }
 
-static void set_with_meta(struct api_client *c, struct db_command *cmd,
-			  const struct ocf_meta *meta)
+static void set_with_meta(struct api_client *c, struct db_command *cmd, const struct ocf_meta *meta)
 {
 	static struct wanted w;
 	const struct db *db = &api_engine(c)->db;
@@ -133,8 +132,9 @@ static bool arg_remove(struct api_client *c, const json_t *args, char *lines, si
 
 		if (!name || !ocf_param_name_is_valid(name) || strlen(name) >= CL_NAME_MAX ||
 		    strlen(name) + 1 >= size - at) {
-			api_reply(c, API_USAGE, NULL, "remove_params: '%.64s': not the name of a "
-						      "parameter, or too many",
+			api_reply(c, API_USAGE, NULL,
+				  "remove_params: '%.64s': not the name of a "
+				  "parameter, or too many",
 				  name ? name : "?");
 			return false;
 		}
@@ -269,9 +269,9 @@ static void add_row(json_t *rows, const struct db *db, enum db_kind kind, const 
 {
 	json_t *o = verb_row_json(db, kind, row);
 
-	json_array_append_new(rows, json_pack("{s:O, s:O, s:s}", "name", json_object_get(o, "name"),
-					      "state", json_object_get(o, "state"), "explain",
-					      text));
+	json_array_append_new(rows,
+			      json_pack("{s:O, s:O, s:s}", "name", json_object_get(o, "name"),
+					"state", json_object_get(o, "state"), "explain", text));
 	json_decref(o);
 }
 

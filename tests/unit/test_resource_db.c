@@ -213,8 +213,7 @@ static void a_failed_alternative_makes_the_group_degraded(void **state)
 	tell(f, "disk2", DB_WORK_FAILED, 0);
 	assert_int_equal(group(f, "g")->work, DB_WORK_ONLINE);
 	assert_true(group(f, "g")->is_degraded);
-	assert_string_equal(group(f, "g")->reason,
-			    "degraded: disk2 failed: monitor said 7");
+	assert_string_equal(group(f, "g")->reason, "degraded: disk2 failed: monitor said 7");
 	DONE(f, RESOURCE_CLEAR, resource_clear, .name = "disk2");
 	assert_int_equal(resource(f, "disk2")->asked, DB_RESOURCE_ASK_RETRY);
 	tell(f, "disk2", DB_WORK_ONLINE, resource(f, "disk2")->asked_at);

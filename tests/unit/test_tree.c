@@ -430,8 +430,8 @@ static void random_trees_come_up_as_far_as_they_can_and_go_down(void **state)
 			s.resource[i].is_off = !prng_below(&p, 10);
 		settle(&t, &s, &p);
 		for (size_t i = 0; i < t.count && !prng_below(&p, 3); i++)
-			s.resource[i].must_stop = s.resource[i].state == TREE_UP &&
-						  !prng_below(&p, 3);
+			s.resource[i].must_stop =
+				s.resource[i].state == TREE_UP && !prng_below(&p, 3);
 		settle(&t, &s, &p);
 		v = verdict(&t, &s);
 		if ((v == TREE_IS_LOST) != should_be_lost(&t, &s))
