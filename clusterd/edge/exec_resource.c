@@ -50,13 +50,7 @@ static void params_of(const struct local_resource *r, const struct db_resource *
 	*ret = take_params(&r->group->exec->engine->db, object, params, EXEC_PARAMS_MAX);
 }
 
-static uint32_t timeout_of(const struct db_resource *row, enum local_doing doing)
-{
-	return doing == DOING_STOP ? row->stop_ms : row->start_ms;
-}
-
-static int call(struct local_resource *r, const struct db_resource *row, struct ocf_call *call,
-		ocf_done_fn done)
+static int call(struct local_resource *r, struct ocf_call *call, ocf_done_fn done)
 {
 	struct exec *x = r->group->exec;
 	_cleanup_close_ int procs = exec_track_open(x, r->name);
@@ -64,7 +58,6 @@ static int call(struct local_resource *r, const struct db_resource *row, struct 
 	if (procs >= 0)
 		call->procs = &procs;
 	call->own_agents = x->own_agents;
-	call->timeout_ms = timeout_of(row, r->doing);
 	return ocf_start(x->loop, call, done, r, &r->run);
 }
 
@@ -98,9 +91,10 @@ int exec_call_agent(struct local_resource *r, enum local_doing doing, const char
 		return e;
 	if (doing == DOING_MONITOR)
 		c.interval_ms = is_deep ? row->deep_monitor_ms : row->monitor_ms;
+	c.timeout_ms = !strcmp(action, "stop") ? row->stop_ms : row->start_ms;
 	c.check_level = is_deep ? row->deep_level : 0;
 	r->doing = doing;
-	e = call(r, row, &c, done);
+	e = call(r, &c, done);
 	if (e)
 		r->doing = DOING_NOTHING;
 	return e;

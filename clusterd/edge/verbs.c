@@ -90,7 +90,8 @@ static const char *row_state(enum db_kind kind, const void *row)
 
 	if (kind == DB_KIND_GROUP)
 		return g->is_unmanaged	? "unmanaged"
-		       : g->is_degraded ? "degraded"
+		       : g->is_degraded && g->work == DB_WORK_ONLINE
+			       ? "degraded"
 					: db_choice_word(kind, "work", g->work);
 	if (kind == DB_KIND_RESOURCE)
 		return r->is_unmanaged ? "unmanaged"

@@ -105,6 +105,45 @@ static void a_text_of_any_length_ends_in_an_answer(void **state)
 	assert_non_null(strstr(why, "too long"));
 }
 
+static void add_word(char *text, size_t size, const char *word)
+{
+	size_t at = strlen(text);
+
+	snprintf(text + at, size - at, "%s", word);
+}
+
+/* What is taken can be evaluated, and all of it online makes it true; what is not says why. */
+static void random_texts_are_read_or_refused(void **state)
+{
+	static const char *const words[] = {"a",    "(b)", "(a or b)", " h", " (", " and ",
+					    " or ", " or", ") ",       "z",  "\t"};
+	const bool all[8] = {true, true, true, true, true, true, true, true}, none[8] = {false};
+	struct prng p;
+	size_t taken = 0;
+
+	(void)state;
+	prng_init(&p, 1);
+	for (int i = 0; i < 50000; i++) {
+		char text[200] = "";
+		struct depends d;
+		size_t n = prng_below(&p, 12);
+
+		for (size_t k = 0; k < n; k++)
+			/* Mostly in turn: names and operators. */
+			add_word(text, sizeof(text),
+				 words[prng_below(&p, 8) ? (k % 2) * 5 + prng_below(&p, 3)
+							 : prng_below(&p, 11)]);
+		if (parse(text, &d)) {
+			assert_string_not_equal(why, "");
+			continue;
+		}
+		assert_true(depends_is_true(&d, all));
+		assert_true(depends_is_true(&d, none) == !d.count);
+		taken += d.count > 1;
+	}
+	assert_true(taken > 100);
+}
+
 /* ---- trees by hand: no rows are needed for what is next */
 
 static struct tree make(size_t count, const char *const *texts)
@@ -454,6 +493,7 @@ int main(void)
 		cmocka_unit_test(and_needs_all_and_or_needs_one),
 		cmocka_unit_test(what_cannot_be_read_is_refused_with_its_place),
 		cmocka_unit_test(a_text_of_any_length_ends_in_an_answer),
+		cmocka_unit_test(random_texts_are_read_or_refused),
 		cmocka_unit_test(branches_start_together_and_stop_in_reverse),
 		cmocka_unit_test(a_failed_alternative_is_lived_with),
 		cmocka_unit_test(what_nothing_stands_in_for_is_missed),
