@@ -7,7 +7,7 @@ core_sources = \
 	clusterd/core/apply_impl.c clusterd/core/apply_impl.h \
 	clusterd/core/apply_member.c clusterd/core/apply_migration.c \
 	clusterd/core/apply_resource.c clusterd/core/apply_resource_set.c \
-	clusterd/core/apply_setting.c clusterd/core/apply_stuck.c \
+	clusterd/core/apply_secret.c clusterd/core/apply_setting.c clusterd/core/apply_stuck.c \
 	clusterd/core/apply_vm.c clusterd/core/apply_volume.c \
 	clusterd/core/assume.c clusterd/core/assume.h \
 	clusterd/core/claim.c clusterd/core/claim.h \
@@ -25,6 +25,7 @@ core_sources = \
 	clusterd/core/repl.c clusterd/core/repl.h clusterd/core/repl_internal.h \
 	clusterd/core/repl_log.c clusterd/core/repl_view.c \
 	clusterd/core/schema.c clusterd/core/schema.h \
+	clusterd/core/secret.c clusterd/core/secret.h \
 	clusterd/core/setting.c clusterd/core/setting.h \
 	clusterd/core/stopping.c clusterd/core/stopping.h \
 	clusterd/core/stuck.c clusterd/core/stuck.h \
@@ -67,11 +68,13 @@ clusterd_clusterd_SOURCES = \
 	clusterd/edge/exec_stop.c clusterd/edge/exec_tree.c \
 	clusterd/edge/fencer.c clusterd/edge/fencer.h \
 	clusterd/edge/main.c \
+	clusterd/edge/secret_file.c clusterd/edge/secret_file.h \
+	clusterd/edge/secrets.c clusterd/edge/secrets.h \
 	clusterd/edge/spawn.c clusterd/edge/spawn.h \
 	clusterd/edge/verbs.c clusterd/edge/verbs.h clusterd/edge/verbs_impl.h \
 	clusterd/edge/verbs_agent.c clusterd/edge/verbs_member.c clusterd/edge/verbs_quorum.c \
 	clusterd/edge/verbs_resource.c clusterd/edge/verbs_resource_set.c \
-	clusterd/edge/verbs_vm.c clusterd/edge/verbs_volume.c \
+	clusterd/edge/verbs_secret.c clusterd/edge/verbs_vm.c clusterd/edge/verbs_volume.c \
 	clusterd/edge/verbs_whatif.c \
 	clusterd/edge/volumes.c clusterd/edge/volumes.h clusterd/edge/volumes_impl.h \
 	clusterd/edge/volumes_link.c clusterd/edge/volumes_life.c clusterd/edge/volumes_process.c \
@@ -88,7 +91,8 @@ clusterd_clusterd_LDADD = clusterd/libedge.a clusterd/libcore.a fence/libfence.a
 sbin_PROGRAMS += clusterd/clusterctl
 clusterd_clusterctl_SOURCES = \
 	clusterd/cli/cli.h clusterd/cli/client.c clusterd/cli/commands.def \
-	clusterd/cli/completion.c clusterd/cli/main.c clusterd/cli/parse.c clusterd/cli/print.c
+	clusterd/cli/completion.c clusterd/cli/main.c clusterd/cli/parse.c clusterd/cli/print.c \
+	clusterd/cli/secret.c
 clusterd_clusterctl_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
 clusterd_clusterctl_LDADD = lib/libbase.a $(JANSSON_LIBS)
 

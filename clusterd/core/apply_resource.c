@@ -126,7 +126,7 @@ static bool can_create(struct apply *a, const struct db_cmd_resource_create *c,
 		apply_answer(a, DB_REFUSED, "bad parameters, or no room for them");
 		return false;
 	}
-	return true;
+	return secrets_exist(a, c->params);
 }
 
 static void fill(struct db_resource *r, const struct db_cmd_resource_create *c, uint32_t position)

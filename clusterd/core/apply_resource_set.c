@@ -150,7 +150,7 @@ static bool params_fit(struct apply *a, const struct db_cmd_resource_set *c)
 	}
 	if (!text || needed > room)
 		apply_answer(a, DB_REFUSED, "bad parameters, or no room for them");
-	return text && needed <= room;
+	return text && needed <= room && secrets_exist(a, c->params);
 }
 
 /* A stop gets the parameters of the start: they stay under ~NAME until it is over. */

@@ -339,6 +339,17 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(time, since_ms, 0)                                                                       \
 	F(str, actor, CL_NAME_MAX)
 
+/*
+ * A secret by its name; its text is in a file of each node that holds it (edge/secrets.h), nowhere
+ * in the database, nor anything made from it.
+ */
+#define DB_SECRET_FIELDS(F)                                                                        \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(mark, version, 0)  /* random; another each time it is set */                             \
+	F(nodes, holders, 0) /* that have this version on disk */                                  \
+	F(time, since_ms, 0) /* when it was set */                                                 \
+	F(str, actor, CL_NAME_MAX)
+
 /* KIND(name, NAME, capacity) */
 #define DB_KINDS(X)                                                                                \
 	X(cluster, CLUSTER, 1)                                                                     \
@@ -354,7 +365,8 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	X(mount, MOUNT, 1024) /* 64 * CL_MAX_NODES */                                              \
 	X(vm, VM, 4096)                                                                            \
 	X(migration, MIGRATION, 256)                                                               \
-	X(setting, SETTING, 256)
+	X(setting, SETTING, 256)                                                                   \
+	X(secret, SECRET, 64)
 
 /* ---- commands */
 #define DB_CMD_CLUSTER_INIT_FIELDS(F)                                                              \
@@ -721,6 +733,22 @@ DB_CHOICES(DB_CHOICE_ENUM)
 /* As if its monitor had failed. */
 #define DB_CMD_RESOURCE_FAIL_FIELDS(F) F(str, name, CL_NAME_MAX)
 
+/* Its text is on the disk of that node already. */
+#define DB_CMD_SECRET_SET_FIELDS(F)                                                                \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(mark, version, 0)                                                                        \
+	F(u8, slot, 0)
+
+/* Refused while a parameter names it. */
+#define DB_CMD_SECRET_DELETE_FIELDS(F) F(str, name, CL_NAME_MAX)
+
+/* From the node itself: it has this version on disk, or has it no more. */
+#define DB_CMD_SECRET_HELD_FIELDS(F)                                                               \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(mark, version, 0)                                                                        \
+	F(u8, slot, 0)                                                                             \
+	F(flag, is_held, 0)
+
 #define DB_COMMANDS(X)                                                                             \
 	X(1, cluster_init, CLUSTER_INIT)                                                           \
 	X(2, node_admit, NODE_ADMIT)                                                               \
@@ -774,7 +802,10 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	X(64, resource_manage, RESOURCE_MANAGE)                                                    \
 	X(65, resource_intent, RESOURCE_INTENT)                                                    \
 	X(66, resource_clear, RESOURCE_CLEAR)                                                      \
-	X(67, resource_fail, RESOURCE_FAIL)
+	X(67, resource_fail, RESOURCE_FAIL)                                                        \
+	X(78, secret_set, SECRET_SET)                                                              \
+	X(79, secret_delete, SECRET_DELETE)                                                        \
+	X(80, secret_held, SECRET_HELD)
 
 /* ---- structs */
 #define DB_CTYPE_str(name, arg)	   char name[arg];

@@ -6,6 +6,7 @@
 
 #include "clusterd/edge/exec_impl.h"
 #include "clusterd/edge/log.h"
+#include "clusterd/edge/secrets.h"
 #include "clusterd/edge/vms.h"
 #include "lib/cleanup.h"
 
@@ -24,30 +25,39 @@ bool exec_is_unmanaged(const struct local_resource *r)
 
 /* ---- one agent action */
 
-static size_t take_params(const struct db *db, const char *object, struct ocf_value *params,
-			  size_t max)
+/* -ENOKEY: a secret that it refers to is not on this node; it is left out. */
+static int take_params(const struct engine *e, const char *object, struct ocf_value *params,
+		       size_t max, size_t *ret_count)
 {
 	size_t len = strlen(object), n = 0;
+	int r = 0;
 
-	for (uint32_t i = 0; i < db_count(db, DB_KIND_PARAM) && n < max; i++) {
-		const struct db_param *p = db_at(db, DB_KIND_PARAM, i);
+	for (uint32_t i = 0; i < db_count(&e->db, DB_KIND_PARAM) && n < max; i++) {
+		const struct db_param *p = db_at(&e->db, DB_KIND_PARAM, i);
+		const char *value;
 
-		if (!strncmp(p->key, object, len) && p->key[len] == '/')
-			params[n++] = (struct ocf_value){p->key + len + 1, p->value};
+		if (strncmp(p->key, object, len) != 0 || p->key[len] != '/')
+			continue;
+		value = secrets_resolve(e->secrets, p->value);
+		if (value)
+			params[n++] = (struct ocf_value){p->key + len + 1, value};
+		else
+			r = -ENOKEY;
 	}
-	return n;
+	*ret_count = n;
+	return r;
 }
 
 /* Until it is restarted for new parameters, those of its start: they are under ~NAME. */
-static void params_of(const struct local_resource *r, const struct db_resource *row,
-		      enum local_doing doing, struct ocf_value *params, size_t *ret)
+static int params_of(const struct local_resource *r, const struct db_resource *row,
+		     enum local_doing doing, struct ocf_value *params, size_t *ret)
 {
 	bool is_old = doing != DOING_START && row->asked == DB_RESOURCE_ASK_RESTART &&
 		      r->started < row->asked_at;
 	char object[CL_NAME_MAX + 1];
 
 	snprintf(object, sizeof(object), "%s%s", is_old ? "~" : "", r->name);
-	*ret = take_params(&r->group->exec->engine->db, object, params, EXEC_PARAMS_MAX);
+	return take_params(r->group->exec->engine, object, params, EXEC_PARAMS_MAX, ret);
 }
 
 static int call(struct local_resource *r, struct ocf_call *call, ocf_done_fn done)
@@ -82,8 +92,8 @@ int exec_call_agent(struct local_resource *r, enum local_doing doing, const char
 	e = ocf_name_parse(row->agent, &c.agent, &error);
 	if (e)
 		return e;
-	params_of(r, row, doing, params, &c.n_params);
-	if (x->vms && !strcmp(c.agent.provider, OCF_OWN_PROVIDER))
+	e = params_of(r, row, doing, params, &c.n_params);
+	if (!e && x->vms && !strcmp(c.agent.provider, OCF_OWN_PROVIDER))
 		e = vms_add_params(x->vms, r->group->name,
 				   doing == DOING_STOP && r->stop.step == STOPPING_AGAIN, params,
 				   &c.n_params, EXEC_PARAMS_MAX);
@@ -102,8 +112,10 @@ int exec_call_agent(struct local_resource *r, enum local_doing doing, const char
 
 void exec_describe(struct local_resource *r, const char *action, const struct ocf_result *result)
 {
-	const char *why = result->reason[0] ? result->reason : result->text;
+	char why[OCF_TEXT_MAX];
 
+	snprintf(why, sizeof(why), "%s", result->reason[0] ? result->reason : result->text);
+	secrets_redact(r->group->exec->engine->secrets, why); /* before it is cut short */
 	snprintf(r->reason, sizeof(r->reason), "%.50s: %s %s (%d)%s%.60s", r->name, action,
 		 result->kind == RUN_EXITED ? ocf_rc_text(result->rc) : run_kind_name(result->kind),
 		 result->rc, why[0] ? ": " : "", why);

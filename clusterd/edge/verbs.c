@@ -219,13 +219,10 @@ bool verb_is_confirmed(struct api_client *c, const json_t *args, const char *nam
 
 /* ---- requests that change */
 
-static void changed(void *arg, int r, const struct db_result *result)
+void verb_answer(struct api_client *c, int r, const struct db_result *result)
 {
-	struct api_client *c = api_ticket_take(arg);
 	json_t *data = NULL;
 
-	if (!c)
-		return;
 	if (r == -ETIME) {
 		api_reply(c, API_NO_QUORUM, NULL,
 			  "no quorum here: nothing was changed; see 'clusterctl quorum show'");
@@ -239,6 +236,14 @@ static void changed(void *arg, int r, const struct db_result *result)
 			data = json_pack("{s:I}", "task", (json_int_t)result->task);
 		api_reply(c, (enum api_code)result->code, data, "%s", result->text);
 	}
+}
+
+static void changed(void *arg, int r, const struct db_result *result)
+{
+	struct api_client *c = api_ticket_take(arg);
+
+	if (c)
+		verb_answer(c, r, result);
 }
 
 struct db_command verb_command(struct api_client *c, enum db_cmd_type type)
@@ -866,6 +871,9 @@ static const struct verb verbs[] = {
 	{"resource.start", true, verb_resource_start},
 	{"resource.stop", true, verb_resource_stop},
 	{"resource.unmanage", true, verb_resource_unmanage},
+	{"secret.delete", true, verb_secret_delete},
+	{"secret.list", false, verb_secret_list},
+	{"secret.set", true, verb_secret_set},
 	{"simulate.group_fail", false, verb_simulate_group_fail},
 	{"simulate.node_drain", false, verb_simulate_node_drain},
 	{"simulate.node_loss", false, verb_simulate_node_loss},

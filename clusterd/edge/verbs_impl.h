@@ -29,6 +29,8 @@ bool verb_is_confirmed(struct api_client *c, const json_t *args, const char *nam
 struct db_command verb_command(struct api_client *c, enum db_cmd_type type);
 /* Hands it to the cluster; the reply comes when it is applied. */
 void verb_submit(struct api_client *c, const struct db_command *cmd);
+/* The reply to a command that has ended so (engine_done). */
+void verb_answer(struct api_client *c, int r, const struct db_result *result);
 /* Hands it over before another one, which has the reply; false: it could not, and has replied. */
 bool verb_submit_unseen(struct api_client *c, const struct db_command *cmd);
 json_t *verb_table_json(const struct db *db, enum db_kind kind);
@@ -99,6 +101,12 @@ void verb_resource_set(struct api_client *c, const json_t *args);
 void verb_resource_start(struct api_client *c, const json_t *args);
 void verb_resource_stop(struct api_client *c, const json_t *args);
 void verb_resource_unmanage(struct api_client *c, const json_t *args);
+
+/* ---- verbs_secret.c */
+
+void verb_secret_delete(struct api_client *c, const json_t *args);
+void verb_secret_list(struct api_client *c, const json_t *args);
+void verb_secret_set(struct api_client *c, const json_t *args);
 
 /* ---- verbs_vm.c */
 
