@@ -82,28 +82,9 @@ static void field_name(const struct db_field *f, char *name, size_t size)
 		name[len - strlen("_ms")] = 0;
 }
 
-/* One word for what people ask first; the fields beside it say it apart. */
-static const char *row_state(enum db_kind kind, const void *row)
-{
-	const struct db_group *g = row;
-	const struct db_resource *r = row;
-
-	if (kind == DB_KIND_GROUP)
-		return g->is_unmanaged	? "unmanaged"
-		       : g->is_degraded && g->work == DB_WORK_ONLINE
-			       ? "degraded"
-					: db_choice_word(kind, "work", g->work);
-	if (kind == DB_KIND_RESOURCE)
-		return r->is_unmanaged ? "unmanaged"
-		       : r->is_stopped && r->work == DB_WORK_OFFLINE
-			       ? "stopped"
-			       : db_choice_word(kind, "work", r->work);
-	return NULL;
-}
-
 json_t *verb_row_json(const struct db *db, enum db_kind kind, const void *row)
 {
-	const char *state = row_state(kind, row);
+	const char *state = verb_row_state(kind, row);
 	const struct db_shape *shape = db_kind_shape(kind);
 	json_t *o = json_object();
 

@@ -89,6 +89,8 @@ void verb_resource_show(struct api_client *c, const json_t *args);
 
 /* ---- verbs_resource_set.c */
 
+/* One word for what people ask first of a group or resource; else NULL. Its fields say it apart. */
+const char *verb_row_state(enum db_kind kind, const void *row);
 void verb_group_clear(struct api_client *c, const json_t *args);
 void verb_group_explain(struct api_client *c, const json_t *args);
 void verb_group_manage(struct api_client *c, const json_t *args);

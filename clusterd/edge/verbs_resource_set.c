@@ -264,6 +264,24 @@ void verb_resource_fail(struct api_client *c, const json_t *args)
 
 /* ---- explain */
 
+const char *verb_row_state(enum db_kind kind, const void *row)
+{
+	const struct db_group *g = row;
+	const struct db_resource *r = row;
+
+	if (kind == DB_KIND_GROUP)
+		return g->is_unmanaged ? "unmanaged"
+		       : g->is_degraded && g->work == DB_WORK_ONLINE
+			       ? "degraded"
+			       : db_choice_word(kind, "work", g->work);
+	if (kind == DB_KIND_RESOURCE)
+		return r->is_unmanaged ? "unmanaged"
+		       : r->is_stopped && r->work == DB_WORK_OFFLINE
+			       ? "stopped"
+			       : db_choice_word(kind, "work", r->work);
+	return NULL;
+}
+
 static void add_row(json_t *rows, const struct db *db, enum db_kind kind, const void *row,
 		    const char *text)
 {
