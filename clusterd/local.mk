@@ -10,13 +10,15 @@ core_sources = \
 	clusterd/core/apply.c clusterd/core/apply_age.c \
 	clusterd/core/apply_impl.c clusterd/core/apply_impl.h \
 	clusterd/core/apply_member.c clusterd/core/apply_migration.c \
-	clusterd/core/apply_place.c clusterd/core/apply_secret.c \
+	clusterd/core/apply_place.c clusterd/core/apply_resource.c \
+	clusterd/core/apply_resource_set.c clusterd/core/apply_secret.c \
 	clusterd/core/apply_setting.c clusterd/core/apply_stuck.c \
 	clusterd/core/apply_vm.c clusterd/core/apply_volume.c \
 	clusterd/core/assume.c clusterd/core/assume.h \
 	clusterd/core/claim.c clusterd/core/claim.h \
 	clusterd/core/corosync_conf.c clusterd/core/corosync_conf.h \
 	clusterd/core/db.c clusterd/core/db.h \
+	clusterd/core/depends.c clusterd/core/depends.h \
 	clusterd/core/duty.c clusterd/core/duty.h \
 	clusterd/core/hash_check.c clusterd/core/hash_check.h \
 	clusterd/core/failover.c clusterd/core/failover.h \
@@ -36,6 +38,7 @@ core_sources = \
 	clusterd/core/setting.c clusterd/core/setting.h \
 	clusterd/core/stopping.c clusterd/core/stopping.h \
 	clusterd/core/stuck.c clusterd/core/stuck.h \
+	clusterd/core/tree.c clusterd/core/tree.h clusterd/core/tree_explain.c \
 	clusterd/core/types.h \
 	clusterd/core/vm.c clusterd/core/vm.h \
 	clusterd/core/volume.c clusterd/core/volume.h \
@@ -71,7 +74,8 @@ clusterd_clusterd_SOURCES = \
 	clusterd/edge/duty.c clusterd/edge/duty.h \
 	clusterd/edge/engine.c clusterd/edge/engine.h \
 	clusterd/edge/exec.c clusterd/edge/exec.h clusterd/edge/exec_impl.h \
-	clusterd/edge/exec_stop.c \
+	clusterd/edge/exec_leave.c clusterd/edge/exec_report.c clusterd/edge/exec_resource.c \
+	clusterd/edge/exec_stop.c clusterd/edge/exec_tree.c \
 	clusterd/edge/fencer.c clusterd/edge/fencer.h \
 	clusterd/edge/health.c clusterd/edge/health.h \
 	clusterd/edge/main.c \
@@ -82,7 +86,8 @@ clusterd_clusterd_SOURCES = \
 	clusterd/edge/spawn.c clusterd/edge/spawn.h \
 	clusterd/edge/verbs.c clusterd/edge/verbs.h clusterd/edge/verbs_impl.h \
 	clusterd/edge/verbs_agent.c clusterd/edge/verbs_member.c clusterd/edge/verbs_place.c \
-	clusterd/edge/verbs_quorum.c clusterd/edge/verbs_resource.c clusterd/edge/verbs_secret.c \
+	clusterd/edge/verbs_quorum.c clusterd/edge/verbs_resource.c \
+	clusterd/edge/verbs_resource_set.c clusterd/edge/verbs_secret.c \
 	clusterd/edge/verbs_vm.c clusterd/edge/verbs_volume.c \
 	clusterd/edge/verbs_whatif.c \
 	clusterd/edge/volumes.c clusterd/edge/volumes.h clusterd/edge/volumes_impl.h \

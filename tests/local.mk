@@ -99,6 +99,7 @@ UNIT_TESTS = \
 	tests/unit/test_channel tests/unit/test_stream tests/unit/test_grant tests/unit/test_direct \
 	tests/unit/test_stopping tests/unit/test_stuck tests/unit/test_votes \
 	tests/unit/test_whatif tests/unit/test_age tests/unit/test_secret tests/unit/test_setting \
+	tests/unit/test_tree tests/unit/test_resource_db \
 	tests/unit/test_failover tests/unit/test_claim tests/unit/test_datapath \
 	tests/unit/test_quarantine tests/unit/test_node_state tests/unit/test_totem \
 	tests/unit/test_network
@@ -184,6 +185,12 @@ tests_unit_test_totem_LDADD = $(UNIT_LDADD)
 tests_unit_test_network_SOURCES = tests/unit/test_network.c tests/unit/volume_fixture.h
 tests_unit_test_network_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_network_LDADD = $(UNIT_LDADD)
+tests_unit_test_tree_SOURCES = tests/unit/test_tree.c
+tests_unit_test_tree_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_tree_LDADD = $(UNIT_LDADD)
+tests_unit_test_resource_db_SOURCES = tests/unit/test_resource_db.c tests/unit/volume_fixture.h
+tests_unit_test_resource_db_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_resource_db_LDADD = $(UNIT_LDADD)
 tests_unit_test_age_SOURCES = tests/unit/test_age.c tests/unit/volume_fixture.h
 tests_unit_test_age_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_age_LDADD = $(UNIT_LDADD)

@@ -43,7 +43,7 @@ static void group_release(struct apply *a, struct db_group *g, const char *reaso
 	g->lock = 0;
 	g->work = DB_WORK_OFFLINE;
 	g->node = CL_NODE_NONE;
-	g->fence_wanted = false;
+	g->fence_wanted = g->is_degraded = false;
 	vm_group_drop(a, g, reason);
 }
 
@@ -65,19 +65,6 @@ static void do_cluster_init(struct apply *a, const struct db_cmd_cluster_init *c
 	apply_event(a, "cluster-created", c->name, "by %s", a->cmd->actor);
 }
 
-static void resources_set(struct db *db, const char *group, enum db_work work)
-{
-	for (uint32_t i = 0; i < db_count(db, DB_KIND_RESOURCE); i++) {
-		struct db_resource *r = db_at(db, DB_KIND_RESOURCE, i);
-
-		if (!strcmp(r->group, group)) {
-			r->work = (uint8_t)work;
-			r->restarts = work == DB_WORK_ONLINE ? r->restarts : 0;
-			r->restarts_since_ms = work == DB_WORK_ONLINE ? r->restarts_since_ms : 0;
-		}
-	}
-}
-
 /* What ran on an incarnation that can do nothing any more is offline, to be placed anew. */
 static void incarnation_gone(struct apply *a, uint8_t slot, uint64_t incarnation)
 {
@@ -89,11 +76,11 @@ static void incarnation_gone(struct apply *a, uint8_t slot, uint64_t incarnation
 
 		if (g->node != slot || g->incarnation != incarnation || g->work == DB_WORK_OFFLINE)
 			continue;
-		resources_set(a->db, g->name, DB_WORK_OFFLINE);
+		resources_set(a, g->name, DB_WORK_OFFLINE);
 		g->work = DB_WORK_OFFLINE;
 		g->node = CL_NODE_NONE;
 		g->lock = 0;
-		g->fence_wanted = false;
+		g->fence_wanted = g->is_degraded = false;
 		g->since_ms = a->cmd->at_ms;
 		COPY(g->reason, "its node is out of service");
 		vm_group_gone(a, g);
@@ -213,7 +200,7 @@ static uint32_t groups_unknown(struct apply *a, const struct db_node *n)
 			continue;
 		if (DB_MUTANT(a->db, VM_LOST_RELEASES)) {
 			group_release(a, g, "its node is lost");
-			resources_set(a->db, g->name, DB_WORK_OFFLINE);
+			resources_set(a, g->name, DB_WORK_OFFLINE);
 			continue;
 		}
 		g->work = DB_WORK_UNKNOWN;
@@ -413,7 +400,7 @@ static void do_node_pause(struct apply *a, const struct db_cmd_node_pause *c)
 		    "by %s", a->cmd->actor);
 }
 
-/* ---- groups and resources */
+/* ---- groups */
 
 void do_group_create(struct apply *a, const struct db_cmd_group_create *c)
 {
@@ -527,6 +514,13 @@ static void do_group_intent(struct apply *a, const struct db_cmd_group_intent *c
 	if (!g)
 		return;
 	fresh = *g;
+	if (g->is_unmanaged || g->unmanaged) {
+		apply_answer(a, DB_REFUSED,
+			     "group %s is unmanaged%s, so neither started, stopped nor moved: see "
+			     "'group manage' and 'resource manage'",
+			     c->name, g->is_unmanaged ? "" : " in part");
+		return;
+	}
 	fresh.refused = 0; /* that it failed there once is no reason against another try */
 	if (c->wish != CL_NODE_NONE && plan_bar(a->db, &fresh, n)) {
 		apply_answer(a, DB_REFUSED, "group %s cannot run on %s: %s", c->name,
@@ -553,81 +547,6 @@ static void do_group_intent(struct apply *a, const struct db_cmd_group_intent *c
 		apply_task_end(a, g->task, DB_TASK_STATE_DONE, "already so");
 		g->task = 0;
 	}
-}
-
-void do_resource_create(struct apply *a, const struct db_cmd_resource_create *c)
-{
-	struct db_resource *r;
-	const struct db_group *g;
-	uint32_t position = 0;
-
-	if (!c->name[0]) {
-		apply_answer(a, DB_INVALID, "a resource needs a name");
-		return;
-	}
-	g = group_find(a, c->group);
-	if (!g)
-		return;
-	if (vm_of_group(a->db, g)) {
-		apply_answer(a, DB_REFUSED,
-			     "group %s is a virtual machine and takes no other resource", c->group);
-		return;
-	}
-	if (db_find(a->db, DB_KIND_RESOURCE, c->name)) {
-		apply_answer(a, DB_CONFLICT, "resource %s exists", c->name);
-		return;
-	}
-	for (uint32_t i = 0; i < db_count(a->db, DB_KIND_RESOURCE); i++) {
-		const struct db_resource *other = db_at(a->db, DB_KIND_RESOURCE, i);
-
-		if (!strcmp(other->group, c->group) && other->position >= position)
-			position = other->position + 1;
-	}
-	if (!apply_params_fit(a->db, c->params)) {
-		apply_answer(a, DB_REFUSED, "bad parameters, or no room for them");
-		return;
-	}
-	if (!secrets_exist(a, c->params))
-		return;
-	r = db_insert(a->db, DB_KIND_RESOURCE, c->name);
-	if (!r) {
-		apply_answer(a, DB_REFUSED, "no room for another resource");
-		return;
-	}
-	apply_params_set(a->db, c->name, c->params);
-	COPY(r->group, c->group);
-	COPY(r->agent, c->agent);
-	r->position = position;
-	r->restart_max = c->restart_max;
-	r->restart_ms = c->restart_ms ? c->restart_ms : AGE_RESTART_MS;
-	r->monitor_ms = c->monitor_ms;
-	r->start_ms = c->start_ms;
-	r->stop_ms = c->stop_ms;
-	apply_event(a, "resource-created", c->name, "%s in group %s, by %s", c->agent, c->group,
-		    a->cmd->actor);
-}
-
-void do_resource_delete(struct apply *a, const struct db_cmd_resource_delete *c)
-{
-	struct db_resource *r = db_find(a->db, DB_KIND_RESOURCE, c->name);
-
-	if (!r) {
-		apply_answer(a, DB_NO_SUCH, "no resource %s", c->name);
-		return;
-	}
-	if (db_find(a->db, DB_KIND_VM, r->group)) {
-		apply_answer(a, DB_REFUSED, "resource %s is a virtual machine: see 'vm delete'",
-			     c->name);
-		return;
-	}
-	if (r->work != DB_WORK_OFFLINE) {
-		apply_answer(a, DB_REFUSED, "resource %s is not offline: stop group %s first",
-			     c->name, r->group);
-		return;
-	}
-	apply_params_remove(a->db, c->name);
-	db_remove(a->db, DB_KIND_RESOURCE, r);
-	apply_event(a, "resource-deleted", c->name, "by %s", a->cmd->actor);
 }
 
 static void do_param_set(struct apply *a, const struct db_cmd_param_set *c)
@@ -706,7 +625,8 @@ static void group_is_online(struct apply *a, struct db_group *g, const char *rea
 	char text[DB_REASON_MAX];
 
 	g->work = DB_WORK_ONLINE;
-	resources_set(a->db, g->name, DB_WORK_ONLINE);
+	resources_set(a, g->name, DB_WORK_ONLINE);
+	resources_note(a, g);
 	if (bar) {
 		snprintf(text, sizeof(text), "on %s instead of %s: %s",
 			 db_node_name(a->db, g->node), wish->name, bar);
@@ -729,7 +649,7 @@ static void group_is_over(struct apply *a, struct db_group *g, bool is_too_often
 	enum db_task_state state = DB_TASK_STATE_DONE;
 
 	group_release(a, g, reason);
-	resources_set(a->db, g->name, DB_WORK_OFFLINE);
+	resources_set(a, g->name, DB_WORK_OFFLINE);
 	if (g->intent == DB_INTENT_ONLINE && setting_get(a->db, SETTING_CLUSTER_STOPPING, NULL))
 		place_group_down(a, g, "the cluster was stopped");
 	if (g->intent == DB_INTENT_ONLINE) {
@@ -797,24 +717,6 @@ static void do_group_report(struct apply *a, const struct db_cmd_group_report *c
 		is_too_often = age_group_failed(a, g);
 	}
 	group_is_over(a, g, is_too_often, c->reason);
-}
-
-static void do_resource_report(struct apply *a, const struct db_cmd_resource_report *c)
-{
-	struct db_resource *r = db_find(a->db, DB_KIND_RESOURCE, c->name);
-	const struct db_group *g = r ? db_find(a->db, DB_KIND_GROUP, r->group) : NULL;
-
-	if (!g || g->order != c->order) {
-		apply_answer(a, DB_CONFLICT, "the report is about an order that is not in force");
-		return;
-	}
-	r->work = c->work;
-	if (c->restarted)
-		age_resource_restarted(a, r);
-	COPY(r->reason, c->reason);
-	if (c->restarted || c->work == DB_WORK_FAILED)
-		apply_event(a, c->restarted ? "resource-restarted" : "resource-failed", c->name,
-			    "on %s: %s", db_node_name(a->db, g->node), c->reason);
 }
 
 static void do_task_cancel(struct apply *a, const struct db_cmd_task_cancel *c)

@@ -112,8 +112,26 @@ void node_begin_leave(struct apply *a, struct db_node *n, const char *why);
 
 void do_group_create(struct apply *a, const struct db_cmd_group_create *c);
 void do_group_delete(struct apply *a, const struct db_cmd_group_delete *c);
+
+/* ---- apply_resource.c */
+
 void do_resource_create(struct apply *a, const struct db_cmd_resource_create *c);
 void do_resource_delete(struct apply *a, const struct db_cmd_resource_delete *c);
+void do_resource_report(struct apply *a, const struct db_cmd_resource_report *c);
+/* The group is online, or has ended, and its resources with it. */
+void resources_set(struct apply *a, const char *group, enum db_work work);
+/* Makes it the reason of an online group that some of its resources have failed, or no more. */
+void resources_note(struct apply *a, struct db_group *g);
+/* The node has done what it was asked to do with the resource, or that is of no use any more. */
+void resource_asked_done(struct apply *a, struct db_resource *r);
+
+/* ---- apply_resource_set.c */
+
+void do_resource_set(struct apply *a, const struct db_cmd_resource_set *c);
+void do_resource_manage(struct apply *a, const struct db_cmd_resource_manage *c);
+void do_resource_intent(struct apply *a, const struct db_cmd_resource_intent *c);
+void do_resource_clear(struct apply *a, const struct db_cmd_resource_clear *c);
+void do_resource_fail(struct apply *a, const struct db_cmd_resource_fail *c);
 
 /* ---- apply_vm.c: what a group's commands do if it is a virtual machine, else nothing */
 

@@ -235,6 +235,12 @@ void do_vm_migrate(struct apply *a, const struct db_cmd_vm_migrate *c)
 		apply_task_end(a, task, DB_TASK_STATE_DONE, "already so");
 		return;
 	}
+	if (g->is_unmanaged || g->unmanaged) {
+		apply_answer(a, c->previous ? DB_CONFLICT : DB_REFUSED,
+			     "virtual machine %s is unmanaged: 'group manage %s' first", c->name,
+			     c->name);
+		return;
+	}
 	if (vm_bars_all(a->db, v, c->to, why, sizeof(why))) {
 		apply_answer(a, c->previous ? DB_CONFLICT : DB_REFUSED,
 			     "virtual machine %s cannot be migrated to %s: %s", c->name,

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "clusterd/core/tree.h"
 #include "clusterd/core/vm.h"
 #include "clusterd/core/volume.h"
 #include "lib/hash.h"
@@ -496,6 +497,27 @@ static const char *check_volumes(const struct db *db)
 	return broken;
 }
 
+/* Of resources: what clusterd/core/tree.c may rely on. */
+static const char *check_resources(const struct db *db)
+{
+	uint64_t unmanaged = 0;
+	char why[DB_REASON_MAX];
+	struct tree t;
+
+	for (uint32_t i = 0; i < db_count(db, DB_KIND_RESOURCE); i++) {
+		const struct db_resource *r = db_at(db, DB_KIND_RESOURCE, i);
+
+		if (!db_find(db, DB_KIND_GROUP, r->group))
+			return "a resource belongs to no group";
+		if (r->depends[0] && tree_make(db, r->group, NULL, NULL, &t, why, sizeof(why)))
+			return "what a resource depends on cannot be read, or is a cycle";
+		unmanaged += r->is_unmanaged;
+	}
+	for (uint32_t i = 0; i < db_count(db, DB_KIND_GROUP); i++)
+		unmanaged -= ((const struct db_group *)db_at(db, DB_KIND_GROUP, i))->unmanaged;
+	return unmanaged ? "groups count other unmanaged resources than there are" : NULL;
+}
+
 const char *db_check(const struct db *db)
 {
 	const char *broken;
@@ -523,13 +545,9 @@ const char *db_check(const struct db *db)
 		if (t->id >= db->next_task)
 			return "a task with a number that is still to come";
 	}
-	for (uint32_t i = 0; i < db_count(db, DB_KIND_RESOURCE); i++) {
-		const struct db_resource *r = db_at(db, DB_KIND_RESOURCE, i);
-
-		if (!db_find(db, DB_KIND_GROUP, r->group))
-			return "a resource belongs to no group";
-	}
-	broken = check_volumes(db);
+	broken = check_resources(db);
+	if (!broken)
+		broken = check_volumes(db);
 	if (!broken)
 		broken = vm_check(db);
 	return broken ? broken : lk_check(&db->locks);

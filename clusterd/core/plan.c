@@ -65,6 +65,11 @@ bool plan_is_moving(const struct db *db, const struct plan_orders *out, const st
 	return false;
 }
 
+bool plan_is_unmanaged(const struct db_group *g)
+{
+	return g->is_unmanaged || g->unmanaged;
+}
+
 static uint16_t candidates_now(const struct db *db, const struct plan_orders *out,
 			       const struct db_group *g)
 {
@@ -170,6 +175,8 @@ static void plan_group(const struct db *db, struct plan_orders *out, const struc
 	const char *why;
 	uint8_t goal;
 
+	if (plan_is_unmanaged(g))
+		return;
 	if (g->work == DB_WORK_OFFLINE && g->intent == DB_INTENT_ONLINE)
 		plan_start(db, out, g, l);
 	if ((g->work != DB_WORK_ONLINE &&
@@ -314,6 +321,26 @@ static bool explain_staying(const struct db *db, const struct db_group *g, char 
 	return true;
 }
 
+/* Which of it an administrator has taken, and what that means now. */
+static void explain_unmanaged(const struct db *db, const struct db_group *g, char *text,
+			      size_t size)
+{
+	const struct db_node *n = db_node_by_slot(db, g->node);
+	char what[64] = "it is unmanaged", next[128];
+
+	if (!g->is_unmanaged)
+		snprintf(what, sizeof(what), "%u of its resources %s unmanaged", g->unmanaged,
+			 g->unmanaged > 1 ? "are" : "is");
+	snprintf(next, sizeof(next), "before '%s manage' it is neither started, stopped nor moved",
+		 g->is_unmanaged ? "group" : "resource");
+	if (n && (n->is_draining || n->is_leaving))
+		snprintf(text, size, "stays on %s, which %s: %s, and %s", n->name,
+			 n->is_leaving ? "stops" : "is drained", what, next);
+	else
+		snprintf(text, size, "%s: %s: %s", what, next,
+			 g->reason[0] ? g->reason : "as it was");
+}
+
 static void explain_given_up(const struct db_group *g, char *text, size_t size)
 {
 	char period[AGE_TEXT_MAX];
@@ -325,6 +352,10 @@ static void explain_given_up(const struct db_group *g, char *text, size_t size)
 
 void plan_explain(const struct db *db, const struct db_group *g, char *text, size_t size)
 {
+	if (plan_is_unmanaged(g) && (g->work == DB_WORK_ONLINE || g->work == DB_WORK_OFFLINE)) {
+		explain_unmanaged(db, g, text, size);
+		return;
+	}
 	if (g->work == DB_WORK_OFFLINE && g->intent == DB_INTENT_ONLINE &&
 	    !plan_candidates(db, g)) {
 		explain_waiting(db, g, text, size);

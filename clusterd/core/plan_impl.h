@@ -37,6 +37,9 @@ bool plan_node_is_admitted(const struct db *db, uint8_t slot, uint64_t incarnati
 /* A coordinator that it needs starts or stops, or is now told to: it waits where it is. */
 bool plan_is_moving(const struct db *db, const struct plan_orders *out, const struct db_group *g);
 
+/* An administrator has taken it, or one of its resources: the planner leaves it alone. */
+bool plan_is_unmanaged(const struct db_group *g);
+
 void plan_volumes(const struct db *db, struct plan_orders *out);
 
 /* ---- plan_place.c */

@@ -137,7 +137,7 @@ static bool may_move(const struct db *db, const struct db_group *g)
 	const struct db_node *n = db_node_by_slot(db, g->node);
 
 	return g->work == DB_WORK_ONLINE && g->intent == DB_INTENT_ONLINE &&
-	       plan_node_is_admitted(db, g->node, g->incarnation) &&
+	       !plan_is_unmanaged(g) && plan_node_is_admitted(db, g->node, g->incarnation) &&
 	       (db_node_departs(n) || n->is_draining ||
 		(g->wish < CL_MAX_NODES && g->wish != g->node) || plan_may_fail_back(db, g));
 }

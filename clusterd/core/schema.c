@@ -263,6 +263,23 @@ static const struct db_field fields_cmd_network_set[] = {DB_CMD_NETWORK_SET_FIEL
 #define STRUCT struct db_cmd_vote_note
 static const struct db_field fields_cmd_vote_note[] = {DB_CMD_VOTE_NOTE_FIELDS(DESCRIBE)};
 #undef STRUCT
+#define STRUCT struct db_cmd_resource_set
+static const struct db_field fields_cmd_resource_set[] = {DB_CMD_RESOURCE_SET_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_cmd_resource_manage
+static const struct db_field fields_cmd_resource_manage[] = {
+	DB_CMD_RESOURCE_MANAGE_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_cmd_resource_intent
+static const struct db_field fields_cmd_resource_intent[] = {
+	DB_CMD_RESOURCE_INTENT_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_cmd_resource_clear
+static const struct db_field fields_cmd_resource_clear[] = {DB_CMD_RESOURCE_CLEAR_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_cmd_resource_fail
+static const struct db_field fields_cmd_resource_fail[] = {DB_CMD_RESOURCE_FAIL_FIELDS(DESCRIBE)};
+#undef STRUCT
 
 #define STRUCT struct db_cmd_db_note
 static const struct db_field fields_cmd_db_note[] = {DB_CMD_DB_NOTE_FIELDS(DESCRIBE)};

@@ -33,6 +33,8 @@
 #define DB_NAMES_MAX   256 /* of several objects, with commas or spaces between */
 #define DB_ADDRESS_MAX 64
 
+#define DB_DEPENDS_MAX 256 /* an expression over resources */
+
 #define DB_KEEP UINT32_MAX /* in a command that changes a row: this stays as it is */
 
 /* ---- choices: name in C, word shown */
@@ -66,6 +68,14 @@
 #define DB_STOP_FAILURES(X)                                                                        \
 	X(FENCE, "fence")                                                                          \
 	X(BLOCK, "block") /* it stays as it is until an administrator has seen to it */
+
+/* What the node that runs a resource has been asked to do with it, once. */
+#define DB_RESOURCE_ASKS(X)                                                                        \
+	X(NOTHING, "nothing")                                                                      \
+	X(FAIL, "fail")	      /* as if its monitor had failed */                                   \
+	X(RELOAD, "reload")   /* its agent takes new parameters while it runs */                   \
+	X(RESTART, "restart") /* for new parameters; its stop still gets the old ones */           \
+	X(RETRY, "retry")     /* it had failed, and that is forgotten */
 
 #define DB_MOUNT_STATES(X)                                                                         \
 	X(MOUNTING, "mounting")                                                                    \
@@ -114,7 +124,8 @@
 	X(migration_phase, MIGRATION_PHASE, DB_MIGRATION_PHASES)                                   \
 	X(stop_failure, STOP_FAILURE, DB_STOP_FAILURES)                                            \
 	X(failback, FAILBACK, DB_FAILBACKS)                                                        \
-	X(note, NOTE, DB_NOTES)
+	X(note, NOTE, DB_NOTES)                                                                    \
+	X(resource_ask, RESOURCE_ASK, DB_RESOURCE_ASKS)
 
 #define DB_CHOICE_MEMBERSHIP(NAME, word)      DB_MEMBERSHIP_##NAME,
 #define DB_CHOICE_INTENT(NAME, word)	      DB_INTENT_##NAME,
@@ -126,6 +137,7 @@
 #define DB_CHOICE_STOP_FAILURE(NAME, word)    DB_STOP_FAILURE_##NAME,
 #define DB_CHOICE_FAILBACK(NAME, word)	      DB_FAILBACK_##NAME,
 #define DB_CHOICE_NOTE(NAME, word)	      DB_NOTE_##NAME,
+#define DB_CHOICE_RESOURCE_ASK(NAME, word)    DB_RESOURCE_ASK_##NAME,
 #define DB_CHOICE_ENUM(name, NAME, LIST)      enum db_##name{LIST(DB_CHOICE_##NAME) DB_##NAME##_MAX};
 DB_CHOICES(DB_CHOICE_ENUM)
 #undef DB_CHOICE_ENUM
@@ -195,7 +207,11 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(flag, failback_open, 0) /* it is between them, by the committed clock */                 \
 	F(nodes, returned, 0) /* that have come back since it was placed, and may have it back */  \
 	F(time, wave_ms, 0)   /* since when it is to be started in its wave; 0: it is in none */   \
-	F(node, goal, 0)      /* where it is to be started when it has stopped; CL_NODE_NONE */
+	F(node, goal, 0)      /* where it is to be started when it has stopped; CL_NODE_NONE */        \
+	F(flag, is_unmanaged, 0)       /* nothing of it is started, stopped, moved or recovered */ \
+	F(u32, unmanaged, 0)	       /* so many of its resources are unmanaged */                \
+	F(u64, changed, 0) /* log index of the last change of what is wanted of its resources */   \
+	F(flag, is_degraded, 0) /* online, and some of its resources have failed */
 
 #define DB_RESOURCE_FIELDS(F)                                                                      \
 	F(str, name, CL_NAME_MAX)                                                                  \
@@ -209,8 +225,17 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(u32, start_ms, 0)                                                                        \
 	F(u32, stop_ms, 0)                                                                         \
 	F(str, reason, DB_REASON_MAX)                                                              \
-	F(u32, restart_ms, 0)	      /* of restart_max: restarts within it count */               \
-	F(time, restarts_since_ms, 0) /* of the first of `restarts`; 0: there is none */
+	F(u32, restart_ms, 0)		/* of restart_max: restarts within it count */             \
+	F(time, restarts_since_ms, 0)	/* of the first of `restarts`; 0: there is none */         \
+	F(str, depends, DB_DEPENDS_MAX) /* depends.h; "": on none, or on the list */               \
+	F(u32, deep_monitor_ms, 0)	/* 0: no deep monitor */                                   \
+	F(u8, deep_level, 0)		/* OCF_CHECK_LEVEL of that */                              \
+	F(flag, is_stopped, 0)		/* by an administrator: not started with its group */      \
+	F(flag, is_unmanaged, 0)	/* watched only */                                         \
+	F(choice, asked, resource_ask)	/* of the node that runs it */                             \
+	F(u64, asked_at, 0)		/* log index of that */                                    \
+	F(str, asked_by, CL_NAME_MAX)                                                              \
+	F(u64, task, 0) /* of its start or stop by an administrator; else 0 */
 
 #define DB_PARAM_FIELDS(F)                                                                         \
 	F(str, key, DB_KEY_MAX) /* OBJECT/NAME */                                                  \
@@ -442,7 +467,10 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(u32, start_ms, 0)                                                                        \
 	F(u32, stop_ms, 0)                                                                         \
 	F(str, params, DB_PARAMS_MAX) /* lines NAME=VALUE */                                       \
-	F(u32, restart_ms, 0)	      /* 0: AGE_RESTART_MS */
+	F(u32, restart_ms, 0)	      /* 0: AGE_RESTART_MS */                                      \
+	F(str, depends, DB_DEPENDS_MAX)                                                            \
+	F(u32, deep_monitor_ms, 0)                                                                 \
+	F(u8, deep_level, 0)
 
 #define DB_CMD_RESOURCE_DELETE_FIELDS(F) F(str, name, CL_NAME_MAX)
 
@@ -472,7 +500,8 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(u64, order, 0)                                                                           \
 	F(choice, work, work)                                                                      \
 	F(flag, restarted, 0)                                                                      \
-	F(str, reason, DB_REASON_MAX)
+	F(str, reason, DB_REASON_MAX)                                                              \
+	F(u64, asked, 0) /* `asked_at` of what has been carried out; 0: nothing */
 
 #define DB_CMD_TASK_CANCEL_FIELDS(F) F(u64, id, 0)
 
@@ -754,6 +783,43 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(choice, note, note)                                                                      \
 	F(str, text, DB_REASON_MAX)
 
+/*
+ * Numbers of DB_KEEP stay as they are, and so does `depends` if it is kept. `params` are lines:
+ * NAME=VALUE sets one, NAME takes one away.
+ */
+#define DB_CMD_RESOURCE_SET_FIELDS(F)                                                              \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(u32, restart_max, 0)                                                                     \
+	F(u32, restart_ms, 0)                                                                      \
+	F(u32, monitor_ms, 0)                                                                      \
+	F(u32, start_ms, 0)                                                                        \
+	F(u32, stop_ms, 0)                                                                         \
+	F(u32, deep_monitor_ms, 0)                                                                 \
+	F(u8, deep_level, 0) /* of deep_monitor_ms, unless that is kept */                         \
+	F(str, depends, DB_DEPENDS_MAX)                                                            \
+	F(flag, keeps_depends, 0)                                                                  \
+	F(str, params, DB_PARAMS_MAX)                                                              \
+	F(flag, is_reloadable, 0) /* the agent takes these parameters while it runs */
+
+/* Hands a group, or one resource, to the administrator, or back to the cluster. */
+#define DB_CMD_RESOURCE_MANAGE_FIELDS(F)                                                           \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(flag, is_group, 0)                                                                       \
+	F(flag, is_unmanaged, 0)
+
+/* Whether the resource runs where and when its group does. */
+#define DB_CMD_RESOURCE_INTENT_FIELDS(F)                                                           \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(choice, intent, intent)
+
+/* Failures are forgotten: of the resource, or of the group and all of its resources. */
+#define DB_CMD_RESOURCE_CLEAR_FIELDS(F)                                                            \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(flag, is_group, 0)
+
+/* As if its monitor had failed. */
+#define DB_CMD_RESOURCE_FAIL_FIELDS(F) F(str, name, CL_NAME_MAX)
+
 /* Its text is on the disk of that node already. */
 #define DB_CMD_SECRET_SET_FIELDS(F)                                                                \
 	F(str, name, CL_NAME_MAX)                                                                  \
@@ -820,6 +886,11 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	X(47, mount_voice, MOUNT_VOICE)                                                            \
 	X(48, clock, CLOCK)                                                                        \
 	X(56, db_note, DB_NOTE)                                                                    \
+	X(63, resource_set, RESOURCE_SET)                                                          \
+	X(64, resource_manage, RESOURCE_MANAGE)                                                    \
+	X(65, resource_intent, RESOURCE_INTENT)                                                    \
+	X(66, resource_clear, RESOURCE_CLEAR)                                                      \
+	X(67, resource_fail, RESOURCE_FAIL)                                                        \
 	X(68, group_place, GROUP_PLACE)                                                            \
 	X(73, node_quarantine_clear, NODE_QUARANTINE_CLEAR)                                        \
 	X(74, conf_adopt, CONF_ADOPT)                                                              \

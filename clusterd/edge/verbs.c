@@ -99,6 +99,7 @@ static void field_name(const struct db_field *f, char *name, size_t size)
 
 json_t *verb_row_json(const struct db *db, enum db_kind kind, const void *row)
 {
+	const char *state = verb_row_state(kind, row);
 	const struct db_shape *shape = db_kind_shape(kind);
 	json_t *o = json_object();
 
@@ -110,6 +111,8 @@ json_t *verb_row_json(const struct db *db, enum db_kind kind, const void *row)
 		field_name(f, name, sizeof(name));
 		json_object_set_new(o, name, field_json(db, f, (const char *)row + f->offset));
 	}
+	if (state)
+		json_object_set_new(o, "state", json_string(state));
 	return o;
 }
 
@@ -721,14 +724,18 @@ static const struct verb verbs[] = {
 	{"fence.list", false, fence_list},
 	{"fence.run", true, fence_run},
 	{"fence.set", true, verb_fence_set},
+	{"group.clear", true, verb_group_clear},
 	{"group.create", true, verb_group_create},
 	{"group.delete", true, group_delete},
+	{"group.explain", false, verb_group_explain},
 	{"group.list", false, group_list},
+	{"group.manage", true, verb_group_manage},
 	{"group.move", true, group_move},
 	{"group.set", true, verb_group_set},
 	{"group.show", false, group_show},
 	{"group.start", true, group_start},
 	{"group.stop", true, group_stop},
+	{"group.unmanage", true, verb_group_unmanage},
 	{"lock.list", false, lock_list},
 	{"network.list", false, verb_network_list},
 	{"network.set", true, verb_network_set},
@@ -744,10 +751,18 @@ static const struct verb verbs[] = {
 	{"placement.show", false, verb_placement_show},
 	{"quorum.set", true, verb_quorum_set},
 	{"quorum.show", false, verb_quorum_show},
+	{"resource.clear", true, verb_resource_clear},
 	{"resource.create", true, verb_resource_create},
 	{"resource.delete", true, verb_resource_delete},
+	{"resource.explain", false, verb_resource_explain},
+	{"resource.fail", true, verb_resource_fail},
 	{"resource.list", false, verb_resource_list},
+	{"resource.manage", true, verb_resource_manage},
+	{"resource.set", true, verb_resource_set},
 	{"resource.show", false, verb_resource_show},
+	{"resource.start", true, verb_resource_start},
+	{"resource.stop", true, verb_resource_stop},
+	{"resource.unmanage", true, verb_resource_unmanage},
 	{"secret.delete", true, verb_secret_delete},
 	{"secret.list", false, verb_secret_list},
 	{"secret.set", true, verb_secret_set},

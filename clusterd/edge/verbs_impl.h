@@ -4,6 +4,7 @@
 #define CLUSTERD_EDGE_VERBS_IMPL_H
 
 #include "clusterd/core/age.h"
+#include "clusterd/edge/ocf_meta.h"
 #include "clusterd/edge/verbs.h"
 
 #define VERB_PERIOD_MAX_MS (30 * 86400000u)
@@ -93,10 +94,45 @@ void verb_quorum_show(struct api_client *c, const json_t *args);
 
 /* An object of strings becomes lines NAME=VALUE; replies and returns false if it cannot. */
 bool verb_arg_params(struct api_client *c, const json_t *params, char *to, size_t size);
+/*
+ * Asks the agent of the command's resource for its meta-data, and hands it to `then`, which
+ * replies. Where there is none the reply says why.
+ */
+typedef void (*verb_meta_fn)(struct api_client *c, struct db_command *cmd,
+			     const struct ocf_meta *meta);
+void verb_ask_agent(struct api_client *c, const struct db_command *cmd, const char *agent,
+		    verb_meta_fn then);
+/* Holds them to what the agent says; replies and returns false if they are wrong. */
+bool verb_params_fit(struct api_client *c, const char *agent, const struct ocf_meta *meta,
+		     const struct ocf_value *params, size_t n);
+/* Takes lines NAME=VALUE, as of verb_arg_params(), apart in place. */
+size_t verb_take_params(char *lines, struct ocf_value *params, size_t max);
+/* The level of a deep monitor, 0 without one; replies and returns false if the agent has none. */
+bool verb_deep_level(struct api_client *c, const char *agent, const struct ocf_meta *meta,
+		     uint32_t deep_monitor_ms, uint8_t *ret);
+/* The expression in argument `depends`; replies and returns false if it is too long or no text. */
+bool verb_arg_depends(struct api_client *c, const json_t *args, char *to, size_t size);
 void verb_resource_create(struct api_client *c, const json_t *args);
 void verb_resource_delete(struct api_client *c, const json_t *args);
 void verb_resource_list(struct api_client *c, const json_t *args);
 void verb_resource_show(struct api_client *c, const json_t *args);
+
+/* ---- verbs_resource_set.c */
+
+/* One word for what people ask first of a group or resource; else NULL. Its fields say it apart. */
+const char *verb_row_state(enum db_kind kind, const void *row);
+void verb_group_clear(struct api_client *c, const json_t *args);
+void verb_group_explain(struct api_client *c, const json_t *args);
+void verb_group_manage(struct api_client *c, const json_t *args);
+void verb_group_unmanage(struct api_client *c, const json_t *args);
+void verb_resource_clear(struct api_client *c, const json_t *args);
+void verb_resource_explain(struct api_client *c, const json_t *args);
+void verb_resource_fail(struct api_client *c, const json_t *args);
+void verb_resource_manage(struct api_client *c, const json_t *args);
+void verb_resource_set(struct api_client *c, const json_t *args);
+void verb_resource_start(struct api_client *c, const json_t *args);
+void verb_resource_stop(struct api_client *c, const json_t *args);
+void verb_resource_unmanage(struct api_client *c, const json_t *args);
 
 /* ---- verbs_secret.c */
 
