@@ -4,12 +4,15 @@
 core_sources = \
 	clusterd/core/age.c clusterd/core/age.h \
 	clusterd/core/apply.c clusterd/core/apply_age.c \
+	clusterd/core/apply_change.c clusterd/core/apply_config.c \
 	clusterd/core/apply_impl.c clusterd/core/apply_impl.h \
 	clusterd/core/apply_member.c clusterd/core/apply_migration.c \
 	clusterd/core/apply_setting.c clusterd/core/apply_stuck.c \
 	clusterd/core/apply_vm.c clusterd/core/apply_volume.c \
 	clusterd/core/assume.c clusterd/core/assume.h \
 	clusterd/core/claim.c clusterd/core/claim.h \
+	clusterd/core/compare.c clusterd/core/compare.h \
+	clusterd/core/config.c clusterd/core/config.h clusterd/core/config_doc.c \
 	clusterd/core/corosync_conf.c clusterd/core/corosync_conf.h \
 	clusterd/core/db.c clusterd/core/db.h \
 	clusterd/core/duty.c clusterd/core/duty.h \
@@ -65,7 +68,9 @@ clusterd_clusterd_SOURCES = \
 	clusterd/edge/main.c \
 	clusterd/edge/spawn.c clusterd/edge/spawn.h \
 	clusterd/edge/verbs.c clusterd/edge/verbs.h clusterd/edge/verbs_impl.h \
-	clusterd/edge/verbs_agent.c clusterd/edge/verbs_member.c clusterd/edge/verbs_quorum.c \
+	clusterd/edge/verbs_agent.c clusterd/edge/verbs_change.c \
+	clusterd/edge/verbs_config.c \
+	clusterd/edge/verbs_member.c clusterd/edge/verbs_quorum.c \
 	clusterd/edge/verbs_resource.c clusterd/edge/verbs_vm.c clusterd/edge/verbs_volume.c \
 	clusterd/edge/verbs_whatif.c \
 	clusterd/edge/volumes.c clusterd/edge/volumes.h clusterd/edge/volumes_impl.h \

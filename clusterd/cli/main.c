@@ -132,6 +132,9 @@ static int answer(const struct cli *cli, int fd)
 	} else {
 		print_data(cli, json_object_get(reply, "data"));
 	}
+	if (!r && cli->detailed_exit &&
+	    json_is_true(json_object_get(json_object_get(reply, "data"), "would_change")))
+		r = CLI_WOULD_CHANGE;
 	json_decref(reply);
 	return r;
 }

@@ -7,6 +7,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "clusterd/core/config.h"
 #include "clusterd/core/stuck.h"
 #include "clusterd/core/volume.h"
 #include "clusterd/edge/text.h"
@@ -86,6 +87,7 @@ json_t *verb_row_json(const struct db *db, enum db_kind kind, const void *row)
 {
 	const struct db_shape *shape = db_kind_shape(kind);
 	json_t *o = json_object();
+	char key[DB_KEY_MAX];
 
 	must(o);
 	for (uint8_t i = 0; i < shape->field_count; i++) {
@@ -95,6 +97,9 @@ json_t *verb_row_json(const struct db *db, enum db_kind kind, const void *row)
 		field_name(f, name, sizeof(name));
 		json_object_set_new(o, name, field_json(db, f, (const char *)row + f->offset));
 	}
+	if (config_key(kind, row, key))
+		json_object_set_new(o, "config_version",
+				    json_integer((json_int_t)config_version(db, key)));
 	return o;
 }
 
@@ -197,59 +202,6 @@ bool verb_is_confirmed(struct api_client *c, const json_t *args, const char *nam
 
 /* ---- requests that change */
 
-static void changed(void *arg, int r, const struct db_result *result)
-{
-	struct api_client *c = api_ticket_take(arg);
-	json_t *data = NULL;
-
-	if (!c)
-		return;
-	if (r == -ETIME) {
-		api_reply(c, API_NO_QUORUM, NULL,
-			  "no quorum here: nothing was changed; see 'clusterctl quorum show'");
-	} else if (r == -ETIMEDOUT) {
-		api_reply(c, API_TIMED_OUT, NULL,
-			  "given to the cluster, not confirmed in time: it may still be done");
-	} else if (r) {
-		api_reply(c, API_FAILED, NULL, "%s", strerror(-r));
-	} else {
-		if (result->task)
-			data = json_pack("{s:I}", "task", (json_int_t)result->task);
-		api_reply(c, (enum api_code)result->code, data, "%s", result->text);
-	}
-}
-
-struct db_command verb_command(struct api_client *c, enum db_cmd_type type)
-{
-	struct db_command cmd;
-
-	memset(&cmd, 0, sizeof(cmd));
-	cmd.type = type;
-	cmd.at_ms = engine_wall_ms();
-	snprintf(cmd.actor, sizeof(cmd.actor), "%.32s@%.30s", api_actor(c),
-		 api_engine(c)->repl.self.name.text);
-	return cmd;
-}
-
-bool verb_submit_unseen(struct api_client *c, const struct db_command *cmd)
-{
-	if (!engine_request(api_engine(c), cmd, API_TIMEOUT_MS, NULL, NULL))
-		return true;
-	api_reply(c, API_FAILED, NULL, "too many requests under way on this node");
-	return false;
-}
-
-void verb_submit(struct api_client *c, const struct db_command *cmd)
-{
-	struct api_ticket *t = api_ticket_new(c);
-	int r = engine_request(api_engine(c), cmd, API_TIMEOUT_MS, changed, t);
-
-	if (r) {
-		api_ticket_take(t);
-		api_reply(c, API_FAILED, NULL, "too many requests under way on this node");
-	}
-}
-
 /* The first member table: every node named, this one with the only vote. */
 static bool make_table(struct api_client *c, const json_t *nodes, struct cl_table *table)
 {
@@ -301,6 +253,8 @@ static void cluster_create(struct api_client *c, const json_t *args)
 	struct cl_uuid uuid;
 	int r;
 
+	if (!verb_has_no_dry_run(c, "makes a cluster before there is a database"))
+		return;
 	if (!verb_arg_name(c, args, "name", cmd.cluster_init.name, sizeof(cmd.cluster_init.name)) ||
 	    !make_table(c, json_object_get(args, "nodes"), &table))
 		return;
@@ -804,6 +758,7 @@ static const struct verb verbs[] = {
 	{"cluster.create", true, cluster_create},
 	{"cluster.status", false, cluster_status},
 	{"cluster.stop", true, verb_cluster_stop},
+	{"config.history", false, verb_config_history},
 	{"event.list", false, event_list},
 	{"event.watch", false, event_watch},
 	{"fence.create", true, fence_create},

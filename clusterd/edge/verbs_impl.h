@@ -25,11 +25,6 @@ const struct db_node *verb_arg_node(struct api_client *c, const json_t *args, co
 bool verb_is_confirmed(struct api_client *c, const json_t *args, const char *name,
 		       const char *what);
 
-struct db_command verb_command(struct api_client *c, enum db_cmd_type type);
-/* Hands it to the cluster; the reply comes when it is applied. */
-void verb_submit(struct api_client *c, const struct db_command *cmd);
-/* Hands it over before another one, which has the reply; false: it could not, and has replied. */
-bool verb_submit_unseen(struct api_client *c, const struct db_command *cmd);
 json_t *verb_table_json(const struct db *db, enum db_kind kind);
 
 /* Every row of that kind; the one in argument `name`. */
@@ -40,10 +35,33 @@ void verb_show(struct api_client *c, const json_t *args, enum db_kind kind);
 void verb_group_intent(struct api_client *c, const json_t *args, enum db_intent intent,
 		       const char *verb, bool to_is_needed);
 
+/* ---- verbs_change.c */
+
+struct db_command verb_command(struct api_client *c, enum db_cmd_type type);
+/*
+ * Hands it to the cluster, in the name of who asks; the reply comes when it is applied. With
+ * dry_run it is done on a copy, and the reply is what would follow.
+ */
+void verb_submit(struct api_client *c, const struct db_command *cmd);
+/*
+ * Several, of which all or none are done; `object` has to have if_version, see config.h. `data`, an
+ * object that is taken, or NULL, is what the reply has besides.
+ */
+void verb_submit_all(struct api_client *c, const struct db_command *cmd, size_t count,
+		     const char *object, json_t *data);
+/* Refused because of if_version, with that text: who was faster, and when. */
+void verb_reply_stale(struct api_client *c, const char *text);
+/* False, with a reply, if a dry run is asked for of what is no command of the database. */
+bool verb_has_no_dry_run(struct api_client *c, const char *why);
+
 /* ---- verbs_agent.c */
 
 void verb_agent_list(struct api_client *c, const json_t *args);
 void verb_agent_show(struct api_client *c, const json_t *args);
+
+/* ---- verbs_config.c */
+
+void verb_config_history(struct api_client *c, const json_t *args);
 
 /* ---- verbs_member.c */
 
@@ -91,6 +109,9 @@ void verb_simulate_group_fail(struct api_client *c, const json_t *args);
 void verb_simulate_node_drain(struct api_client *c, const json_t *args);
 void verb_simulate_node_loss(struct api_client *c, const json_t *args);
 void verb_simulate_node_return(struct api_client *c, const json_t *args);
+
+/* On a copy; the reply comes when that is at rest. Borrows the payload for the call; takes data. */
+void verb_dry_run(struct api_client *c, const uint8_t *change, size_t len, json_t *data);
 
 /* ---- verbs_volume.c */
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "clusterd/core/config.h"
 #include "clusterd/core/failover.h"
 #include "clusterd/core/setting.h"
 #include "clusterd/edge/verbs_impl.h"
@@ -235,6 +236,7 @@ void verb_quorum_set(struct api_client *c, const json_t *args)
 {
 	struct quorum_sets q = {.client = c};
 	const json_t *ms = json_object_get(args, "absent_ms");
+	struct db_command cmd[SETS_MAX];
 	char number[24];
 
 	if (json_object_get(args, "dynamic") &&
@@ -251,14 +253,13 @@ void verb_quorum_set(struct api_client *c, const json_t *args)
 		return;
 	}
 	for (size_t i = 0; i < q.count; i++) {
-		struct db_command cmd = verb_command(c, DB_CMD_SETTING_SET);
-
-		cmd.setting_set = q.set[i];
-		if (i + 1 == q.count)
-			verb_submit(c, &cmd);
-		else if (!verb_submit_unseen(c, &cmd))
-			return;
+		cmd[i] = verb_command(c, DB_CMD_SETTING_SET);
+		cmd[i].setting_set = q.set[i];
 	}
+	if (q.count == 1)
+		verb_submit(c, cmd);
+	else
+		verb_submit_all(c, cmd, q.count, CONFIG_WHOLE, NULL);
 }
 
 /* The reply comes before clusterd ends: nobody goes before all have left. */
