@@ -13,6 +13,7 @@ core_sources = \
 	clusterd/core/claim.c clusterd/core/claim.h \
 	clusterd/core/compare.c clusterd/core/compare.h \
 	clusterd/core/config.c clusterd/core/config.h clusterd/core/config_doc.c \
+	clusterd/core/config_plan.c \
 	clusterd/core/corosync_conf.c clusterd/core/corosync_conf.h \
 	clusterd/core/db.c clusterd/core/db.h \
 	clusterd/core/duty.c clusterd/core/duty.h \

@@ -98,7 +98,16 @@ static bool may_have(struct apply *a, const struct config_kind *k, const void *r
 	return volumes_exist(a, c->value);
 }
 
-void do_config_set(struct apply *a, const struct db_cmd_config_set *c)
+static void set_setting(struct apply *a, const struct db_cmd_config_set *c)
+{
+	struct db_cmd_setting_set s = {0};
+
+	COPY(s.key, c->name);
+	COPY(s.value, c->value);
+	do_setting_set(a, &s);
+}
+
+static void set_field(struct apply *a, const struct db_cmd_config_set *c)
 {
 	const struct config_kind *k;
 	void *row = object_find(a, c->kind, c->name, &k);
@@ -130,6 +139,14 @@ void do_config_set(struct apply *a, const struct db_cmd_config_set *c)
 	else
 		apply_event(a, "config-set", c->name, "%s %s to %.60s from %.60s, by %s", c->kind,
 			    c->field, c->value, before, a->cmd->actor);
+}
+
+void do_config_set(struct apply *a, const struct db_cmd_config_set *c)
+{
+	if (!strcmp(c->kind, "setting") && !strcmp(c->field, "value"))
+		set_setting(a, c);
+	else
+		set_field(a, c);
 }
 
 void do_config_unset(struct apply *a, const struct db_cmd_config_unset *c)

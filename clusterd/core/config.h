@@ -77,7 +77,9 @@ void config_words(const struct db *db, const struct db_command *cmd, char *to, s
 /* ---- documents */
 
 struct config_item {
-	const char *section, *name, *field, *value;
+	const char *section, *name, *field;
+	const char *value; /* NULL: not shown to who made the document; it stays as it is */
+	uint32_t place;	   /* of the object in its section of the file */
 };
 
 /* Every item of the database, in the one order. What it points to lives as long as the call. */
@@ -85,5 +87,27 @@ void config_each(const struct db *db, void (*take)(void *arg, const struct confi
 		 void *arg);
 /* Takes a line without its end apart, in place; false: it is none. */
 bool config_item_parse(char *line, struct config_item *ret);
+/* Below, at or above 0: by section in the order of kinds, then name, then field. */
+int config_item_compare(const struct config_item *a, const struct config_item *b);
+
+/* What makes the configuration of a database that of a document. */
+struct config_plan {
+	struct db *db;			/* a copy, on which each command is done at once */
+	const struct config_item *item; /* in their order */
+	size_t count;
+	bool prunes;	  /* what the document does not name is deleted */
+	bool skips_nodes; /* that are no members any more */
+	/* Takes a command that was done on the copy. */
+	void (*take)(void *arg, const struct db_command *cmd);
+	void *arg;
+	uint64_t request;
+	/* The first refusal, and the item that it is about; NULL: about no item. */
+	enum db_code code;
+	char text[DB_REASON_MAX];
+	const struct config_item *bad;
+};
+
+/* DB_OK, or the code of the refusal. */
+enum db_code config_plan_run(struct config_plan *p);
 
 #endif

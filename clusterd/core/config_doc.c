@@ -65,8 +65,28 @@ bool config_item_parse(char *line, struct config_item *ret)
 			return false;
 		*line++ = 0;
 	}
-	*ret = (struct config_item){part[0], part[1], part[2], part[3]};
+	*ret = (struct config_item){
+		.section = part[0], .name = part[1], .field = part[2], .value = part[3]};
 	return true;
+}
+
+static size_t section_order(const char *section)
+{
+	size_t i = 0;
+
+	while (i < CONFIG_KINDS && strcmp(config_kind_at(i)->section, section) != 0)
+		i++;
+	return i;
+}
+
+int config_item_compare(const struct config_item *a, const struct config_item *b)
+{
+	size_t x = section_order(a->section), y = section_order(b->section);
+	int c = x < y ? -1 : x > y;
+
+	if (!c)
+		c = strcmp(a->name, b->name);
+	return c ? c : strcmp(a->field, b->field);
 }
 
 /* ---- checkpoints */
