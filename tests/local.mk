@@ -97,7 +97,8 @@ UNIT_TESTS = \
 	tests/unit/test_vm_db tests/unit/test_migration_db tests/unit/test_vm_plan \
 	tests/unit/test_channel tests/unit/test_stream tests/unit/test_grant tests/unit/test_direct \
 	tests/unit/test_stopping tests/unit/test_stuck tests/unit/test_votes \
-	tests/unit/test_whatif tests/unit/test_age tests/unit/test_setting tests/unit/test_config \
+	tests/unit/test_whatif tests/unit/test_age tests/unit/test_secret tests/unit/test_setting \
+	tests/unit/test_config \
 	tests/unit/test_failover tests/unit/test_claim tests/unit/test_datapath
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
@@ -126,6 +127,10 @@ tests_unit_test_quorum_LDADD = $(UNIT_LDADD)
 tests_unit_test_votes_SOURCES = tests/unit/test_votes.c
 tests_unit_test_votes_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_votes_LDADD = $(UNIT_LDADD)
+tests_unit_test_secret_SOURCES = tests/unit/test_secret.c \
+	clusterd/edge/secret_file.c
+tests_unit_test_secret_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_secret_LDADD = $(UNIT_LDADD)
 tests_unit_test_setting_SOURCES = tests/unit/test_setting.c
 tests_unit_test_setting_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_setting_LDADD = $(UNIT_LDADD)

@@ -16,6 +16,7 @@ struct source {
 
 static const struct source sources[] = {
 	{"agent", "agent list --fields name", "*"},
+	{"checkpoint", "config checkpoint-list --fields name", "*"},
 	{"fence", "fence list --fields name", "*"},
 	{"fence-agent", "agent list --fields path", "*/fence_*"},
 	{"group", "group list --fields name", "*"},
@@ -37,6 +38,11 @@ struct rule {
 
 static const struct rule rules[] = {
 	{"node", "add", "name", NULL, NULL},
+	{"config", "checkpoint-create", "name", NULL, NULL},
+	{"config", NULL, "name", "checkpoint", NULL},
+	{"config", NULL, "checkpoint", "checkpoint", NULL},
+	{"config", NULL, "from", "checkpoint", NULL},
+	{"config", NULL, "to", "checkpoint", NULL},
 	{NULL, "create", "name", NULL, NULL},
 	{"fence", "run", "name", "node", NULL},
 	{"agent", NULL, "name", "agent", NULL},
@@ -158,7 +164,8 @@ static void print_options(void)
 static void print_option_rule(const struct command *c, const struct cli_option *o)
 {
 	const struct rule *r = rule_of(c, o->name, strlen(o->name));
-	bool is_list = !strcmp(o->type, "list"), is_file = !strcmp(o->type, "document");
+	bool is_list = !strcmp(o->type, "list"),
+	     is_file = !strcmp(o->type, "document") || !strcmp(o->type, "secret");
 
 	if (!is_file && !has_source(r) && !(r && r->words))
 		return;

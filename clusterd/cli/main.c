@@ -128,6 +128,8 @@ static int answer(const struct cli *cli, int fd)
 	} else if (!json_is_integer(task) || !strcmp(cli->command->noun, "task")) {
 		print_data(cli, json_object_get(reply, "data"));
 	} else if (cli->wait || (!cli->no_wait && isatty(STDOUT_FILENO))) {
+		if (!cli->json && json_object_get(json_object_get(reply, "data"), "commands"))
+			print_data(cli, json_object_get(reply, "data"));
 		r = wait_task(cli, fd, json_integer_value(task));
 	} else {
 		print_data(cli, json_object_get(reply, "data"));

@@ -400,7 +400,7 @@ void print_data(const struct cli *cli, const json_t *data)
 {
 	if (!data || json_is_null(data))
 		return;
-	if (cli->json) {
+	if (cli->json || !strcmp(cli->command->api, "config.show")) {
 		json_dumpf(data, stdout, JSON_INDENT(2));
 		printf("\n");
 	} else if (!strcmp(cli->command->api, "cluster.status")) {
@@ -411,6 +411,8 @@ void print_data(const struct cli *cli, const json_t *data)
 		print_row(cli, data);
 	} else if (json_is_true(json_object_get(data, "is_dry_run"))) {
 		print_dry_run(cli, data);
+	} else if (json_is_array(json_object_get(data, "commands"))) {
+		print_table(cli, "command", json_object_get(data, "commands"));
 	} else if (!strcmp(cli->command->api, "agent.show")) {
 		print_agent(cli, data);
 	} else if (is_whatif(cli)) {

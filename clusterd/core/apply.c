@@ -262,6 +262,8 @@ static void do_fence_create(struct apply *a, const struct db_cmd_fence_create *c
 		apply_answer(a, DB_CONFLICT, "fence device %s exists", c->name);
 		return;
 	}
+	if (!secrets_exist(a, c->params))
+		return;
 	snprintf(object, sizeof(object), "fence.%.50s", c->name);
 	f = apply_params_fit(a->db, c->params) ? db_insert(a->db, DB_KIND_FENCE, c->name) : NULL;
 	if (!f) {
@@ -542,6 +544,8 @@ void do_resource_create(struct apply *a, const struct db_cmd_resource_create *c)
 		apply_answer(a, DB_REFUSED, "bad parameters, or no room for them");
 		return;
 	}
+	if (!secrets_exist(a, c->params))
+		return;
 	r = db_insert(a->db, DB_KIND_RESOURCE, c->name);
 	if (!r) {
 		apply_answer(a, DB_REFUSED, "no room for another resource");

@@ -65,9 +65,12 @@ static bool param_key(struct apply *a, const struct config_kind *k, const void *
 static void set_param(struct apply *a, const struct config_kind *k, const void *row,
 		      const struct db_cmd_config_set *c)
 {
-	char key[DB_KEY_MAX];
+	char key[DB_KEY_MAX], line[DB_PARAMS_MAX + 8];
 
 	if (!param_key(a, k, row, c->field, key))
+		return;
+	snprintf(line, sizeof(line), "x=%s\n", c->value);
+	if (!secrets_exist(a, line))
 		return;
 	if (strlen(c->value) >= DB_VALUE_MAX || strchr(c->value, '\n'))
 		apply_answer(a, DB_INVALID, "%s: at most %d bytes without line breaks", c->field,

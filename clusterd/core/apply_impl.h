@@ -82,6 +82,16 @@ void setting_cluster_starts(struct apply *a);
 /* The object is gone, and what was set of it. */
 void settings_forget(struct db *db, const char *object);
 
+/* ---- apply_secret.c */
+
+void do_secret_set(struct apply *a, const struct db_cmd_secret_set *c);
+void do_secret_delete(struct apply *a, const struct db_cmd_secret_delete *c);
+void do_secret_held(struct apply *a, const struct db_cmd_secret_held *c);
+/* True if every secret that lines NAME=VALUE refer to exists; else it has answered. */
+bool secrets_exist(struct apply *a, const char *lines);
+/* The slot is free for another node. */
+void secrets_slot_free(struct db *db, uint8_t slot);
+
 /* ---- apply_volume.c */
 
 void do_volume_create(struct apply *a, const struct db_cmd_volume_create *c);

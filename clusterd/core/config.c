@@ -463,14 +463,26 @@ static void param_owner(const char *key, char ret[DB_KEY_MAX])
 	(void)join(ret, is_fence ? "fence" : "resource", name);
 }
 
-/* The kind whose name the command's begins with, as group_create does. */
-static const struct config_kind *kind_of_command(const char *command)
+bool config_has_version(const char *key)
 {
-	for (size_t i = 0; i < CONFIG_KINDS; i++) {
-		size_t n = strlen(kind_name(&kinds[i]));
+	size_t n = strcspn(key, "/");
 
-		if (!strncmp(command, kind_name(&kinds[i]), n) && command[n] == '_')
-			return &kinds[i];
+	for (size_t i = 0; i < CONFIG_KINDS; i++) {
+		if (strlen(kind_name(&kinds[i])) == n && !strncmp(key, kind_name(&kinds[i]), n))
+			return true;
+	}
+	return false;
+}
+
+/* The kind of row whose name the command's begins with, as group_create does; NULL: none. */
+static const char *kind_of_command(const char *command)
+{
+	for (int k = 0; k < DB_KIND_MAX; k++) {
+		const char *name = db_kind_shape((enum db_kind)k)->name;
+		size_t n = strlen(name);
+
+		if (!strncmp(command, name, n) && command[n] == '_')
+			return name;
 	}
 	return NULL;
 }
@@ -478,7 +490,7 @@ static const struct config_kind *kind_of_command(const char *command)
 uint32_t config_objects(const struct db_command *cmd, char ret[CONFIG_OBJECTS_MAX][DB_KEY_MAX])
 {
 	const struct db_shape *shape = db_command_shape((uint16_t)cmd->type);
-	const struct config_kind *k = kind_of_command(shape->name);
+	const char *kind = kind_of_command(shape->name);
 	const char *first = (const char *)&cmd->cluster_init + shape->field[0].offset;
 	uint32_t n = 0;
 
@@ -490,10 +502,10 @@ uint32_t config_objects(const struct db_command *cmd, char ret[CONFIG_OBJECTS_MA
 		param_owner(cmd->param_set.key, ret[n]);
 		return 1;
 	}
-	if (!k || shape->field[0].type != DB_TYPE_str)
+	if (!kind || shape->field[0].type != DB_TYPE_str)
 		return 0;
-	n += join(ret[n], kind_name(k), first);
-	if (k->kind == DB_KIND_VM) { /* its group and its resource have its name */
+	n += join(ret[n], kind, first);
+	if (!strcmp(kind, "vm")) { /* its group and its resource have its name */
 		n += join(ret[n], "group", first);
 		n += join(ret[n], "resource", first);
 	}

@@ -65,10 +65,15 @@ bool config_parse(const struct db *db, const struct config_kind *k, const struct
 
 /* Key KIND/NAME of a row; false: that kind is no configuration. */
 bool config_key(enum db_kind kind, const void *row, char ret[DB_KEY_MAX]);
-/* The objects that a command is about, its own one first: keys KIND/NAME. Returns how many. */
+/*
+ * The objects that a command is about, its own one first: keys KIND/NAME, also of kinds that are no
+ * configuration. Returns how many.
+ */
 uint32_t config_objects(const struct db_command *cmd, char ret[CONFIG_OBJECTS_MAX][DB_KEY_MAX]);
 /* Of all that is configuration of the object; 0: it is not there. */
 uint64_t config_digest(const struct db *db, const char *key);
+/* Whether things of that kind have versions. */
+bool config_has_version(const char *key);
 /* Index of its newest change; 0: as it was made by the cluster itself, or not there. */
 uint64_t config_version(const struct db *db, const char *key);
 /* What the command says, for people; values of parameters are not in it. */

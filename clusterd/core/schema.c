@@ -159,6 +159,18 @@ static const struct db_field fields_cmd_mount_gone[] = {DB_CMD_MOUNT_GONE_FIELDS
 #define STRUCT struct db_cmd_mount_voice
 static const struct db_field fields_cmd_mount_voice[] = {DB_CMD_MOUNT_VOICE_FIELDS(DESCRIBE)};
 #undef STRUCT
+#define STRUCT struct db_cmd_secret_set
+static const struct db_field fields_cmd_secret_set[] = {DB_CMD_SECRET_SET_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_cmd_secret_delete
+static const struct db_field fields_cmd_secret_delete[] = {DB_CMD_SECRET_DELETE_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_cmd_secret_held
+static const struct db_field fields_cmd_secret_held[] = {DB_CMD_SECRET_HELD_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_secret
+static const struct db_field fields_secret[] = {DB_SECRET_FIELDS(DESCRIBE)};
+#undef STRUCT
 #define STRUCT struct db_cmd_clock
 static const struct db_field fields_cmd_clock[] = {DB_CMD_CLOCK_FIELDS(DESCRIBE)};
 #undef STRUCT

@@ -354,6 +354,17 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(str, key, DB_KEY_MAX) /* CHECKPOINT/NUMBER, in five digits from 00000 */                 \
 	F(str, text, DB_PARAMS_MAX)
 
+/*
+ * A secret by its name; its text is in a file of each node that holds it (edge/secrets.h), nowhere
+ * in the database, nor anything made from it.
+ */
+#define DB_SECRET_FIELDS(F)                                                                        \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(mark, version, 0)  /* random; another each time it is set */                             \
+	F(nodes, holders, 0) /* that have this version on disk */                                  \
+	F(time, since_ms, 0) /* when it was set */                                                 \
+	F(str, actor, CL_NAME_MAX)
+
 /* KIND(name, NAME, capacity) */
 #define DB_KINDS(X)                                                                                \
 	X(cluster, CLUSTER, 1)                                                                     \
@@ -370,6 +381,7 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	X(vm, VM, 4096)                                                                            \
 	X(migration, MIGRATION, 256)                                                               \
 	X(setting, SETTING, 256)                                                                   \
+	X(secret, SECRET, 64)                                                                      \
 	X(version, VERSION, 17408) /* of all that has one, and a bit */                            \
 	X(audit, AUDIT, 4096)                                                                      \
 	X(checkpoint, CHECKPOINT, 32)                                                              \
@@ -732,6 +744,22 @@ DB_CHOICES(DB_CHOICE_ENUM)
 
 #define DB_CMD_CHECKPOINT_DELETE_FIELDS(F) F(str, name, CL_NAME_MAX)
 
+/* Its text is on the disk of that node already. */
+#define DB_CMD_SECRET_SET_FIELDS(F)                                                                \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(mark, version, 0)                                                                        \
+	F(u8, slot, 0)
+
+/* Refused while a parameter names it. */
+#define DB_CMD_SECRET_DELETE_FIELDS(F) F(str, name, CL_NAME_MAX)
+
+/* From the node itself: it has this version on disk, or has it no more. */
+#define DB_CMD_SECRET_HELD_FIELDS(F)                                                               \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(mark, version, 0)                                                                        \
+	F(u8, slot, 0)                                                                             \
+	F(flag, is_held, 0)
+
 #define DB_COMMANDS(X)                                                                             \
 	X(1, cluster_init, CLUSTER_INIT)                                                           \
 	X(2, node_admit, NODE_ADMIT)                                                               \
@@ -785,7 +813,10 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	X(59, config_set, CONFIG_SET)                                                              \
 	X(60, config_unset, CONFIG_UNSET)                                                          \
 	X(61, checkpoint_create, CHECKPOINT_CREATE)                                                \
-	X(62, checkpoint_delete, CHECKPOINT_DELETE)
+	X(62, checkpoint_delete, CHECKPOINT_DELETE)                                                \
+	X(78, secret_set, SECRET_SET)                                                              \
+	X(79, secret_delete, SECRET_DELETE)                                                        \
+	X(80, secret_held, SECRET_HELD)
 
 /* ---- structs */
 #define DB_CTYPE_str(name, arg)	   char name[arg];

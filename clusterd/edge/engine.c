@@ -687,8 +687,8 @@ static int open_bulk(struct engine *e, char *text, size_t size)
 
 	if (nodeid && cpg_node_address(nodeid, address, sizeof(address)))
 		snprintf(address, sizeof(address), "0.0.0.0");
-	r = bulk_open(e->loop, e->options.db_path, address, e->options.bulk_port, &e->key, pulled,
-		      e, &e->bulk);
+	r = bulk_open(e->loop, e->options.db_path, e->options.secrets_dir, address,
+		      e->options.bulk_port, &e->key, pulled, e, &e->bulk);
 	if (r)
 		snprintf(text, size, "cannot listen on %s port %u: %s", address,
 			 e->options.bulk_port, strerror(-r));

@@ -22,8 +22,7 @@ void verb_reply_stale(struct api_client *c, const char *text)
 	if (v)
 		text_time(v->at_ms, at, sizeof(at));
 	if (v)
-		api_reply(c, API_CONFLICT, NULL, "%s (changed by %s at %s)", text, v->actor,
-			  at);
+		api_reply(c, API_CONFLICT, NULL, "%s (changed by %s at %s)", text, v->actor, at);
 	else
 		api_reply(c, API_CONFLICT, NULL, "%s", text);
 }
@@ -34,15 +33,9 @@ struct waiting {
 	json_t *data;
 };
 
-static void changed(void *arg, int r, const struct db_result *result)
+/* Takes data. */
+static void answer(struct api_client *c, int r, const struct db_result *result, json_t *data)
 {
-	struct waiting *w = arg;
-	struct api_client *c = api_ticket_take(w->ticket);
-	_cleanup_(json_decrefp) json_t *data = w->data;
-
-	free(w);
-	if (!c)
-		return;
 	if (r == -ETIME) {
 		api_reply(c, API_NO_QUORUM, NULL,
 			  "no quorum here: nothing was changed; see 'clusterctl quorum show'");
@@ -61,6 +54,24 @@ static void changed(void *arg, int r, const struct db_result *result)
 		api_reply(c, (enum api_code)result->code, result->code ? NULL : json_incref(data),
 			  "%s", result->text);
 	}
+	json_decref(data);
+}
+
+void verb_answer(struct api_client *c, int r, const struct db_result *result)
+{
+	answer(c, r, result, NULL);
+}
+
+static void changed(void *arg, int r, const struct db_result *result)
+{
+	struct waiting *w = arg;
+	struct api_client *c = api_ticket_take(w->ticket);
+
+	if (c)
+		answer(c, r, result, w->data);
+	else
+		json_decref(w->data);
+	free(w);
 }
 
 struct db_command verb_command(struct api_client *c, enum db_cmd_type type)
@@ -75,7 +86,7 @@ struct db_command verb_command(struct api_client *c, enum db_cmd_type type)
 	return cmd;
 }
 
-static struct db_command head_of(struct api_client *c, const char *object)
+struct db_command verb_change_head(struct api_client *c, const char *object)
 {
 	const struct api_asker *a = api_asker(c);
 	struct db_command head = verb_command(c, DB_CMD_CHANGE);
@@ -107,15 +118,15 @@ static void submit(struct api_client *c, const uint8_t *payload, size_t len, jso
 	api_reply(c, API_FAILED, NULL, "too many requests under way on this node");
 }
 
-void verb_submit_all(struct api_client *c, const struct db_command *cmd, size_t count,
-		     const char *object, json_t *data)
+/* Takes data. */
+static void submit_under(struct api_client *c, const struct db_command *head,
+			 const struct db_command *cmd, size_t count, json_t *data)
 {
-	struct db_command head = head_of(c, object);
 	_cleanup_free_ uint8_t *buf = malloc(DB_CHANGE_MAX);
 	size_t len;
 
 	must(buf);
-	if (db_change_encode(&head, cmd, count, buf, DB_CHANGE_MAX, &len)) {
+	if (db_change_encode(head, cmd, count, buf, DB_CHANGE_MAX, &len)) {
 		json_decref(data);
 		api_reply(c, API_REFUSED, NULL,
 			  "%zu commands are more than one change takes (%d KiB): do it in parts",
@@ -127,11 +138,30 @@ void verb_submit_all(struct api_client *c, const struct db_command *cmd, size_t 
 	}
 }
 
+void verb_submit_all(struct api_client *c, const struct db_command *cmd, size_t count,
+		     const char *object)
+{
+	struct db_command head = verb_change_head(c, object);
+
+	submit_under(c, &head, cmd, count, NULL);
+}
+
+void verb_submit_planned(struct api_client *c, const struct db_command *cmd, size_t count,
+			 uint64_t version, json_t *data)
+{
+	struct db_command head = verb_change_head(c, CONFIG_WHOLE);
+
+	head.change.if_version = version;
+	submit_under(c, &head, cmd, count, data);
+}
+
 void verb_submit(struct api_client *c, const struct db_command *cmd)
 {
 	char key[CONFIG_OBJECTS_MAX][DB_KEY_MAX];
 
-	verb_submit_all(c, cmd, 1, config_objects(cmd, key) ? key[0] : CONFIG_WHOLE, NULL);
+	bool has_version = config_objects(cmd, key) && config_has_version(key[0]);
+
+	verb_submit_all(c, cmd, 1, has_version ? key[0] : CONFIG_WHOLE);
 }
 
 bool verb_has_no_dry_run(struct api_client *c, const char *why)

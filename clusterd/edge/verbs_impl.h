@@ -43,12 +43,19 @@ struct db_command verb_command(struct api_client *c, enum db_cmd_type type);
  * dry_run it is done on a copy, and the reply is what would follow.
  */
 void verb_submit(struct api_client *c, const struct db_command *cmd);
-/*
- * Several, of which all or none are done; `object` has to have if_version, see config.h. `data`, an
- * object that is taken, or NULL, is what the reply has besides.
- */
+/* Several, of which all or none are done; `object` has to have if_version, see config.h. */
 void verb_submit_all(struct api_client *c, const struct db_command *cmd, size_t count,
-		     const char *object, json_t *data);
+		     const char *object);
+/*
+ * Likewise, only if the whole configuration still has the version on which they were planned. Takes
+ * `data`, an object, which is in the reply, too.
+ */
+void verb_submit_planned(struct api_client *c, const struct db_command *cmd, size_t count,
+			 uint64_t version, json_t *data);
+/* The head of a change in the name of who asks, for those that hand it over by themselves. */
+struct db_command verb_change_head(struct api_client *c, const char *object);
+/* The reply to a change that has ended so (engine_done). */
+void verb_answer(struct api_client *c, int r, const struct db_result *result);
 /* Refused because of if_version, with that text: who was faster, and when. */
 void verb_reply_stale(struct api_client *c, const char *text);
 /* False, with a reply, if a dry run is asked for of what is no command of the database. */
@@ -61,7 +68,14 @@ void verb_agent_show(struct api_client *c, const json_t *args);
 
 /* ---- verbs_config.c */
 
+void verb_config_apply(struct api_client *c, const json_t *args);
+void verb_config_checkpoint_create(struct api_client *c, const json_t *args);
+void verb_config_checkpoint_delete(struct api_client *c, const json_t *args);
+void verb_config_checkpoint_list(struct api_client *c, const json_t *args);
+void verb_config_diff(struct api_client *c, const json_t *args);
 void verb_config_history(struct api_client *c, const json_t *args);
+void verb_config_rollback(struct api_client *c, const json_t *args);
+void verb_config_show(struct api_client *c, const json_t *args);
 
 /* ---- verbs_member.c */
 
@@ -83,6 +97,12 @@ void verb_resource_create(struct api_client *c, const json_t *args);
 void verb_resource_delete(struct api_client *c, const json_t *args);
 void verb_resource_list(struct api_client *c, const json_t *args);
 void verb_resource_show(struct api_client *c, const json_t *args);
+
+/* ---- verbs_secret.c */
+
+void verb_secret_delete(struct api_client *c, const json_t *args);
+void verb_secret_list(struct api_client *c, const json_t *args);
+void verb_secret_set(struct api_client *c, const json_t *args);
 
 /* ---- verbs_vm.c */
 

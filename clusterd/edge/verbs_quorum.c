@@ -259,7 +259,7 @@ void verb_quorum_set(struct api_client *c, const json_t *args)
 	if (q.count == 1)
 		verb_submit(c, cmd);
 	else
-		verb_submit_all(c, cmd, q.count, CONFIG_WHOLE, NULL);
+		verb_submit_all(c, cmd, q.count, CONFIG_WHOLE);
 }
 
 /* The reply comes before clusterd ends: nobody goes before all have left. */

@@ -25,7 +25,7 @@ def version(c, *words):
 def test_history_says_who_when_where_and_why(make_lab):
     c = Cluster(make_lab(2, bin=BUILD)).create()
     c.ctl("n2", "group", "create", "web", "--priority", "7", "--reason", "ticket 12")
-    c.ctl("n1", "fence", "create", "bmc", "--agent", FENCE, "--param", "password=hunter2")
+    c.ctl("n1", "fence", "create", "bmc", "--agent", FENCE, "--param", "pin=hunter2")
     c.wait_same()
     rows = c.ctl("n1", "config", "history", "--object", "group/web")
     assert len(rows) == 1, rows
@@ -35,7 +35,7 @@ def test_history_says_who_when_where_and_why(make_lab):
     assert row["pid"] > 0 and row["words"].startswith("group create web priority=7")
     assert row["index"] == version(c, "group", "show", "web")
     everything = json.dumps(c.ctl("n1", "config", "history")) + json.dumps(c.events("n1"))
-    assert "password" in everything and "hunter2" not in everything
+    assert "pin" in everything and "hunter2" not in everything
     # What was refused leaves no line.
     assert c.fails("n1", "group", "delete", "nope")[0] == 3
     assert c.ctl("n1", "config", "history", "--object", "group/nope") == []
@@ -155,9 +155,11 @@ PROBES = {
     ("vm", "migrate"): ["nope", "--to", "n2"],
     ("volume", "create"): ["nope", "--device", "/dev/null"],
     ("volume", "move"): ["nope", "--to", "n2"],
+    ("secret", "set"): ["pin", "--file", "/etc/hostname"],
 }
 REFUSED = {("cluster", "create"): 2, ("node", "evict"): 8, ("node", "resume"): 0,
-           ("volume", "create"): 8, ("config", "apply"): 2}
+           ("volume", "create"): 8, ("config", "apply"): 2,
+           ("secret", "set"): 0}
 
 
 def test_a_dry_run_says_what_follows(two):
