@@ -82,7 +82,13 @@ def changing_commands():
 
 
 # What each command needs to change something in the cluster of the test below.
+FILE = "/run/config.json"
 WHOLE = {
+    ("config", "apply"): ["--file", FILE],
+    ("config", "checkpoint-create"): ["more"],
+    ("config", "checkpoint-delete"): ["old"],
+    ("config", "rollback"): ["old"],
+    ("secret", "set"): ["pin", "--file", "/etc/hostname"],
     ("cluster", "stop"): ["--confirm", "bank"],
     ("fence", "create"): ["more", "--agent", FENCE, "--param", "bmc_socket=/run/lab/bmc.sock"],
     ("fence", "delete"): ["bmc"],
@@ -127,6 +133,10 @@ def two(make_lab):
 
 def test_no_dry_run_changes_anything(two):
     c = two
+    c.ctl("n1", "config", "checkpoint-create", "old")
+    c.ctl("n1", "group", "set", "idle", "--failover-max", "8")
+    c.lab.run("n1", f"cat > {FILE}", stdin=json.dumps({"groups": [{"name": "off",
+                                                                  "priority": 9}]}))
     before = c.wait_same(), c.status("n1")["applied"]
     left = set()
     for noun, verb in sorted(changing_commands()):
@@ -147,7 +157,6 @@ def test_no_dry_run_changes_anything(two):
 
 PROBES = {
     ("cluster", "create"): ["other", "--nodes", "n1"],
-    ("config", "apply"): ["--file", "/dev/null"],
     ("node", "evict"): ["n2", "--confirm", "n2"],
     ("node", "resume"): ["n1"],
     ("task", "cancel"): ["77"],
@@ -155,11 +164,9 @@ PROBES = {
     ("vm", "migrate"): ["nope", "--to", "n2"],
     ("volume", "create"): ["nope", "--device", "/dev/null"],
     ("volume", "move"): ["nope", "--to", "n2"],
-    ("secret", "set"): ["pin", "--file", "/etc/hostname"],
 }
 REFUSED = {("cluster", "create"): 2, ("node", "evict"): 8, ("node", "resume"): 0,
-           ("volume", "create"): 8, ("config", "apply"): 2,
-           ("secret", "set"): 0}
+           ("volume", "create"): 8}
 
 
 def test_a_dry_run_says_what_follows(two):
@@ -182,3 +189,151 @@ def test_a_dry_run_says_what_follows(two):
     assert c.lab.run("n1", [CTL, "group", "stop", "web", "--detailed-exit"], check=False).code == 2
     c.ctl("n1", "node", "drain", "n1")
     c.wait_group("n1", "web", work="online", node="n2")
+
+
+# ---- the document
+
+def document(c, via="n1"):
+    data = c.ctl(via, "config", "show")
+    return {k: v for k, v in data.items() if k != "version"}
+
+
+def apply(c, doc, *more, via="n1", fails=None):
+    """config apply of a document; its commands, or the sentence of the refusal."""
+    path = f"/tmp/config-{os.getpid()}.json"
+    c.lab.run(via, ["/usr/bin/python3", "-c", f"import sys; open({path!r}, 'w')"
+                    ".write(sys.stdin.read())"], stdin=json.dumps(doc))
+    try:
+        if fails is None:
+            return [row["command"] for row in
+                    c.ctl(via, "config", "apply", "--file", path, *more)["commands"]]
+        code, text = c.fails(via, "config", "apply", "--file", path, *more)
+        assert code == fails, text
+        return text
+    finally:
+        c.lab.run(via, ["rm", "-f", path])
+
+
+def make_rich(c):
+    """Of everything something, with other values than the defaults."""
+    c.ctl("n1", "quorum", "set", "--priority", "n1=50", "--absent-ms", "20000")
+    c.ctl("n1", "fence", "create", "bmc", "--agent", FENCE, "--nodes", "n1", "--level", "2",
+          "--timeout-ms", "20000", "--param", "bmc_socket=/run/lab/bmc.sock", "--param",
+          "pin=12 34=5")
+    c.dummy("web", "web-ip", "web-d", restart_max=7, monitor_ms=5000)
+    c.ctl("n1", "group", "create", "db", "--priority", "200")
+    c.ctl("n1", "group", "set", "db", "--failover-max", "4", "--failover-ms", "5000",
+          "--retry-ms", "0", "--on-stop-failure", "block")
+    c.ctl("n1", "resource", "create", "db-d", "--group", "db", "--agent", "ocf:heartbeat:Dummy",
+          "--param", "state=/run/db.state")
+    with open(VM_FILE, encoding="utf-8") as f:
+        definition = {**json.load(f), "name": "vm1", "disks": []}
+    return {"vms": [{"name": "vm1", "uuid": definition["uuid"], "definition": definition}]}
+
+
+def test_what_is_shown_makes_a_fresh_cluster_the_same(make_lab):
+    c = Cluster(make_lab(2, bin=BUILD)).create()
+    extra = make_rich(c)
+    assert apply(c, extra)
+    doc = document(c)
+    assert [g["name"] for g in doc["groups"]] == ["db", "vm1", "web"]
+    assert {r["name"]: r["params"] for r in doc["resources"]}["db-d"] == {"state": "/run/db.state"}
+    assert doc["fences"][0]["params"]["pin"] == "12 34=5" and doc["fences"][0]["nodes"] == ["n1"]
+    assert {s["key"]: s["value"] for s in doc["settings"]}["quorum.priority/n1"] == "50"
+    assert apply(c, doc) == [] and apply(c, doc, "--prune") == []
+    assert document(c) == doc
+    before = c.wait_same()
+    c.ctl("n2", "group", "start", "web", "--wait")      # state is no configuration
+    assert document(c, "n2") == doc and c.wait_same() != before
+
+    other = Cluster(make_lab(2, bin=BUILD)).create()
+    done = apply(other, doc, "--reason", "rebuilt")
+    assert document(other) == doc
+    assert apply(other, doc, "--prune") == []
+    history = other.ctl("n2", "config", "history")
+    assert [h["reason"] for h in history].count("rebuilt") == len(done) > 10
+    assert len({h["index"] for h in history if h["reason"] == "rebuilt"}) == 1, "one entry"
+    other.ctl("n1", "group", "start", "web", "--wait")
+    assert other.where("web-d")
+    other.wait_same()
+
+
+def test_a_document_is_applied_whole_or_not_at_all(two):
+    c = two
+    doc = document(c)
+    before = c.wait_same(), c.status("n1")["applied"]
+
+    def bad(change, place, code=2, *more):
+        new = json.loads(json.dumps(doc))
+        change(new)
+        text = apply(c, new, *more, fails=code)
+        assert place in text, text
+        assert (c.wait_same(), c.status("n1")["applied"]) == before
+
+    web = next(i for i, g in enumerate(doc["groups"]) if g["name"] == "web")
+    res = next(i for i, r in enumerate(doc["resources"]) if r["name"] == "web-d")
+    bad(lambda d: d["groups"][web].update(priority=256), f"groups[{web}].priority (web)")
+    bad(lambda d: d["groups"][web].update(priority="high"), f"groups[{web}].priority: a number")
+    bad(lambda d: d["groups"][web].update(colour="red"), f"groups[{web}].colour: there is no such")
+    bad(lambda d: d["groups"][web].update(work="online"), f"groups[{web}].work: there is no such")
+    bad(lambda d: d["groups"].append({"name": "web"}), "web is there twice")
+    bad(lambda d: d["groups"].append({"priority": 3}), "groups[3].name: a name")
+    bad(lambda d: d.update(shapes=[]), "shapes: there is no such section")
+    bad(lambda d: d["nodes"].append({"name": "n9"}), "nodes[2] (n9)", 3)
+    bad(lambda d: d["resources"].append({"name": "x", "group": "nope", "agent": "ocf:a:b"}),
+        "(x): no group nope", 3)
+    bad(lambda d: d["resources"].append({"name": "x", "group": "web"}), "agent: missing")
+    bad(lambda d: d["fences"][0]["params"].update(password="hunter2"), "fences[0].params.password")
+    # web runs: its agent stays, and it is not deleted.
+    bad(lambda d: d["resources"][res].update(agent="ocf:heartbeat:Delay"),
+        f"resources[{res}].agent (web-d): agent cannot be changed now", 8)
+    bad(lambda d: (d["groups"].pop(web), d["resources"].pop(res)), "resource web-d is not offline",
+        8, "--prune")
+    # The good half of a bad document is not done either.
+    bad(lambda d: (d["groups"].insert(0, {"name": "aaa"}), d["groups"][web + 1].update(
+        possible=["n1", "n9"])), "there is no node n9")
+    assert c.where("web-d") == ["n1"]
+    c.ctl("n1", "config", "checkpoint-create", "now")       # the version of the whole stays
+    seen = c.ctl("n1", "config", "show")["version"]
+    c.ctl("n2", "group", "set", "off", "--failover-max", "9")
+    assert "config has version" in apply(c, doc, "--if-version", str(seen), fails=4)
+
+
+def test_a_rollback_brings_back_what_was_deleted_and_takes_away_what_came(two):
+    c = two
+    c.ctl("n1", "fence", "delete", "bmc")       # or it has n2 back before we want it
+    c.ctl("n1", "config", "checkpoint-create", "good", "--reason", "before the change")
+    doc = document(c)
+    assert [r["name"] for r in c.ctl("n2", "config", "checkpoint-list")] == ["good"]
+    assert c.fails("n1", "config", "checkpoint-create", "good")[0] == 4
+    c.ctl("n1", "resource", "delete", "idle-d")
+    c.ctl("n1", "group", "delete", "idle")
+    c.ctl("n1", "group", "set", "web", "--failover-max", "3")
+    c.ctl("n1", "group", "create", "new")
+    found = {(d["change"], d["object"], d["field"]) for d in
+             c.ctl("n1", "config", "diff", "--from", "good")}
+    assert found == {("removed", "group/idle", ""), ("removed", "resource/idle-d", ""),
+                     ("changed", "group/web", "failover_max"), ("added", "group/new", "")}
+    before = c.wait_same()
+    said = dry(c, "config", "rollback", "good", "--detailed-exit", code=10)
+    assert len(said["commands"]) >= 4 and c.wait_same() == before
+    c.lab.kill("n2")                    # it gets checkpoint and rollback when it is back
+    c.wait("n1", lambda: c.quorum("n1")["is_quorate"], "n1 goes on", 60)
+    c.ctl("n1", "config", "rollback", "good", "--reason", "did not work")
+    assert document(c) == doc
+    assert c.ctl("n1", "config", "diff", "--from", "good") == []
+    assert c.group("n1", "idle")["work"] == "offline" and c.group("n1", "web")["work"] == "online"
+    c.ctl("n1", "group", "create", "running")
+    c.ctl("n1", "resource", "create", "running-d", "--group", "running", "--agent",
+          "ocf:heartbeat:Dummy", "--param", "state=/run/r.state")
+    c.ctl("n1", "group", "start", "running", "--wait")
+    code, text = c.fails("n1", "config", "rollback", "good")
+    assert code == 8 and "running-d is not offline" in text
+    assert c.group("n1", "running")["work"] == "online"
+    c.ctl("n1", "group", "stop", "running", "--wait")
+    c.ctl("n1", "config", "rollback", "good")
+    assert document(c) == doc
+    c.lab.start("n2")
+    c.wait("n2", lambda: document(c, "n2") == doc, "n2 has it, too", 60)
+    assert c.ctl("n2", "config", "diff", "--from", "good") == []
+    c.wait_same()
