@@ -3,11 +3,15 @@
 # simulator has to find.
 core_sources = \
 	clusterd/core/age.c clusterd/core/age.h \
+	clusterd/core/apply_quarantine.c clusterd/core/quarantine.c clusterd/core/quarantine.h \
+	clusterd/core/totem.c clusterd/core/totem.h \
+	clusterd/core/node_state.c clusterd/core/node_state.h \
 	clusterd/core/apply.c clusterd/core/apply_age.c \
 	clusterd/core/apply_change.c clusterd/core/apply_config.c \
 	clusterd/core/apply_impl.c clusterd/core/apply_impl.h \
 	clusterd/core/apply_member.c clusterd/core/apply_migration.c \
-	clusterd/core/apply_secret.c clusterd/core/apply_setting.c clusterd/core/apply_stuck.c \
+	clusterd/core/apply_place.c clusterd/core/apply_secret.c \
+	clusterd/core/apply_setting.c clusterd/core/apply_stuck.c \
 	clusterd/core/apply_vm.c clusterd/core/apply_volume.c \
 	clusterd/core/assume.c clusterd/core/assume.h \
 	clusterd/core/claim.c clusterd/core/claim.h \
@@ -22,7 +26,9 @@ core_sources = \
 	clusterd/core/member.c clusterd/core/member.h \
 	clusterd/core/msg.c clusterd/core/msg.h \
 	clusterd/core/plan.c clusterd/core/plan.h clusterd/core/plan_impl.h \
-	clusterd/core/plan_orders.c clusterd/core/plan_vm.c clusterd/core/plan_volume.c \
+	clusterd/core/placement.c clusterd/core/placement.h \
+	clusterd/core/plan_orders.c clusterd/core/plan_place.c \
+	clusterd/core/plan_vm.c clusterd/core/plan_volume.c clusterd/core/plan_wave.c \
 	clusterd/core/quorum.c clusterd/core/quorum.h \
 	clusterd/core/repl.c clusterd/core/repl.h clusterd/core/repl_internal.h \
 	clusterd/core/repl_log.c clusterd/core/repl_view.c \
@@ -60,6 +66,7 @@ sbin_PROGRAMS += clusterd/clusterd
 clusterd_clusterd_SOURCES = \
 	clusterd/edge/api.c clusterd/edge/api.h \
 	clusterd/edge/bulk.c clusterd/edge/bulk.h \
+	clusterd/edge/crypto.c clusterd/edge/crypto.h \
 	clusterd/edge/conf.c clusterd/edge/conf.h \
 	clusterd/edge/config_json.c clusterd/edge/config_json.h \
 	clusterd/edge/cpg.c clusterd/edge/cpg.h \
@@ -75,8 +82,8 @@ clusterd_clusterd_SOURCES = \
 	clusterd/edge/verbs.c clusterd/edge/verbs.h clusterd/edge/verbs_impl.h \
 	clusterd/edge/verbs_agent.c clusterd/edge/verbs_change.c \
 	clusterd/edge/verbs_config.c \
-	clusterd/edge/verbs_member.c clusterd/edge/verbs_quorum.c \
-	clusterd/edge/verbs_resource.c clusterd/edge/verbs_secret.c \
+	clusterd/edge/verbs_member.c clusterd/edge/verbs_place.c \
+	clusterd/edge/verbs_quorum.c clusterd/edge/verbs_resource.c clusterd/edge/verbs_secret.c \
 	clusterd/edge/verbs_vm.c clusterd/edge/verbs_volume.c \
 	clusterd/edge/verbs_whatif.c \
 	clusterd/edge/volumes.c clusterd/edge/volumes.h clusterd/edge/volumes_impl.h \

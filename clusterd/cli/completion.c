@@ -140,6 +140,20 @@ static void print_globals(bool takes_value)
 	}
 }
 
+/* Options of commands that take no value. */
+static void print_bare(void)
+{
+	for (size_t i = 0; i < command_count; i++) {
+		const char *at = commands[i].options;
+		struct cli_option o;
+
+		while ((at = cli_next_option(at, &o))) {
+			if (!strcmp(o.type, "flag"))
+				printf(" --%s", o.name);
+		}
+	}
+}
+
 static void print_options(void)
 {
 	printf("_clusterctl_options()\n{\n\tcase $1 in\n");
@@ -156,6 +170,8 @@ static void print_options(void)
 	}
 	printf("\tesac\n}\n\n_clusterctl_flags='");
 	print_globals(false);
+	printf("'\n_clusterctl_bare='");
+	print_bare();
 	printf("'\n_clusterctl_valued='");
 	print_globals(true);
 	printf("'\n\n");
@@ -239,7 +255,8 @@ static const char script_words[] =
 	"\t\t\troot=(\"$word\")\n"
 	"\t\telif [[ $word == --* ]]; then\n"
 	"\t\t\toptions+=\" ${word%%=*} \"\n"
-	"\t\t\t[[ $word == *=* || \" $_clusterctl_flags \" == *\" $word \"* ]] ||\n"
+	"\t\t\t[[ $word == *=* || \" $_clusterctl_flags $_clusterctl_bare \" == *\" $word \"* ]] "
+	"||\n"
 	"\t\t\t\toption=$word\n"
 	"\t\telif [[ ! $noun ]]; then\n"
 	"\t\t\tnoun=$word\n"

@@ -110,6 +110,24 @@ static void set_setting(struct apply *a, const struct db_cmd_config_set *c)
 	do_setting_set(a, &s);
 }
 
+/* One of the fields that have to fit together: the others stay. */
+static void set_place(struct apply *a, const struct config_kind *k, const struct db_field *f,
+		      const struct db_group *g, const char *value)
+{
+	struct db_group now = *g;
+	struct db_cmd_group_place place;
+	char why[DB_REASON_MAX / 2];
+
+	if (!config_parse(a->db, k, f, value, &now, why, sizeof(why))) {
+		apply_answer(a, DB_INVALID, "%s: '%.40s': %s", f->name, value, why);
+	} else if (!now.possible) {
+		apply_answer(a, DB_INVALID, "possible: at least one node, or all");
+	} else {
+		config_place_command(&now, &place);
+		do_group_place(a, &place);
+	}
+}
+
 static void set_field(struct apply *a, const struct db_cmd_config_set *c)
 {
 	const struct config_kind *k;
@@ -128,6 +146,10 @@ static void set_field(struct apply *a, const struct db_cmd_config_set *c)
 	f = config_field(k, c->field, &when);
 	if (!f) {
 		set_param(a, k, row, c);
+		return;
+	}
+	if (config_is_place(k, c->field)) {
+		set_place(a, k, f, row, c->value);
 		return;
 	}
 	config_text(a->db, f, row, before, sizeof(before));

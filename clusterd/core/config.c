@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "clusterd/core/age.h"
+#include "clusterd/core/placement.h"
 #include "clusterd/core/setting.h"
 #include "clusterd/core/vm.h"
 #include "clusterd/core/volume.h"
@@ -15,6 +16,7 @@
 
 #define PERIOD_MAX_MS (30 * 86400000u)
 #define TIMEOUT_MAX   ":86400000"
+#define PLACE	      "priority possible preferred failback failback_from failback_to"
 
 /*
  * The one place that says what is configuration: a field is added by its word. Limits of numbers:
@@ -27,8 +29,7 @@ static const struct config_kind kinds[CONFIG_KINDS] = {
 	{.kind = DB_KIND_VM, .section = "vms", .offline = "definition", .fixed = "uuid"},
 	{.kind = DB_KIND_GROUP,
 	 .section = "groups",
-	 .always = "priority possible on_stop_failure failover_max:1000 failover_ms:span "
-		   "retry_ms:span0",
+	 .always = "on_stop_failure failover_max:1000 failover_ms:span retry_ms:span0 " PLACE,
 	 .offline = "volumes"},
 	{.kind = DB_KIND_RESOURCE,
 	 .section = "resources",
@@ -146,6 +147,22 @@ bool config_is_there(const struct config_kind *k, const void *row)
 	}
 }
 
+bool config_is_place(const struct config_kind *k, const char *field)
+{
+	return k->kind == DB_KIND_GROUP && word_find(PLACE, field);
+}
+
+void config_place_command(const struct db_group *now, struct db_cmd_group_place *ret)
+{
+	*ret = (struct db_cmd_group_place){.possible = now->possible,
+					   .priority = now->priority,
+					   .failback = now->failback,
+					   .failback_from = now->failback_from,
+					   .failback_to = now->failback_to};
+	memcpy(ret->name, now->name, sizeof(ret->name));
+	memcpy(ret->preferred, now->preferred, sizeof(ret->preferred));
+}
+
 bool config_follows(const struct db *db, const struct config_kind *k, const void *row,
 		    const char *field)
 {
@@ -204,6 +221,17 @@ static void nodes_text(const struct db *db, uint16_t set, char *to, size_t size)
 	}
 }
 
+static void owners_text(const struct db *db, const uint8_t *owners, char *to, size_t size)
+{
+	size_t at = 0;
+	uint8_t slot;
+
+	to[0] = 0;
+	for (uint32_t i = 0; (slot = placement_owner(owners, i)) != CL_NODE_NONE && at < size; i++)
+		at += (size_t)snprintf(to + at, size - at, "%s%s", at ? "," : "",
+				       db_node_name(db, slot));
+}
+
 void config_text(const struct db *db, const struct db_field *f, const void *row, char *to,
 		 size_t size)
 {
@@ -226,6 +254,9 @@ void config_text(const struct db *db, const struct db_field *f, const void *row,
 		return;
 	case DB_TYPE_nodes:
 		nodes_text(db, *(const uint16_t *)p, to, size);
+		return;
+	case DB_TYPE_owners:
+		owners_text(db, p, to, size);
 		return;
 	case DB_TYPE_u8:
 		v = v8;
@@ -330,6 +361,25 @@ static bool parse_nodes(const struct db *db, const char *text, uint16_t *to, cha
 	return true;
 }
 
+static bool parse_owners(const struct db *db, const char *text, uint8_t *to, char *why,
+			 size_t why_size)
+{
+	uint8_t owners[CL_MAX_NODES] = {0};
+	char name[CL_NAME_MAX];
+
+	while (volume_name_next(&text, name)) {
+		const struct db_node *n = db_find(db, DB_KIND_NODE, name);
+
+		if (!n || !placement_owner_add(owners, n->slot)) {
+			snprintf(why, why_size, n ? "%s is there twice" : "there is no node %s",
+				 name);
+			return false;
+		}
+	}
+	memcpy(to, owners, sizeof(owners));
+	return true;
+}
+
 static bool parse_word(const struct db_field *f, const char *text, uint8_t *to, char *why,
 		       size_t why_size)
 {
@@ -374,6 +424,8 @@ bool config_parse(const struct db *db, const struct config_kind *k, const struct
 		return true;
 	case DB_TYPE_nodes:
 		return parse_nodes(db, text, p, why, why_size);
+	case DB_TYPE_owners:
+		return parse_owners(db, text, p, why, why_size);
 	case DB_TYPE_node:
 		n = text[0] ? db_find(db, DB_KIND_NODE, text) : NULL;
 		if (text[0] && !n) {
@@ -558,7 +610,7 @@ static void say_field(struct words *w, const struct db_field *f, const void *bod
 	const void *p = (const char *)body + f->offset;
 	char text[DB_PARAMS_MAX];
 
-	if (is_unsaid(f->name))
+	if (is_unsaid(f->name) || !strncmp(f->name, "keeps_", 6))
 		return;
 	if (!strcmp(f->name, "params")) {
 		say_params(w, p);

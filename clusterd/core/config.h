@@ -47,6 +47,10 @@ const struct db_field *config_field(const struct config_kind *k, const char *nam
 const struct db_field *config_field_at(const struct config_kind *k, uint32_t i);
 /* False for what is on its way out, and for what an action has set (cluster.stopping). */
 bool config_is_there(const struct config_kind *k, const void *row);
+/* Of a group: fields that fit together or not (placement.h), and are set by group_place. */
+bool config_is_place(const struct config_kind *k, const char *field);
+/* The command that makes the placement of `now` that of its group. */
+void config_place_command(const struct db_group *now, struct db_cmd_group_place *ret);
 /* A field that follows from something else here: of a virtual machine's group its volumes. */
 bool config_follows(const struct db *db, const struct config_kind *k, const void *row,
 		    const char *field);

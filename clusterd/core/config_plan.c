@@ -342,6 +342,32 @@ static bool set_item(struct config_plan *p, const struct config_kind *k,
 	return give(p, item, &cmd);
 }
 
+/* The fields of a group that fit together or not are set by one command. */
+static bool set_place(struct config_plan *p, const struct config_kind *k, size_t at, size_t end)
+{
+	struct db_group now = *(const struct db_group *)db_find(p->db, k->kind, p->item[at].name);
+	struct db_command cmd = {.type = DB_CMD_GROUP_PLACE};
+	const struct config_item *first = NULL;
+	char text[DB_PARAMS_MAX], why[DB_REASON_MAX];
+	enum config_when when;
+
+	for (size_t i = at; i < end; i++) {
+		const struct config_item *item = &p->item[i];
+
+		if (!config_is_place(k, item->field) || !present(p, k, &now, item, text) ||
+		    !strcmp(text, item->value))
+			continue;
+		if (!config_parse(p->db, k, config_field(k, item->field, &when), item->value, &now,
+				  why, sizeof(why)))
+			return refuse(p, item, DB_INVALID, why);
+		if (!now.possible)
+			return refuse(p, item, DB_INVALID, "at least one node, or \"all\"");
+		first = first ? first : item;
+	}
+	config_place_command(&now, &cmd.group_place);
+	return !first || give(p, first, &cmd);
+}
+
 /* Parameters that an object of the document has on the copy only. */
 static bool prune_params(struct config_plan *p, const struct config_kind *k,
 			 const struct config_item *object)
@@ -382,8 +408,12 @@ static size_t do_object(struct config_plan *p, size_t at)
 		return end;
 	if (!row && !make(p, k, o))
 		return end;
-	for (size_t i = at + 1; i < end && !p->code; i++)
-		set_item(p, k, &p->item[i]);
+	if (k->kind == DB_KIND_GROUP)
+		set_place(p, k, at, end);
+	for (size_t i = at + 1; i < end && !p->code; i++) {
+		if (!config_is_place(k, p->item[i].field))
+			set_item(p, k, &p->item[i]);
+	}
 	if (p->prunes && !p->code && k->params &&
 	    !is_part_of_vm(p->db, k, db_find(p->db, k->kind, o->name)))
 		prune_params(p, k, o);

@@ -171,6 +171,7 @@ static enum db_code change(struct whatif *w, struct db_result *r)
 	    head.at_ms > w->at_ms)
 		w->at_ms = head.at_ms;
 	db_apply(&w->db, &e, r);
+	w->event.change = NULL; /* borrowed until here */
 	w->is_stale = r->is_stale;
 	for (uint8_t slot = 0; slot < CL_MAX_NODES && !r->code; slot++) {
 		const struct db_node *n = db_node_by_slot(&w->db, slot);

@@ -140,6 +140,13 @@ static json_t *names_json(const char *list)
 	return a;
 }
 
+/* Names with commas between. */
+static bool is_list(const struct db_field *f)
+{
+	return f->type == DB_TYPE_nodes || f->type == DB_TYPE_owners ||
+	       (f->type == DB_TYPE_str && !strcmp(f->name, "volumes"));
+}
+
 static json_t *value_json(const struct config_kind *k, const struct config_item *item)
 {
 	enum config_when when;
@@ -150,15 +157,15 @@ static json_t *value_json(const struct config_kind *k, const struct config_item 
 		return json_string(item->value);
 	if (f->type == DB_TYPE_flag)
 		return json_boolean(!strcmp(item->value, "true"));
-	if (f->type == DB_TYPE_nodes && strcmp(item->value, "all") != 0)
-		return names_json(item->value);
-	if (f->type == DB_TYPE_str && !strcmp(f->name, "volumes"))
+	if (f->type == DB_TYPE_nodes && !strcmp(item->value, "all"))
+		return json_string(item->value);
+	if (is_list(f))
 		return names_json(item->value);
 	if (f->type == DB_TYPE_str && !strcmp(f->name, "definition")) {
 		definition = json_loads(item->value, 0, NULL);
 		return definition ? definition : json_string(item->value);
 	}
-	if (f->type == DB_TYPE_str || f->type == DB_TYPE_nodes || f->type == DB_TYPE_node)
+	if (f->type == DB_TYPE_str || f->type == DB_TYPE_node)
 		return json_string(item->value);
 	return json_integer((json_int_t)strtoull(item->value, NULL, 10));
 }
@@ -298,7 +305,7 @@ static bool put_params(struct reading *r, const json_t *params)
 static bool put_scalar(struct reading *r, const struct db_field *f, const json_t *v)
 {
 	bool is_text = f->type == DB_TYPE_str || f->type == DB_TYPE_choice ||
-		       f->type == DB_TYPE_node || f->type == DB_TYPE_nodes;
+		       f->type == DB_TYPE_node || is_list(f);
 	char number[24];
 
 	if (is_text && json_is_string(v)) {
@@ -336,8 +343,7 @@ static bool put_member(struct reading *r, const char *key, const json_t *v)
 		return wrong(r, key, "there is no such field in %s", r->k->section);
 	if (!strcmp(key, "definition"))
 		return put_definition(r, v);
-	if (json_is_array(v) &&
-	    (f->type == DB_TYPE_nodes || (f->type == DB_TYPE_str && !strcmp(key, "volumes"))))
+	if (json_is_array(v) && is_list(f))
 		return put_list(r, key, v);
 	return put_scalar(r, f, v);
 }

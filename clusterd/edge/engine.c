@@ -503,6 +503,15 @@ static void on_left(void *arg, const char *why)
 		settle(e);
 }
 
+static void on_unsafe(void *arg, const char *what)
+{
+	struct engine *e = arg;
+
+	log_error("%s -> this node does not join, and stops", what);
+	e->has_failed = true;
+	qb_loop_stop(e->loop);
+}
+
 static void on_ring(void *arg, const uint32_t *nodeid, size_t count)
 {
 	struct engine *e = arg;
@@ -714,8 +723,8 @@ int engine_open(struct engine *e, qb_loop_t *loop, const struct engine_options *
 {
 	static const struct store_calls store_calls = {on_durable, on_promised, installed,
 						       on_store_failed};
-	static const struct cpg_calls cpg_calls = {on_joined, on_confchg, on_ring, on_message,
-						   on_left};
+	static const struct cpg_calls cpg_calls = {on_joined,  on_confchg, on_ring,
+						   on_message, on_left,	   on_unsafe};
 	struct store_content content;
 	struct repl_identity self = {.instance = random_u64()};
 	struct repl_history history;

@@ -377,6 +377,9 @@ static void a_field_takes_only_what_it_can_hold(void **state)
 		{"group", "web", "retry_ms", "5"},
 		{"group", "web", "on_stop_failure", "explode"},
 		{"group", "web", "possible", "n0,n9"},
+		{"group", "web", "possible", ""},
+		{"group", "web", "preferred", "n0,n0"},
+		{"group", "web", "failback", "hours"}, /* which */
 		{"group", "web", "work", "online"},
 		{"group", "web", "params.x", "1"},
 		{"task", "web", "verb", "1"},
@@ -403,6 +406,9 @@ static void a_field_takes_only_what_it_can_hold(void **state)
 	assert_int_equal(group(f, "web")->possible, 1);
 	assert_int_equal(SET(f, "group", "web", "possible", "all"), DB_OK);
 	assert_int_equal(group(f, "web")->possible, UINT16_MAX);
+	assert_int_equal(SET(f, "group", "web", "preferred", "n0"), DB_OK);
+	assert_int_equal(SET(f, "group", "web", "failback", "immediate"), DB_OK);
+	assert_int_equal(group(f, "web")->failback, DB_FAILBACK_IMMEDIATE);
 }
 
 static void what_runs_keeps_its_agent_and_its_parameters(void **state)
@@ -503,6 +509,151 @@ static void a_line_is_taken_apart_as_it_was_written(void **state)
 	assert_false(config_item_parse(bad, &item));
 }
 
+/* ---- documents */
+
+#define ITEMS_MAX 128
+
+/* Items that own their texts. */
+struct doc {
+	struct config_item item[ITEMS_MAX];
+	char text[ITEMS_MAX][3][64];
+	size_t count;
+	struct fixture *to; /* of the plan */
+	uint32_t commands;
+};
+
+static void take_item(void *arg, const struct config_item *item)
+{
+	struct doc *d = arg;
+	char(*text)[64] = d->text[d->count];
+
+	assert_true(d->count < ITEMS_MAX);
+	snprintf(text[0], 64, "%s", item->name);
+	snprintf(text[1], 64, "%s", item->field);
+	snprintf(text[2], 64, "%s", item->value);
+	d->item[d->count++] = (struct config_item){
+		.section = item->section, .name = text[0], .field = text[1], .value = text[2]};
+}
+
+static int by_order(const void *a, const void *b)
+{
+	return config_item_compare(a, b);
+}
+
+static struct doc *doc_of(const struct fixture *f)
+{
+	struct doc *d = calloc(1, sizeof(*d));
+
+	assert_non_null(d);
+	config_each(&f->db, take_item, d);
+	qsort(d->item, d->count, sizeof(d->item[0]), by_order);
+	return d;
+}
+
+static void assert_same_doc(const struct fixture *a, const struct fixture *b)
+{
+	struct doc *x = doc_of(a), *y = doc_of(b);
+
+	assert_int_equal(x->count, y->count);
+	for (size_t i = 0; i < x->count; i++) {
+		assert_int_equal(config_item_compare(&x->item[i], &y->item[i]), 0);
+		assert_string_equal(x->item[i].value, y->item[i].value);
+	}
+	free(x);
+	free(y);
+}
+
+static void count_command(void *arg, const struct db_command *cmd)
+{
+	struct doc *d = arg;
+
+	(void)cmd;
+	d->commands++;
+}
+
+static struct config_plan planned(struct doc *d, struct fixture *to, bool prunes)
+{
+	struct config_plan p = {.db = &to->db,
+				.item = d->item,
+				.count = d->count,
+				.prunes = prunes,
+				.take = count_command,
+				.arg = d};
+
+	d->commands = 0;
+	config_plan_run(&p);
+	assert_null(db_check(&to->db));
+	return p;
+}
+
+static void make_various(struct fixture *f)
+{
+	DONE(f, FENCE_CREATE, fence_create, .name = "bmc", .agent = "/usr/sbin/fence_x", .level = 3,
+	     .nodes = 1, .params = "ip=10.0.0.1\n");
+	DONE(f, GROUP_CREATE, group_create, .name = "db", .priority = 7, .possible = 1);
+	DONE(f, RESOURCE_CREATE, resource_create, .name = "r", .group = "db", .agent = "ocf:a:b",
+	     .restart_max = 9, .params = "x=1\ny=a b\n");
+	DONE(f, SETTING_SET, setting_set, .key = "quorum.priority/n0", .value = "50");
+	assert_int_equal(SET(f, "group", "db", "preferred", "n0"), DB_OK);
+	assert_int_equal(SET(f, "group", "db", "failback", "immediate"), DB_OK);
+}
+
+static void a_document_makes_another_database_the_same_and_then_nothing(void **state)
+{
+	struct fixture *f = *state, *other;
+	struct doc *d;
+	void *other_state;
+
+	make_various(f);
+	d = doc_of(f);
+	assert_int_equal(setup(&other_state), 0);
+	other = other_state;
+	assert_int_equal(planned(d, other, false).code, DB_OK);
+	assert_true(d->commands > 4);
+	assert_same_doc(f, other);
+	assert_int_equal(planned(d, other, true).code, DB_OK);
+	assert_int_equal(d->commands, 0);
+
+	/* What came since goes with pruning only. */
+	DONE(other, GROUP_CREATE, group_create, .name = "new");
+	assert_int_equal(SET(other, "resource", "r", "params.z", "1"), DB_OK);
+	assert_int_equal(planned(d, other, false).code, DB_OK);
+	assert_int_equal(d->commands, 0);
+	assert_int_equal(planned(d, other, true).code, DB_OK);
+	assert_int_equal(d->commands, 2);
+	assert_same_doc(f, other);
+	free(d);
+	teardown(&other_state);
+}
+
+static void what_a_document_cannot_have_is_refused_at_its_item(void **state)
+{
+	struct fixture *f = *state;
+	struct config_item item[] = {
+		{.section = "groups", .name = "web", .field = "", .value = ""},
+		{.section = "groups", .name = "web", .field = "priority", .value = "256"},
+	};
+	struct doc d = {.item = {item[0], item[1]}, .count = 2};
+	struct config_plan p = planned(&d, f, false);
+
+	assert_int_equal(p.code, DB_INVALID);
+	assert_ptr_equal(p.bad, &d.item[1]);
+	assert_int_equal(d.commands, 0);
+	d.item[0].name = d.item[1].name = "none"; /* then it is made, before that is seen */
+	p = planned(&d, f, false);
+	assert_int_equal(p.code, DB_INVALID);
+	d.item[0] =
+		(struct config_item){.section = "nodes", .name = "n9", .field = "", .value = ""};
+	d.count = 1;
+	assert_int_equal(planned(&d, f, false).code, DB_NO_SUCH);
+	run_group(f);
+	d.count = 0;
+	p = planned(&d, f, true); /* nothing is named, and web runs */
+	assert_int_equal(p.code, DB_REFUSED);
+	assert_null(p.bad);
+	assert_non_null(db_find(&f->db, DB_KIND_GROUP, "web"));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -523,6 +674,8 @@ int main(void)
 		TEST(parameters_come_and_go),
 		TEST(a_checkpoint_is_kept_until_it_is_deleted),
 		TEST(one_that_has_no_room_leaves_nothing),
+		TEST(a_document_makes_another_database_the_same_and_then_nothing),
+		TEST(what_a_document_cannot_have_is_refused_at_its_item),
 		cmocka_unit_test(a_line_is_taken_apart_as_it_was_written),
 	};
 
