@@ -84,6 +84,7 @@ def changing_commands():
 # What each command needs to change something in the cluster of the test below.
 FILE = "/run/config.json"
 WHOLE = {
+    ("placement", "set"): ["--wave-ms", "20000"],
     ("config", "apply"): ["--file", FILE],
     ("config", "checkpoint-create"): ["more"],
     ("config", "checkpoint-delete"): ["old"],
