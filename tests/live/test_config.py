@@ -108,7 +108,7 @@ WHOLE = {
     ("resource", "create"): ["more", "--group", "off", "--agent", "ocf:heartbeat:Dummy"],
     ("resource", "delete"): ["idle-d"],
     ("task", "cancel"): None,       # no task runs
-    ("vm", "create"): None,         # its disks need a volume: below, without one
+    ("vm", "create"): ["small", "--file", VM_FILE],
     ("cluster", "create"): None,
 }
 
@@ -161,8 +161,8 @@ PROBES = {
     ("node", "evict"): ["n2", "--confirm", "n2"],
     ("node", "resume"): ["n1"],
     ("task", "cancel"): ["77"],
-    ("vm", "create"): ["small", "--file", VM_FILE],
     ("vm", "migrate"): ["nope", "--to", "n2"],
+    ("vm", "set"): ["nope", "--priority", "high"],
     ("volume", "create"): ["nope", "--device", "/dev/null"],
     ("volume", "move"): ["nope", "--to", "n2"],
 }
