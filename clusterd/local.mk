@@ -8,6 +8,7 @@ core_sources = \
 	clusterd/core/network.c clusterd/core/network.h clusterd/core/apply_network.c \
 	clusterd/core/node_state.c clusterd/core/node_state.h \
 	clusterd/core/apply.c clusterd/core/apply_age.c \
+	clusterd/core/apply_change.c clusterd/core/apply_config.c \
 	clusterd/core/apply_impl.c clusterd/core/apply_impl.h \
 	clusterd/core/apply_member.c clusterd/core/apply_migration.c \
 	clusterd/core/apply_place.c clusterd/core/apply_resource.c \
@@ -16,6 +17,9 @@ core_sources = \
 	clusterd/core/apply_vm.c clusterd/core/apply_volume.c \
 	clusterd/core/assume.c clusterd/core/assume.h \
 	clusterd/core/claim.c clusterd/core/claim.h \
+	clusterd/core/compare.c clusterd/core/compare.h \
+	clusterd/core/config.c clusterd/core/config.h clusterd/core/config_doc.c \
+	clusterd/core/config_plan.c \
 	clusterd/core/corosync_conf.c clusterd/core/corosync_conf.h \
 	clusterd/core/db.c clusterd/core/db.h \
 	clusterd/core/depends.c clusterd/core/depends.h \
@@ -70,6 +74,7 @@ clusterd_clusterd_SOURCES = \
 	clusterd/edge/bulk.c clusterd/edge/bulk.h \
 	clusterd/edge/crypto.c clusterd/edge/crypto.h clusterd/edge/verbs_network.c \
 	clusterd/edge/conf.c clusterd/edge/conf.h \
+	clusterd/edge/config_json.c clusterd/edge/config_json.h \
 	clusterd/edge/cpg.c clusterd/edge/cpg.h \
 	clusterd/edge/duty.c clusterd/edge/duty.h \
 	clusterd/edge/engine.c clusterd/edge/engine.h \
@@ -85,7 +90,8 @@ clusterd_clusterd_SOURCES = \
 	clusterd/edge/secrets.c clusterd/edge/secrets.h \
 	clusterd/edge/spawn.c clusterd/edge/spawn.h \
 	clusterd/edge/verbs.c clusterd/edge/verbs.h clusterd/edge/verbs_impl.h \
-	clusterd/edge/verbs_agent.c clusterd/edge/verbs_member.c clusterd/edge/verbs_place.c \
+	clusterd/edge/verbs_agent.c clusterd/edge/verbs_change.c clusterd/edge/verbs_config.c \
+	clusterd/edge/verbs_member.c clusterd/edge/verbs_place.c \
 	clusterd/edge/verbs_quorum.c clusterd/edge/verbs_resource.c \
 	clusterd/edge/verbs_resource_set.c clusterd/edge/verbs_secret.c \
 	clusterd/edge/verbs_vm.c clusterd/edge/verbs_volume.c \

@@ -99,7 +99,7 @@ UNIT_TESTS = \
 	tests/unit/test_channel tests/unit/test_stream tests/unit/test_grant tests/unit/test_direct \
 	tests/unit/test_stopping tests/unit/test_stuck tests/unit/test_votes \
 	tests/unit/test_whatif tests/unit/test_age tests/unit/test_secret tests/unit/test_setting \
-	tests/unit/test_tree tests/unit/test_resource_db \
+	tests/unit/test_tree tests/unit/test_resource_db tests/unit/test_config \
 	tests/unit/test_failover tests/unit/test_claim tests/unit/test_datapath \
 	tests/unit/test_quarantine tests/unit/test_node_state tests/unit/test_totem \
 	tests/unit/test_network
@@ -200,6 +200,9 @@ tests_unit_test_stuck_LDADD = $(UNIT_LDADD)
 tests_unit_test_volume_plan_SOURCES = tests/unit/test_volume_plan.c tests/unit/volume_fixture.h
 tests_unit_test_volume_plan_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_volume_plan_LDADD = $(UNIT_LDADD)
+tests_unit_test_config_SOURCES = tests/unit/test_config.c
+tests_unit_test_config_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_config_LDADD = $(UNIT_LDADD)
 tests_unit_test_whatif_SOURCES = \
 	tests/unit/test_whatif.c tests/unit/vm_fixture.h tests/unit/volume_fixture.h
 tests_unit_test_whatif_CPPFLAGS = $(UNIT_CPPFLAGS)

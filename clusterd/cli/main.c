@@ -129,10 +129,15 @@ static int answer(const struct cli *cli, int fd)
 	} else if (!json_is_integer(task) || !strcmp(cli->command->noun, "task")) {
 		print_data(cli, json_object_get(reply, "data"));
 	} else if (cli->wait || (!cli->no_wait && isatty(STDOUT_FILENO))) {
+		if (!cli->json && json_object_get(json_object_get(reply, "data"), "commands"))
+			print_data(cli, json_object_get(reply, "data"));
 		r = wait_task(cli, fd, json_integer_value(task));
 	} else {
 		print_data(cli, json_object_get(reply, "data"));
 	}
+	if (!r && cli->detailed_exit &&
+	    json_is_true(json_object_get(json_object_get(reply, "data"), "would_change")))
+		r = CLI_WOULD_CHANGE;
 	json_decref(reply);
 	return r;
 }

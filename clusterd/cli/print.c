@@ -370,6 +370,30 @@ static void print_whatif(const struct cli *cli, const json_t *data)
 		    json_object_get(data, "outcome"));
 }
 
+/* Of a dry run: the rows, what the planner would order, what becomes of whom. */
+static void print_dry_run(const struct cli *cli, const json_t *data)
+{
+	static const char *const tables[][2] = {
+		{"commands", "command"},
+		{"rows", "kind,name,change,fields"},
+		{"orders", "round,action,kind,name,node,reason"},
+		{"outcome", "kind,name,change,was,was_node,work,node,why"}};
+	const json_t *v;
+	size_t i;
+
+	printf("%s\n", json_string_value(json_object_get(data, "summary")));
+	json_array_foreach(json_object_get(data, "notes"), i, v)
+		printf("note    %s\n", json_string_value(v));
+	for (i = 0; i < MUST_ARRAY_SIZE(tables); i++) {
+		const json_t *rows = json_object_get(data, tables[i][0]);
+
+		if (!json_array_size(rows))
+			continue;
+		printf("\n");
+		print_table(cli, tables[i][1], rows);
+	}
+}
+
 static bool is_whatif(const struct cli *cli)
 {
 	return !strcmp(cli->command->noun, "simulate") ||
@@ -380,7 +404,7 @@ void print_data(const struct cli *cli, const json_t *data)
 {
 	if (!data || json_is_null(data))
 		return;
-	if (cli->json) {
+	if (cli->json || !strcmp(cli->command->api, "config.show")) {
 		json_dumpf(data, stdout, JSON_INDENT(2));
 		printf("\n");
 	} else if (!strcmp(cli->command->api, "cluster.status")) {
@@ -389,6 +413,10 @@ void print_data(const struct cli *cli, const json_t *data)
 		print_table(cli, cli->command->columns, data);
 	} else if (cli->fields) {
 		print_row(cli, data);
+	} else if (json_is_true(json_object_get(data, "is_dry_run"))) {
+		print_dry_run(cli, data);
+	} else if (json_is_array(json_object_get(data, "commands"))) {
+		print_table(cli, "command", json_object_get(data, "commands"));
 	} else if (!strcmp(cli->command->api, "agent.show")) {
 		print_agent(cli, data);
 	} else if (is_whatif(cli)) {

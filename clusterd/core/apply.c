@@ -756,7 +756,7 @@ static void do_task_cancel(struct apply *a, const struct db_cmd_task_cancel *c)
 	apply_event(a, "task-cancelled", t->object, "%s, by %s", t->verb, a->cmd->actor);
 }
 
-static void dispatch(struct apply *a)
+void apply_command(struct apply *a)
 {
 	switch (a->cmd->type) {
 #define DO(number, name, NAME)                                                                     \
@@ -800,10 +800,14 @@ void db_apply(struct db *db, const struct db_entry *e, struct db_result *ret)
 		ret->is_repeat = true;
 		return;
 	}
+	if (db_change_is(e->payload, e->payload_len)) {
+		apply_change(&a);
+		return;
+	}
 	if (db_command_decode(e->payload, e->payload_len, &cmd)) {
 		ret->code = DB_INVALID;
 		apply_copy(ret->text, sizeof(ret->text), "not a command that this version knows");
 		return;
 	}
-	dispatch(&a);
+	apply_command(&a);
 }

@@ -53,6 +53,25 @@ void apply_lock_transfer(struct db *db, const char *prefix, const char *name, ui
 /* The incarnation is proven over: its locks with that prefix end, its session is orphaned. */
 void apply_lock_release(struct db *db, uint8_t slot, uint64_t incarnation, const char *prefix);
 
+/* ---- apply.c */
+
+/* Does a->cmd. */
+void apply_command(struct apply *a);
+
+/* ---- apply_change.c: what administrators ask for, and by whom */
+
+/* The entry is a change: its commands, all or none. */
+void apply_change(struct apply *a);
+/* None stands in another one. */
+void do_change(struct apply *a, const struct db_cmd_change *c);
+
+/* ---- apply_config.c */
+
+void do_config_set(struct apply *a, const struct db_cmd_config_set *c);
+void do_config_unset(struct apply *a, const struct db_cmd_config_unset *c);
+void do_checkpoint_create(struct apply *a, const struct db_cmd_checkpoint_create *c);
+void do_checkpoint_delete(struct apply *a, const struct db_cmd_checkpoint_delete *c);
+
 /* ---- apply_setting.c */
 
 void do_setting_set(struct apply *a, const struct db_cmd_setting_set *c);

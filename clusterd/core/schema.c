@@ -285,6 +285,36 @@ static const struct db_field fields_cmd_resource_fail[] = {DB_CMD_RESOURCE_FAIL_
 static const struct db_field fields_cmd_db_note[] = {DB_CMD_DB_NOTE_FIELDS(DESCRIBE)};
 #undef STRUCT
 
+#define STRUCT struct db_version
+static const struct db_field fields_version[] = {DB_VERSION_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_audit
+static const struct db_field fields_audit[] = {DB_AUDIT_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_checkpoint
+static const struct db_field fields_checkpoint[] = {DB_CHECKPOINT_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_checkpoint_part
+static const struct db_field fields_checkpoint_part[] = {DB_CHECKPOINT_PART_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_cmd_change
+static const struct db_field fields_cmd_change[] = {DB_CMD_CHANGE_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_cmd_config_set
+static const struct db_field fields_cmd_config_set[] = {DB_CMD_CONFIG_SET_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_cmd_config_unset
+static const struct db_field fields_cmd_config_unset[] = {DB_CMD_CONFIG_UNSET_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_cmd_checkpoint_create
+static const struct db_field fields_cmd_checkpoint_create[] = {
+	DB_CMD_CHECKPOINT_CREATE_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_cmd_checkpoint_delete
+static const struct db_field fields_cmd_checkpoint_delete[] = {
+	DB_CMD_CHECKPOINT_DELETE_FIELDS(DESCRIBE)};
+#undef STRUCT
+
 static const struct db_shape kind_shape[DB_KIND_MAX] = {
 #define KIND_SHAPE(name, NAME, capacity)                                                           \
 	[DB_KIND_##NAME] = {#name, fields_##name, MUST_ARRAY_SIZE(fields_##name),                  \
@@ -450,5 +480,78 @@ int db_command_decode(const void *buf, size_t len, struct db_command *ret)
 	if (wire_reader_end(&r))
 		return -EBADMSG;
 	*ret = cmd;
+	return 0;
+}
+
+/* ---- changes */
+
+int db_change_encode(const struct db_command *change, const struct db_command *cmd, size_t count,
+		     void *buf, size_t cap, size_t *ret_len)
+{
+	struct wire_writer w;
+	size_t head;
+
+	must(change->type == DB_CMD_CHANGE);
+	if (count > DB_CHANGE_COMMANDS_MAX || db_command_encode(change, buf, cap, &head))
+		return -ENOBUFS;
+	wire_writer_init(&w, (uint8_t *)buf + head, cap - head);
+	wire_put_u16(&w, (uint16_t)count);
+	for (size_t i = 0; i < count; i++) {
+		wire_put_u16(&w, (uint16_t)cmd[i].type);
+		db_shape_put(&w, db_command_shape((uint16_t)cmd[i].type), &cmd[i].cluster_init);
+	}
+	if (wire_writer_end(&w, ret_len))
+		return -ENOBUFS;
+	*ret_len += head;
+	return 0;
+}
+
+bool db_change_is(const void *buf, size_t len)
+{
+	struct wire_reader r;
+
+	wire_reader_init(&r, buf, len);
+	return wire_get_u16(&r) == DB_CMD_CHANGE && !r.error;
+}
+
+void db_change_next(struct wire_reader *r, const struct db_command *change, struct db_command *ret)
+{
+	const struct db_shape *shape;
+	uint16_t type = wire_get_u16(r);
+
+	memset(ret, 0, sizeof(*ret));
+	shape = db_command_shape(type);
+	if (!shape || type == DB_CMD_CHANGE) {
+		wire_reader_fail(r);
+		return;
+	}
+	ret->type = (enum db_cmd_type)type;
+	ret->at_ms = change->at_ms;
+	memcpy(ret->actor, change->actor, sizeof(ret->actor));
+	db_shape_get(r, shape, command_body(ret));
+}
+
+int db_change_open(const void *buf, size_t len, struct db_command *ret_change,
+		   struct wire_reader *ret_reader, uint32_t *ret_count)
+{
+	struct db_command head, cmd;
+	struct wire_reader r, all;
+	uint32_t count;
+
+	memset(&head, 0, sizeof(head));
+	wire_reader_init(&r, buf, len);
+	head.type = (enum db_cmd_type)wire_get_u16(&r);
+	head.at_ms = wire_get_u64(&r);
+	wire_get_str(&r, head.actor, sizeof(head.actor));
+	db_shape_get(&r, db_command_shape(DB_CMD_CHANGE), &head.change);
+	count = wire_get_u16(&r);
+	all = r;
+	for (uint32_t i = 0; i < count && !all.error; i++)
+		db_change_next(&all, &head, &cmd);
+	if (wire_reader_end(&all) || head.type != DB_CMD_CHANGE || !count)
+		return -EBADMSG;
+	*ret_change = head;
+	*ret_reader = r;
+	*ret_count = count;
 	return 0;
 }

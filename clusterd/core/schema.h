@@ -32,6 +32,8 @@
 #define DB_DEVICE_MAX  256
 #define DB_NAMES_MAX   256 /* of several objects, with commas or spaces between */
 #define DB_ADDRESS_MAX 64
+#define DB_FIELD_MAX   72  /* params.NAME */
+#define DB_WORDS_MAX   400 /* of a command, for people */
 
 #define DB_DEPENDS_MAX 256 /* an expression over resources */
 
@@ -376,6 +378,44 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(str, actor, CL_NAME_MAX)
 
 /*
+ * The newest change of what an administrator has set of an object (config.h): key KIND/NAME, and
+ * "config" for anything at all. Its index is the object's version.
+ */
+#define DB_VERSION_FIELDS(F)                                                                       \
+	F(str, key, DB_KEY_MAX)                                                                    \
+	F(u64, index, 0)                                                                           \
+	F(time, at_ms, 0)                                                                          \
+	F(str, actor, CL_NAME_MAX)
+
+/* A command of an administrator that was applied. */
+#define DB_AUDIT_FIELDS(F)                                                                         \
+	F(u64, id, 0)                                                                              \
+	F(time, at_ms, 0)                                                                          \
+	F(u64, index, 0) /* of its log entry; that of a change as a whole is the same */           \
+	F(str, user, CL_NAME_MAX)                                                                  \
+	F(u32, uid, 0)                                                                             \
+	F(u32, pid, 0)                                                                             \
+	F(str, program, CL_NAME_MAX)                                                               \
+	F(str, node, CL_NAME_MAX) /* where it was given */                                         \
+	F(str, object, DB_KEY_MAX)                                                                 \
+	F(str, words, DB_WORDS_MAX)                                                                \
+	F(str, reason, DB_REASON_MAX) /* that the administrator gave */
+
+/* The configuration as it was at an index, kept under a name; its text is in its parts. */
+#define DB_CHECKPOINT_FIELDS(F)                                                                    \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(time, at_ms, 0)                                                                          \
+	F(u64, index, 0)                                                                           \
+	F(str, actor, CL_NAME_MAX)                                                                 \
+	F(u32, parts, 0)                                                                           \
+	F(u32, bytes, 0)
+
+/* Lines of a checkpoint (config.h), as many as fit. */
+#define DB_CHECKPOINT_PART_FIELDS(F)                                                               \
+	F(str, key, DB_KEY_MAX) /* CHECKPOINT/NUMBER, in five digits from 00000 */                 \
+	F(str, text, DB_PARAMS_MAX)
+
+/*
  * A secret by its name; its text is in a file of each node that holds it (edge/secrets.h), nowhere
  * in the database, nor anything made from it.
  */
@@ -409,7 +449,11 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	X(migration, MIGRATION, 256)                                                               \
 	X(setting, SETTING, 256)                                                                   \
 	X(secret, SECRET, 64)                                                                      \
-	X(network, NETWORK, 2)
+	X(network, NETWORK, 2)                                                                     \
+	X(version, VERSION, 17408) /* of all that has one, and a bit */                            \
+	X(audit, AUDIT, 4096)                                                                      \
+	X(checkpoint, CHECKPOINT, 32)                                                              \
+	X(checkpoint_part, CHECKPOINT_PART, 4096)
 
 /* ---- commands */
 #define DB_CMD_CLUSTER_INIT_FIELDS(F)                                                              \
@@ -750,6 +794,39 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(flag, is_given, 0)                                                                       \
 	F(str, text, DB_REASON_MAX)
 
+/*
+ * What an administrator asks for: one command or several, which follow behind these fields
+ * (db_change_encode()) and are applied all or none; and who asks, when, from where, why. The only
+ * command that others stand in.
+ */
+#define DB_CMD_CHANGE_FIELDS(F)                                                                    \
+	F(str, user, CL_NAME_MAX)                                                                  \
+	F(u32, uid, 0)                                                                             \
+	F(u32, pid, 0)                                                                             \
+	F(str, program, CL_NAME_MAX)                                                               \
+	F(str, node, CL_NAME_MAX)                                                                  \
+	F(str, reason, DB_REASON_MAX)                                                              \
+	F(str, object, DB_KEY_MAX) /* that has to have if_version still: key of a `version` */     \
+	F(u64, if_version, 0)	   /* DB_ANY_VERSION: whatever it has */
+
+/* One field of what may be configured (config.h), as text; or a parameter, params.NAME. */
+#define DB_CMD_CONFIG_SET_FIELDS(F)                                                                \
+	F(str, kind, DB_VERB_MAX)                                                                  \
+	F(str, name, DB_KEY_MAX)                                                                   \
+	F(str, field, DB_FIELD_MAX)                                                                \
+	F(str, value, DB_PARAMS_MAX)
+
+/* A parameter goes: field is params.NAME. */
+#define DB_CMD_CONFIG_UNSET_FIELDS(F)                                                              \
+	F(str, kind, DB_VERB_MAX)                                                                  \
+	F(str, name, DB_KEY_MAX)                                                                   \
+	F(str, field, DB_FIELD_MAX)
+
+/* Keeps the configuration, as it is when this is applied. */
+#define DB_CMD_CHECKPOINT_CREATE_FIELDS(F) F(str, name, CL_NAME_MAX)
+
+#define DB_CMD_CHECKPOINT_DELETE_FIELDS(F) F(str, name, CL_NAME_MAX)
+
 /* Where a group shall run. What keeps_ names, a set of none, and DB_KEEP stay as they are. */
 #define DB_CMD_GROUP_PLACE_FIELDS(F)                                                               \
 	F(str, name, CL_NAME_MAX)                                                                  \
@@ -886,6 +963,11 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	X(47, mount_voice, MOUNT_VOICE)                                                            \
 	X(48, clock, CLOCK)                                                                        \
 	X(56, db_note, DB_NOTE)                                                                    \
+	X(58, change, CHANGE)                                                                      \
+	X(59, config_set, CONFIG_SET)                                                              \
+	X(60, config_unset, CONFIG_UNSET)                                                          \
+	X(61, checkpoint_create, CHECKPOINT_CREATE)                                                \
+	X(62, checkpoint_delete, CHECKPOINT_DELETE)                                                \
 	X(63, resource_set, RESOURCE_SET)                                                          \
 	X(64, resource_manage, RESOURCE_MANAGE)                                                    \
 	X(65, resource_intent, RESOURCE_INTENT)                                                    \
@@ -1003,5 +1085,23 @@ int db_command_encode(const struct db_command *cmd, void *buf, size_t cap, size_
 int db_command_decode(const void *buf, size_t len, struct db_command *ret);
 
 #define DB_COMMAND_MAX 4096
+
+/* ---- changes: several commands in one payload, under one head (DB_CMD_CHANGE) */
+#define DB_CHANGE_MAX	       (256 * 1024) /* bytes of a payload (CL_MSG_PAYLOAD_MAX) */
+#define DB_CHANGE_COMMANDS_MAX UINT16_MAX
+#define DB_ANY_VERSION	       UINT64_MAX
+
+/* Of the commands only type and body count. -ENOBUFS: too many, or too long for the buffer. */
+int db_change_encode(const struct db_command *change, const struct db_command *cmd, size_t count,
+		     void *buf, size_t cap, size_t *ret_len);
+bool db_change_is(const void *buf, size_t len);
+/*
+ * Opens a reader behind the head. -EBADMSG unless every command in it decodes, and none is a
+ * change itself.
+ */
+int db_change_open(const void *buf, size_t len, struct db_command *ret_change,
+		   struct wire_reader *ret_reader, uint32_t *ret_count);
+/* The next one, with time and actor of the head. */
+void db_change_next(struct wire_reader *r, const struct db_command *change, struct db_command *ret);
 
 #endif

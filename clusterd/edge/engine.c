@@ -645,6 +645,12 @@ int engine_request(struct engine *e, const struct db_command *cmd, uint64_t time
 	return engine_submit(e, CL_ENTRY_COMMAND, buf, len, timeout_ms, false, done, arg);
 }
 
+int engine_change(struct engine *e, const void *payload, size_t len, uint64_t timeout_ms,
+		  engine_done done, void *arg)
+{
+	return engine_submit(e, CL_ENTRY_COMMAND, payload, len, timeout_ms, false, done, arg);
+}
+
 int engine_create(struct engine *e, const struct cl_uuid *cluster, const struct cl_table *table)
 {
 	struct repl_event event = {.type = REPL_EV_CREATE};

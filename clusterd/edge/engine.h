@@ -123,6 +123,9 @@ struct db_command engine_command(const struct engine *e, enum db_cmd_type type);
 /* Gives a command to the cluster; done comes once, from the loop. -EBUSY: too many under way. */
 int engine_request(struct engine *e, const struct db_command *cmd, uint64_t timeout_ms,
 		   engine_done done, void *arg);
+/* As engine_request(), of what db_change_encode() made. */
+int engine_change(struct engine *e, const void *payload, size_t len, uint64_t timeout_ms,
+		  engine_done done, void *arg);
 /* Makes this blank node the first of a cluster with these members; -EEXIST, -EINVAL. */
 int engine_create(struct engine *e, const struct cl_uuid *cluster, const struct cl_table *table);
 /* Multicasts a message; drops it (and says so) when corosync takes none. */

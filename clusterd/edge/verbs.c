@@ -7,6 +7,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "clusterd/core/config.h"
 #include "clusterd/core/placement.h"
 #include "clusterd/core/stuck.h"
 #include "clusterd/core/totem.h"
@@ -102,6 +103,7 @@ json_t *verb_row_json(const struct db *db, enum db_kind kind, const void *row)
 	const char *state = verb_row_state(kind, row);
 	const struct db_shape *shape = db_kind_shape(kind);
 	json_t *o = json_object();
+	char key[DB_KEY_MAX];
 
 	must(o);
 	for (uint8_t i = 0; i < shape->field_count; i++) {
@@ -113,6 +115,9 @@ json_t *verb_row_json(const struct db *db, enum db_kind kind, const void *row)
 	}
 	if (state)
 		json_object_set_new(o, "state", json_string(state));
+	if (config_key(kind, row, key))
+		json_object_set_new(o, "config_version",
+				    json_integer((json_int_t)config_version(db, key)));
 	return o;
 }
 
@@ -215,74 +220,6 @@ bool verb_is_confirmed(struct api_client *c, const json_t *args, const char *nam
 
 /* ---- requests that change */
 
-void verb_answer(struct api_client *c, int r, const struct db_result *result)
-{
-	json_t *data = NULL;
-
-	if (r == -ETIME) {
-		api_reply(c, API_NO_QUORUM, NULL,
-			  "no quorum here: nothing was changed; see 'clusterctl quorum show'");
-	} else if (r == -ETIMEDOUT) {
-		api_reply(c, API_TIMED_OUT, NULL,
-			  "given to the cluster, not confirmed in time: it may still be done");
-	} else if (r) {
-		api_reply(c, API_FAILED, NULL, "%s", strerror(-r));
-	} else {
-		if (result->task)
-			data = json_pack("{s:I}", "task", (json_int_t)result->task);
-		api_reply(c, (enum api_code)result->code, data, "%s", result->text);
-	}
-}
-
-static void changed(void *arg, int r, const struct db_result *result)
-{
-	struct api_client *c = api_ticket_take(arg);
-
-	if (c)
-		verb_answer(c, r, result);
-}
-
-struct db_command verb_command(struct api_client *c, enum db_cmd_type type)
-{
-	struct db_command cmd;
-
-	memset(&cmd, 0, sizeof(cmd));
-	cmd.type = type;
-	cmd.at_ms = engine_wall_ms();
-	snprintf(cmd.actor, sizeof(cmd.actor), "%.32s@%.30s", api_actor(c),
-		 api_engine(c)->repl.self.name.text);
-	return cmd;
-}
-
-bool verb_submit_unseen(struct api_client *c, const struct db_command *cmd)
-{
-	const char *why = health_refuses(api_engine(c));
-
-	if (!why && !engine_request(api_engine(c), cmd, API_TIMEOUT_MS, NULL, NULL))
-		return true;
-	api_reply(c, why ? API_REFUSED : API_FAILED, NULL, "%s",
-		  why ? why : "too many requests under way on this node");
-	return false;
-}
-
-void verb_submit(struct api_client *c, const struct db_command *cmd)
-{
-	struct api_ticket *t = api_ticket_new(c);
-	const char *why = health_refuses(api_engine(c));
-	int r;
-
-	if (why) {
-		api_ticket_take(t);
-		api_reply(c, API_REFUSED, NULL, "%s", why);
-		return;
-	}
-	r = engine_request(api_engine(c), cmd, API_TIMEOUT_MS, changed, t);
-	if (r) {
-		api_ticket_take(t);
-		api_reply(c, API_FAILED, NULL, "too many requests under way on this node");
-	}
-}
-
 /* The first member table: every node named, this one with the only vote. */
 static bool make_table(struct api_client *c, const json_t *nodes, struct cl_table *table)
 {
@@ -335,6 +272,8 @@ static void cluster_create(struct api_client *c, const json_t *args)
 	struct cl_uuid uuid;
 	int r;
 
+	if (!verb_has_no_dry_run(c, "makes a cluster before there is a database"))
+		return;
 	if (health_refuses(api_engine(c))) {
 		api_reply(c, API_REFUSED, NULL, "%s", health_refuses(api_engine(c)));
 		return;
@@ -716,6 +655,14 @@ static const struct verb verbs[] = {
 	{"cluster.create", true, cluster_create},
 	{"cluster.status", false, cluster_status},
 	{"cluster.stop", true, verb_cluster_stop},
+	{"config.apply", true, verb_config_apply},
+	{"config.checkpoint_create", true, verb_config_checkpoint_create},
+	{"config.checkpoint_delete", true, verb_config_checkpoint_delete},
+	{"config.checkpoint_list", false, verb_config_checkpoint_list},
+	{"config.diff", false, verb_config_diff},
+	{"config.history", false, verb_config_history},
+	{"config.rollback", true, verb_config_rollback},
+	{"config.show", false, verb_config_show},
 	{"event.list", false, event_list},
 	{"event.watch", false, event_watch},
 	{"fence.create", true, fence_create},

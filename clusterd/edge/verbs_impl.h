@@ -27,13 +27,6 @@ const struct db_node *verb_arg_node(struct api_client *c, const json_t *args, co
 bool verb_is_confirmed(struct api_client *c, const json_t *args, const char *name,
 		       const char *what);
 
-struct db_command verb_command(struct api_client *c, enum db_cmd_type type);
-/* Hands it to the cluster; the reply comes when it is applied. */
-void verb_submit(struct api_client *c, const struct db_command *cmd);
-/* The reply to a command that has ended so (engine_done). */
-void verb_answer(struct api_client *c, int r, const struct db_result *result);
-/* Hands it over before another one, which has the reply; false: it could not, and has replied. */
-bool verb_submit_unseen(struct api_client *c, const struct db_command *cmd);
 json_t *verb_table_json(const struct db *db, enum db_kind kind);
 
 /* Every row of that kind; the one in argument `name`. */
@@ -49,10 +42,47 @@ void verb_group_intent(struct api_client *c, const json_t *args, enum db_intent 
 /* A list of names of volumes becomes one text. */
 bool verb_arg_volumes(struct api_client *c, const json_t *volumes, char *to, size_t size);
 
+/* ---- verbs_change.c */
+
+struct db_command verb_command(struct api_client *c, enum db_cmd_type type);
+/*
+ * Hands it to the cluster, in the name of who asks; the reply comes when it is applied. With
+ * dry_run it is done on a copy, and the reply is what would follow.
+ */
+void verb_submit(struct api_client *c, const struct db_command *cmd);
+/* Several, of which all or none are done; `object` has to have if_version, see config.h. */
+void verb_submit_all(struct api_client *c, const struct db_command *cmd, size_t count,
+		     const char *object);
+/*
+ * Likewise, only if the whole configuration still has the version on which they were planned. Takes
+ * `data`, an object, which is in the reply, too.
+ */
+void verb_submit_planned(struct api_client *c, const struct db_command *cmd, size_t count,
+			 uint64_t version, json_t *data);
+/* The head of a change in the name of who asks, for those that hand it over by themselves. */
+struct db_command verb_change_head(struct api_client *c, const char *object);
+/* The reply to a change that has ended so (engine_done). */
+void verb_answer(struct api_client *c, int r, const struct db_result *result);
+/* Refused because of if_version, with that text: who was faster, and when. */
+void verb_reply_stale(struct api_client *c, const char *text);
+/* False, with a reply, if a dry run is asked for of what is no command of the database. */
+bool verb_has_no_dry_run(struct api_client *c, const char *why);
+
 /* ---- verbs_agent.c */
 
 void verb_agent_list(struct api_client *c, const json_t *args);
 void verb_agent_show(struct api_client *c, const json_t *args);
+
+/* ---- verbs_config.c */
+
+void verb_config_apply(struct api_client *c, const json_t *args);
+void verb_config_checkpoint_create(struct api_client *c, const json_t *args);
+void verb_config_checkpoint_delete(struct api_client *c, const json_t *args);
+void verb_config_checkpoint_list(struct api_client *c, const json_t *args);
+void verb_config_diff(struct api_client *c, const json_t *args);
+void verb_config_history(struct api_client *c, const json_t *args);
+void verb_config_rollback(struct api_client *c, const json_t *args);
+void verb_config_show(struct api_client *c, const json_t *args);
 
 /* ---- verbs_member.c */
 
@@ -166,6 +196,9 @@ void verb_simulate_group_fail(struct api_client *c, const json_t *args);
 void verb_simulate_node_drain(struct api_client *c, const json_t *args);
 void verb_simulate_node_loss(struct api_client *c, const json_t *args);
 void verb_simulate_node_return(struct api_client *c, const json_t *args);
+
+/* On a copy; the reply comes when that is at rest. Borrows the payload for the call; takes data. */
+void verb_dry_run(struct api_client *c, const uint8_t *change, size_t len, json_t *data);
 
 /* ---- verbs_volume.c */
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "clusterd/core/config.h"
 #include "clusterd/core/failover.h"
 #include "clusterd/core/setting.h"
 #include "clusterd/edge/verbs_impl.h"
@@ -258,17 +259,18 @@ static bool add_number(struct quorum_sets *q, const json_t *args, const char *na
 
 static void submit_sets(struct quorum_sets *q, const char *what)
 {
+	struct db_command cmd[SETS_MAX];
+
+	for (size_t i = 0; i < q->count; i++) {
+		cmd[i] = verb_command(q->client, DB_CMD_SETTING_SET);
+		cmd[i].setting_set = q->set[i];
+	}
 	if (!q->count)
 		api_reply(q->client, API_USAGE, NULL, "name what to set: %s", what);
-	for (size_t i = 0; i < q->count; i++) {
-		struct db_command cmd = verb_command(q->client, DB_CMD_SETTING_SET);
-
-		cmd.setting_set = q->set[i];
-		if (i + 1 == q->count)
-			verb_submit(q->client, &cmd);
-		else if (!verb_submit_unseen(q->client, &cmd))
-			return;
-	}
+	else if (q->count == 1)
+		verb_submit(q->client, cmd);
+	else
+		verb_submit_all(q->client, cmd, q->count, CONFIG_WHOLE);
 }
 
 void verb_quorum_set(struct api_client *c, const json_t *args)

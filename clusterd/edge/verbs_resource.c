@@ -25,7 +25,7 @@ bool verb_arg_params(struct api_client *c, const json_t *params, char *to, size_
 		int n;
 
 		if (!value || strchr(value, '\n') || strlen(value) >= DB_VALUE_MAX ||
-		    strpbrk(name, "=/\n") || !name[0] || strlen(name) >= CL_NAME_MAX) {
+		    strpbrk(name, "=/\n\t") || !name[0] || strlen(name) >= CL_NAME_MAX) {
 			api_reply(c, API_USAGE, NULL,
 				  "params: %.64s: a name without '=' or '/' and a text of at most "
 				  "%d bytes without line breaks",

@@ -1594,7 +1594,7 @@ static void the_largest_command_fits_its_bound(void **state)
 		const struct db_shape *shape = db_command_shape(type);
 		size_t size = 2 + 8 + 2 + CL_NAME_MAX;
 
-		for (uint8_t i = 0; shape && i < shape->field_count; i++)
+		for (uint8_t i = 0; i < shape->field_count; i++)
 			size += shape->field[i].size + 2u;
 		assert_true(size <= DB_COMMAND_MAX);
 	}

@@ -658,6 +658,7 @@ int main(void)
 		TEST(a_node_with_something_stuck_is_fenced_if_the_others_are_quorate_without_it),
 		TEST(addresses_that_only_corosync_knows_are_taken_into_the_database),
 		TEST(a_fence_is_committed_before_its_ladder_runs),
+		TEST(a_fence_waits_when_too_many_have_begun),
 		TEST(a_node_that_is_here_with_a_later_boot_is_not_fenced),
 		TEST(commands_come_in_the_order_in_which_they_are_proposed),
 	};
