@@ -4,6 +4,7 @@
 core_sources = \
 	clusterd/core/age.c clusterd/core/age.h \
 	clusterd/core/apply.c clusterd/core/apply_age.c \
+	clusterd/core/apply_decision.c \
 	clusterd/core/apply_impl.c clusterd/core/apply_impl.h \
 	clusterd/core/apply_member.c clusterd/core/apply_migration.c \
 	clusterd/core/apply_place.c \
@@ -13,6 +14,7 @@ core_sources = \
 	clusterd/core/claim.c clusterd/core/claim.h \
 	clusterd/core/corosync_conf.c clusterd/core/corosync_conf.h \
 	clusterd/core/db.c clusterd/core/db.h \
+	clusterd/core/decision.c clusterd/core/decision.h \
 	clusterd/core/duty.c clusterd/core/duty.h \
 	clusterd/core/failover.c clusterd/core/failover.h \
 	clusterd/core/lease.c clusterd/core/lease.h \
@@ -20,6 +22,7 @@ core_sources = \
 	clusterd/core/msg.c clusterd/core/msg.h \
 	clusterd/core/plan.c clusterd/core/plan.h clusterd/core/plan_impl.h \
 	clusterd/core/placement.c clusterd/core/placement.h \
+	clusterd/core/plan_affinity.c \
 	clusterd/core/plan_orders.c clusterd/core/plan_place.c \
 	clusterd/core/plan_vm.c clusterd/core/plan_volume.c clusterd/core/plan_wave.c \
 	clusterd/core/quorum.c clusterd/core/quorum.h \
@@ -68,7 +71,8 @@ clusterd_clusterd_SOURCES = \
 	clusterd/edge/main.c \
 	clusterd/edge/spawn.c clusterd/edge/spawn.h \
 	clusterd/edge/verbs.c clusterd/edge/verbs.h clusterd/edge/verbs_impl.h \
-	clusterd/edge/verbs_agent.c clusterd/edge/verbs_member.c clusterd/edge/verbs_place.c \
+	clusterd/edge/verbs_agent.c clusterd/edge/verbs_affinity.c clusterd/edge/verbs_decision.c \
+	clusterd/edge/verbs_member.c clusterd/edge/verbs_place.c \
 	clusterd/edge/verbs_quorum.c \
 	clusterd/edge/verbs_resource.c clusterd/edge/verbs_vm.c clusterd/edge/verbs_volume.c \
 	clusterd/edge/verbs_whatif.c \

@@ -68,7 +68,9 @@ enum db_mutant {
 	DB_MUTANT_PLAN_FAILS_BACK_ANYTIME,  /* never, and the hours, do not count */
 	DB_MUTANT_PLAN_HAS_NO_WAVES,	    /* lower priorities do not wait */
 	DB_MUTANT_PLAN_STORMS,		    /* any number of starts on a node */
-	DB_MUTANT_PLAN_LAST = DB_MUTANT_PLAN_STORMS,
+	DB_MUTANT_PLAN_MIXES,		    /* what is kept apart gets one node */
+	DB_MUTANT_PLAN_PARTS,		    /* what is kept together gets two nodes */
+	DB_MUTANT_PLAN_LAST = DB_MUTANT_PLAN_PARTS,
 	DB_MUTANT_ADMITS_FENCED,     /* from here on for sim_cluster: the way back from a fence */
 	DB_MUTANT_FENCE_BEGIN_FREES, /* the locks go when the fence begins, not when it is proven */
 	DB_MUTANT_REPEATS,	     /* a request that comes again is carried out again */
