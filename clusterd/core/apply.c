@@ -59,6 +59,8 @@ static void do_cluster_init(struct apply *a, const struct db_cmd_cluster_init *c
 	row = db_insert(a->db, DB_KIND_CLUSTER, c->name);
 	COPY(row->uuid, c->uuid);
 	row->created_ms = a->cmd->at_ms;
+	if (c->token_ms && c->token_ms != setting_shape(SETTING_TOTEM_TOKEN_MS)->def)
+		setting_put(a, SETTING_TOTEM_TOKEN_MS, c->token_ms);
 	apply_event(a, "cluster-created", c->name, "by %s", a->cmd->actor);
 }
 
@@ -150,6 +152,8 @@ static void do_node_admit(struct apply *a, const struct db_cmd_node_admit *c)
 	/* A later boot of the same node proves that the earlier one runs nothing any more. */
 	if (n->incarnation && n->incarnation != c->incarnation && strcmp(n->boot, c->boot) != 0) {
 		incarnation_gone(a, n->slot, n->incarnation);
+		if (n->membership == DB_MEMBERSHIP_ADMITTED) /* and nobody had noticed */
+			quarantine_node_lost(a, n);
 		apply_event(a, "node-rebooted", c->name,
 			    "a later boot proves the earlier one ended");
 	}
@@ -183,6 +187,7 @@ static void do_node_admit(struct apply *a, const struct db_cmd_node_admit *c)
 	if (is_first)
 		place_cluster_starts(a);
 	apply_event(a, "node-admitted", c->name, "incarnation %016" PRIx64, c->incarnation);
+	quarantine_node_admitted(a, n);
 }
 
 static struct db_node *incarnation_find(struct apply *a, const char *name, uint64_t incarnation)
@@ -226,6 +231,7 @@ static void do_node_lost(struct apply *a, const struct db_cmd_node_lost *c)
 	if (!n || n->membership != DB_MEMBERSHIP_ADMITTED)
 		return;
 	n->membership = DB_MEMBERSHIP_LOST;
+	quarantine_node_lost(a, n);
 	n->since_ms = a->cmd->at_ms;
 	groups = groups_unknown(a, n);
 	volumes = volumes_unknown(a, n);
@@ -283,6 +289,8 @@ static void do_fence_create(struct apply *a, const struct db_cmd_fence_create *c
 		apply_answer(a, DB_CONFLICT, "fence device %s exists", c->name);
 		return;
 	}
+	if (!secrets_exist(a, c->params))
+		return;
 	snprintf(object, sizeof(object), "fence.%.50s", c->name);
 	f = apply_params_fit(a->db, c->params) ? db_insert(a->db, DB_KIND_FENCE, c->name) : NULL;
 	if (!f) {
@@ -580,6 +588,8 @@ void do_resource_create(struct apply *a, const struct db_cmd_resource_create *c)
 		apply_answer(a, DB_REFUSED, "bad parameters, or no room for them");
 		return;
 	}
+	if (!secrets_exist(a, c->params))
+		return;
 	r = db_insert(a->db, DB_KIND_RESOURCE, c->name);
 	if (!r) {
 		apply_answer(a, DB_REFUSED, "no room for another resource");

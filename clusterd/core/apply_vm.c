@@ -105,7 +105,7 @@ void vms_node_paused(struct apply *a, uint8_t slot)
 {
 	const struct db_node *n = db_node_by_slot(a->db, slot);
 
-	if (!n->is_draining && !n->is_leaving)
+	if (!n->is_draining && !db_node_departs(n))
 		drain_ends(a, n);
 	for (uint32_t i = 0; i < db_count(a->db, DB_KIND_VM); i++) {
 		struct db_vm *v = db_at(a->db, DB_KIND_VM, i);

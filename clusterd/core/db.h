@@ -70,10 +70,13 @@ enum db_mutant {
 	DB_MUTANT_PLAN_STORMS,		    /* any number of starts on a node */
 	DB_MUTANT_PLAN_MIXES,		    /* what is kept apart gets one node */
 	DB_MUTANT_PLAN_PARTS,		    /* what is kept together gets two nodes */
-	DB_MUTANT_PLAN_LAST = DB_MUTANT_PLAN_PARTS,
+	DB_MUTANT_PLAN_QUARANTINED,	    /* starts on quarantined nodes */
+	DB_MUTANT_PLAN_LAST = DB_MUTANT_PLAN_QUARANTINED,
 	DB_MUTANT_ADMITS_FENCED,     /* from here on for sim_cluster: the way back from a fence */
 	DB_MUTANT_FENCE_BEGIN_FREES, /* the locks go when the fence begins, not when it is proven */
 	DB_MUTANT_REPEATS,	     /* a request that comes again is carried out again */
+	DB_MUTANT_QUARANTINES_ALL,   /* a node is quarantined whoever is left */
+	DB_MUTANT_QUARANTINED_VOTES, /* the vote of a quarantined node stays with it */
 	DB_MUTANT_MAX,
 };
 
@@ -139,6 +142,10 @@ void *db_find_id(const struct db *db, enum db_kind kind, uint64_t id);
 void *db_at(const struct db *db, enum db_kind kind, uint32_t i);
 uint32_t db_count(const struct db *db, enum db_kind kind);
 struct db_node *db_node_by_slot(const struct db *db, uint8_t slot);
+/* Everything goes off it, and nothing comes: it stops, or is quarantined. */
+bool db_node_departs(const struct db_node *n);
+/* Why nothing can come to the node, an administrator's wish aside; NULL: it can. Takes NULL. */
+const char *db_node_bar(const struct db_node *n);
 /* The node's name, or "-" for CL_NODE_NONE and empty slots. */
 const char *db_node_name(const struct db *db, uint8_t slot);
 

@@ -12,6 +12,7 @@ const char *decision_verdict_text(enum db_verdict verdict)
 		[DB_VERDICT_HERE] = "it is to leave it",
 		[DB_VERDICT_NOT_UP] = "the node is not up",
 		[DB_VERDICT_STOPPING] = "the node is stopping",
+		[DB_VERDICT_QUARANTINED] = "the node is quarantined",
 		[DB_VERDICT_PAUSED] = "the node is paused",
 		[DB_VERDICT_NOT_POSSIBLE] = "not a possible owner",
 		[DB_VERDICT_FAILED] = "it failed there",

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Decisions of the planner, as they are kept: which node got a group, by which rule, and why not the
- * others. There is a row for each start, each stop for the sake of another node, and each migration
- * that the planner began; the oldest go when there is no room.
+ * Decisions of the planner, as they are kept: which node got a group, by which rule, and why not
+ * the others. There is a row for each start, each stop for the sake of another node, and each
+ * migration that the planner began; the oldest go when there is no room.
  */
 #ifndef CLUSTERD_CORE_DECISION_H
 #define CLUSTERD_CORE_DECISION_H

@@ -17,6 +17,8 @@ enum db_verdict plan_verdict(const struct db *db, const struct db_group *group,
 		return DB_VERDICT_NOT_UP;
 	if (n->is_leaving)
 		return DB_VERDICT_STOPPING;
+	if (n->is_quarantined && !DB_MUTANT(db, PLAN_QUARANTINED))
+		return DB_VERDICT_QUARANTINED;
 	if (n->is_paused && !DB_MUTANT(db, PLAN_PAUSED))
 		return DB_VERDICT_PAUSED;
 	if (!(group->possible & cl_bit(n->slot)))
@@ -139,7 +141,7 @@ static const char *why_move(const struct db *db, const struct plan_orders *out,
 	const struct db_node *n = db_node_by_slot(db, g->node);
 	bool is_wished_away = g->wish < CL_MAX_NODES && g->wish != g->node;
 	bool is_drained = n && n->is_draining;
-	bool has_to = n && n->is_leaving;
+	bool has_to = n && db_node_departs(n);
 	uint16_t others, allowed;
 	uint8_t target;
 
@@ -152,7 +154,7 @@ static const char *why_move(const struct db *db, const struct plan_orders *out,
 	target = is_wished_away ? g->wish : plan_failback(db, g, allowed);
 	*ret_goal = plan_place(db, out, l, g, others, target);
 	if (has_to && !ret_goal->is_busy)
-		return "its node stops";
+		return n->is_leaving ? "its node stops" : "its node is quarantined";
 	if (ret_goal->node == CL_NODE_NONE)
 		return is_drained && !others && DB_MUTANT(db, PLAN_DRAINS_TO_NOWHERE)
 			       ? "its node is drained"

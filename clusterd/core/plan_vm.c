@@ -138,8 +138,8 @@ static bool may_move(const struct db *db, const struct db_group *g)
 
 	return g->work == DB_WORK_ONLINE && g->intent == DB_INTENT_ONLINE &&
 	       plan_node_is_admitted(db, g->node, g->incarnation) &&
-	       (n->is_leaving || n->is_draining || (g->wish < CL_MAX_NODES && g->wish != g->node) ||
-		plan_may_fail_back(db, g));
+	       (db_node_departs(n) || n->is_draining ||
+		(g->wish < CL_MAX_NODES && g->wish != g->node) || plan_may_fail_back(db, g));
 }
 
 /* Where it shall go now, with the verb and the reason; CL_NODE_NONE: it stays, for now. */
@@ -154,13 +154,14 @@ static struct plan_choice plan_where(const struct db *db, const struct plan_orde
 	uint8_t back;
 
 	*ret_verb = is_wished ? "group-move" : "node-drain";
-	*ret_reason = is_wished	      ? "asked to move"
-		      : n->is_leaving ? "its node stops"
-				      : "its node is drained";
+	*ret_reason = is_wished		  ? "asked to move"
+		      : n->is_leaving	  ? "its node stops"
+		      : n->is_quarantined ? "its node is quarantined"
+					  : "its node is drained";
 	if (is_wished)
 		return plan_place(db, out, l, g, set, g->wish);
 	set = refuges(db, out, g, v);
-	if (n->is_leaving || n->is_draining)
+	if (db_node_departs(n) || n->is_draining)
 		return plan_place(db, out, l, g, set, CL_NODE_NONE);
 	back = plan_failback(db, g, plan_affinity(db, out, g, set));
 	*ret_verb = "group-failback";
@@ -237,15 +238,17 @@ const char *plan_vm_why_stop(const struct db *db, const struct plan_orders *out,
 		return NULL;
 	if (g->intent == DB_INTENT_OFFLINE)
 		return "asked to be offline";
-	if (!n || !n->is_leaving || plan_is_moving(db, out, g))
+	if (!n || !db_node_departs(n) || plan_is_moving(db, out, g))
 		return NULL;
 	/* One that was asked for now counts as a way out. */
 	for (size_t i = 0; i < out->migration_count; i++) {
 		if (!strcmp(out->migration[i].name, g->name))
 			return NULL;
 	}
-	return plan_affinity(db, out, g, refuges(db, out, g, v)) ? NULL
-				      : "its node stops, and it can be migrated to no other node";
+	if (plan_affinity(db, out, g, refuges(db, out, g, v)))
+		return NULL;
+	return n->is_leaving ? "its node stops, and it can be migrated to no other node"
+			     : "its node is quarantined, and it can be migrated to no other node";
 }
 
 /* ---- explanations */

@@ -17,20 +17,20 @@ DB_CHOICES(WORDS)
 #undef WORD
 
 /* ---- descriptors */
-#define WORDS_str(arg)	  NULL, 0
-#define WORDS_u8(arg)	  NULL, 0
-#define WORDS_u16(arg)	  NULL, 0
-#define WORDS_u32(arg)	  NULL, 0
-#define WORDS_u64(arg)	  NULL, 0
-#define WORDS_node(arg)	  NULL, 0
-#define WORDS_nodes(arg)  NULL, 0
-#define WORDS_owners(arg) NULL, 0
+#define WORDS_str(arg)	    NULL, 0
+#define WORDS_u8(arg)	    NULL, 0
+#define WORDS_u16(arg)	    NULL, 0
+#define WORDS_u32(arg)	    NULL, 0
+#define WORDS_u64(arg)	    NULL, 0
+#define WORDS_node(arg)	    NULL, 0
+#define WORDS_nodes(arg)    NULL, 0
+#define WORDS_owners(arg)   NULL, 0
 #define WORDS_verdicts(arg) WORDS_choice(arg)
-#define WORDS_scores(arg) NULL, 0
-#define WORDS_time(arg)	  NULL, 0
-#define WORDS_mark(arg)	  NULL, 0
-#define WORDS_flag(arg)	  NULL, 0
-#define WORDS_choice(arg) words_##arg, MUST_ARRAY_SIZE(words_##arg)
+#define WORDS_scores(arg)   NULL, 0
+#define WORDS_time(arg)	    NULL, 0
+#define WORDS_mark(arg)	    NULL, 0
+#define WORDS_flag(arg)	    NULL, 0
+#define WORDS_choice(arg)   words_##arg, MUST_ARRAY_SIZE(words_##arg)
 
 #define DESCRIBE(type, name, arg)                                                                  \
 	{#name, DB_TYPE_##type, offsetof(STRUCT, name), sizeof(((STRUCT *)0)->name),               \
@@ -163,6 +163,18 @@ static const struct db_field fields_cmd_mount_gone[] = {DB_CMD_MOUNT_GONE_FIELDS
 #define STRUCT struct db_cmd_mount_voice
 static const struct db_field fields_cmd_mount_voice[] = {DB_CMD_MOUNT_VOICE_FIELDS(DESCRIBE)};
 #undef STRUCT
+#define STRUCT struct db_cmd_secret_set
+static const struct db_field fields_cmd_secret_set[] = {DB_CMD_SECRET_SET_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_cmd_secret_delete
+static const struct db_field fields_cmd_secret_delete[] = {DB_CMD_SECRET_DELETE_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_cmd_secret_held
+static const struct db_field fields_cmd_secret_held[] = {DB_CMD_SECRET_HELD_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_secret
+static const struct db_field fields_secret[] = {DB_SECRET_FIELDS(DESCRIBE)};
+#undef STRUCT
 #define STRUCT struct db_cmd_clock
 static const struct db_field fields_cmd_clock[] = {DB_CMD_CLOCK_FIELDS(DESCRIBE)};
 #undef STRUCT
@@ -252,6 +264,13 @@ static const struct db_field fields_setting[] = {DB_SETTING_FIELDS(DESCRIBE)};
 #undef STRUCT
 #define STRUCT struct db_cmd_setting_set
 static const struct db_field fields_cmd_setting_set[] = {DB_CMD_SETTING_SET_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_cmd_node_quarantine_clear
+static const struct db_field fields_cmd_node_quarantine_clear[] = {
+	DB_CMD_NODE_QUARANTINE_CLEAR_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_cmd_conf_adopt
+static const struct db_field fields_cmd_conf_adopt[] = {DB_CMD_CONF_ADOPT_FIELDS(DESCRIBE)};
 #undef STRUCT
 #define STRUCT struct db_cmd_vote_note
 static const struct db_field fields_cmd_vote_note[] = {DB_CMD_VOTE_NOTE_FIELDS(DESCRIBE)};

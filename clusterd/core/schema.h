@@ -110,16 +110,17 @@
 	X(HERE, "here") /* it is to leave it */                                                    \
 	X(NOT_UP, "not-up")                                                                        \
 	X(STOPPING, "stopping")                                                                    \
+	X(QUARANTINED, "quarantined")                                                              \
 	X(PAUSED, "paused")                                                                        \
 	X(NOT_POSSIBLE, "not-possible")                                                            \
 	X(FAILED, "failed")                                                                        \
-	X(AFFINITY, "affinity") /* others are there, or are not, from which it is kept apart, or with */   \
-	X(VOLUMES, "volumes") /* it has not all that the group needs */                            \
-	X(FENCE, "fence")     /* it is to be fenced */                                             \
-	X(BUSY, "busy")	      /* as many starts as may be are under way there */                   \
-	X(OTHER, "other")     /* another was asked for, or is preferred, or was the goal */        \
-	X(LOADED, "loaded")   /* it has more to do */                                              \
-	X(LATER, "later")     /* as good, and a higher slot */
+	X(AFFINITY, "affinity") /* others are there, or elsewhere */                               \
+	X(VOLUMES, "volumes")	/* it has not all that the group needs */                          \
+	X(FENCE, "fence")	/* it is to be fenced */                                           \
+	X(BUSY, "busy")		/* as many starts as may be are under way there */                 \
+	X(OTHER, "other")	/* another was asked for, or is preferred, or was the goal */      \
+	X(LOADED, "loaded")	/* it has more to do */                                            \
+	X(LATER, "later")	/* as good, and a higher slot */
 
 #define DB_CHOICES(X)                                                                              \
 	X(membership, MEMBERSHIP, DB_MEMBERSHIPS)                                                  \
@@ -173,7 +174,10 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(str, address1, DB_ADDRESS_MAX) /* "": it has one network */                              \
 	F(u64, conf_written, 0)		 /* version of corosync.conf that it has on disk */        \
 	F(u64, conf_running, 0)		 /* and that its corosync has read */                      \
-	F(flag, is_evicted, 0)		 /* it goes, once nothing names it any more */
+	F(flag, is_evicted, 0)		 /* it goes, once nothing names it any more */             \
+	F(u32, losses, 0)		 /* unasked ones since losses_since_ms: quarantine.h */    \
+	F(time, losses_since_ms, 0)	 /* of the first of them; 0: there is none */              \
+	F(flag, is_quarantined, 0)	 /* was lost too often: runs nothing until it is cleared */
 
 #define DB_GROUP_FIELDS(F)                                                                         \
 	F(str, name, CL_NAME_MAX)                                                                  \
@@ -361,6 +365,17 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(time, since_ms, 0)                                                                       \
 	F(str, actor, CL_NAME_MAX)
 
+/*
+ * A secret by its name; its text is in a file of each node that holds it (edge/secrets.h), nowhere
+ * in the database, nor anything made from it.
+ */
+#define DB_SECRET_FIELDS(F)                                                                        \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(mark, version, 0)  /* random; another each time it is set */                             \
+	F(nodes, holders, 0) /* that have this version on disk */                                  \
+	F(time, since_ms, 0) /* when it was set */                                                 \
+	F(str, actor, CL_NAME_MAX)
+
 /* Groups that are to run on one node, or each on another. */
 #define DB_AFFINITY_FIELDS(F)                                                                      \
 	F(str, name, CL_NAME_MAX)                                                                  \
@@ -397,13 +412,15 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	X(vm, VM, 4096)                                                                            \
 	X(migration, MIGRATION, 256)                                                               \
 	X(setting, SETTING, 256)                                                                   \
+	X(secret, SECRET, 64)                                                                      \
 	X(decision, DECISION, 2048)                                                                \
 	X(affinity, AFFINITY, 256)
 
 /* ---- commands */
 #define DB_CMD_CLUSTER_INIT_FIELDS(F)                                                              \
 	F(str, name, CL_NAME_MAX)                                                                  \
-	F(str, uuid, DB_UUID_TEXT)
+	F(str, uuid, DB_UUID_TEXT)                                                                 \
+	F(u32, token_ms, 0) /* of corosync, kept; 0: the cluster's default */
 
 #define DB_CMD_NODE_ADMIT_FIELDS(F)                                                                \
 	F(str, name, CL_NAME_MAX)                                                                  \
@@ -698,7 +715,8 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(mark, incarnation, 0)                                                                    \
 	F(u64, written, 0)                                                                         \
 	F(u64, running, 0)                                                                         \
-	F(str, reason, DB_REASON_MAX) /* why it cannot be written; "": it was */
+	F(str, reason, DB_REASON_MAX)	/* why it cannot be written; "": it was */                 \
+	F(str, replaced, DB_REASON_MAX) /* what was different in it, if there was something */
 
 /* An evicted node has no row in the member table any more. */
 #define DB_CMD_NODE_REMOVED_FIELDS(F) F(str, name, CL_NAME_MAX)
@@ -759,6 +777,31 @@ DB_CHOICES(DB_CHOICE_ENUM)
 
 #define DB_CMD_AFFINITY_DELETE_FIELDS(F) F(str, name, CL_NAME_MAX)
 
+/* What it was lost for is mended: it is a node like any other again, and its losses are forgotten.
+ */
+#define DB_CMD_NODE_QUARANTINE_CLEAR_FIELDS(F) F(str, name, CL_NAME_MAX)
+
+/* The node's corosync.conf has other times than the cluster wants, and is not the cluster's yet. */
+#define DB_CMD_CONF_ADOPT_FIELDS(F)                                                                \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(str, differs, DB_REASON_MAX)
+
+/* Its text is on the disk of that node already. */
+#define DB_CMD_SECRET_SET_FIELDS(F)                                                                \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(mark, version, 0)                                                                        \
+	F(u8, slot, 0)
+
+/* Refused while a parameter names it. */
+#define DB_CMD_SECRET_DELETE_FIELDS(F) F(str, name, CL_NAME_MAX)
+
+/* From the node itself: it has this version on disk, or has it no more. */
+#define DB_CMD_SECRET_HELD_FIELDS(F)                                                               \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(mark, version, 0)                                                                        \
+	F(u8, slot, 0)                                                                             \
+	F(flag, is_held, 0)
+
 #define DB_COMMANDS(X)                                                                             \
 	X(1, cluster_init, CLUSTER_INIT)                                                           \
 	X(2, node_admit, NODE_ADMIT)                                                               \
@@ -810,24 +853,29 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	X(48, clock, CLOCK)                                                                        \
 	X(68, group_place, GROUP_PLACE)                                                            \
 	X(69, affinity_create, AFFINITY_CREATE)                                                    \
-	X(70, affinity_delete, AFFINITY_DELETE)
+	X(70, affinity_delete, AFFINITY_DELETE)                                                    \
+	X(73, node_quarantine_clear, NODE_QUARANTINE_CLEAR)                                        \
+	X(74, conf_adopt, CONF_ADOPT)                                                              \
+	X(78, secret_set, SECRET_SET)                                                              \
+	X(79, secret_delete, SECRET_DELETE)                                                        \
+	X(80, secret_held, SECRET_HELD)
 
 /* ---- structs */
-#define DB_CTYPE_str(name, arg)	   char name[arg];
-#define DB_CTYPE_u8(name, arg)	   uint8_t name;
-#define DB_CTYPE_u16(name, arg)	   uint16_t name;
-#define DB_CTYPE_u32(name, arg)	   uint32_t name;
-#define DB_CTYPE_u64(name, arg)	   uint64_t name;
-#define DB_CTYPE_node(name, arg)   uint8_t name;
-#define DB_CTYPE_nodes(name, arg)  uint16_t name;
-#define DB_CTYPE_owners(name, arg) uint8_t name[CL_MAX_NODES];
+#define DB_CTYPE_str(name, arg)	     char name[arg];
+#define DB_CTYPE_u8(name, arg)	     uint8_t name;
+#define DB_CTYPE_u16(name, arg)	     uint16_t name;
+#define DB_CTYPE_u32(name, arg)	     uint32_t name;
+#define DB_CTYPE_u64(name, arg)	     uint64_t name;
+#define DB_CTYPE_node(name, arg)     uint8_t name;
+#define DB_CTYPE_nodes(name, arg)    uint16_t name;
+#define DB_CTYPE_owners(name, arg)   uint8_t name[CL_MAX_NODES];
 #define DB_CTYPE_verdicts(name, arg) uint8_t name[CL_MAX_NODES];
-#define DB_CTYPE_scores(name, arg) uint32_t name[CL_MAX_NODES];
-#define DB_CTYPE_time(name, arg)   uint64_t name;
-#define DB_CTYPE_mark(name, arg)   uint64_t name;
-#define DB_CTYPE_flag(name, arg)   bool name;
-#define DB_CTYPE_choice(name, arg) uint8_t name;
-#define DB_FIELD(type, name, arg)  DB_CTYPE_##type(name, arg)
+#define DB_CTYPE_scores(name, arg)   uint32_t name[CL_MAX_NODES];
+#define DB_CTYPE_time(name, arg)     uint64_t name;
+#define DB_CTYPE_mark(name, arg)     uint64_t name;
+#define DB_CTYPE_flag(name, arg)     bool name;
+#define DB_CTYPE_choice(name, arg)   uint8_t name;
+#define DB_FIELD(type, name, arg)    DB_CTYPE_##type(name, arg)
 
 #define DB_ROW_STRUCT(name, NAME, capacity)                                                        \
 	struct db_##name {                                                                         \

@@ -9,7 +9,9 @@
 
 #include "clusterd/core/placement.h"
 #include "clusterd/core/stuck.h"
+#include "clusterd/core/totem.h"
 #include "clusterd/core/volume.h"
+#include "clusterd/edge/conf.h"
 #include "clusterd/edge/text.h"
 #include "clusterd/edge/verbs_impl.h"
 #include "lib/must.h"
@@ -235,13 +237,10 @@ bool verb_is_confirmed(struct api_client *c, const json_t *args, const char *nam
 
 /* ---- requests that change */
 
-static void changed(void *arg, int r, const struct db_result *result)
+void verb_answer(struct api_client *c, int r, const struct db_result *result)
 {
-	struct api_client *c = api_ticket_take(arg);
 	json_t *data = NULL;
 
-	if (!c)
-		return;
 	if (r == -ETIME) {
 		api_reply(c, API_NO_QUORUM, NULL,
 			  "no quorum here: nothing was changed; see 'clusterctl quorum show'");
@@ -255,6 +254,14 @@ static void changed(void *arg, int r, const struct db_result *result)
 			data = json_pack("{s:I}", "task", (json_int_t)result->task);
 		api_reply(c, (enum api_code)result->code, data, "%s", result->text);
 	}
+}
+
+static void changed(void *arg, int r, const struct db_result *result)
+{
+	struct api_client *c = api_ticket_take(arg);
+
+	if (c)
+		verb_answer(c, r, result);
 }
 
 struct db_command verb_command(struct api_client *c, enum db_cmd_type type)
@@ -336,6 +343,7 @@ static void cluster_create(struct api_client *c, const json_t *args)
 {
 	struct db_command cmd = verb_command(c, DB_CMD_CLUSTER_INIT);
 	struct cl_table table = {.changed_at = 1};
+	const struct corosync_nodes *local;
 	struct cl_uuid uuid;
 	int r;
 
@@ -346,6 +354,13 @@ static void cluster_create(struct api_client *c, const json_t *args)
 	uuid.byte[6] = (uint8_t)((uuid.byte[6] & 0x0f) | 0x40);
 	uuid.byte[8] = (uint8_t)((uuid.byte[8] & 0x3f) | 0x80);
 	text_uuid(uuid.byte, cmd.cluster_init.uuid);
+	local = conf_local(api_engine(c)->conf);
+	if (!local) {
+		api_reply(c, API_FAILED, NULL,
+			  "corosync.conf cannot be used: see 'journalctl -u clusterd'");
+		return;
+	}
+	cmd.cluster_init.token_ms = totem_adopted(&local->times, local->count);
 	r = engine_create(api_engine(c), &uuid, &table);
 	if (r == -EEXIST)
 		api_reply(c, API_CONFLICT, NULL, "this node belongs to a cluster already");
@@ -353,29 +368,6 @@ static void cluster_create(struct api_client *c, const json_t *args)
 		api_reply(c, API_FAILED, NULL, "cannot create: %s", strerror(-r));
 	else
 		verb_submit(c, &cmd);
-}
-
-static void node_pause(struct api_client *c, const json_t *args, bool pause)
-{
-	struct db_command cmd = verb_command(c, DB_CMD_NODE_PAUSE);
-	const struct db_node *n = verb_arg_node(c, args, "name");
-
-	if (!n)
-		return;
-	memcpy(cmd.node_pause.name, n->name, sizeof(n->name));
-	cmd.node_pause.pause = pause;
-	cmd.node_pause.drain = pause;
-	verb_submit(c, &cmd);
-}
-
-static void node_drain(struct api_client *c, const json_t *args)
-{
-	node_pause(c, args, true);
-}
-
-static void node_resume(struct api_client *c, const json_t *args)
-{
-	node_pause(c, args, false);
 }
 
 /* A list of names of volumes becomes one text. */
@@ -566,77 +558,6 @@ void verb_show(struct api_client *c, const json_t *args, enum db_kind kind)
 		api_reply(c, API_OK, verb_row_json(db, kind, row), "%s", "");
 }
 
-/* What an administrator calls the node's state, from where we stand. */
-static const char *node_state(const struct engine *e, const struct db_node *n)
-{
-	bool is_here = e->repl.present & cl_bit(n->slot);
-
-	if (e->repl.phase != REPL_OPEN)
-		return n->slot == e->repl.self_slot ? "isolated" : "?";
-	if (n->membership == DB_MEMBERSHIP_FENCED)
-		return "fenced";
-	if (n->membership == DB_MEMBERSHIP_FENCING)
-		return "fencing";
-	if (n->membership == DB_MEMBERSHIP_LOST)
-		return "lost";
-	if (n->is_evicted)
-		return "evicted";
-	if (n->membership == DB_MEMBERSHIP_LEFT)
-		return "left";
-	if (n->membership == DB_MEMBERSHIP_NEVER)
-		return is_here ? "joining" : "never seen";
-	if (!is_here)
-		return "daemon-lost";
-	if (n->is_draining)
-		return "draining";
-	return n->is_paused ? "paused" : "up";
-}
-
-static json_t *node_json(const struct engine *e, const struct db_node *n)
-{
-	json_t *o = verb_row_json(&e->db, DB_KIND_NODE, n);
-
-	json_object_set_new(o, "state", json_string(node_state(e, n)));
-	json_object_set_new(o, "vote", json_integer(e->applied_table.member[n->slot].vote));
-	return o;
-}
-
-/* Members that have never run here are in the table only. */
-static json_t *nodes_json(const struct engine *e)
-{
-	json_t *a = json_array();
-
-	for (uint8_t slot = 0; slot < CL_MAX_NODES; slot++) {
-		const struct cl_member *m = &e->applied_table.member[slot];
-		const struct db_node *n = db_node_by_slot(&e->db, slot);
-
-		if (n)
-			json_array_append_new(a, node_json(e, n));
-		else if (m->nodeid)
-			json_array_append_new(
-				a, json_pack("{s:s, s:i, s:I, s:s, s:i}", "name", m->name, "slot",
-					     slot, "nodeid", (json_int_t)m->nodeid, "state",
-					     (e->repl.present & cl_bit(slot)) ? "joining"
-									      : "never seen",
-					     "vote", m->vote));
-	}
-	return a;
-}
-
-static void node_list(struct api_client *c, const json_t *args)
-{
-	(void)args;
-	api_reply(c, API_OK, nodes_json(api_engine(c)), "%s", "");
-}
-
-static void node_show(struct api_client *c, const json_t *args)
-{
-	const struct db_node *n = verb_arg_node(c, args, "name");
-
-	if (n)
-		api_reply(c, API_OK, node_json(api_engine(c), n), "%s", "");
-}
-
 static void cluster_status(struct api_client *c, const json_t *args)
 {
 	const struct engine *e = api_engine(c);
@@ -652,7 +573,7 @@ static void cluster_status(struct api_client *c, const json_t *args)
 			: json_null());
 	json_object_set_new(o, "node", json_string(e->repl.self.name.text));
 	json_object_set_new(o, "quorum", verb_quorum_json(e));
-	json_object_set_new(o, "nodes", nodes_json(e));
+	json_object_set_new(o, "nodes", verb_nodes_json(e));
 	json_object_set_new(o, "volumes", verb_table_json(&e->db, DB_KIND_VOLUME));
 	json_object_set_new(o, "groups", verb_table_json(&e->db, DB_KIND_GROUP));
 	json_object_set_new(o, "applied", json_integer((json_int_t)e->db.index));
@@ -822,11 +743,12 @@ static const struct verb verbs[] = {
 	{"group.stop", true, group_stop},
 	{"lock.list", false, lock_list},
 	{"node.add", true, verb_node_add},
-	{"node.drain", true, node_drain},
+	{"node.drain", true, verb_node_drain},
 	{"node.evict", true, verb_node_evict},
-	{"node.list", false, node_list},
-	{"node.resume", true, node_resume},
-	{"node.show", false, node_show},
+	{"node.list", false, verb_node_list},
+	{"node.quarantine_clear", true, verb_node_quarantine_clear},
+	{"node.resume", true, verb_node_resume},
+	{"node.show", false, verb_node_show},
 	{"placement.set", true, verb_placement_set},
 	{"placement.show", false, verb_placement_show},
 	{"quorum.set", true, verb_quorum_set},
@@ -835,6 +757,9 @@ static const struct verb verbs[] = {
 	{"resource.delete", true, verb_resource_delete},
 	{"resource.list", false, verb_resource_list},
 	{"resource.show", false, verb_resource_show},
+	{"secret.delete", true, verb_secret_delete},
+	{"secret.list", false, verb_secret_list},
+	{"secret.set", true, verb_secret_set},
 	{"simulate.group_fail", false, verb_simulate_group_fail},
 	{"simulate.node_drain", false, verb_simulate_node_drain},
 	{"simulate.node_loss", false, verb_simulate_node_loss},

@@ -29,6 +29,8 @@ bool verb_is_confirmed(struct api_client *c, const json_t *args, const char *nam
 struct db_command verb_command(struct api_client *c, enum db_cmd_type type);
 /* Hands it to the cluster; the reply comes when it is applied. */
 void verb_submit(struct api_client *c, const struct db_command *cmd);
+/* The reply to a command that has ended so (engine_done). */
+void verb_answer(struct api_client *c, int r, const struct db_result *result);
 /* Hands it over before another one, which has the reply; false: it could not, and has replied. */
 bool verb_submit_unseen(struct api_client *c, const struct db_command *cmd);
 json_t *verb_table_json(const struct db *db, enum db_kind kind);
@@ -68,7 +70,14 @@ void verb_agent_show(struct api_client *c, const json_t *args);
 /* ---- verbs_member.c */
 
 void verb_node_add(struct api_client *c, const json_t *args);
+void verb_node_drain(struct api_client *c, const json_t *args);
 void verb_node_evict(struct api_client *c, const json_t *args);
+void verb_node_list(struct api_client *c, const json_t *args);
+void verb_node_quarantine_clear(struct api_client *c, const json_t *args);
+void verb_node_resume(struct api_client *c, const json_t *args);
+void verb_node_show(struct api_client *c, const json_t *args);
+/* Every member, with its state and why. */
+json_t *verb_nodes_json(const struct engine *e);
 
 /* ---- verbs_place.c */
 
@@ -95,6 +104,12 @@ void verb_resource_create(struct api_client *c, const json_t *args);
 void verb_resource_delete(struct api_client *c, const json_t *args);
 void verb_resource_list(struct api_client *c, const json_t *args);
 void verb_resource_show(struct api_client *c, const json_t *args);
+
+/* ---- verbs_secret.c */
+
+void verb_secret_delete(struct api_client *c, const json_t *args);
+void verb_secret_list(struct api_client *c, const json_t *args);
+void verb_secret_set(struct api_client *c, const json_t *args);
 
 /* ---- verbs_vm.c */
 

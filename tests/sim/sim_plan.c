@@ -66,7 +66,8 @@ static const struct db_node *node(const struct db *db, uint8_t slot)
 
 static bool may_take(const struct db_node *n)
 {
-	return n && n->membership == DB_MEMBERSHIP_ADMITTED && !n->is_paused && !n->is_leaving;
+	return n && n->membership == DB_MEMBERSHIP_ADMITTED && !n->is_paused && !n->is_leaving &&
+	       !n->is_quarantined;
 }
 
 /* All that the group needs is served, recovered, and mounted on the node. */
@@ -133,7 +134,7 @@ static bool is_wanted_away(const struct db *db, const struct db_group *g)
 {
 	const struct db_node *n = node(db, g->node);
 
-	return n->is_leaving || n->is_draining || is_wanted_back(db, g) ||
+	return n->is_leaving || n->is_quarantined || n->is_draining || is_wanted_back(db, g) ||
 	       (g->wish < CL_MAX_NODES && g->wish != g->node);
 }
 
@@ -280,8 +281,8 @@ static void check_start(struct scenario *s, const struct db_cmd_group_order *o)
 		scenario_fault(s, "%s is started where it may not run", g->name);
 	if (g->failures - forgiven[g->name[1] - '0'] > failovers_allowed(&s->db, g))
 		scenario_fault(s, "%s has failed too often, and is started", g->name);
-	if (g->wish < CL_MAX_NODES && may_run(&s->db, g, g->wish) && o->node != g->wish && !is_in_a_set(&s->db, g) &&
-	    !s->orders.has_fence)
+	if (g->wish < CL_MAX_NODES && may_run(&s->db, g, g->wish) && o->node != g->wish &&
+	    !is_in_a_set(&s->db, g) && !s->orders.has_fence)
 		scenario_fault(s, "%s is not started where it was asked for", g->name);
 	check_place(s, g, o->node);
 }
@@ -293,7 +294,7 @@ static void check_stop(struct scenario *s, const struct db_cmd_group_order *o)
 
 	if (g->work != DB_WORK_ONLINE || g->node != o->node)
 		scenario_fault(s, "%s is stopped, and is not online there", g->name);
-	if (g->intent == DB_INTENT_OFFLINE || n->is_leaving)
+	if (g->intent == DB_INTENT_OFFLINE || n->is_leaving || n->is_quarantined)
 		return;
 	if (!is_wanted_away(&s->db, g) || db_find(&s->db, DB_KIND_VM, g->name))
 		scenario_fault(s, "%s is healthy and wanted there, and is stopped", g->name);
@@ -332,7 +333,7 @@ static void check_volumes(struct scenario *s)
 		if (o->work == DB_WORK_STARTING && ((v->refused | v->crashed) & cl_bit(o->node)))
 			scenario_fault(s, "volume %s is started where it failed", v->name);
 		if (o->work == DB_WORK_STOPPING && !is_wanted_away && !v->is_deleting &&
-		    !n->is_draining && !n->is_leaving)
+		    !n->is_draining && !n->is_leaving && !n->is_quarantined)
 			scenario_fault(s, "volume %s is healthy, and is stopped", v->name);
 	}
 }
@@ -399,7 +400,7 @@ static void check_fence(struct scenario *s)
 
 		for (uint8_t slot = 0; slot < CL_MAX_NODES; slot++) {
 			if (o->work == DB_WORK_STARTING && o->node == n->slot && slot != o->node &&
-			    may_run(&s->db, g, slot))
+			    may_run(&s->db, g, slot) && !is_in_a_set(&s->db, g))
 				scenario_fault(s, "%s is started where a fence begins", g->name);
 		}
 	}
@@ -431,6 +432,8 @@ static void check_group_at_rest(struct scenario *s, const struct db_group *g)
 		scenario_fault(s, "%s is not wanted, and runs", g->name);
 	if (n->is_leaving)
 		scenario_fault(s, "%s is left on a node that stops", g->name);
+	if (n->is_quarantined)
+		scenario_fault(s, "%s is left on a node that is quarantined", g->name);
 	if (!is_vm && n->is_draining && can_move)
 		scenario_fault(s, "%s is left on a drained node", g->name);
 	if (g->wish < CL_MAX_NODES && g->wish != g->node && may_run(&s->db, g, g->wish) &&
@@ -532,8 +535,9 @@ static void make_state(struct world *w)
 	for (unsigned int i = 0; i < w->nodes; i++) {
 		bool is_paused = chance(w, 15);
 
-		add(w, "node n%u is_paused=%s is_draining=%s", i, is_paused ? "yes" : "no",
-		    is_paused && chance(w, 50) ? "yes" : "no");
+		add(w, "node n%u is_paused=%s is_draining=%s is_quarantined=%s", i,
+		    is_paused ? "yes" : "no", is_paused && chance(w, 50) ? "yes" : "no",
+		    chance(w, 5) ? "yes" : "no");
 	}
 	if (chance(w, 50))
 		add(w, "fence ipmi agent=/usr/sbin/fence level=1 nodes=all");
@@ -587,7 +591,7 @@ static void make_node_event(struct world *w)
 {
 	unsigned int n = below(w, w->nodes);
 
-	switch (below(w, 9)) {
+	switch (below(w, 10)) {
 	case 0:
 	case 1:
 		add(w, "node_pause n%u pause=yes drain=yes", n);
@@ -609,6 +613,9 @@ static void make_node_event(struct world *w)
 		break;
 	case 7:
 		add(w, "node_leave n%u", n);
+		break;
+	case 8:
+		add(w, "node_quarantine_clear n%u", n);
 		break;
 	default:
 		add(w, "node_leave n%u is_done=yes", n);
