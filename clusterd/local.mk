@@ -8,7 +8,7 @@ core_sources = \
 	clusterd/core/network.c clusterd/core/network.h clusterd/core/apply_network.c \
 	clusterd/core/node_state.c clusterd/core/node_state.h \
 	clusterd/core/apply.c clusterd/core/apply_age.c \
-	clusterd/core/apply_change.c clusterd/core/apply_config.c \
+	clusterd/core/apply_change.c clusterd/core/apply_config.c clusterd/core/apply_decision.c \
 	clusterd/core/apply_impl.c clusterd/core/apply_impl.h \
 	clusterd/core/apply_member.c clusterd/core/apply_migration.c \
 	clusterd/core/apply_place.c clusterd/core/apply_resource.c \
@@ -22,6 +22,7 @@ core_sources = \
 	clusterd/core/config_plan.c \
 	clusterd/core/corosync_conf.c clusterd/core/corosync_conf.h \
 	clusterd/core/db.c clusterd/core/db.h \
+	clusterd/core/decision.c clusterd/core/decision.h \
 	clusterd/core/depends.c clusterd/core/depends.h \
 	clusterd/core/duty.c clusterd/core/duty.h \
 	clusterd/core/hash_check.c clusterd/core/hash_check.h \
@@ -32,6 +33,7 @@ core_sources = \
 	clusterd/core/msg.c clusterd/core/msg.h \
 	clusterd/core/plan.c clusterd/core/plan.h clusterd/core/plan_impl.h \
 	clusterd/core/placement.c clusterd/core/placement.h \
+	clusterd/core/plan_affinity.c \
 	clusterd/core/plan_orders.c clusterd/core/plan_place.c \
 	clusterd/core/plan_vm.c clusterd/core/plan_volume.c clusterd/core/plan_wave.c \
 	clusterd/core/quorum.c clusterd/core/quorum.h \
@@ -90,7 +92,8 @@ clusterd_clusterd_SOURCES = \
 	clusterd/edge/secrets.c clusterd/edge/secrets.h \
 	clusterd/edge/spawn.c clusterd/edge/spawn.h \
 	clusterd/edge/verbs.c clusterd/edge/verbs.h clusterd/edge/verbs_impl.h \
-	clusterd/edge/verbs_agent.c clusterd/edge/verbs_change.c clusterd/edge/verbs_config.c \
+	clusterd/edge/verbs_affinity.c clusterd/edge/verbs_agent.c clusterd/edge/verbs_change.c \
+	clusterd/edge/verbs_config.c clusterd/edge/verbs_decision.c \
 	clusterd/edge/verbs_member.c clusterd/edge/verbs_place.c \
 	clusterd/edge/verbs_quorum.c clusterd/edge/verbs_resource.c \
 	clusterd/edge/verbs_resource_set.c clusterd/edge/verbs_secret.c \

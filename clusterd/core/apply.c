@@ -470,6 +470,7 @@ void do_group_delete(struct apply *a, const struct db_cmd_group_delete *c)
 	}
 	apply_task_end(a, g->task, DB_TASK_STATE_CANCELLED, "the group was deleted");
 	db_remove(a->db, DB_KIND_GROUP, g);
+	place_group_deleted(a, c->name);
 	apply_event(a, "group-deleted", c->name, "by %s", a->cmd->actor);
 }
 
@@ -509,6 +510,7 @@ static void do_group_intent(struct apply *a, const struct db_cmd_group_intent *c
 	struct db_group *g = group_find(a, c->name);
 	const struct db_node *n = db_node_by_slot(a->db, c->wish);
 	struct db_group fresh;
+	char why[DB_REASON_MAX];
 	bool is_settled;
 
 	if (!g)
@@ -525,6 +527,11 @@ static void do_group_intent(struct apply *a, const struct db_cmd_group_intent *c
 	if (c->wish != CL_NODE_NONE && plan_bar(a->db, &fresh, n)) {
 		apply_answer(a, DB_REFUSED, "group %s cannot run on %s: %s", c->name,
 			     n ? n->name : "that node", plan_bar(a->db, &fresh, n));
+		return;
+	}
+	if (n && plan_affinity_bars(a->db, g, n->slot, why, sizeof(why))) {
+		apply_answer(a, DB_REFUSED, "group %s cannot run on %s: %.120s", c->name, n->name,
+			     why);
 		return;
 	}
 	age_group_forget(g);
@@ -611,6 +618,10 @@ static void do_group_order(struct apply *a, const struct db_cmd_group_order *c)
 	g->since_ms = a->cmd->at_ms;
 	g->gave_up_ms = 0;
 	g->goal = c->work == DB_WORK_STOPPING && c->goal < CL_MAX_NODES ? c->goal : CL_NODE_NONE;
+	if (c->work == DB_WORK_STARTING || g->goal != CL_NODE_NONE)
+		decision_note(a, g, c->work == DB_WORK_STARTING ? "start" : "move",
+			      c->work == DB_WORK_STARTING ? c->node : g->goal,
+			      &(struct decision_why){c->rule, c->verdict, c->score, c->reason});
 	COPY(g->reason, c->reason);
 	apply_task_phase(a, g->task, c->work == DB_WORK_STARTING ? "starting" : "stopping");
 	apply_event(a, c->work == DB_WORK_STARTING ? "group-start" : "group-stop", c->name,
@@ -655,7 +666,7 @@ static void group_is_over(struct apply *a, struct db_group *g, bool is_too_often
 	if (g->intent == DB_INTENT_ONLINE) {
 		if (is_too_often)
 			age_group_give_up(a, g, reason);
-		else if (!g->refused || plan_owners(a->db, g))
+		else if (!g->refused || plan_owners_now(a->db, g))
 			return;
 		state = DB_TASK_STATE_FAILED; /* there is no node left to try */
 		g->wish = CL_NODE_NONE;

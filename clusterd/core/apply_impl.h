@@ -218,6 +218,10 @@ void age_group_forget(struct db_group *g);
 /* ---- apply_place.c: where a group shall run; see placement.h */
 
 void do_group_place(struct apply *a, const struct db_cmd_group_place *c);
+void do_affinity_create(struct apply *a, const struct db_cmd_affinity_create *c);
+void do_affinity_delete(struct apply *a, const struct db_cmd_affinity_delete *c);
+/* The group is gone: so it is from its sets, and a set of one with it. */
+void place_group_deleted(struct apply *a, const char *group);
 /* Of a new group; false: it was refused. */
 bool place_owners_fit(struct apply *a, uint16_t possible, const uint8_t preferred[CL_MAX_NODES]);
 bool place_failback_fits(struct apply *a, enum db_failback failback, uint8_t from, uint8_t to);
@@ -233,6 +237,19 @@ void place_cluster_starts(struct apply *a);
 /* Its node is out of service, or the cluster stops: it is started in its wave, or not by itself. */
 void place_group_down(struct apply *a, struct db_group *g, const char *why);
 void place_clock(struct apply *a, uint64_t now_ms);
+
+/* ---- apply_decision.c */
+
+struct decision_why {
+	uint8_t rule;
+	const uint8_t *verdict;
+	const uint32_t *score;
+	const char *reason; /* of the order: what set it in motion, if it is no start */
+};
+
+/* The planner has chosen that node for the group; before its row says so. */
+void decision_note(struct apply *a, const struct db_group *g, const char *action, uint8_t node,
+		   const struct decision_why *why);
 
 /* ---- apply_migration.c */
 

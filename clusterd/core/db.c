@@ -659,6 +659,8 @@ const char *db_mutant_name(enum db_mutant mutant)
 		[DB_MUTANT_PLAN_FAILS_BACK_ANYTIME] = "fails-back-at-any-time",
 		[DB_MUTANT_PLAN_HAS_NO_WAVES] = "no-waves",
 		[DB_MUTANT_PLAN_STORMS] = "any-number-of-starts-on-a-node",
+		[DB_MUTANT_PLAN_MIXES] = "mixes-what-is-kept-apart",
+		[DB_MUTANT_PLAN_PARTS] = "parts-what-is-kept-together",
 		[DB_MUTANT_ADMITS_FENCED] = "admits-a-fenced-incarnation",
 		[DB_MUTANT_FENCE_BEGIN_FREES] = "fenced-before-it-is-proven",
 		[DB_MUTANT_REPEATS] = "carries-out-what-comes-again",

@@ -68,6 +68,8 @@ enum db_mutant {
 	DB_MUTANT_PLAN_FAILS_BACK_ANYTIME,  /* never, and the hours, do not count */
 	DB_MUTANT_PLAN_HAS_NO_WAVES,	    /* lower priorities do not wait */
 	DB_MUTANT_PLAN_STORMS,		    /* any number of starts on a node */
+	DB_MUTANT_PLAN_MIXES,		    /* what is kept apart gets one node */
+	DB_MUTANT_PLAN_PARTS,		    /* what is kept together gets two nodes */
 	DB_MUTANT_PLAN_QUARANTINED,	    /* starts on quarantined nodes */
 	DB_MUTANT_PLAN_LAST = DB_MUTANT_PLAN_QUARANTINED,
 	DB_MUTANT_ADMITS_FENCED,     /* from here on for sim_cluster: the way back from a fence */

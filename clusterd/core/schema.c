@@ -17,18 +17,20 @@ DB_CHOICES(WORDS)
 #undef WORD
 
 /* ---- descriptors */
-#define WORDS_str(arg)	  NULL, 0
-#define WORDS_u8(arg)	  NULL, 0
-#define WORDS_u16(arg)	  NULL, 0
-#define WORDS_u32(arg)	  NULL, 0
-#define WORDS_u64(arg)	  NULL, 0
-#define WORDS_node(arg)	  NULL, 0
-#define WORDS_nodes(arg)  NULL, 0
-#define WORDS_owners(arg) NULL, 0
-#define WORDS_time(arg)	  NULL, 0
-#define WORDS_mark(arg)	  NULL, 0
-#define WORDS_flag(arg)	  NULL, 0
-#define WORDS_choice(arg) words_##arg, MUST_ARRAY_SIZE(words_##arg)
+#define WORDS_str(arg)	    NULL, 0
+#define WORDS_u8(arg)	    NULL, 0
+#define WORDS_u16(arg)	    NULL, 0
+#define WORDS_u32(arg)	    NULL, 0
+#define WORDS_u64(arg)	    NULL, 0
+#define WORDS_node(arg)	    NULL, 0
+#define WORDS_nodes(arg)    NULL, 0
+#define WORDS_owners(arg)   NULL, 0
+#define WORDS_verdicts(arg) WORDS_choice(arg)
+#define WORDS_scores(arg)   NULL, 0
+#define WORDS_time(arg)	    NULL, 0
+#define WORDS_mark(arg)	    NULL, 0
+#define WORDS_flag(arg)	    NULL, 0
+#define WORDS_choice(arg)   words_##arg, MUST_ARRAY_SIZE(words_##arg)
 
 #define DESCRIBE(type, name, arg)                                                                  \
 	{#name, DB_TYPE_##type, offsetof(STRUCT, name), sizeof(((STRUCT *)0)->name),               \
@@ -241,6 +243,22 @@ static const struct db_field fields_cmd_node_removed[] = {DB_CMD_NODE_REMOVED_FI
 static const struct db_field fields_cmd_group_place[] = {DB_CMD_GROUP_PLACE_FIELDS(DESCRIBE)};
 #undef STRUCT
 
+#define STRUCT struct db_decision
+static const struct db_field fields_decision[] = {DB_DECISION_FIELDS(DESCRIBE)};
+#undef STRUCT
+
+#define STRUCT struct db_affinity
+static const struct db_field fields_affinity[] = {DB_AFFINITY_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_cmd_affinity_create
+static const struct db_field fields_cmd_affinity_create[] = {
+	DB_CMD_AFFINITY_CREATE_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_cmd_affinity_delete
+static const struct db_field fields_cmd_affinity_delete[] = {
+	DB_CMD_AFFINITY_DELETE_FIELDS(DESCRIBE)};
+#undef STRUCT
+
 #define STRUCT struct db_setting
 static const struct db_field fields_setting[] = {DB_SETTING_FIELDS(DESCRIBE)};
 #undef STRUCT
@@ -372,7 +390,12 @@ static void put_field(struct wire_writer *w, const struct db_field *f, const voi
 	case DB_TYPE_nodes:
 		wire_put_u16(w, *(const uint16_t *)p);
 		break;
+	case DB_TYPE_scores:
+		for (uint16_t i = 0; i < CL_MAX_NODES; i++)
+			wire_put_u32(w, ((const uint32_t *)p)[i]);
+		break;
 	case DB_TYPE_owners:
+	case DB_TYPE_verdicts:
 		for (uint16_t i = 0; i < f->size; i++)
 			wire_put_u8(w, ((const uint8_t *)p)[i]);
 		break;
@@ -406,6 +429,14 @@ static void get_field(struct wire_reader *r, const struct db_field *f, void *p)
 	case DB_TYPE_u16:
 	case DB_TYPE_nodes:
 		*(uint16_t *)p = wire_get_u16(r);
+		break;
+	case DB_TYPE_scores:
+		for (uint16_t i = 0; i < CL_MAX_NODES; i++)
+			((uint32_t *)p)[i] = wire_get_u32(r);
+		break;
+	case DB_TYPE_verdicts:
+		for (uint16_t i = 0; i < f->size; i++)
+			((uint8_t *)p)[i] = wire_get_enum(r, f->word_count);
 		break;
 	case DB_TYPE_owners:
 		for (uint16_t i = 0; i < f->size; i++)

@@ -7,9 +7,9 @@
  *
  * Fields: F(type, name, size or enum). `str` has its size with the NUL; `choice` is one byte with
  * names. Some types are numbers that mean something: `node` a slot (u8) or CL_NODE_NONE, `nodes` a
- * set of them (u16, bit by slot), `owners` nodes in an order (placement.h), `time` milliseconds
- * since 1970 (u64), `mark` a number that is only compared (u64). The first field of a row is its
- * key.
+ * set of them (u16, bit by slot), `owners` nodes in an order (placement.h), `verdicts` a choice and
+ * `scores` a number for each slot, `time` milliseconds since 1970 (u64), `mark` a number that is
+ * only compared (u64). The first field of a row is its key.
  */
 #ifndef CLUSTERD_CORE_SCHEMA_H
 #define CLUSTERD_CORE_SCHEMA_H
@@ -36,6 +36,7 @@
 #define DB_WORDS_MAX   400 /* of a command, for people */
 
 #define DB_DEPENDS_MAX 256 /* an expression over resources */
+#define DB_MEMBERS_MAX 2048 /* names of the groups of an affinity, with commas between */
 
 #define DB_KEEP UINT32_MAX /* in a command that changes a row: this stays as it is */
 
@@ -116,6 +117,32 @@
 	X(STALLED, "stalled")	  /* the disk takes no writes */                                   \
 	X(WRITES, "writes")	  /* it takes them again */
 
+/* What decided which of the nodes gets a group. */
+#define DB_RULES(X)                                                                                \
+	X(WISH, "asked-for")                                                                       \
+	X(PREFERRED, "preferred-owner")                                                            \
+	X(GOAL, "goal") /* where it was to go when it was stopped */                               \
+	X(LEAST, "fewest-groups")
+
+/* What a decision says of a node: the one, or why not. */
+#define DB_VERDICTS(X)                                                                             \
+	X(NONE, "none") /* there is no such node */                                                \
+	X(CHOSEN, "chosen")                                                                        \
+	X(HERE, "here") /* it is to leave it */                                                    \
+	X(NOT_UP, "not-up")                                                                        \
+	X(STOPPING, "stopping")                                                                    \
+	X(QUARANTINED, "quarantined")                                                              \
+	X(PAUSED, "paused")                                                                        \
+	X(NOT_POSSIBLE, "not-possible")                                                            \
+	X(FAILED, "failed")                                                                        \
+	X(AFFINITY, "affinity") /* others are there, or elsewhere */                               \
+	X(VOLUMES, "volumes")	/* it has not all that the group needs */                          \
+	X(FENCE, "fence")	/* it is to be fenced */                                           \
+	X(BUSY, "busy")		/* as many starts as may be are under way there */                 \
+	X(OTHER, "other")	/* another was asked for, or is preferred, or was the goal */      \
+	X(LOADED, "loaded")	/* it has more to do */                                            \
+	X(LATER, "later")	/* as good, and a higher slot */
+
 #define DB_CHOICES(X)                                                                              \
 	X(membership, MEMBERSHIP, DB_MEMBERSHIPS)                                                  \
 	X(intent, INTENT, DB_INTENTS)                                                              \
@@ -127,7 +154,9 @@
 	X(stop_failure, STOP_FAILURE, DB_STOP_FAILURES)                                            \
 	X(failback, FAILBACK, DB_FAILBACKS)                                                        \
 	X(note, NOTE, DB_NOTES)                                                                    \
-	X(resource_ask, RESOURCE_ASK, DB_RESOURCE_ASKS)
+	X(resource_ask, RESOURCE_ASK, DB_RESOURCE_ASKS)                                            \
+	X(rule, RULE, DB_RULES)                                                                    \
+	X(verdict, VERDICT, DB_VERDICTS)
 
 #define DB_CHOICE_MEMBERSHIP(NAME, word)      DB_MEMBERSHIP_##NAME,
 #define DB_CHOICE_INTENT(NAME, word)	      DB_INTENT_##NAME,
@@ -140,6 +169,8 @@
 #define DB_CHOICE_FAILBACK(NAME, word)	      DB_FAILBACK_##NAME,
 #define DB_CHOICE_NOTE(NAME, word)	      DB_NOTE_##NAME,
 #define DB_CHOICE_RESOURCE_ASK(NAME, word)    DB_RESOURCE_ASK_##NAME,
+#define DB_CHOICE_RULE(NAME, word)	      DB_RULE_##NAME,
+#define DB_CHOICE_VERDICT(NAME, word)	      DB_VERDICT_##NAME,
 #define DB_CHOICE_ENUM(name, NAME, LIST)      enum db_##name{LIST(DB_CHOICE_##NAME) DB_##NAME##_MAX};
 DB_CHOICES(DB_CHOICE_ENUM)
 #undef DB_CHOICE_ENUM
@@ -432,6 +463,26 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(u8, roles, 0) /* bit by enum network_role */                                             \
 	F(u32, metric, 0)
 
+/* Groups that are to run on one node, or each on another. */
+#define DB_AFFINITY_FIELDS(F)                                                                      \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(str, groups, DB_MEMBERS_MAX)                                                             \
+	F(flag, is_apart, 0) /* else together */                                                   \
+	F(flag, is_soft, 0)  /* only if something else does not stand against it */                \
+	F(time, since_ms, 0)
+
+/* Why the planner gave a group to a node, and not to the others; by the order that says so. */
+#define DB_DECISION_FIELDS(F)                                                                      \
+	F(u64, id, 0) /* log index of the order */                                                 \
+	F(time, at_ms, 0)                                                                          \
+	F(str, group, CL_NAME_MAX)                                                                 \
+	F(str, action, DB_VERB_MAX)                                                                \
+	F(node, node, 0) /* that gets it */                                                        \
+	F(choice, rule, rule)                                                                      \
+	F(verdicts, verdict, verdict) /* of each node */                                           \
+	F(scores, score, 0)	      /* groups that each had, or were on their way there */       \
+	F(str, trigger, DB_REASON_MAX)
+
 /* KIND(name, NAME, capacity) */
 #define DB_KINDS(X)                                                                                \
 	X(cluster, CLUSTER, 1)                                                                     \
@@ -453,7 +504,9 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	X(version, VERSION, 17408) /* of all that has one, and a bit */                            \
 	X(audit, AUDIT, 4096)                                                                      \
 	X(checkpoint, CHECKPOINT, 32)                                                              \
-	X(checkpoint_part, CHECKPOINT_PART, 4096)
+	X(checkpoint_part, CHECKPOINT_PART, 4096)                                                  \
+	X(decision, DECISION, 2048)                                                                \
+	X(affinity, AFFINITY, 256)
 
 /* ---- commands */
 #define DB_CMD_CLUSTER_INIT_FIELDS(F)                                                              \
@@ -530,7 +583,10 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(mark, incarnation, 0)                                                                    \
 	F(u64, previous, 0) /* the order that it replaces; else it is void */                      \
 	F(str, reason, DB_REASON_MAX)                                                              \
-	F(node, goal, 0) /* of a stop: where it shall be started then; CL_NODE_NONE: nowhere */
+	F(node, goal, 0) /* of a stop: where it shall be started then; CL_NODE_NONE: nowhere */    \
+	F(choice, rule, rule)                                                                      \
+	F(verdicts, verdict, verdict)                                                              \
+	F(scores, score, 0)
 
 /* What became of the order, from the node that carried it out. */
 #define DB_CMD_GROUP_REPORT_FIELDS(F)                                                              \
@@ -685,7 +741,10 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(str, verb, DB_VERB_MAX)                                                                  \
 	F(u64, previous, 0) /* planner: the group's order in force; else it is void */             \
 	F(flag, begin, 0)   /* need not wait in the queue if the pair of nodes is free */          \
-	F(str, reason, DB_REASON_MAX)
+	F(str, reason, DB_REASON_MAX)                                                              \
+	F(choice, rule, rule) /* planner, as of group_order */                                     \
+	F(verdicts, verdict, verdict)                                                              \
+	F(scores, score, 0)
 
 /* The planner: a queued migration begins (phase setup), or cannot any more (ended). */
 #define DB_CMD_MIGRATION_ORDER_FIELDS(F)                                                           \
@@ -839,6 +898,14 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(u8, failback_from, 0)                                                                    \
 	F(u8, failback_to, 0)
 
+#define DB_CMD_AFFINITY_CREATE_FIELDS(F)                                                           \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(str, groups, DB_MEMBERS_MAX)                                                             \
+	F(flag, is_apart, 0)                                                                       \
+	F(flag, is_soft, 0)
+
+#define DB_CMD_AFFINITY_DELETE_FIELDS(F) F(str, name, CL_NAME_MAX)
+
 /* What it was lost for is mended: it is a node like any other again, and its losses are forgotten.
  */
 #define DB_CMD_NODE_QUARANTINE_CLEAR_FIELDS(F) F(str, name, CL_NAME_MAX)
@@ -974,6 +1041,8 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	X(66, resource_clear, RESOURCE_CLEAR)                                                      \
 	X(67, resource_fail, RESOURCE_FAIL)                                                        \
 	X(68, group_place, GROUP_PLACE)                                                            \
+	X(69, affinity_create, AFFINITY_CREATE)                                                    \
+	X(70, affinity_delete, AFFINITY_DELETE)                                                    \
 	X(73, node_quarantine_clear, NODE_QUARANTINE_CLEAR)                                        \
 	X(74, conf_adopt, CONF_ADOPT)                                                              \
 	X(75, network_set, NETWORK_SET)                                                            \
@@ -982,19 +1051,21 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	X(80, secret_held, SECRET_HELD)
 
 /* ---- structs */
-#define DB_CTYPE_str(name, arg)	   char name[arg];
-#define DB_CTYPE_u8(name, arg)	   uint8_t name;
-#define DB_CTYPE_u16(name, arg)	   uint16_t name;
-#define DB_CTYPE_u32(name, arg)	   uint32_t name;
-#define DB_CTYPE_u64(name, arg)	   uint64_t name;
-#define DB_CTYPE_node(name, arg)   uint8_t name;
-#define DB_CTYPE_nodes(name, arg)  uint16_t name;
-#define DB_CTYPE_owners(name, arg) uint8_t name[CL_MAX_NODES];
-#define DB_CTYPE_time(name, arg)   uint64_t name;
-#define DB_CTYPE_mark(name, arg)   uint64_t name;
-#define DB_CTYPE_flag(name, arg)   bool name;
-#define DB_CTYPE_choice(name, arg) uint8_t name;
-#define DB_FIELD(type, name, arg)  DB_CTYPE_##type(name, arg)
+#define DB_CTYPE_str(name, arg)	     char name[arg];
+#define DB_CTYPE_u8(name, arg)	     uint8_t name;
+#define DB_CTYPE_u16(name, arg)	     uint16_t name;
+#define DB_CTYPE_u32(name, arg)	     uint32_t name;
+#define DB_CTYPE_u64(name, arg)	     uint64_t name;
+#define DB_CTYPE_node(name, arg)     uint8_t name;
+#define DB_CTYPE_nodes(name, arg)    uint16_t name;
+#define DB_CTYPE_owners(name, arg)   uint8_t name[CL_MAX_NODES];
+#define DB_CTYPE_verdicts(name, arg) uint8_t name[CL_MAX_NODES];
+#define DB_CTYPE_scores(name, arg)   uint32_t name[CL_MAX_NODES];
+#define DB_CTYPE_time(name, arg)     uint64_t name;
+#define DB_CTYPE_mark(name, arg)     uint64_t name;
+#define DB_CTYPE_flag(name, arg)     bool name;
+#define DB_CTYPE_choice(name, arg)   uint8_t name;
+#define DB_FIELD(type, name, arg)    DB_CTYPE_##type(name, arg)
 
 #define DB_ROW_STRUCT(name, NAME, capacity)                                                        \
 	struct db_##name {                                                                         \
@@ -1046,6 +1117,8 @@ enum db_type {
 	DB_TYPE_node,
 	DB_TYPE_nodes,
 	DB_TYPE_owners,
+	DB_TYPE_verdicts,
+	DB_TYPE_scores,
 	DB_TYPE_time,
 	DB_TYPE_mark,
 	DB_TYPE_flag,
@@ -1057,7 +1130,7 @@ struct db_field {
 	enum db_type type;
 	uint16_t offset;
 	uint16_t size;		  /* of the member */
-	const char *const *words; /* choice: its words, by value */
+	const char *const *words; /* choice and verdicts: the words, by value */
 	uint8_t word_count;
 };
 

@@ -52,6 +52,28 @@ static json_t *owners_json(const struct db *db, const uint8_t *owners)
 	return a;
 }
 
+static bool is_list(const char *field)
+{
+	return !strcmp(field, "volumes") || !strcmp(field, "groups");
+}
+
+/* Of the nodes that there are, by name. */
+static json_t *by_node_json(const struct db *db, const struct db_field *f, const void *p)
+{
+	json_t *o = json_object();
+
+	must(o);
+	for (uint8_t slot = 0; slot < CL_MAX_NODES; slot++) {
+		if (!db_node_by_slot(db, slot))
+			continue;
+		json_object_set_new(o, db_node_name(db, slot),
+				    f->type == DB_TYPE_scores
+					    ? json_integer(((const uint32_t *)p)[slot])
+					    : json_string(f->words[((const uint8_t *)p)[slot]]));
+	}
+	return o;
+}
+
 static json_t *field_json(const struct db *db, const struct db_field *f, const void *p)
 {
 	char text[40];
@@ -59,7 +81,7 @@ static json_t *field_json(const struct db *db, const struct db_field *f, const v
 
 	switch (f->type) {
 	case DB_TYPE_str:
-		return strcmp(f->name, "volumes") != 0 ? json_string(p) : names_list(p);
+		return is_list(f->name) ? names_list(p) : json_string(p);
 	case DB_TYPE_choice:
 		return json_string(f->words[v8 < f->word_count ? v8 : 0]);
 	case DB_TYPE_flag:
@@ -70,6 +92,9 @@ static json_t *field_json(const struct db *db, const struct db_field *f, const v
 		return node_set_json(db, *(const uint16_t *)p);
 	case DB_TYPE_owners:
 		return owners_json(db, p);
+	case DB_TYPE_verdicts:
+	case DB_TYPE_scores:
+		return by_node_json(db, f, p);
 	case DB_TYPE_u8:
 		return json_integer(v8);
 	case DB_TYPE_u16:
@@ -447,7 +472,7 @@ static void fence_run(struct api_client *c, const json_t *args)
 	verb_submit(c, &cmd);
 }
 
-static bool arg_id(struct api_client *c, const json_t *args, uint64_t *ret)
+bool verb_arg_id(struct api_client *c, const json_t *args, uint64_t *ret)
 {
 	const json_t *v = json_object_get(args, "id");
 
@@ -463,7 +488,7 @@ static void task_cancel(struct api_client *c, const json_t *args)
 {
 	struct db_command cmd = verb_command(c, DB_CMD_TASK_CANCEL);
 
-	if (arg_id(c, args, &cmd.task_cancel.id))
+	if (verb_arg_id(c, args, &cmd.task_cancel.id))
 		verb_submit(c, &cmd);
 }
 
@@ -554,7 +579,7 @@ static void task_show(struct api_client *c, const json_t *args)
 	json_t *o, *migration;
 	uint64_t id;
 
-	if (!arg_id(c, args, &id))
+	if (!verb_arg_id(c, args, &id))
 		return;
 	t = db_find_id(db, DB_KIND_TASK, id);
 	if (!t) {
@@ -573,7 +598,7 @@ static void task_wait(struct api_client *c, const json_t *args)
 	uint64_t id;
 	uint32_t timeout_ms;
 
-	if (arg_id(c, args, &id) &&
+	if (verb_arg_id(c, args, &id) &&
 	    verb_arg_u32(c, args, "timeout_ms", 60000, API_WAIT_MAX_MS, &timeout_ms))
 		api_wait_task(c, id, timeout_ms);
 }
@@ -649,6 +674,9 @@ static void lock_list(struct api_client *c, const json_t *args)
 }
 
 static const struct verb verbs[] = {
+	{"affinity.create", true, verb_affinity_create},
+	{"affinity.delete", true, verb_affinity_delete},
+	{"affinity.list", false, verb_affinity_list},
 	{"agent.list", false, verb_agent_list},
 	{"agent.show", false, verb_agent_show},
 	{"cluster.can_lose", false, verb_cluster_can_lose},
@@ -664,6 +692,7 @@ static const struct verb verbs[] = {
 	{"config.rollback", true, verb_config_rollback},
 	{"config.show", false, verb_config_show},
 	{"event.list", false, event_list},
+	{"event.show", false, verb_event_show},
 	{"event.watch", false, event_watch},
 	{"fence.create", true, fence_create},
 	{"fence.delete", true, fence_delete},

@@ -37,7 +37,21 @@ void verb_show(struct api_client *c, const json_t *args, enum db_kind kind);
 void verb_group_intent(struct api_client *c, const json_t *args, enum db_intent intent,
 		       const char *verb, bool to_is_needed);
 
-/* ---- verbs.c, for verbs_place.c */
+/* ---- verbs_affinity.c */
+
+void verb_affinity_create(struct api_client *c, const json_t *args);
+void verb_affinity_delete(struct api_client *c, const json_t *args);
+void verb_affinity_list(struct api_client *c, const json_t *args);
+
+/* ---- verbs_decision.c */
+
+void verb_event_show(struct api_client *c, const json_t *args);
+void verb_group_explain(struct api_client *c, const json_t *args);
+
+/* ---- verbs.c, for verbs_place.c and verbs_decision.c */
+
+/* The number in argument `id`; replies and returns false if it is none. */
+bool verb_arg_id(struct api_client *c, const json_t *args, uint64_t *ret);
 
 /* A list of names of volumes becomes one text. */
 bool verb_arg_volumes(struct api_client *c, const json_t *volumes, char *to, size_t size);
@@ -152,7 +166,8 @@ void verb_resource_show(struct api_client *c, const json_t *args);
 /* One word for what people ask first of a group or resource; else NULL. Its fields say it apart. */
 const char *verb_row_state(enum db_kind kind, const void *row);
 void verb_group_clear(struct api_client *c, const json_t *args);
-void verb_group_explain(struct api_client *c, const json_t *args);
+/* State and explanation of each resource of the group. */
+json_t *verb_group_resources_json(const struct db *db, const char *group);
 void verb_group_manage(struct api_client *c, const json_t *args);
 void verb_group_unmanage(struct api_client *c, const json_t *args);
 void verb_resource_clear(struct api_client *c, const json_t *args);

@@ -301,29 +301,17 @@ static void add_resource(json_t *rows, const struct db *db, const struct db_reso
 	add_row(rows, db, DB_KIND_RESOURCE, r, text);
 }
 
-void verb_group_explain(struct api_client *c, const json_t *args)
+json_t *verb_group_resources_json(const struct db *db, const char *group)
 {
-	const struct db *db = &api_engine(c)->db;
-	char name[CL_NAME_MAX], text[3 * DB_REASON_MAX], why[DB_REASON_MAX];
-	const struct db_group *g;
-	json_t *rows;
+	json_t *rows = json_array();
+	char why[DB_REASON_MAX];
 	struct tree t;
 
-	if (!verb_arg_name(c, args, "name", name, sizeof(name)))
-		return;
-	g = db_find(db, DB_KIND_GROUP, name);
-	if (!g) {
-		api_reply(c, API_NO_SUCH, NULL, "no group %s", name);
-		return;
-	}
-	rows = json_array();
-	plan_explain(db, g, text, sizeof(text));
-	add_row(rows, db, DB_KIND_GROUP, g, text);
-	if (!tree_make(db, name, NULL, NULL, &t, why, sizeof(why))) {
+	if (!tree_make(db, group, NULL, NULL, &t, why, sizeof(why))) {
 		for (size_t i = 0; i < t.count; i++)
 			add_resource(rows, db, t.node[i].row);
 	}
-	api_reply(c, API_OK, rows, "%s", "");
+	return rows;
 }
 
 void verb_resource_explain(struct api_client *c, const json_t *args)

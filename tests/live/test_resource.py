@@ -103,7 +103,8 @@ def test_one_disk_of_two_may_fail_and_then_not_the_other(parts2):
     g = c.wait_group("n1", "g", TIMEOUT, work="online", node="n1", state="degraded")
     assert "degraded: disk2 failed" in g["explain"] and "it is broken" in g["explain"]
     assert c.runs("n1") == {"ip", "disk1", "app"} and c.resource("disk2")["state"] == "failed"
-    why = {r["name"]: r["explain"] for r in c.ctl("n1", "group", "explain", "g")}
+    why = {r["name"]: r["explain"] for r in
+           c.ctl("n1", "group", "explain", "g")["resources"]}
     assert "disk1 is online" in why["app"] and "disk2 is failed" in why["app"]
     assert "'resource clear disk2'" in why["disk2"] and "needed by app" in why["disk2"]
 

@@ -1518,6 +1518,11 @@ static void fill_field(struct prng *p, const struct db_field *field, uint8_t *at
 		for (uint8_t i = (uint8_t)prng_below(p, CL_MAX_NODES + 1); i-- > 0;)
 			placement_owner_add(at, (uint8_t)((i * 5u) % CL_MAX_NODES));
 		break;
+	case DB_TYPE_verdicts:
+		for (uint16_t i = 0; i < field->size; i++)
+			at[i] = (uint8_t)prng_below(p, field->word_count);
+		break;
+	case DB_TYPE_scores:
 	case DB_TYPE_u8:
 	case DB_TYPE_u16:
 	case DB_TYPE_u32:
