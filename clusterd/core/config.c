@@ -272,6 +272,9 @@ void config_text(const struct db *db, const struct db_field *f, const void *row,
 	case DB_TYPE_mark:
 		memcpy(&v, p, sizeof(v));
 		break;
+	case DB_TYPE_verdicts:
+	case DB_TYPE_scores:
+		must(!"of decisions, which nobody configures");
 	}
 	snprintf(to, size, "%" PRIu64, v);
 }

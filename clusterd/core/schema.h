@@ -35,7 +35,7 @@
 #define DB_FIELD_MAX   72  /* params.NAME */
 #define DB_WORDS_MAX   400 /* of a command, for people */
 
-#define DB_DEPENDS_MAX 256 /* an expression over resources */
+#define DB_DEPENDS_MAX 256  /* an expression over resources */
 #define DB_MEMBERS_MAX 2048 /* names of the groups of an affinity, with commas between */
 
 #define DB_KEEP UINT32_MAX /* in a command that changes a row: this stays as it is */
@@ -240,9 +240,9 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(flag, failback_open, 0) /* it is between them, by the committed clock */                 \
 	F(nodes, returned, 0) /* that have come back since it was placed, and may have it back */  \
 	F(time, wave_ms, 0)   /* since when it is to be started in its wave; 0: it is in none */   \
-	F(node, goal, 0)      /* where it is to be started when it has stopped; CL_NODE_NONE */        \
-	F(flag, is_unmanaged, 0)       /* nothing of it is started, stopped, moved or recovered */ \
-	F(u32, unmanaged, 0)	       /* so many of its resources are unmanaged */                \
+	F(node, goal, 0)      /* where it is to be started when it has stopped; CL_NODE_NONE */    \
+	F(flag, is_unmanaged, 0) /* nothing of it is started, stopped, moved or recovered */       \
+	F(u32, unmanaged, 0)	 /* so many of its resources are unmanaged */                      \
 	F(u64, changed, 0) /* log index of the last change of what is wanted of its resources */   \
 	F(flag, is_degraded, 0) /* online, and some of its resources have failed */
 
