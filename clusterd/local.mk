@@ -4,7 +4,7 @@
 core_sources = \
 	clusterd/core/age.c clusterd/core/age.h \
 	clusterd/core/apply.c clusterd/core/apply_age.c \
-	clusterd/core/apply_impl.c clusterd/core/apply_impl.h \
+	clusterd/core/apply_force.c clusterd/core/apply_impl.c clusterd/core/apply_impl.h \
 	clusterd/core/apply_member.c clusterd/core/apply_migration.c \
 	clusterd/core/apply_setting.c clusterd/core/apply_stuck.c \
 	clusterd/core/apply_vm.c clusterd/core/apply_volume.c \
@@ -14,6 +14,8 @@ core_sources = \
 	clusterd/core/db.c clusterd/core/db.h \
 	clusterd/core/duty.c clusterd/core/duty.h \
 	clusterd/core/failover.c clusterd/core/failover.h \
+	clusterd/core/force.c clusterd/core/force.h \
+	clusterd/core/history.c clusterd/core/history.h \
 	clusterd/core/lease.c clusterd/core/lease.h \
 	clusterd/core/member.c clusterd/core/member.h \
 	clusterd/core/msg.c clusterd/core/msg.h \
@@ -47,9 +49,10 @@ clusterd_libedge_a_SOURCES = \
 	clusterd/edge/ocf.c clusterd/edge/ocf.h \
 	clusterd/edge/ocf_meta.c clusterd/edge/ocf_meta.h \
 	clusterd/edge/store.c clusterd/edge/store.h clusterd/edge/store_impl.h \
-	clusterd/edge/store_sql.c \
+	clusterd/edge/store_saved.c clusterd/edge/store_sql.c \
 	clusterd/edge/text.c clusterd/edge/text.h
-clusterd_libedge_a_CPPFLAGS = $(AM_CPPFLAGS) $(QB_CFLAGS) $(SQLITE_CFLAGS) $(XML_CFLAGS)
+clusterd_libedge_a_CPPFLAGS = $(AM_CPPFLAGS) $(QB_CFLAGS) $(SQLITE_CFLAGS) $(XML_CFLAGS) \
+	$(JANSSON_CFLAGS)
 
 sbin_PROGRAMS += clusterd/clusterd
 clusterd_clusterd_SOURCES = \
@@ -63,9 +66,11 @@ clusterd_clusterd_SOURCES = \
 	clusterd/edge/exec_stop.c \
 	clusterd/edge/fencer.c clusterd/edge/fencer.h \
 	clusterd/edge/main.c \
+	clusterd/edge/parting.c clusterd/edge/parting.h \
 	clusterd/edge/spawn.c clusterd/edge/spawn.h \
 	clusterd/edge/verbs.c clusterd/edge/verbs.h clusterd/edge/verbs_impl.h \
-	clusterd/edge/verbs_agent.c clusterd/edge/verbs_member.c clusterd/edge/verbs_quorum.c \
+	clusterd/edge/verbs_agent.c clusterd/edge/verbs_force.c clusterd/edge/verbs_member.c \
+	clusterd/edge/verbs_quorum.c \
 	clusterd/edge/verbs_resource.c clusterd/edge/verbs_vm.c clusterd/edge/verbs_volume.c \
 	clusterd/edge/verbs_whatif.c \
 	clusterd/edge/volumes.c clusterd/edge/volumes.h clusterd/edge/volumes_impl.h \

@@ -98,7 +98,7 @@ UNIT_TESTS = \
 	tests/unit/test_channel tests/unit/test_stream tests/unit/test_grant tests/unit/test_direct \
 	tests/unit/test_stopping tests/unit/test_stuck tests/unit/test_votes \
 	tests/unit/test_whatif tests/unit/test_age tests/unit/test_setting \
-	tests/unit/test_failover tests/unit/test_claim tests/unit/test_datapath
+	tests/unit/test_failover tests/unit/test_force tests/unit/test_history tests/unit/test_claim tests/unit/test_datapath
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
 UNIT_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS) $(QB_CFLAGS) $(XML_CFLAGS)
@@ -190,10 +190,16 @@ tests_unit_test_vm_plan_SOURCES = \
 	tests/unit/test_vm_plan.c tests/unit/vm_fixture.h tests/unit/volume_fixture.h
 tests_unit_test_vm_plan_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_vm_plan_LDADD = $(UNIT_LDADD)
+tests_unit_test_force_SOURCES = tests/unit/test_force.c
+tests_unit_test_force_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_force_LDADD = $(UNIT_LDADD)
+tests_unit_test_history_SOURCES = tests/unit/test_history.c
+tests_unit_test_history_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_history_LDADD = $(UNIT_LDADD)
 tests_unit_test_store_SOURCES = tests/unit/test_store.c
 tests_unit_test_store_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_store_LDADD = clusterd/libedge.a $(UNIT_LDADD) $(QB_LIBS) $(SQLITE_LIBS) \
-	$(XML_LIBS) lib/libedgebase.a -lpthread
+	$(XML_LIBS) $(JANSSON_LIBS) lib/libedgebase.a -lpthread
 tests_unit_test_ladder_SOURCES = tests/unit/test_ladder.c
 tests_unit_test_ladder_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_ladder_LDADD = fence/libfence.a $(UNIT_LDADD)

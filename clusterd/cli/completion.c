@@ -134,6 +134,20 @@ static void print_globals(bool takes_value)
 	}
 }
 
+/* Options of commands that take no value. */
+static void print_alone(void)
+{
+	for (size_t i = 0; i < command_count; i++) {
+		const char *at = commands[i].options;
+		struct cli_option o;
+
+		while ((at = cli_next_option(at, &o))) {
+			if (!strcmp(o.type, "flag"))
+				printf("--%s ", o.name);
+		}
+	}
+}
+
 static void print_options(void)
 {
 	printf("_clusterctl_options()\n{\n\tcase $1 in\n");
@@ -152,6 +166,8 @@ static void print_options(void)
 	print_globals(false);
 	printf("'\n_clusterctl_valued='");
 	print_globals(true);
+	printf("'\n_clusterctl_alone='");
+	print_alone();
 	printf("'\n\n");
 }
 
@@ -232,7 +248,8 @@ static const char script_words[] =
 	"\t\t\troot=(\"$word\")\n"
 	"\t\telif [[ $word == --* ]]; then\n"
 	"\t\t\toptions+=\" ${word%%=*} \"\n"
-	"\t\t\t[[ $word == *=* || \" $_clusterctl_flags \" == *\" $word \"* ]] ||\n"
+	"\t\t\t[[ $word == *=* || \" $_clusterctl_flags \" == *\" $word \"* ||\n"
+	"\t\t\t\t\" $_clusterctl_alone \" == *\" $word \"* ]] ||\n"
 	"\t\t\t\toption=$word\n"
 	"\t\telif [[ ! $noun ]]; then\n"
 	"\t\t\tnoun=$word\n"

@@ -78,7 +78,11 @@ static void print_synopsis(FILE *f, const struct command *c)
 		p += len + strspn(p + len, " ");
 	}
 	while ((at = cli_next_option(at, &o)))
-		fprintf(f, o.is_needed ? " --%s %s" : " [--%s %s]", o.name, placeholder(o.type));
+		if (!strcmp(o.type, "flag"))
+			fprintf(f, " [--%s]", o.name);
+		else
+			fprintf(f, o.is_needed ? " --%s %s" : " [--%s %s]", o.name,
+				placeholder(o.type));
 	fputc('\n', f);
 }
 
@@ -216,6 +220,19 @@ static int set_option(struct cli *cli, const struct cli_option *o, const char *v
 	return CLI_OK;
 }
 
+static int set_flag(struct cli *cli, const struct cli_option *o, const char *value)
+{
+	char name[40];
+
+	if (value) {
+		fprintf(stderr, "clusterctl: --%s: takes no value\n", o->name);
+		return CLI_USAGE;
+	}
+	api_name(o, name, sizeof(name));
+	json_object_set_new(cli->args, name, json_true());
+	return CLI_OK;
+}
+
 /* ---- the command line */
 
 struct words {
@@ -292,6 +309,8 @@ static int parse_option(struct cli *cli, struct words *w, const char *word)
 	while ((at = cli_next_option(at, &o))) {
 		if (strcmp(o.name, name) != 0)
 			continue;
+		if (!strcmp(o.type, "flag"))
+			return set_flag(cli, &o, value);
 		value = take_value(w, value);
 		return value ? set_option(cli, &o, value) : bad_value(name);
 	}

@@ -74,7 +74,7 @@ static void resources_set(struct db *db, const char *group, enum db_work work)
 }
 
 /* What ran on an incarnation that can do nothing any more is offline, to be placed anew. */
-static void incarnation_gone(struct apply *a, uint8_t slot, uint64_t incarnation)
+void node_incarnation_gone(struct apply *a, uint8_t slot, uint64_t incarnation)
 {
 	/* Its session is orphaned; of its locks, mnt: stay until the volume is recovered. */
 	apply_lock_release(a->db, slot, incarnation, "grp:");
@@ -132,7 +132,7 @@ static void do_node_admit(struct apply *a, const struct db_cmd_node_admit *c)
 	}
 	/* A later boot of the same node proves that the earlier one runs nothing any more. */
 	if (n->incarnation && n->incarnation != c->incarnation && strcmp(n->boot, c->boot) != 0) {
-		incarnation_gone(a, n->slot, n->incarnation);
+		node_incarnation_gone(a, n->slot, n->incarnation);
 		apply_event(a, "node-rebooted", c->name,
 			    "a later boot proves the earlier one ended");
 	}
@@ -161,6 +161,7 @@ static void do_node_admit(struct apply *a, const struct db_cmd_node_admit *c)
 		COPY(g->reason, "its node is back with what it held");
 	}
 	volumes_node_admitted(a, n);
+	force_node_back(a, n->slot);
 	apply_event(a, "node-admitted", c->name, "incarnation %016" PRIx64, c->incarnation);
 }
 
@@ -248,7 +249,7 @@ static void do_node_fencing(struct apply *a, const struct db_cmd_node_fencing *c
 	volumes = volumes_unknown(a, n);
 	migrations_node_away(a, n, "the destination is being fenced");
 	if (DB_MUTANT(a->db, FENCE_BEGIN_FREES))
-		incarnation_gone(a, n->slot, n->incarnation);
+		node_incarnation_gone(a, n->slot, n->incarnation);
 	apply_event(a, "fence-begin", c->name, "%s; %u groups and %u volumes wait for it", why,
 		    groups, volumes);
 }
@@ -308,7 +309,7 @@ static void do_node_fenced(struct apply *a, const struct db_cmd_node_fenced *c)
 	}
 	n->membership = DB_MEMBERSHIP_FENCED;
 	n->since_ms = a->cmd->at_ms;
-	incarnation_gone(a, n->slot, n->incarnation);
+	node_incarnation_gone(a, n->slot, n->incarnation);
 	apply_event(a, "node-fenced", c->name, "%s", c->how);
 }
 
@@ -835,8 +836,11 @@ void db_apply(struct db *db, const struct db_entry *e, struct db_result *ret)
 
 	must(e->index == db->index + 1);
 	*ret = (struct db_result){.code = DB_OK};
+	epoch_note(db, &e->epoch, e->index);
 	db->index = e->index;
 	db->epoch = e->epoch;
+	if (e->kind == CL_ENTRY_FORCED)
+		quorum_forced(db, e);
 	if (e->kind != CL_ENTRY_COMMAND)
 		return;
 	if (is_repeat(db, e)) {

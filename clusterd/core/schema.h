@@ -115,7 +115,10 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(str, name, CL_NAME_MAX)                                                                  \
 	F(str, uuid, DB_UUID_TEXT)                                                                 \
 	F(time, created_ms, 0)                                                                     \
-	F(u64, conf, 0) /* version of corosync.conf that is wanted; 0: it is not ours yet */
+	F(u64, conf, 0)	      /* version of corosync.conf that is wanted; 0: it is not ours yet */ \
+	F(time, forced_ms, 0) /* when quorum was forced last; 0: never, or all are back */         \
+	F(nodes, forced_down, 0) /* of those said to be down then, who is not back yet */          \
+	F(str, forced_by, CL_NAME_MAX)
 
 #define DB_NODE_FIELDS(F)                                                                          \
 	F(str, name, CL_NAME_MAX)                                                                  \
@@ -314,6 +317,13 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(time, since_ms, 0)                                                                       \
 	F(str, actor, CL_NAME_MAX)
 
+/* Of which epoch the entries are from that index on; the oldest go when there is no room. */
+#define DB_EPOCH_FIELDS(F)                                                                         \
+	F(u64, first, 0)                                                                           \
+	F(u32, generation, 0)                                                                      \
+	F(u64, number, 0)                                                                          \
+	F(u8, starter, 0) /* slot */
+
 /* KIND(name, NAME, capacity) */
 #define DB_KINDS(X)                                                                                \
 	X(cluster, CLUSTER, 1)                                                                     \
@@ -329,7 +339,8 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	X(mount, MOUNT, 1024) /* 64 * CL_MAX_NODES */                                              \
 	X(vm, VM, 4096)                                                                            \
 	X(migration, MIGRATION, 256)                                                               \
-	X(setting, SETTING, 256)
+	X(setting, SETTING, 256)                                                                   \
+	X(epoch, EPOCH, 1024)
 
 /* ---- commands */
 #define DB_CMD_CLUSTER_INIT_FIELDS(F)                                                              \
@@ -655,6 +666,18 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(flag, is_given, 0)                                                                       \
 	F(str, text, DB_REASON_MAX)
 
+/* A line of the history: what a node held and the cluster does not is kept in a file there. */
+#define DB_CMD_HISTORY_SAVED_FIELDS(F)                                                             \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(u64, after, 0) /* the index up to which it is the cluster's history */                   \
+	F(u64, entries, 0)                                                                         \
+	F(str, file, DB_DEVICE_MAX)
+
+/* An administrator says that this incarnation can do nothing any more. Nobody has looked. */
+#define DB_CMD_NODE_DOWN_FIELDS(F)                                                                 \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(mark, incarnation, 0)
+
 #define DB_COMMANDS(X)                                                                             \
 	X(1, cluster_init, CLUSTER_INIT)                                                           \
 	X(2, node_admit, NODE_ADMIT)                                                               \
@@ -703,7 +726,9 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	X(45, setting_set, SETTING_SET)                                                            \
 	X(46, vote_note, VOTE_NOTE)                                                                \
 	X(47, mount_voice, MOUNT_VOICE)                                                            \
-	X(48, clock, CLOCK)
+	X(48, clock, CLOCK)                                                                        \
+	X(53, history_saved, HISTORY_SAVED)                                                        \
+	X(54, node_down, NODE_DOWN)
 
 /* ---- structs */
 #define DB_CTYPE_str(name, arg)	   char name[arg];

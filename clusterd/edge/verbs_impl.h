@@ -45,6 +45,11 @@ void verb_group_intent(struct api_client *c, const json_t *args, enum db_intent 
 void verb_agent_list(struct api_client *c, const json_t *args);
 void verb_agent_show(struct api_client *c, const json_t *args);
 
+/* ---- verbs_force.c */
+
+void verb_cluster_start(struct api_client *c, const json_t *args);
+void verb_fence_confirm(struct api_client *c, const json_t *args);
+
 /* ---- verbs_member.c */
 
 void verb_node_add(struct api_client *c, const json_t *args);

@@ -1549,7 +1549,7 @@ static void every_command_comes_back_from_its_bytes(void **state)
 	(void)state;
 	prng_init(&p, 1);
 	for (uint16_t type = 1; type < DB_CMD_MAX; type++) {
-		for (int n = 0; n < 50; n++) {
+		for (int n = 0; n < 50 && db_command_shape(type); n++) {
 			struct db_command c = filled_command(&p, type), back;
 			uint8_t a[DB_COMMAND_MAX], b[DB_COMMAND_MAX];
 			size_t a_len, b_len;
@@ -1579,7 +1579,7 @@ static void the_largest_command_fits_its_bound(void **state)
 		const struct db_shape *shape = db_command_shape(type);
 		size_t size = 2 + 8 + 2 + CL_NAME_MAX;
 
-		for (uint8_t i = 0; i < shape->field_count; i++)
+		for (uint8_t i = 0; shape && i < shape->field_count; i++)
 			size += shape->field[i].size + 2u;
 		assert_true(size <= DB_COMMAND_MAX);
 	}
@@ -1594,9 +1594,13 @@ static void bad_bytes_of_a_command_are_refused(void **state)
 	assert_null(db_command_shape(0));
 	assert_null(db_command_shape(DB_CMD_MAX));
 	for (uint16_t type = 1; type < DB_CMD_MAX; type++) {
-		struct db_command c = filled_command(&p, type), back = {.at_ms = 42};
+		struct db_command c, back = {.at_ms = 42};
 		uint8_t buf[DB_COMMAND_MAX + 1];
 		size_t len, end;
+
+		if (!db_command_shape(type))
+			continue; /* the number of a command that is gone */
+		c = filled_command(&p, type);
 
 		assert_int_equal(db_command_encode(&c, buf, sizeof(buf), &len), 0);
 		for (size_t n = 0; n < len; n++)
