@@ -6,15 +6,18 @@ scenario_sources = \
 SIMULATORS = \
 	tests/sim/sim_repl tests/sim/sim_lock tests/sim/sim_ladder tests/sim/sim_volume \
 	tests/sim/sim_session tests/sim/sim_mig tests/sim/sim_vm tests/sim/sim_grant \
-	tests/sim/sim_plan tests/sim/sim_votes tests/sim/sim_claim tests/sim/sim_cluster
+	tests/sim/sim_force tests/sim/sim_plan tests/sim/sim_votes tests/sim/sim_claim tests/sim/sim_cluster
 check_PROGRAMS += $(SIMULATORS)
 tests_sim_sim_repl_SOURCES = tests/sim/sim_repl.c tests/sim/sim_world.c tests/sim/sim_world.h
 tests_sim_sim_repl_CPPFLAGS = $(AM_CPPFLAGS) -DCLUSTERD_MUTANTS
-tests_sim_sim_repl_LDADD = clusterd/libcore_mutants.a lib/libbase.a
+tests_sim_sim_repl_LDADD = clusterd/libcore_mutants.a lib/liblock.a lib/libbase.a
 
+tests_sim_sim_force_SOURCES = tests/sim/sim_force.c tests/sim/sim_world.c tests/sim/sim_world.h
+tests_sim_sim_force_CPPFLAGS = $(AM_CPPFLAGS) -DCLUSTERD_MUTANTS
+tests_sim_sim_force_LDADD = clusterd/libcore_mutants.a lib/liblock.a lib/libbase.a
 tests_sim_sim_votes_SOURCES = tests/sim/sim_votes.c tests/sim/sim_world.c tests/sim/sim_world.h
 tests_sim_sim_votes_CPPFLAGS = $(AM_CPPFLAGS) -DCLUSTERD_MUTANTS
-tests_sim_sim_votes_LDADD = clusterd/libcore_mutants.a lib/libbase.a
+tests_sim_sim_votes_LDADD = clusterd/libcore_mutants.a lib/liblock.a lib/libbase.a
 
 tests_sim_sim_claim_SOURCES = tests/sim/sim_claim.c
 tests_sim_sim_claim_CPPFLAGS = $(AM_CPPFLAGS) -DCLUSTERD_MUTANTS

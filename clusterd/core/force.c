@@ -50,6 +50,11 @@ struct force_answer force_check(const struct repl_state *s, uint16_t down)
 	return a;
 }
 
+uint32_t force_generation(uint32_t from, uint8_t starter)
+{
+	return (from / CL_MAX_NODES + 1) * CL_MAX_NODES + starter;
+}
+
 struct cl_table force_table(const struct cl_table *from, uint16_t voters, uint64_t index)
 {
 	struct cl_table to = *from;

@@ -45,6 +45,12 @@ struct force_record {
 	struct cl_table table; /* in force from this entry on */
 };
 
+/*
+ * The generation of an epoch that the node `starter` opens by force, after `from`: a round more,
+ * and the starter in it. So two halves that are forced apart have two generations, and which of
+ * them is higher does not change, whatever becomes of either.
+ */
+uint32_t force_generation(uint32_t from, uint8_t starter);
 /* The table of those who go on: the members stay, and exactly `voters` vote. */
 struct cl_table force_table(const struct cl_table *from, uint16_t voters, uint64_t index);
 

@@ -64,7 +64,8 @@ static void beat_heard(struct repl_step *st, uint8_t slot, const struct cl_msg_b
 	struct repl_state *s = st->s;
 
 	lease_beat_heard(&s->lease, slot, m, st->event->now_ms);
-	if (s->quorum.is_quorate)
+	/* A forced quorum is none before each of those who force has it on its disk. */
+	if (s->quorum.is_quorate && (!s->is_forced || s->phase == REPL_OPEN))
 		lease_extend(&s->lease, &s->vtable, s->countable, s->config.lease_ms);
 }
 

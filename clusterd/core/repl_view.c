@@ -295,7 +295,8 @@ static void choose_epoch(struct repl_state *s)
 	}
 	s->number++;
 	if (s->is_forced && !REPL_MUTANT(s, SAME_GENERATION))
-		s->generation++;
+		s->generation =
+			force_generation(s->generation, (uint8_t)__builtin_ctz(s->countable));
 }
 
 static void promise(struct repl_step *st)

@@ -35,9 +35,8 @@ struct cl_view_id {
 
 /*
  * Epoch: the reign of one sequencer. Ordered by generation (raised only when an administrator
- * forces quorum), then number, then starter, the node that sequences its entries. Within one
- * generation a number has one starter; two administrators who force two halves apart may give the
- * same generation and number, and never the same starter (doc/adr/0020).
+ * forces quorum: force.h), then number, then starter, the node that sequences its entries. Within
+ * one generation a number has one starter.
  */
 struct cl_epoch {
 	uint32_t generation;

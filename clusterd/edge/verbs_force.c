@@ -81,9 +81,10 @@ static void refuse(struct api_client *c, const struct cl_table *t, struct force_
 		api_reply(c, API_CONFLICT, NULL, "there is quorum: nothing is to be forced");
 		break;
 	case FORCE_PRESENT:
-		api_reply(c, API_REFUSED, NULL,
-			  "listed as down, and in corosync's ring: %s; only who is away can be down",
-			  names);
+		api_reply(
+			c, API_REFUSED, NULL,
+			"listed as down, and in corosync's ring: %s; only who is away can be down",
+			names);
 		break;
 	case FORCE_UNLISTED:
 		api_reply(c, API_REFUSED, NULL,
@@ -165,7 +166,8 @@ void verb_cluster_start(struct api_client *c, const json_t *args)
 	names_of(t, down, names, sizeof(names));
 	snprintf(text, sizeof(text),
 		 "this goes on without %s; what they alone have is lost to the cluster, and if one "
-		 "of them still runs, two clusters do", names);
+		 "of them still runs, two clusters do",
+		 names);
 	if (!verb_is_confirmed(c, args, cluster->name, text))
 		return;
 	log_notice("quorum is forced by %s, without %s", who.actor, names);
@@ -184,8 +186,8 @@ void verb_fence_confirm(struct api_client *c, const json_t *args)
 	if (!n)
 		return;
 	if ((in_ring(e, &e->repl.vtable) | e->repl.present) & cl_bit(n->slot)) {
-		api_reply(c, API_REFUSED, NULL,
-			  "node %s is in corosync's ring: its machine runs", n->name);
+		api_reply(c, API_REFUSED, NULL, "node %s is in corosync's ring: its machine runs",
+			  n->name);
 		return;
 	}
 	if (!verb_is_confirmed(c, args, n->name,

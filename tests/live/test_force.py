@@ -178,7 +178,7 @@ def test_who_acted_without_the_cluster_stops_and_its_changes_are_kept_aside(clus
         head, entries = saved_file(c, node, saved_event(c, "n1", node))
         names = [(e.get("command"), e.get("fields", {}).get("name")) for e in entries]
         assert ("group_create", "theirs") in names and ("group_order", "g") in names
-        assert head["replaced_by"]["epoch"]["generation"] == 2
+        assert head["replaced_by"]["epoch"]["generation"] > 1
         assert {e["epoch"]["generation"] for e in entries} == {1}
     c.wait_same()
     assert sorted(g["name"] for g in c.ctl("n4", "group", "list")) == ["g", "h", "ours"]
