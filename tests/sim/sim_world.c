@@ -747,7 +747,9 @@ static void note_view(struct sim_world *w, uint8_t node)
 	      s->quorum.votes_present, s->quorum.votes_total,
 	      s->quorum.is_quorate ? " quorate" : "", s->number, s->winner.epoch.number,
 	      s->winner.index, s->last.epoch.number, s->last.index);
-	if (!s->quorum.is_quorate || s->self_slot == CL_NODE_NONE)
+	/* Who is still to take over the view's line leaves it to those who have it. */
+	if (!s->quorum.is_quorate || s->self_slot == CL_NODE_NONE ||
+	    s->last.epoch.generation != s->winner.epoch.generation)
 		return;
 	for (uint8_t i = 0; i < w->nodes; i++) {
 		struct sim_node *n = &w->node[i];
