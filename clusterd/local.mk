@@ -9,7 +9,7 @@ core_sources = \
 	clusterd/core/node_state.c clusterd/core/node_state.h \
 	clusterd/core/apply.c clusterd/core/apply_age.c \
 	clusterd/core/apply_change.c clusterd/core/apply_config.c clusterd/core/apply_decision.c \
-	clusterd/core/apply_impl.c clusterd/core/apply_impl.h \
+	clusterd/core/apply_force.c clusterd/core/apply_impl.c clusterd/core/apply_impl.h \
 	clusterd/core/apply_member.c clusterd/core/apply_migration.c \
 	clusterd/core/apply_place.c clusterd/core/apply_resource.c \
 	clusterd/core/apply_resource_set.c clusterd/core/apply_secret.c \
@@ -28,6 +28,8 @@ core_sources = \
 	clusterd/core/hash_check.c clusterd/core/hash_check.h \
 	clusterd/core/failover.c clusterd/core/failover.h \
 	clusterd/core/fence_window.c clusterd/core/fence_window.h \
+	clusterd/core/force.c clusterd/core/force.h \
+	clusterd/core/history.c clusterd/core/history.h \
 	clusterd/core/lease.c clusterd/core/lease.h \
 	clusterd/core/member.c clusterd/core/member.h \
 	clusterd/core/msg.c clusterd/core/msg.h \
@@ -66,9 +68,10 @@ clusterd_libedge_a_SOURCES = \
 	clusterd/edge/ocf.c clusterd/edge/ocf.h \
 	clusterd/edge/ocf_meta.c clusterd/edge/ocf_meta.h \
 	clusterd/edge/store.c clusterd/edge/store.h clusterd/edge/store_impl.h \
-	clusterd/edge/store_check.c clusterd/edge/store_sql.c \
+	clusterd/edge/store_check.c clusterd/edge/store_saved.c clusterd/edge/store_sql.c \
 	clusterd/edge/text.c clusterd/edge/text.h
-clusterd_libedge_a_CPPFLAGS = $(AM_CPPFLAGS) $(QB_CFLAGS) $(SQLITE_CFLAGS) $(XML_CFLAGS)
+clusterd_libedge_a_CPPFLAGS = $(AM_CPPFLAGS) $(QB_CFLAGS) $(SQLITE_CFLAGS) $(XML_CFLAGS) \
+	$(JANSSON_CFLAGS)
 
 sbin_PROGRAMS += clusterd/clusterd
 clusterd_clusterd_SOURCES = \
@@ -86,6 +89,7 @@ clusterd_clusterd_SOURCES = \
 	clusterd/edge/fencer.c clusterd/edge/fencer.h \
 	clusterd/edge/health.c clusterd/edge/health.h \
 	clusterd/edge/main.c \
+	clusterd/edge/parting.c clusterd/edge/parting.h \
 	clusterd/edge/rescue.c clusterd/edge/rescue.h \
 	clusterd/edge/saved.c clusterd/edge/saved.h \
 	clusterd/edge/secret_file.c clusterd/edge/secret_file.h \
@@ -93,7 +97,7 @@ clusterd_clusterd_SOURCES = \
 	clusterd/edge/spawn.c clusterd/edge/spawn.h \
 	clusterd/edge/verbs.c clusterd/edge/verbs.h clusterd/edge/verbs_impl.h \
 	clusterd/edge/verbs_affinity.c clusterd/edge/verbs_agent.c clusterd/edge/verbs_change.c \
-	clusterd/edge/verbs_config.c clusterd/edge/verbs_decision.c \
+	clusterd/edge/verbs_config.c clusterd/edge/verbs_decision.c clusterd/edge/verbs_force.c \
 	clusterd/edge/verbs_member.c clusterd/edge/verbs_place.c \
 	clusterd/edge/verbs_quorum.c clusterd/edge/verbs_resource.c \
 	clusterd/edge/verbs_resource_set.c clusterd/edge/verbs_secret.c \

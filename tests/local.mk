@@ -6,15 +6,18 @@ scenario_sources = \
 SIMULATORS = \
 	tests/sim/sim_repl tests/sim/sim_lock tests/sim/sim_ladder tests/sim/sim_volume \
 	tests/sim/sim_session tests/sim/sim_mig tests/sim/sim_vm tests/sim/sim_grant \
-	tests/sim/sim_plan tests/sim/sim_votes tests/sim/sim_claim tests/sim/sim_cluster
+	tests/sim/sim_force tests/sim/sim_plan tests/sim/sim_votes tests/sim/sim_claim tests/sim/sim_cluster
 check_PROGRAMS += $(SIMULATORS)
 tests_sim_sim_repl_SOURCES = tests/sim/sim_repl.c tests/sim/sim_world.c tests/sim/sim_world.h
 tests_sim_sim_repl_CPPFLAGS = $(AM_CPPFLAGS) -DCLUSTERD_MUTANTS
-tests_sim_sim_repl_LDADD = clusterd/libcore_mutants.a lib/libbase.a
+tests_sim_sim_repl_LDADD = clusterd/libcore_mutants.a lib/liblock.a lib/libbase.a
 
+tests_sim_sim_force_SOURCES = tests/sim/sim_force.c tests/sim/sim_world.c tests/sim/sim_world.h
+tests_sim_sim_force_CPPFLAGS = $(AM_CPPFLAGS) -DCLUSTERD_MUTANTS
+tests_sim_sim_force_LDADD = clusterd/libcore_mutants.a lib/liblock.a lib/libbase.a
 tests_sim_sim_votes_SOURCES = tests/sim/sim_votes.c tests/sim/sim_world.c tests/sim/sim_world.h
 tests_sim_sim_votes_CPPFLAGS = $(AM_CPPFLAGS) -DCLUSTERD_MUTANTS
-tests_sim_sim_votes_LDADD = clusterd/libcore_mutants.a lib/libbase.a
+tests_sim_sim_votes_LDADD = clusterd/libcore_mutants.a lib/liblock.a lib/libbase.a
 
 tests_sim_sim_claim_SOURCES = tests/sim/sim_claim.c
 tests_sim_sim_claim_CPPFLAGS = $(AM_CPPFLAGS) -DCLUSTERD_MUTANTS
@@ -100,7 +103,8 @@ UNIT_TESTS = \
 	tests/unit/test_stopping tests/unit/test_stuck tests/unit/test_votes \
 	tests/unit/test_whatif tests/unit/test_age tests/unit/test_secret tests/unit/test_setting \
 	tests/unit/test_tree tests/unit/test_resource_db tests/unit/test_config \
-	tests/unit/test_failover tests/unit/test_claim tests/unit/test_datapath \
+	tests/unit/test_failover tests/unit/test_force tests/unit/test_history \
+	tests/unit/test_claim tests/unit/test_datapath \
 	tests/unit/test_quarantine tests/unit/test_node_state tests/unit/test_totem \
 	tests/unit/test_network
 check_PROGRAMS += $(UNIT_TESTS)
@@ -219,10 +223,16 @@ tests_unit_test_vm_plan_SOURCES = \
 	tests/unit/test_vm_plan.c tests/unit/vm_fixture.h tests/unit/volume_fixture.h
 tests_unit_test_vm_plan_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_vm_plan_LDADD = $(UNIT_LDADD)
+tests_unit_test_force_SOURCES = tests/unit/test_force.c
+tests_unit_test_force_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_force_LDADD = $(UNIT_LDADD)
+tests_unit_test_history_SOURCES = tests/unit/test_history.c
+tests_unit_test_history_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_history_LDADD = $(UNIT_LDADD)
 tests_unit_test_store_SOURCES = tests/unit/test_store.c
 tests_unit_test_store_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_store_LDADD = clusterd/libedge.a $(UNIT_LDADD) $(QB_LIBS) $(SQLITE_LIBS) \
-	$(XML_LIBS) lib/libedgebase.a -lpthread
+	$(XML_LIBS) $(JANSSON_LIBS) lib/libedgebase.a -lpthread
 tests_unit_test_hash_check_SOURCES = tests/unit/test_hash_check.c
 tests_unit_test_hash_check_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_hash_check_LDADD = $(UNIT_LDADD)

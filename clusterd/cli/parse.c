@@ -230,6 +230,19 @@ static int set_option(struct cli *cli, const struct cli_option *o, const char *v
 	return CLI_OK;
 }
 
+static int set_flag(struct cli *cli, const struct cli_option *o, const char *value)
+{
+	char name[40];
+
+	if (value) {
+		fprintf(stderr, "clusterctl: --%s: takes no value\n", o->name);
+		return CLI_USAGE;
+	}
+	api_name(o, name, sizeof(name));
+	json_object_set_new(cli->args, name, json_true());
+	return CLI_OK;
+}
+
 /* ---- the command line */
 
 struct words {
@@ -312,19 +325,6 @@ static int global_option(struct cli *cli, struct words *w, const char *name, con
 	} else {
 		return change_option(cli, w, name, value);
 	}
-	return CLI_OK;
-}
-
-static int set_flag(struct cli *cli, const struct cli_option *o, const char *value)
-{
-	char name[40];
-
-	if (value) {
-		fprintf(stderr, "clusterctl: --%s: takes no value\n", o->name);
-		return CLI_USAGE;
-	}
-	api_name(o, name, sizeof(name));
-	json_object_set_new(cli->args, name, json_true());
 	return CLI_OK;
 }
 

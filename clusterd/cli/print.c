@@ -162,6 +162,20 @@ static void print_fields(const json_t *object)
 	}
 }
 
+/* Until all are back whom the administrator said to be down. */
+static void print_forced(const json_t *cluster)
+{
+	const json_t *down = json_object_get(cluster, "forced_down");
+	char names[CELL_MAX];
+
+	if (!json_array_size(down))
+		return;
+	cell(down, names, sizeof(names));
+	printf("        FORCED at %s by %s; not back yet: %s\n",
+	       json_string_value(json_object_get(cluster, "forced")),
+	       json_string_value(json_object_get(cluster, "forced_by")), names);
+}
+
 static void print_status(const struct cli *cli, const json_t *data)
 {
 	const json_t *q = json_object_get(data, "quorum"), *db = json_object_get(data, "database");
@@ -189,6 +203,7 @@ static void print_status(const struct cli *cli, const json_t *data)
 		printf("        whose return would help: %s\n", missing);
 	if (state && text && text[0] && strcmp(state, "ok") != 0)
 		printf("database %s: %s\n", state, text);
+	print_forced(json_object_get(data, "cluster"));
 	printf("\n");
 	print_table(cli, "name,state,vote,since,reason", json_object_get(data, "nodes"));
 	if (json_array_size(json_object_get(data, "volumes"))) {

@@ -66,7 +66,7 @@ static void do_cluster_init(struct apply *a, const struct db_cmd_cluster_init *c
 }
 
 /* What ran on an incarnation that can do nothing any more is offline, to be placed anew. */
-static void incarnation_gone(struct apply *a, uint8_t slot, uint64_t incarnation)
+void node_incarnation_gone(struct apply *a, uint8_t slot, uint64_t incarnation)
 {
 	/* Its session is orphaned; of its locks, mnt: stay until the volume is recovered. */
 	apply_lock_release(a->db, slot, incarnation, "grp:");
@@ -139,7 +139,7 @@ static void do_node_admit(struct apply *a, const struct db_cmd_node_admit *c)
 	}
 	/* A later boot of the same node proves that the earlier one runs nothing any more. */
 	if (n->incarnation && n->incarnation != c->incarnation && strcmp(n->boot, c->boot) != 0) {
-		incarnation_gone(a, n->slot, n->incarnation);
+		node_incarnation_gone(a, n->slot, n->incarnation);
 		if (n->membership == DB_MEMBERSHIP_ADMITTED) /* and nobody had noticed */
 			quarantine_node_lost(a, n);
 		apply_event(a, "node-rebooted", c->name,
@@ -170,6 +170,7 @@ static void do_node_admit(struct apply *a, const struct db_cmd_node_admit *c)
 		COPY(g->reason, "its node is back with what it held");
 	}
 	volumes_node_admitted(a, n);
+	force_node_back(a, n->slot);
 	if (is_back)
 		place_node_returned(a, n->slot);
 	if (is_first)
@@ -268,7 +269,7 @@ static void do_node_fencing(struct apply *a, const struct db_cmd_node_fencing *c
 	volumes = volumes_unknown(a, n);
 	migrations_node_away(a, n, "the destination is being fenced");
 	if (DB_MUTANT(a->db, FENCE_BEGIN_FREES))
-		incarnation_gone(a, n->slot, n->incarnation);
+		node_incarnation_gone(a, n->slot, n->incarnation);
 	apply_event(a, "fence-begin", c->name, "%s; %u groups and %u volumes wait for it", why,
 		    groups, volumes);
 }
@@ -330,7 +331,7 @@ static void do_node_fenced(struct apply *a, const struct db_cmd_node_fenced *c)
 	}
 	n->membership = DB_MEMBERSHIP_FENCED;
 	n->since_ms = a->cmd->at_ms;
-	incarnation_gone(a, n->slot, n->incarnation);
+	node_incarnation_gone(a, n->slot, n->incarnation);
 	apply_event(a, "node-fenced", c->name, "%s", c->how);
 }
 
@@ -803,8 +804,11 @@ void db_apply(struct db *db, const struct db_entry *e, struct db_result *ret)
 
 	must(e->index == db->index + 1);
 	*ret = (struct db_result){.code = DB_OK};
+	epoch_note(db, &e->epoch, e->index);
 	db->index = e->index;
 	db->epoch = e->epoch;
+	if (e->kind == CL_ENTRY_FORCED)
+		quorum_forced(db, e);
 	if (e->kind != CL_ENTRY_COMMAND)
 		return;
 	if (is_repeat(db, e)) {

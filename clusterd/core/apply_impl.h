@@ -122,6 +122,22 @@ bool volumes_exist(struct apply *a, const char *list);
 /* What the task wanted of the volume is withdrawn. */
 void volume_task_cancelled(struct db_volume *v);
 
+/* ---- apply.c, for forced quorum */
+
+/* What ran on an incarnation that can do nothing any more is offline, to be placed anew. */
+void node_incarnation_gone(struct apply *a, uint8_t slot, uint64_t incarnation);
+
+/* ---- apply_force.c */
+
+/* Before the entry's epoch becomes that of the database: a row, if it is another. */
+void epoch_note(struct db *db, const struct cl_epoch *epoch, uint64_t index);
+/* The entry that opens a forced epoch. */
+void quorum_forced(struct db *db, const struct db_entry *e);
+/* That node is here again, or a member no more: nobody waits for it on account of a force. */
+void force_node_back(struct apply *a, uint8_t slot);
+void do_history_saved(struct apply *a, const struct db_cmd_history_saved *c);
+void do_node_down(struct apply *a, const struct db_cmd_node_down *c);
+
 /* ---- apply.c, for settings */
 
 /* Everything is taken off the node; nothing if that is so already. */

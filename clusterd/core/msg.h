@@ -28,6 +28,7 @@ enum cl_entry_kind {
 	CL_ENTRY_TABLE,	  /* changes one row of the member table: cl_row_encode() */
 	CL_ENTRY_COMMAND, /* a command of the database (clusterd/core/command.h) */
 	CL_ENTRY_GENESIS, /* index 1: the first member table: cl_table_put() */
+	CL_ENTRY_FORCED,  /* opens the epoch of a forced quorum: force_record_encode() */
 	CL_ENTRY_MAX,
 };
 
@@ -118,6 +119,13 @@ struct cl_counts {
 	F(u64, uint64_t, index)                                                                    \
 	F(u64, uint64_t, hash)
 
+/* FORCE: an administrator says that `down` are down, and those who are here shall go on. */
+#define CL_MSG_FORCE_FIELDS(F)                                                                     \
+	F(view, struct cl_view_id, view)                                                           \
+	F(u16, uint16_t, down)                                                                     \
+	F(name, struct cl_name, actor)                                                             \
+	F(u64, uint64_t, at_ms)
+
 #define CL_MESSAGES(X)                                                                             \
 	X(1, STATE, state)                                                                         \
 	X(2, CLOSE, close)                                                                         \
@@ -126,7 +134,8 @@ struct cl_counts {
 	X(5, ENTRY, entry)                                                                         \
 	X(6, PERSISTED, persisted)                                                                 \
 	X(7, BEAT, beat)                                                                           \
-	X(8, HASH, hash)
+	X(8, HASH, hash)                                                                           \
+	X(9, FORCE, force)
 
 enum cl_msg_type {
 #define CL_MSG_ENUM(number, NAME, name) CL_MSG_##NAME = (number),

@@ -78,7 +78,8 @@ static void beat_heard(struct repl_step *st, uint8_t slot, const struct cl_msg_b
 	struct repl_state *s = st->s;
 
 	lease_beat_heard(&s->lease, slot, m, st->event->now_ms);
-	if (s->quorum.is_quorate)
+	/* A forced quorum is none before each of those who force has it on its disk. */
+	if (s->quorum.is_quorate && (!s->is_forced || s->phase == REPL_OPEN))
 		lease_extend(&s->lease, &s->vtable, s->countable, s->config.lease_ms);
 }
 
@@ -111,6 +112,10 @@ static void view_message(struct repl_step *st, const struct repl_peer *from,
 	case CL_MSG_BEAT:
 		if (is_this_view(s, &msg->beat.view))
 			beat_heard(st, slot, &msg->beat);
+		break;
+	case CL_MSG_FORCE:
+		if (is_this_view(s, &msg->force.view))
+			repl_force_told(st, &msg->force);
 		break;
 	case CL_MSG_STATE:
 	case CL_MSG_CLOSE:
@@ -203,6 +208,9 @@ int repl_step(struct repl_state *s, const struct repl_event *event, struct repl_
 		break;
 	case REPL_EV_WRONG:
 		repl_view_wrong(&st);
+		break;
+	case REPL_EV_FORCE:
+		r = repl_force_ask(&st);
 		break;
 	case REPL_EV_TICK:
 		repl_view_tick(&st);
@@ -308,6 +316,10 @@ const char *repl_mutant_name(enum repl_mutant mutant)
 		[REPL_MUTANT_ABSENT_LOSE_VOTES] = "absent-lose-votes-without-quorum",
 		[REPL_MUTANT_OWN_TABLE] = "own-table-in-force",
 		[REPL_MUTANT_COMMITTED_TABLE] = "uncommitted-votes-do-not-count",
+		[REPL_MUTANT_COMPARE_INDEX] = "compare-index-before-generation",
+		[REPL_MUTANT_MERGE_SUFFIX] = "merge-a-diverged-suffix",
+		[REPL_MUTANT_FORCE_UNLISTED] = "force-without-listing",
+		[REPL_MUTANT_SAME_GENERATION] = "force-in-the-same-generation",
 	};
 
 	return mutant < REPL_MUTANT_MAX ? name[mutant] : "?";

@@ -32,6 +32,7 @@
 #ifndef CLUSTERD_CORE_REPL_H
 #define CLUSTERD_CORE_REPL_H
 
+#include "clusterd/core/force.h"
 #include "clusterd/core/lease.h"
 #include "clusterd/core/msg.h"
 #include "clusterd/core/quorum.h"
@@ -124,6 +125,12 @@ enum repl_mutant {
 	REPL_MUTANT_ABSENT_LOSE_VOTES,	 /* without quorum the votes of the absent count no more */
 	REPL_MUTANT_OWN_TABLE,		 /* own table in force, not that of the highest history */
 	REPL_MUTANT_COMMITTED_TABLE, /* a change of votes that is not committed does not count */
+	REPL_MUTANT_FORCE_FIRST,     /* from here on: forced quorum */
+	REPL_MUTANT_COMPARE_INDEX =
+		REPL_MUTANT_FORCE_FIRST, /* the longer history wins, whatever its generation */
+	REPL_MUTANT_MERGE_SUFFIX,	 /* what a node holds beyond the winner stays, behind it */
+	REPL_MUTANT_FORCE_UNLISTED,	 /* a force need not name who is absent */
+	REPL_MUTANT_SAME_GENERATION,	 /* a force does not raise it */
 	REPL_MUTANT_MAX,
 };
 
@@ -176,6 +183,10 @@ struct repl_state {
 	struct cl_table vprev;	/* before the newest change, while that is uncommitted */
 	bool change_pending;	/* vtable.changed_at is not committed */
 	struct quorum_answer quorum;
+	struct cl_uuid vcluster; /* in whose name the view is judged */
+	bool is_forced;		 /* by an administrator, in this view */
+	struct force_record forced;
+	uint8_t forced_bytes[FORCE_RECORD_MAX]; /* encoded, for the entry that says so */
 	struct cl_pos winner;
 	uint8_t pulls_failed;
 	bool is_pulling;
@@ -205,6 +216,7 @@ enum repl_event_type {
 	REPL_EV_CREATE,	  /* make this blank node the first of a new cluster */
 	REPL_EV_STALLED,  /* the disk takes no writes (`is_stalled`), or takes them again */
 	REPL_EV_WRONG,	  /* our applied state is not that of a majority: fetch everything anew */
+	REPL_EV_FORCE,	  /* an administrator forces quorum: see force.h */
 	REPL_EV_TICK,
 	REPL_EV_MAX,
 };
@@ -247,6 +259,11 @@ struct repl_event {
 			struct cl_uuid cluster;
 			struct cl_table table; /* this node with the only vote */
 		} create;
+		struct {
+			uint16_t down; /* by slot: absent, and down by his word */
+			struct cl_name actor;
+			uint64_t at_ms; /* wall-clock time */
+		} force;
 	};
 };
 
@@ -304,6 +321,7 @@ void repl_init(struct repl_state *s, const struct repl_config *config,
  *            -EINVAL the change alters more than one vote, takes the last one, or gives one to
  *                    a node that does not hold all that is committed, or those present could not
  *                    commit it
+ *   FORCE    -EPERM  force_check() says why
  *   CREATE   -EEXIST this node belongs to a cluster already
  *            -EBUSY  a pull may still install another cluster's history
  *            -EINVAL this node is not in the table with the only vote

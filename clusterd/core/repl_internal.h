@@ -30,6 +30,8 @@ void repl_view_pulled(struct repl_step *st);
 void repl_view_wrong(struct repl_step *st);
 void repl_view_stalled(struct repl_step *st);
 void repl_view_tick(struct repl_step *st);
+/* The view is quorate: pull what is missing, promise its epoch. */
+void repl_view_begin(struct repl_step *st);
 /* Leaves the view and asks everyone for a new exchange. */
 void repl_view_restart(struct repl_step *st);
 /* Sends our STATE if it is wanted and the disk is quiet. */
@@ -44,6 +46,12 @@ void repl_log_durable(struct repl_step *st);
 void repl_log_begin_epoch(struct repl_step *st);
 /* After an install: tell the others how far our log reaches, apply, open. */
 void repl_log_caught_up(struct repl_step *st);
+
+/* force.c: quorum by the word of an administrator */
+int repl_force_ask(struct repl_step *st);
+void repl_force_told(struct repl_step *st, const struct cl_msg_force *m);
+/* What the entry that opens a forced epoch says; the bytes live in the state. */
+int repl_force_record(struct repl_state *s, struct cl_blob *ret);
 
 static inline bool repl_epoch_begun(const struct repl_state *s)
 {

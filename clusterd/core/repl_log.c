@@ -23,15 +23,24 @@ static void sequence(struct repl_step *st, const struct repl_entry *entry)
 	m->payload = entry->payload;
 }
 
+/* Of the entry that opens the epoch of this view. */
+static uint8_t opening_kind(const struct repl_state *s)
+{
+	return s->is_forced ? CL_ENTRY_FORCED : CL_ENTRY_EPOCH;
+}
+
 void repl_log_begin_epoch(struct repl_step *st)
 {
 	struct repl_state *s = st->s;
 
+	struct repl_entry first = {
+		.kind = opening_kind(s), .origin = s->self_slot, .instance = s->self.instance};
+
 	s->next = s->winner.index + 1;
 	s->next_table = 0;
-	sequence(st, &(struct repl_entry){.kind = CL_ENTRY_EPOCH,
-					  .origin = s->self_slot,
-					  .instance = s->self.instance});
+	if (s->is_forced)
+		must(!repl_force_record(s, &first.payload));
+	sequence(st, &first);
 }
 
 static void table_set(struct cl_table *table, uint8_t slot, const struct cl_member *row,
@@ -92,8 +101,9 @@ static bool is_next(const struct repl_state *s, uint8_t slot, const struct cl_ms
 		return false;
 	if (m->index != s->view_last + 1)
 		return false;
-	return (m->kind == CL_ENTRY_EPOCH) == (s->epoch_index == 0) && m->kind != CL_ENTRY_NONE &&
-	       m->kind != CL_ENTRY_GENESIS;
+	if (!s->epoch_index)
+		return m->kind == opening_kind(s);
+	return m->kind == CL_ENTRY_COMMAND || m->kind == CL_ENTRY_TABLE;
 }
 
 static void try_commit(struct repl_step *st);
@@ -133,7 +143,7 @@ void repl_log_entry(struct repl_step *st, uint8_t slot, const struct cl_msg_entr
 		s->change_pending = true;
 		s->quorum = quorum_evaluate(&s->vtable, s->countable);
 	}
-	if (m->kind == CL_ENTRY_EPOCH)
+	if (!s->epoch_index)
 		s->epoch_index = m->index;
 	s->view_last = m->index;
 	entry = (struct repl_entry){
@@ -195,7 +205,9 @@ static uint16_t holders_of(const struct repl_state *s, uint64_t index)
 /*
  * An entry is committed when a majority holds it; from a change of votes on, of the old votes and
  * of the new. Entries of earlier epochs are committed with this epoch's first entry only (Ongaro
- * 2014, 3.6.2: counting copies of an older entry proves nothing).
+ * 2014, 3.6.2: counting copies of an older entry proves nothing). The entry that forces quorum has
+ * to be on the disk of each that forces: the majority that it makes need not share a voter with the
+ * old.
  */
 static bool is_held(const struct repl_state *s, uint64_t index)
 {
@@ -204,6 +216,8 @@ static bool is_held(const struct repl_state *s, uint64_t index)
 
 	if (REPL_MUTANT(s, ACT_BEFORE_COMMIT))
 		return true;
+	if (s->is_forced && index == s->epoch_index)
+		return (quorum_voters(&s->forced.table) & ~set) == 0;
 	if (!s->change_pending || REPL_MUTANT(s, VOTES_IN_A_BUNCH))
 		return quorum_is_majority(&s->vtable, set);
 	if (!quorum_is_majority(&s->vprev, set) && !REPL_MUTANT(s, NEW_MAJORITY_ONLY))

@@ -34,6 +34,7 @@ static void begin_round(struct repl_step *st)
 	s->synced = 0;
 	s->starter = CL_NODE_NONE;
 	s->is_broken = false;
+	s->is_forced = false;
 }
 
 /* What is on the disk stays there until a whole history replaces it: a restart is judged anew. */
@@ -246,6 +247,8 @@ static const struct repl_peer *find_winner(const struct repl_state *s,
 		mine = claimed_pos(s, &p->state);
 		theirs = claimed_pos(s, &best->state);
 		c = cl_pos_compare(&mine, &theirs);
+		if (REPL_MUTANT(s, COMPARE_INDEX) && mine.index != theirs.index)
+			c = mine.index < theirs.index ? -1 : 1;
 		if (c > 0 || (c == 0 && p->nodeid < best->nodeid))
 			best = p;
 	}
@@ -297,9 +300,14 @@ static void admit(struct repl_state *s, const struct cl_table *table, const stru
 	}
 }
 
-/* The number of this view's epoch: above everything that anyone present promised or holds. */
-static void choose_epoch(struct repl_state *s, const struct cl_uuid *cluster)
+/*
+ * The number of this view's epoch: above everything that anyone present promised or holds. A force
+ * raises the generation.
+ */
+static void choose_epoch(struct repl_state *s)
 {
+	const struct cl_uuid *cluster = &s->vcluster;
+
 	s->number = 0;
 	s->generation = 0;
 	for (uint8_t i = 0; i < s->peer_count; i++) {
@@ -316,6 +324,9 @@ static void choose_epoch(struct repl_state *s, const struct cl_uuid *cluster)
 			s->generation = m->last.epoch.generation;
 	}
 	s->number++;
+	if (s->is_forced && !REPL_MUTANT(s, SAME_GENERATION))
+		s->generation =
+			force_generation(s->generation, (uint8_t)__builtin_ctz(s->countable));
 }
 
 static void promise(struct repl_step *st)
@@ -386,6 +397,19 @@ static void mistake_table(struct repl_state *s)
 	}
 }
 
+void repl_view_begin(struct repl_step *st)
+{
+	struct repl_state *s = st->s;
+
+	choose_epoch(s);
+	if (s->is_blank || cl_pos_compare(&s->last, &s->winner)) {
+		pull(st);
+		return;
+	}
+	s->phase = REPL_SYNCING;
+	promise(st);
+}
+
 /* The exchange has ended with the message of that nonce: every node is here at the same point. */
 static void complete(struct repl_step *st, uint64_t nonce)
 {
@@ -434,17 +458,11 @@ static void complete(struct repl_step *st, uint64_t nonce)
 	lease_view_begin(&s->lease, s->self_slot, st->event->now_ms);
 	if (REPL_MUTANT(s, OLD_RING_ACK))
 		memcpy(s->lease.acked, acked, sizeof(acked));
-	if (!s->quorum.is_quorate) {
+	s->vcluster = cluster;
+	if (!s->quorum.is_quorate)
 		s->phase = REPL_INQUORATE;
-		return;
-	}
-	choose_epoch(s, &cluster);
-	if (s->is_blank || cl_pos_compare(&s->last, &s->winner)) {
-		pull(st);
-		return;
-	}
-	s->phase = REPL_SYNCING;
-	promise(st);
+	else
+		repl_view_begin(st);
 }
 
 static bool round_is_full(const struct repl_state *s)
@@ -560,6 +578,9 @@ void repl_view_synced(struct repl_step *st, uint8_t slot, const struct cl_msg_sy
 		return;
 	s->synced = (uint16_t)(s->synced | (cl_bit(slot) & s->countable));
 	if (s->starter != CL_NODE_NONE || !quorum_is_majority(&s->vtable, s->synced))
+		return;
+	/* Nobody of those who force is left behind in the old generation. */
+	if (s->is_forced && s->synced != quorum_voters(&s->forced.table))
 		return;
 	s->starter = (uint8_t)__builtin_ctz(s->synced);
 	s->epoch = (struct cl_epoch){

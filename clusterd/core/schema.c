@@ -61,6 +61,10 @@ static const struct db_field fields_event[] = {DB_EVENT_FIELDS(DESCRIBE)};
 static const struct db_field fields_origin[] = {DB_ORIGIN_FIELDS(DESCRIBE)};
 #undef STRUCT
 
+#define STRUCT struct db_epoch
+static const struct db_field fields_epoch[] = {DB_EPOCH_FIELDS(DESCRIBE)};
+#undef STRUCT
+
 #define STRUCT struct db_cmd_cluster_init
 static const struct db_field fields_cmd_cluster_init[] = {DB_CMD_CLUSTER_INIT_FIELDS(DESCRIBE)};
 #undef STRUCT
@@ -331,6 +335,13 @@ static const struct db_field fields_cmd_checkpoint_create[] = {
 #define STRUCT struct db_cmd_checkpoint_delete
 static const struct db_field fields_cmd_checkpoint_delete[] = {
 	DB_CMD_CHECKPOINT_DELETE_FIELDS(DESCRIBE)};
+#undef STRUCT
+
+#define STRUCT struct db_cmd_history_saved
+static const struct db_field fields_cmd_history_saved[] = {DB_CMD_HISTORY_SAVED_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_cmd_node_down
+static const struct db_field fields_cmd_node_down[] = {DB_CMD_NODE_DOWN_FIELDS(DESCRIBE)};
 #undef STRUCT
 
 static const struct db_shape kind_shape[DB_KIND_MAX] = {

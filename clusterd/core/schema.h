@@ -183,7 +183,10 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(u64, conf, 0)	      /* version of corosync.conf that is wanted; 0: it is not ours yet */ \
 	F(time, fence0_ms, 0) /* when the newest fence began; 0: none has */                       \
 	F(time, fence1_ms, 0) /* the one before it */                                              \
-	F(time, fence2_ms, 0) /* and before that (fence_window.h) */
+	F(time, fence2_ms, 0) /* and before that (fence_window.h) */                               \
+	F(time, forced_ms, 0) /* when quorum was forced last; 0: never, or all are back */         \
+	F(nodes, forced_down, 0) /* of those said to be down then, who is not back yet */          \
+	F(str, forced_by, CL_NAME_MAX)
 
 #define DB_NODE_FIELDS(F)                                                                          \
 	F(str, name, CL_NAME_MAX)                                                                  \
@@ -483,6 +486,13 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(scores, score, 0)	      /* groups that each had, or were on their way there */       \
 	F(str, trigger, DB_REASON_MAX)
 
+/* Of which epoch the entries are from that index on; the oldest go when there is no room. */
+#define DB_EPOCH_FIELDS(F)                                                                         \
+	F(u64, first, 0)                                                                           \
+	F(u32, generation, 0)                                                                      \
+	F(u64, number, 0)                                                                          \
+	F(u8, starter, 0) /* slot */
+
 /* KIND(name, NAME, capacity) */
 #define DB_KINDS(X)                                                                                \
 	X(cluster, CLUSTER, 1)                                                                     \
@@ -506,7 +516,8 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	X(checkpoint, CHECKPOINT, 32)                                                              \
 	X(checkpoint_part, CHECKPOINT_PART, 4096)                                                  \
 	X(decision, DECISION, 2048)                                                                \
-	X(affinity, AFFINITY, 256)
+	X(affinity, AFFINITY, 256)                                                                 \
+	X(epoch, EPOCH, 1024)
 
 /* ---- commands */
 #define DB_CMD_CLUSTER_INIT_FIELDS(F)                                                              \
@@ -886,6 +897,18 @@ DB_CHOICES(DB_CHOICE_ENUM)
 
 #define DB_CMD_CHECKPOINT_DELETE_FIELDS(F) F(str, name, CL_NAME_MAX)
 
+/* A line of the history: what a node held and the cluster does not is kept in a file there. */
+#define DB_CMD_HISTORY_SAVED_FIELDS(F)                                                             \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(u64, after, 0) /* the index up to which it is the cluster's history */                   \
+	F(u64, entries, 0)                                                                         \
+	F(str, file, DB_DEVICE_MAX)
+
+/* An administrator says that this incarnation can do nothing any more. Nobody has looked. */
+#define DB_CMD_NODE_DOWN_FIELDS(F)                                                                 \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(mark, incarnation, 0)
+
 /* Where a group shall run. What keeps_ names, a set of none, and DB_KEEP stay as they are. */
 #define DB_CMD_GROUP_PLACE_FIELDS(F)                                                               \
 	F(str, name, CL_NAME_MAX)                                                                  \
@@ -1029,6 +1052,8 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	X(46, vote_note, VOTE_NOTE)                                                                \
 	X(47, mount_voice, MOUNT_VOICE)                                                            \
 	X(48, clock, CLOCK)                                                                        \
+	X(53, history_saved, HISTORY_SAVED)                                                        \
+	X(54, node_down, NODE_DOWN)                                                                \
 	X(56, db_note, DB_NOTE)                                                                    \
 	X(58, change, CHANGE)                                                                      \
 	X(59, config_set, CONFIG_SET)                                                              \

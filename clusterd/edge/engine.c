@@ -12,6 +12,7 @@
 
 #include "clusterd/edge/duty.h"
 #include "clusterd/edge/log.h"
+#include "clusterd/edge/parting.h"
 #include "clusterd/edge/rescue.h"
 #include "clusterd/edge/voting.h"
 #include "lib/cleanup.h"
@@ -205,23 +206,14 @@ static void log_dup(struct store_log *to, const struct store_log *from)
 		log_push_copy(to, &from->entry[i]);
 }
 
-static void pulled(void *arg, struct bulk_result *result)
+/* What has come replaces what we hold. */
+static void install(struct engine *e)
 {
-	struct engine *e = arg;
 	struct store_snapshot snapshot = {0};
 	struct store_log log = {0};
-	uint64_t end;
+	uint64_t end, keep = e->replaces_all ? 0 : e->db.index;
 
-	if (e->pull_cancelled)
-		result->r = result->r ? result->r : -ECANCELED;
-	if (result->r) {
-		log_warning("pull: %s", strerror(-result->r));
-		pull_failed(e, result->r);
-		return;
-	}
-	e->installed = *result;
-	*result = (struct bulk_result){0};
-	end = e->installed.snapshot.bytes ? e->installed.snapshot.index : e->pull_base;
+	end = e->installed.snapshot.bytes ? e->installed.snapshot.index : keep;
 	if (e->installed.log.count)
 		end = e->installed.log.entry[e->installed.log.count - 1].index;
 	take_held(e, &e->installed.log, end);
@@ -235,8 +227,44 @@ static void pulled(void *arg, struct bulk_result *result)
 	e->install_runs = true;
 	log_info("pull: installing %s%zu entries up to %llu",
 		 snapshot.bytes ? "a snapshot and " : "", log.count, (unsigned long long)end);
-	store_install(e->store, &e->installed.cluster, e->pull_base, &snapshot, &log,
-		      &e->installed.table);
+	store_install(e->store, &e->installed.cluster, keep, &snapshot, &log, &e->installed.table,
+		      &e->saving);
+}
+
+static void pulled(void *arg, struct bulk_result *result)
+{
+	struct engine *e = arg;
+
+	if (e->pull_cancelled)
+		result->r = result->r ? result->r : -ECANCELED;
+	if (result->r) {
+		log_warning("pull: %s", strerror(-result->r));
+		pull_failed(e, result->r);
+		return;
+	}
+	e->installed = *result;
+	*result = (struct bulk_result){0};
+	e->end_said_ms = 0;
+	e->ends_first = !parting_look(e);
+	if (!e->ends_first)
+		install(e);
+}
+
+/* A history has come, and what runs here ends before it takes the place of ours. */
+static void end_first(struct engine *e)
+{
+	if (!e->ends_first)
+		return;
+	if (e->pull_cancelled) {
+		e->ends_first = false;
+		store_log_clear(&e->installed.log);
+		free(e->installed.snapshot.bytes);
+		e->installed = (struct bulk_result){0};
+		pull_failed(e, -ECANCELED);
+	} else if (parting_may_install(e)) {
+		e->ends_first = false;
+		install(e);
+	}
 }
 
 /* The file holds the new history: so does memory from here on. */
@@ -245,10 +273,10 @@ static void take_installed(struct engine *e)
 	struct bulk_result *in = &e->installed;
 	uint64_t applied = e->db.index;
 
-	if (in->snapshot.bytes || !e->pull_base) {
+	if (e->replaces_all) {
 		must(!db_init(&e->db, e->db_mem, db_size(&db_limits_full), &db_limits_full));
-		if (in->snapshot.bytes)
-			must(!db_decode(&e->db, in->snapshot.bytes, in->snapshot.len));
+		must(!in->snapshot.bytes ||
+		     !db_decode(&e->db, in->snapshot.bytes, in->snapshot.len));
 		e->applied_table = in->table;
 		e->checkpoint_index = e->db.index;
 	}
@@ -263,7 +291,7 @@ static void take_installed(struct engine *e)
 	health_fetched(e);
 }
 
-static void installed(void *arg, uint64_t end)
+static void installed(void *arg, uint64_t end, const struct store_saved *saved)
 {
 	struct engine *e = arg;
 	struct repl_event event = {.type = REPL_EV_PULLED};
@@ -271,6 +299,14 @@ static void installed(void *arg, uint64_t end)
 
 	(void)end;
 	take_installed(e);
+	e->replaces_all = false;
+	if (saved) {
+		e->saved = *saved;
+		log_notice("pull: %llu entries after %llu, which the cluster does not have, are "
+			   "kept in %s",
+			   (unsigned long long)saved->entries, (unsigned long long)saved->after,
+			   saved->file);
+	}
 	/* What came while the disk wrote is appended behind, and waited for as well. */
 	if (e->held.count && !e->pull_cancelled) {
 		struct store_log more = {0};
@@ -283,7 +319,7 @@ static void installed(void *arg, uint64_t end)
 			log_dup(&e->installed.log, &e->tail);
 			log_dup(&e->installed.log, &more);
 			store_install(e->store, &e->installed.cluster, keep, &none, &more,
-				      &e->installed.table);
+				      &e->installed.table, NULL);
 			return;
 		}
 	}
@@ -360,7 +396,7 @@ static void do_action(struct engine *e, const struct repl_action *a)
 	case REPL_DO_CANCEL_PULL:
 		e->pull_cancelled = true;
 		store_log_clear(&e->held);
-		if (!e->install_runs)
+		if (!e->install_runs && !e->ends_first)
 			bulk_cancel(e->bulk);
 		break;
 	case REPL_DO_COMMIT:
@@ -589,6 +625,8 @@ static void on_tick(void *arg)
 
 	qb_loop_timer_add(e->loop, QB_LOOP_HIGH, TICK_NS, e, on_tick, &e->timer);
 	expire_requests(e);
+	end_first(e);
+	parting_tell(e);
 	voting_see(e);
 	if (health_tick(e))
 		step(e, &(struct repl_event){.type = REPL_EV_STALLED,
@@ -658,6 +696,16 @@ int engine_create(struct engine *e, const struct cl_uuid *cluster, const struct 
 	event.create.cluster = *cluster;
 	event.create.table = *table;
 	return run(e, &event); /* what it makes necessary is done at the next tick */
+}
+
+int engine_force(struct engine *e, uint16_t down, const char *actor)
+{
+	struct repl_event event = {.type = REPL_EV_FORCE};
+
+	event.force.down = down;
+	event.force.at_ms = engine_wall_ms();
+	snprintf(event.force.actor.text, sizeof(event.force.actor.text), "%s", actor);
+	return run(e, &event);
 }
 
 /* ---- start and end */

@@ -89,6 +89,15 @@ struct engine {
 	struct cl_view_id pull_view;
 	uint64_t pull_base; /* what it brings goes behind this entry; 0: it is all there is */
 	struct bulk_result installed; /* what the running install writes */
+	/* what of ours it replaces, see parting.h */
+	struct store_saving saving;
+	bool replaces_all, ends_first;
+	uint64_t end_said_ms;
+	struct store_saved saved; /* the cluster is to be told of it */
+	bool saved_runs;
+	/* Ends everything that runs here, from call to call; true when it is over. */
+	bool (*end_here)(void *arg);
+	void *end_arg;
 
 	struct engine_request *requests, **requests_end;
 	size_t request_count;
@@ -126,6 +135,9 @@ int engine_request(struct engine *e, const struct db_command *cmd, uint64_t time
 /* As engine_request(), of what db_change_encode() made. */
 int engine_change(struct engine *e, const void *payload, size_t len, uint64_t timeout_ms,
 		  engine_done done, void *arg);
+
+/* Asks the nodes of this view to go on without `down`; -EPERM: see force_check(). */
+int engine_force(struct engine *e, uint16_t down, const char *actor);
 /* Makes this blank node the first of a cluster with these members; -EEXIST, -EINVAL. */
 int engine_create(struct engine *e, const struct cl_uuid *cluster, const struct cl_table *table);
 /* Multicasts a message; drops it (and says so) when corosync takes none. */

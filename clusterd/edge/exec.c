@@ -216,6 +216,29 @@ void exec_stop_all(struct exec *x)
 	x->leave_until_ms = engine_now_ms() + EXEC_LEAVE_MS;
 }
 
+bool exec_end(struct exec *x)
+{
+	const struct db *db = &x->engine->db;
+	bool is_over = true;
+
+	for (uint32_t i = 0; i < db_count(db, DB_KIND_GROUP); i++) {
+		const struct db_group *g = db_at(db, DB_KIND_GROUP, i);
+		struct local_group *l = find_local(x, g->name);
+
+		/* Started by a process before this one: it is stopped as well. */
+		if (!l && g->lock && exec_is_ours(x, g)) {
+			l = new_local(x, g);
+			l->order = g->order;
+			exec_assume_up(l);
+		}
+	}
+	for (struct local_group *l = x->groups; l; l = l->next) {
+		exec_begin_stop(l, STOP_LEASE);
+		is_over = is_over && l->phase == LOCAL_STOPPED && !exec_has_run(l) && !l->is_stuck;
+	}
+	return is_over;
+}
+
 int exec_open(struct engine *e, void (*stopped)(void *arg), bool (*is_held)(void *arg), void *arg,
 	      struct exec **ret)
 {

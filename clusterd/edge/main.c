@@ -204,6 +204,15 @@ static bool volumes_hold(void *arg)
 	return volumes_has_work(d->volumes);
 }
 
+/* What ran here is not the cluster's: machines first, then what stands on volumes, then those. */
+static bool end_here(void *arg)
+{
+	struct daemon *d = arg;
+	bool vms = vms_end(d->vms), groups = exec_end(d->exec);
+
+	return vms && groups && volumes_end(d->volumes);
+}
+
 static void on_changed(void *arg)
 {
 	struct daemon *d = arg;
@@ -318,6 +327,8 @@ static int start(struct daemon *d, const struct options *o)
 	d->engine.vms = d->vms;
 	d->engine.conf = d->conf;
 	d->engine.own_agents = o->agents;
+	d->engine.end_here = end_here;
+	d->engine.end_arg = d;
 	d->engine.changed = on_changed;
 	d->engine.changed_arg = d;
 	return 0;

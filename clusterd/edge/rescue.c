@@ -248,6 +248,7 @@ int rescue_open(struct engine *e, const struct store_calls *calls, rescue_load l
 	if (r)
 		return r;
 	*ret_commit = c.commit;
+	e->saved = c.saved;
 	return c.is_blank ? look_at_blank(e, &c.mark, text, size)
 			  : look_at_age(e, &c, history, text, size);
 }

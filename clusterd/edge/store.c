@@ -25,6 +25,7 @@ struct store {
 	struct store_calls calls;
 	void *arg;
 	sqlite3 *db; /* of the thread, after the start */
+	char saved_dir[DB_DEVICE_MAX];
 	int event_fd;
 	pthread_t thread;
 	pthread_mutex_t mutex;
@@ -121,6 +122,14 @@ int store_log_table(const struct store_log *log, struct cl_table *table)
 				return -EBADMSG;
 			table->changed_at = e->index;
 		}
+		if (e->kind == CL_ENTRY_FORCED) {
+			struct force_record forced;
+
+			if (force_record_decode((struct cl_blob){e->payload, e->payload_len},
+						&forced))
+				return -EBADMSG;
+			*table = forced.table;
+		}
 		if (e->kind != CL_ENTRY_TABLE)
 			continue;
 		if (cl_row_decode((struct cl_blob){e->payload, e->payload_len}, &slot, &row))
@@ -149,10 +158,15 @@ static void list_free(struct store_write *list)
 	}
 }
 
-static int do_install(sqlite3 *db, const struct store_write *w)
+static int do_install(struct store *s, struct store_write *w)
 {
-	int r = store_sql_set(db, "cluster", w->cluster.byte, sizeof(w->cluster.byte));
+	sqlite3 *db = s->db;
+	int r = 0;
 
+	if (w->saving.is_wanted)
+		r = store_saved_write(db, s->saved_dir, w, s->failure, sizeof(s->failure));
+	if (!r)
+		r = store_sql_set(db, "cluster", w->cluster.byte, sizeof(w->cluster.byte));
 	if (!r)
 		r = store_sql_exec(db, "DELETE FROM log WHERE idx>?",
 				   w->snapshot.bytes ? 0 : w->number);
@@ -163,6 +177,7 @@ static int do_install(sqlite3 *db, const struct store_write *w)
 			r = store_sql_put_snapshot(db, &w->snapshot, &w->table);
 		if (!r)
 			r = store_sql_set_u64(db, "commit", w->snapshot.index);
+		s->commit_written = w->snapshot.index;
 	}
 	for (size_t i = 0; i < w->log.count && !r; i++)
 		r = store_sql_put_entry(db, &w->log.entry[i]);
@@ -187,8 +202,10 @@ static int do_checkpoint(sqlite3 *db, const struct store_write *w)
 	return r;
 }
 
-static int do_write(sqlite3 *db, const struct store_write *w)
+static int do_write(struct store *s, struct store_write *w)
 {
+	sqlite3 *db = s->db;
+
 	switch (w->type) {
 	case STORE_APPEND:
 		if (w->entry.kind == CL_ENTRY_GENESIS) {
@@ -203,18 +220,20 @@ static int do_write(sqlite3 *db, const struct store_write *w)
 	case STORE_CHECKPOINT:
 		return do_checkpoint(db, w);
 	case STORE_INSTALL:
-		return do_install(db, w);
+		return do_install(s, w);
+	case STORE_TOLD:
+		return store_sql_set(db, "saved", "", 0);
 	}
 	return SQLITE_MISUSE;
 }
 
 /* All of the list in one transaction. */
-static int write_batch(struct store *s, const struct store_write *list, uint64_t commit)
+static int write_batch(struct store *s, struct store_write *list, uint64_t commit)
 {
 	int r = store_sql_exec(s->db, "BEGIN IMMEDIATE", 0);
 
-	for (const struct store_write *w = list; w && !r; w = w->next)
-		r = do_write(s->db, w);
+	for (struct store_write *w = list; w && !r; w = w->next)
+		r = do_write(s, w);
 	if (!r && commit > s->commit_written)
 		r = store_sql_set_u64(s->db, "commit", commit);
 	if (!r)
@@ -301,7 +320,8 @@ static bool wait_to_try_again(struct store *s, int r)
 {
 	struct timespec until;
 
-	snprintf(s->failure, sizeof(s->failure), "%s", sqlite3_errmsg(s->db));
+	if (!s->failure[0])
+		snprintf(s->failure, sizeof(s->failure), "%s", sqlite3_errmsg(s->db));
 	if (!sqlite3_get_autocommit(s->db))
 		sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
 	if (!may_pass(r) || s->is_closing || s->waiting > WAITING_MAX)
@@ -318,11 +338,12 @@ static bool wait_to_try_again(struct store *s, int r)
 }
 
 /* Writes the batch, however often it takes; holds the mutex at begin and end. */
-static int write_until_taken(struct store *s, const struct store_write *list, uint64_t commit)
+static int write_until_taken(struct store *s, struct store_write *list, uint64_t commit)
 {
 	int r;
 
 	do {
+		s->failure[0] = 0;
 		pthread_mutex_unlock(&s->mutex);
 		r = write_batch(s, list, commit);
 		if (!r)
@@ -383,11 +404,14 @@ static void answer(struct store *s, const struct store_write *w)
 		s->calls.promised(s->arg, w->number);
 		break;
 	case STORE_INSTALL:
-		s->calls.installed(
-			s->arg, w->log.count ? w->log.entry[w->log.count - 1].index
-					     : (w->snapshot.bytes ? w->snapshot.index : w->number));
+		s->calls.installed(s->arg,
+				   w->log.count
+					   ? w->log.entry[w->log.count - 1].index
+					   : (w->snapshot.bytes ? w->snapshot.index : w->number),
+				   w->saved.is_set ? &w->saved : NULL);
 		break;
 	case STORE_CHECKPOINT:
+	case STORE_TOLD:
 		break;
 	}
 }
@@ -496,9 +520,17 @@ void store_checkpoint(struct store *s, uint64_t index, uint8_t *bytes, size_t le
 
 void store_install(struct store *s, const struct cl_uuid *cluster, uint64_t keep,
 		   struct store_snapshot *snapshot, struct store_log *log,
-		   const struct cl_table *table)
+		   const struct cl_table *table, const struct store_saving *saving)
 {
 	struct store_write *w = write_new(STORE_INSTALL);
+
+	if (saving)
+		w->saving = *saving;
+	if (snapshot->bytes || !keep) {
+		pthread_mutex_lock(&s->mutex);
+		s->commit = snapshot->index; /* of what is replaced it says nothing */
+		pthread_mutex_unlock(&s->mutex);
+	}
 
 	w->cluster = *cluster;
 	w->number = keep;
@@ -508,6 +540,11 @@ void store_install(struct store *s, const struct cl_uuid *cluster, uint64_t keep
 	*snapshot = (struct store_snapshot){0};
 	*log = (struct store_log){0};
 	submit(s, w);
+}
+
+void store_saved_told(struct store *s)
+{
+	submit(s, write_new(STORE_TOLD));
 }
 
 /* ---- open, close, read */
@@ -524,6 +561,8 @@ int store_load(sqlite3 *db, struct store_content *c, const char **ret_what)
 		r = store_sql_get_u64(db, "promised", &c->promised);
 	if (!r)
 		r = store_sql_get_u64(db, "commit", &c->commit);
+	if (!r)
+		r = store_saved_get(db, &c->saved);
 	if (!r)
 		r = store_sql_read_snapshot(db, &c->snapshot, &c->table);
 	if (!r) {
@@ -611,6 +650,7 @@ int store_open(const char *path, qb_loop_t *loop, const struct store_calls *call
 	s->queue_end = &s->queue;
 	s->done_end = &s->done;
 	s->mark_fd = -1;
+	store_saved_dir(path, s->saved_dir, sizeof(s->saved_dir));
 	s->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	must(s->event_fd >= 0);
 	pthread_mutex_init(&s->mutex, NULL);

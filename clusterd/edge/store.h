@@ -15,6 +15,7 @@
 
 #include <qb/qbloop.h>
 
+#include "clusterd/core/history.h"
 #include "clusterd/core/repl.h"
 
 #define STORE_SCHEMA_VERSION 2 /* 1: entries without a checksum */
@@ -54,6 +55,13 @@ struct store_mark {
 	bool is_restored; /* the file is a saved copy that an administrator has put there */
 };
 
+/* A file of entries that the cluster does not have, and has not been told of yet. */
+struct store_saved {
+	bool is_set;
+	uint64_t after, entries;
+	char file[DB_DEVICE_MAX];
+};
+
 /* What the file held at start. */
 struct store_content {
 	bool is_blank;
@@ -66,12 +74,22 @@ struct store_content {
 	struct cl_table table;		/* in force at the end */
 	struct cl_pos last;
 	struct store_mark mark;
+	struct store_saved saved;
+};
+
+/* What an install replaces and the cluster does not have: kept in a file before it goes. */
+struct store_saving {
+	bool is_wanted;
+	char node[CL_NAME_MAX];
+	struct history_part part;
+	struct cl_pos won; /* end of the history that replaces it */
 };
 
 struct store_calls {
 	void (*durable)(void *arg, uint64_t index);
 	void (*promised)(void *arg, uint64_t number);
-	void (*installed)(void *arg, uint64_t end);
+	/* `saved`, if something was kept: the cluster is to be told, then store_saved_told(). */
+	void (*installed)(void *arg, uint64_t end, const struct store_saved *saved);
 	/* The file cannot be written any more: the process must stop acting. */
 	void (*failed)(void *arg, const char *what);
 	/*
@@ -103,11 +121,14 @@ void store_checkpoint(struct store *s, uint64_t index, uint8_t *bytes, size_t le
 		      const struct cl_table *table);
 /*
  * Replaces, in one transaction, everything after `keep` by the log (taken over; emptied); with a
- * snapshot (bytes taken over), or with `keep` 0, everything there is. Answers installed(end).
+ * snapshot (bytes taken over), or with keep 0, everything there is. What is wanted of `saving`
+ * (NULL: nothing) is on the disk before, or the store fails. Answers installed(end).
  */
 void store_install(struct store *s, const struct cl_uuid *cluster, uint64_t keep,
 		   struct store_snapshot *snapshot, struct store_log *log,
-		   const struct cl_table *table_at_keep);
+		   const struct cl_table *table_at_keep, const struct store_saving *saving);
+/* The cluster knows of the file that was kept. */
+void store_saved_told(struct store *s);
 
 /*
  * Reads what a node that has applied `after` (in `epoch`) needs: entries alone if the log reaches

@@ -252,6 +252,20 @@ int store_sql_read_snapshot(sqlite3 *db, struct store_snapshot *ret, struct cl_t
 	return r == SQLITE_DONE ? SQLITE_OK : r;
 }
 
+int store_sql_first(sqlite3 *db, uint64_t *ret)
+{
+	_cleanup_stmt_ sqlite3_stmt *s = NULL;
+	int r = prepare(db, "SELECT min(idx) FROM log", &s);
+
+	*ret = 0;
+	if (r)
+		return r;
+	r = sqlite3_step(s);
+	if (r == SQLITE_ROW)
+		*ret = (uint64_t)sqlite3_column_int64(s, 0);
+	return r == SQLITE_ROW || r == SQLITE_DONE ? SQLITE_OK : r;
+}
+
 int store_sql_epoch_at(sqlite3 *db, uint64_t index, struct cl_epoch *ret)
 {
 	_cleanup_stmt_ sqlite3_stmt *s = NULL;

@@ -98,6 +98,11 @@ void verb_config_history(struct api_client *c, const json_t *args);
 void verb_config_rollback(struct api_client *c, const json_t *args);
 void verb_config_show(struct api_client *c, const json_t *args);
 
+/* ---- verbs_force.c */
+
+void verb_cluster_start(struct api_client *c, const json_t *args);
+void verb_fence_confirm(struct api_client *c, const json_t *args);
+
 /* ---- verbs_member.c */
 
 void verb_node_add(struct api_client *c, const json_t *args);

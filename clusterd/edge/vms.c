@@ -725,6 +725,19 @@ void vms_kill(struct vms *v, const char *group)
 	}
 }
 
+bool vms_end(struct vms *v)
+{
+	bool is_over = true;
+
+	for (struct local_conn *l = local_first(v->local); l; l = l->next) {
+		if (l->is_gone || !l->user)
+			continue;
+		kill(l->pid, SIGKILL);
+		is_over = false;
+	}
+	return is_over;
+}
+
 bool vms_holds_still(const struct vms *v, const char *group)
 {
 	return db_find(&v->engine->db, DB_KIND_VM, group) != NULL;

@@ -354,7 +354,7 @@ static void demand_progress(struct sim_world *w)
 	for (uint8_t i = 0; i < w->nodes && !w->failure; i++) {
 		struct sim_node *n = &w->node[i];
 
-		if (n->applied != w->committed_count)
+		if (n->applied != w->line[0].count)
 			sim_fail(w, i, "healed, but has not applied all that is committed");
 		if (n->acked_request != n->next_request)
 			sim_fail(w, i, "healed, but a request is not acknowledged");

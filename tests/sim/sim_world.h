@@ -122,8 +122,18 @@ struct sim_node {
 	struct sim_log memory; /* what the process believes its log is */
 	uint64_t applied;
 	uint64_t next_request, acked_request;
+	struct cl_epoch excluded_line; /* the line of that view */
 	uint64_t excluded_ms;  /* when a quorate view without it was complete; 0: it is in */
 	uint64_t included_seq; /* newest ring with a quorate view that it is in */
+};
+
+/* What was committed. A forced quorum begins another line; its first entries are those before it.
+ */
+struct sim_line {
+	struct cl_epoch forced;	 /* of the entry that began it; zeros: no force */
+	uint16_t down, voters;	 /* as that entry says */
+	struct sim_entry *entry; /* by index - 1 */
+	size_t count, cap;
 };
 
 struct sim_world;
@@ -141,7 +151,8 @@ struct sim_hooks {
 	void (*opened)(void *arg, uint8_t node); /* what is not applied has to be proposed again */
 };
 
-#define SIM_PAYLOADS 1024
+#define SIM_PAYLOADS  1024
+#define SIM_LINES_MAX 64
 
 struct sim_world {
 	struct prng prng;
@@ -157,8 +168,9 @@ struct sim_world {
 	struct sim_ring ring[SIM_MAX_NODES];
 	uint64_t ring_seq;
 	/* oracle */
-	struct sim_entry *committed; /* by index - 1 */
-	size_t committed_count, committed_cap;
+	struct sim_line line[SIM_LINES_MAX];
+	uint8_t lines;
+	uint64_t forces, saved; /* entries that an install replaced by others */
 	const char *failure;
 	char failure_text[256];
 	uint64_t steps, commits, opens, views, pulls, holes, crashes;
@@ -207,6 +219,10 @@ bool sim_pull_run(struct sim_world *w, uint8_t node);
 void sim_tick(struct sim_world *w, uint8_t node);
 int sim_propose(struct sim_world *w, uint8_t node, uint8_t kind, uint64_t request,
 		struct cl_blob payload);
+/* An administrator forces quorum there; 0 if he was heard. */
+int sim_force(struct sim_world *w, uint8_t node, uint16_t down);
+/* The line of which the node's history is. */
+const struct sim_line *sim_line_of(struct sim_world *w, uint8_t node);
 int sim_create(struct sim_world *w, uint8_t node, const struct cl_table *table);
 /* The node's CLOCK_BOOTTIME. */
 uint64_t sim_local_ms(const struct sim_world *w, uint8_t node);

@@ -47,6 +47,7 @@ struct fixture {
 	bool wants_install;  /* or when one says that it is installed */
 	bool has_failed;
 	bool has_timed_out;
+	struct store_saved saved; /* of the last install */
 	char failure[256];
 	int report_fd; /* a child tells what is durable here */
 };
@@ -80,8 +81,11 @@ static void on_promised(void *arg, uint64_t number)
 	take(arg, PROMISED, number);
 }
 
-static void on_installed(void *arg, uint64_t end)
+static void on_installed(void *arg, uint64_t end, const struct store_saved *saved)
 {
+	struct fixture *f = arg;
+
+	f->saved = saved ? *saved : (struct store_saved){0};
 	take(arg, INSTALLED, end);
 }
 
@@ -736,12 +740,110 @@ static void an_install_replaces_what_is_after_keep(void **state)
 	other.epoch.number = 3;
 	other.payload.len = 2;
 	store_append(f->store, &other);
-	store_install(f->store, &cluster, 7, &none, &log, &table);
+	store_install(f->store, &cluster, 7, &none, &log, &table, NULL);
 	assert_int_equal(log.count, 0);
 	assert_null(log.entry);
 	assert_int_equal(wait_installed(f), 12);
 	reopen(f);
 	check_log(&f->content.log, 1, 12);
+}
+
+static size_t lines_of(const char *path, char *text, size_t size)
+{
+	FILE *f = fopen(path, "r");
+	size_t n, lines = 0;
+
+	assert_non_null(f);
+	n = fread(text, 1, size - 1, f);
+	text[n] = 0;
+	fclose(f);
+	for (size_t i = 0; i < n; i++)
+		lines += text[i] == '\n';
+	return lines;
+}
+
+/* Entries 6 and 7 are not the winner's: in the file, on the disk, before they go. */
+static void an_install_keeps_what_differs_in_a_file(void **state)
+{
+	struct fixture *f = *state;
+	struct store_log log = log_of(6, 12);
+	struct store_snapshot none = {0};
+	struct cl_table table = table_of(1);
+	struct store_saving saving = {
+		.is_wanted = true, .node = "n1", .part = {.common = 5, .is_known = true}};
+	char text[8192];
+
+	open_store(f);
+	append(f, 1, 7);
+	store_install(f->store, &cluster, 5, &none, &log, &table, &saving);
+	assert_int_equal(wait_installed(f), 12);
+	assert_true(f->saved.is_set);
+	assert_int_equal(f->saved.after, 5);
+	assert_int_equal(f->saved.entries, 2);
+	assert_non_null(strstr(f->saved.file, "/saved/history-0.7-6-7.jsonl"));
+	assert_int_equal(lines_of(f->saved.file, text, sizeof(text)), 3);
+	assert_non_null(strstr(text, "\"node\":\"n1\""));
+	assert_non_null(strstr(text, "\"index\":6"));
+	assert_non_null(strstr(text, "\"index\":7"));
+	assert_null(strstr(text, "\"index\":5,"));
+	/* Until the cluster has been told, a restart remembers it. */
+	reopen(f);
+	check_log(&f->content.log, 1, 12);
+	assert_true(f->content.saved.is_set);
+	assert_int_equal(f->content.saved.entries, 2);
+	assert_string_equal(f->content.saved.file, f->saved.file);
+	store_saved_told(f->store);
+	reopen(f);
+	assert_false(f->content.saved.is_set);
+	assert_int_equal(unlink(f->saved.file), 0);
+	snprintf(text, sizeof(text), "%s/saved", f->dir);
+	assert_int_equal(rmdir(text), 0);
+}
+
+/* A file in the place of the folder: nothing can be kept, so nothing goes. */
+static void an_install_that_cannot_keep_what_differs_replaces_nothing(void **state)
+{
+	struct fixture *f = *state;
+	struct store_log log = log_of(6, 12);
+	struct store_snapshot none = {0};
+	struct cl_table table = table_of(1);
+	struct store_saving saving = {.is_wanted = true, .node = "n1", .part = {.common = 5}};
+	char path[160];
+	FILE *in_the_way;
+
+	open_store(f);
+	append(f, 1, 7);
+	wait_durable(f, 7);
+	snprintf(path, sizeof(path), "%s/saved", f->dir);
+	in_the_way = fopen(path, "w");
+	assert_non_null(in_the_way);
+	fclose(in_the_way);
+	store_install(f->store, &cluster, 5, &none, &log, &table, &saving);
+	run_loop(f);
+	assert_true(f->has_failed);
+	assert_non_null(strstr(f->failure, "cannot be kept in"));
+	reopen(f);
+	check_log(&f->content.log, 1, 7);
+	assert_int_equal(unlink(path), 0);
+}
+
+/* A lower index than what was committed in the history that goes. */
+static void what_was_committed_in_a_history_that_goes_is_not_in_the_next(void **state)
+{
+	struct fixture *f = *state;
+	struct store_log log = log_of(1, 4);
+	struct store_snapshot none = {0};
+	struct cl_table table = table_of(1);
+
+	open_store(f);
+	append(f, 1, 7);
+	store_commit(f->store, 7);
+	store_install(f->store, &cluster, 0, &none, &log, &table, NULL);
+	assert_int_equal(wait_installed(f), 4);
+	store_promise(f->store, 9);
+	reopen(f);
+	check_log(&f->content.log, 1, 4);
+	assert_int_equal(f->content.commit, 0);
 }
 
 static void an_install_of_nothing_cuts_the_log(void **state)
@@ -753,7 +855,7 @@ static void an_install_of_nothing_cuts_the_log(void **state)
 
 	open_store(f);
 	append(f, 1, 9);
-	store_install(f->store, &cluster, 4, &none, &log, &table);
+	store_install(f->store, &cluster, 4, &none, &log, &table, NULL);
 	assert_int_equal(wait_installed(f), 4);
 	reopen(f);
 	check_log(&f->content.log, 1, 4);
@@ -780,7 +882,7 @@ static void an_install_with_a_snapshot_replaces_everything(void **state)
 	make_full(f);
 	open_store(f);
 	f->answers = 0;
-	store_install(f->store, &other, 0, &snapshot, &log, &table);
+	store_install(f->store, &other, 0, &snapshot, &log, &table, NULL);
 	assert_null(snapshot.bytes);
 	wait_answers(f, 1);
 	assert_int_equal(f->answer[0].number, 105);
@@ -806,7 +908,7 @@ static void an_install_that_fails_leaves_what_was(void **state)
 	append(f, 1, 7);
 	wait_durable(f, 7);
 	log.entry[1].index = 8; /* the same index twice: the second is not taken */
-	store_install(f->store, &cluster, 3, &none, &log, &table);
+	store_install(f->store, &cluster, 3, &none, &log, &table, NULL);
 	run_loop(f);
 	assert_true(f->has_failed);
 	reopen(f);
@@ -1175,6 +1277,9 @@ int main(void)
 		TEST(a_torn_mark_says_nothing),
 		TEST(an_install_of_a_whole_log_leaves_no_snapshot),
 		TEST(an_install_replaces_what_is_after_keep),
+		TEST(an_install_keeps_what_differs_in_a_file),
+		TEST(an_install_that_cannot_keep_what_differs_replaces_nothing),
+		TEST(what_was_committed_in_a_history_that_goes_is_not_in_the_next),
 		TEST(an_install_of_nothing_cuts_the_log),
 		TEST(an_install_with_a_snapshot_replaces_everything),
 		TEST(an_install_that_fails_leaves_what_was),
