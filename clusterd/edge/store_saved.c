@@ -351,7 +351,7 @@ int store_saved_write(sqlite3 *db, const char *dir, struct store_write *w, char 
 		if (e) {
 			snprintf(failure, size, "what it held cannot be kept in %s: %s", dir,
 				 strerror(-e));
-			r = SQLITE_IOERR;
+			r = e == -ENOSPC || e == -EDQUOT || e == -EIO ? SQLITE_FULL : SQLITE_PERM;
 		} else {
 			r = meta_set(db, &w->saved);
 		}

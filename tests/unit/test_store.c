@@ -718,7 +718,7 @@ static void an_install_of_a_whole_log_leaves_no_snapshot(void **state)
 
 	make_full(f);
 	open_store(f);
-	store_install(f->store, &cluster, 0, &none, &log, &table);
+	store_install(f->store, &cluster, 0, &none, &log, &table, NULL);
 	assert_int_equal(wait_installed(f), 5);
 	reopen(f);
 	assert_null(f->content.snapshot.bytes);

@@ -177,7 +177,14 @@ static void on_stalled(void *arg, const char *what)
 	qb_loop_stop(run->loop);
 }
 
-static const struct store_calls calls = {on_durable, on_answer, on_answer, on_failed, on_stalled};
+static void on_installed(void *arg, uint64_t end, const struct store_saved *saved)
+{
+	assert_null(saved);
+	on_answer(arg, end);
+}
+
+static const struct store_calls calls = {on_durable, on_answer, on_installed, on_failed,
+					 on_stalled};
 
 static void on_guard(void *data)
 {
@@ -260,7 +267,8 @@ static void install(struct run *run, const struct call *c)
 
 		store_log_push(&log, &e);
 	}
-	store_install(run->store, &cluster, is_all ? 0 : c->first - 1, &snapshot, &log, &table);
+	store_install(run->store, &cluster, is_all ? 0 : c->first - 1, &snapshot, &log, &table,
+		      NULL);
 	free(buf);
 }
 
