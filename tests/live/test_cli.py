@@ -11,7 +11,7 @@ USAGE, NO_SUCH = 2, 3
 FILE = os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "golden", "vm",
                     "small.json")
 # What an option takes where "nope" is no word of it.
-WORDS = {"--on-stop-failure": "block", "--address": "10.77.0.9,10.77.1.9"}
+WORDS = {"--keep": "apart", "--on-stop-failure": "block", "--address": "10.77.0.9,10.77.1.9"}
 TYPES = {"N": ["many", "-1", "1x", "", "99999999999999999999"]}
 
 

@@ -1,7 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Where groups run, on real nodes: owners, failback after a crash, affinity, and why it was so."""
+import os
+
 import pytest
 from cluster import BUILD, Cluster
+
+HERE = os.path.dirname(os.path.realpath(__file__))
+FENCE = os.path.realpath(os.path.join(HERE, "..", "lab", "fence_lab"))
 
 
 @pytest.fixture
@@ -35,3 +40,27 @@ def test_a_group_goes_back_to_its_preferred_owner_and_is_kept_apart(cluster3):
     shown = c.ctl("n1", "event", "show", str(stop["id"]))
     assert shown["decision"]["action"] == "move" and shown["decision"]["node"] == "n3"
     c.wait_same()
+
+
+def test_after_a_crash_waves_go_by_priority_and_the_node_has_its_group_back(cluster3):
+    c = cluster3
+    c.ctl("n1", "fence", "create", "bmc", "--agent", FENCE, "--param",
+          "bmc_socket=/run/lab/bmc.sock")
+    for name, priority in (("db", "high"), ("app", "low"), ("lab", "no-auto-start")):
+        c.dummy("g" + name, name)
+        c.ctl("n1", "group", "set", "g" + name, "--priority", priority)
+        c.ctl("n1", "group", "start", "g" + name, "--to", "n3", "--wait")
+    c.ctl("n1", "group", "set", "gdb", "--preferred", "n3", "--failback", "immediate")
+    c.lab.kill("n3")
+    c.wait("n1", lambda: c.group("n1", "gapp")["work"] == "online" and
+           c.group("n1", "gapp")["node"] != "n3", "gapp online elsewhere", 90)
+    events = c.events("n1")
+    up = [e["id"] for e in events if e["kind"] == "group-report" and e["object"] == "gdb"][-1]
+    begun = [e["id"] for e in events if e["kind"] == "group-start" and e["object"] == "gapp"][-1]
+    assert begun > up, "the lower wave did not wait"
+    g = c.group("n1", "glab")
+    assert g["work"] == "offline" and "no-auto-start" in g["explain"]
+
+    # The fence device boots the node again.
+    c.wait_group("n1", "gdb", work="online", node="n3", timeout=90)
+    assert c.where("db") == ["n3"] and c.where("app") != ["n3"]

@@ -124,7 +124,9 @@ static bool is_wanted_back(const struct db *db, const struct db_group *g)
 
 		if (slot == g->node)
 			return false;
-		if ((g->returned & cl_bit(slot)) && may_run(db, g, slot))
+		if ((g->returned & cl_bit(slot)) && may_take(node(db, slot)) &&
+		    (g->possible & cl_bit(slot)) && !(g->refused & cl_bit(slot)) &&
+		    has_volumes(db, g, slot, !db_find(db, DB_KIND_VM, g->name)))
 			return true;
 	}
 	return false;
@@ -679,8 +681,9 @@ static void make_volume_event(struct world *w)
 
 static void make_group_event(struct world *w)
 {
-	static const char *const words[] = {"online", "offline", "failed", "unknown"};
-	unsigned int g = below(w, w->groups);
+	static const char *const words[] = {"online", "offline", "failed", "failed", "unknown"};
+	/* Often the same one: it has to fail many times to be given up. */
+	unsigned int g = chance(w, 40) ? 0 : below(w, w->groups);
 	char name[16];
 
 	snprintf(name, sizeof(name), "g%u", g);
@@ -703,7 +706,7 @@ static void make_group_event(struct world *w)
 		break;
 	case 2:
 	case 3:
-		add(w, "group_report g%u work=%s reason=made-up", g, words[below(w, 4)]);
+		add(w, "group_report g%u work=%s reason=made-up", g, words[below(w, 5)]);
 		break;
 	case 4:
 		if (has_number(w, name))
