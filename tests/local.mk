@@ -433,8 +433,8 @@ check-docs: all
 check_PROGRAMS += tests/live/lun_tool
 tests_live_lun_tool_SOURCES = tests/live/lun_tool.c
 tests_live_lun_tool_LDADD = $(LUN_LDADD)
-# Much of it is waiting: two files at a time, each of whose tests has a lab of its own.
-LIVE_JOBS = 2
+# Most of it is waiting: four files at a time, each of whose tests has a lab of its own.
+LIVE_JOBS = 4
 check-live: all tests/live/lun_tool tests/guests/witness.elf
 	CLUSTERD_BUILD=$(abs_top_builddir) /usr/bin/python3 -m pytest -q -p no:cacheprovider \
 		-n $(LIVE_JOBS) --dist loadfile --durations=15 \

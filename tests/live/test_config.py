@@ -84,7 +84,11 @@ def changing_commands():
 # What each command needs to change something in the cluster of the test below.
 FILE = "/run/config.json"
 WHOLE = {
+    ("affinity", "create"): ["away", "--groups", "web,idle", "--keep", "apart"],
+    ("fence", "set"): ["--max", "2"],
+    ("group", "unmanage"): ["web"],
     ("placement", "set"): ["--wave-ms", "20000"],
+    ("resource", "set"): ["idle-d", "--restart-max", "7"],
     ("config", "apply"): ["--file", FILE],
     ("config", "checkpoint-create"): ["more"],
     ("config", "checkpoint-delete"): ["old"],
@@ -158,6 +162,8 @@ def test_no_dry_run_changes_anything(two):
 
 PROBES = {
     ("cluster", "create"): ["other", "--nodes", "n1"],
+    ("cluster", "start"): [],
+    ("network", "set"): ["nope", "--metric", "5"],
     ("node", "evict"): ["n2", "--confirm", "n2"],
     ("node", "resume"): ["n1"],
     ("task", "cancel"): ["77"],
@@ -166,7 +172,7 @@ PROBES = {
     ("volume", "create"): ["nope", "--device", "/dev/null"],
     ("volume", "move"): ["nope", "--to", "n2"],
 }
-REFUSED = {("cluster", "create"): 2, ("node", "evict"): 8, ("node", "resume"): 0,
+REFUSED = {("cluster", "create"): 2, ("cluster", "start"): 2, ("node", "evict"): 8, ("node", "resume"): 0,
            ("volume", "create"): 8}
 
 
