@@ -21,7 +21,7 @@ core_sources = \
 	clusterd/core/plan_orders.c clusterd/core/plan_vm.c clusterd/core/plan_volume.c \
 	clusterd/core/quorum.c clusterd/core/quorum.h \
 	clusterd/core/repl.c clusterd/core/repl.h clusterd/core/repl_internal.h \
-	clusterd/core/repl_log.c clusterd/core/repl_view.c \
+	clusterd/core/repl_log.c clusterd/core/repl_view.c clusterd/core/repl_witness.c \
 	clusterd/core/schema.c clusterd/core/schema.h \
 	clusterd/core/setting.c clusterd/core/setting.h \
 	clusterd/core/stopping.c clusterd/core/stopping.h \
@@ -30,6 +30,7 @@ core_sources = \
 	clusterd/core/vm.c clusterd/core/vm.h \
 	clusterd/core/volume.c clusterd/core/volume.h \
 	clusterd/core/votes.c clusterd/core/votes.h clusterd/core/votes_facts.c \
+	clusterd/core/witness.c clusterd/core/witness.h \
 	clusterd/core/whatif.c clusterd/core/whatif.h
 
 noinst_LIBRARIES += clusterd/libcore.a

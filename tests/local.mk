@@ -6,15 +6,20 @@ scenario_sources = \
 SIMULATORS = \
 	tests/sim/sim_repl tests/sim/sim_lock tests/sim/sim_ladder tests/sim/sim_volume \
 	tests/sim/sim_session tests/sim/sim_mig tests/sim/sim_vm tests/sim/sim_grant \
-	tests/sim/sim_plan tests/sim/sim_votes tests/sim/sim_claim tests/sim/sim_cluster
+	tests/sim/sim_plan tests/sim/sim_votes tests/sim/sim_claim tests/sim/sim_witness tests/sim/sim_cluster
 check_PROGRAMS += $(SIMULATORS)
-tests_sim_sim_repl_SOURCES = tests/sim/sim_repl.c tests/sim/sim_world.c tests/sim/sim_world.h
+world_sources = tests/sim/sim_world.c tests/sim/sim_world_witness.c tests/sim/sim_world.h
+tests_sim_sim_repl_SOURCES = tests/sim/sim_repl.c $(world_sources)
 tests_sim_sim_repl_CPPFLAGS = $(AM_CPPFLAGS) -DCLUSTERD_MUTANTS
 tests_sim_sim_repl_LDADD = clusterd/libcore_mutants.a lib/libbase.a
 
-tests_sim_sim_votes_SOURCES = tests/sim/sim_votes.c tests/sim/sim_world.c tests/sim/sim_world.h
+tests_sim_sim_votes_SOURCES = tests/sim/sim_votes.c $(world_sources)
 tests_sim_sim_votes_CPPFLAGS = $(AM_CPPFLAGS) -DCLUSTERD_MUTANTS
 tests_sim_sim_votes_LDADD = clusterd/libcore_mutants.a lib/libbase.a
+
+tests_sim_sim_witness_SOURCES = tests/sim/sim_witness.c $(world_sources)
+tests_sim_sim_witness_CPPFLAGS = $(AM_CPPFLAGS) -DCLUSTERD_MUTANTS
+tests_sim_sim_witness_LDADD = clusterd/libcore_mutants.a lib/libbase.a
 
 tests_sim_sim_claim_SOURCES = tests/sim/sim_claim.c
 tests_sim_sim_claim_CPPFLAGS = $(AM_CPPFLAGS) -DCLUSTERD_MUTANTS
@@ -24,7 +29,7 @@ tests_sim_sim_cluster_SOURCES = \
 	tests/sim/sim_cluster.c tests/sim/sim_cluster.h tests/sim/sim_cluster_check.c \
 	tests/sim/sim_cluster_client.c tests/sim/sim_cluster_fence.c tests/sim/sim_cluster_life.c \
 	tests/sim/sim_cluster_node.c tests/sim/sim_exec_vm.c tests/sim/sim_exec_volume.c \
-	tests/sim/sim_exec.h tests/sim/sim_world.c tests/sim/sim_world.h
+	tests/sim/sim_exec.h $(world_sources)
 tests_sim_sim_cluster_CPPFLAGS = $(AM_CPPFLAGS) -DCLUSTERD_MUTANTS
 tests_sim_sim_cluster_LDADD = clusterd/libcore_mutants.a fence/libfence_mutants.a lib/liblock.a \
 	lib/libbase.a

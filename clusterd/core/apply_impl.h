@@ -55,6 +55,7 @@ void apply_lock_release(struct db *db, uint8_t slot, uint64_t incarnation, const
 /* ---- apply_setting.c */
 
 void do_setting_set(struct apply *a, const struct db_cmd_setting_set *c);
+void do_quorum_mode(struct apply *a, const struct db_cmd_quorum_mode *c);
 void do_vote_note(struct apply *a, const struct db_cmd_vote_note *c);
 
 /* A new process has been admitted: a cluster that was stopped as a whole is started again. */

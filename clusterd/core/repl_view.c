@@ -65,6 +65,7 @@ void repl_view_try_state(struct repl_step *st)
 		.last = s->last,
 		.promised = s->promised,
 		.table = s->table,
+		.reaches = s->witness.is_reached,
 	};
 }
 
@@ -285,6 +286,8 @@ static void choose_epoch(struct repl_state *s, const struct cl_uuid *cluster)
 		if (m->last.epoch.generation > s->generation)
 			s->generation = m->last.epoch.generation;
 	}
+	if (s->witness.counts && s->witness.floor > s->number && !REPL_MUTANT(s, WITNESS_FLOOR))
+		s->number = s->witness.floor;
 	s->number++;
 }
 
@@ -353,6 +356,19 @@ static void mistake_table(struct repl_state *s)
 	}
 }
 
+static void begin_sync(struct repl_step *st, const struct cl_uuid *cluster)
+{
+	struct repl_state *s = st->s;
+
+	choose_epoch(s, cluster);
+	if (s->is_blank || cl_pos_compare(&s->last, &s->winner)) {
+		pull(st);
+		return;
+	}
+	s->phase = REPL_SYNCING;
+	promise(st);
+}
+
 /* The exchange has ended with the message of that nonce: every node is here at the same point. */
 static void complete(struct repl_step *st, uint64_t nonce)
 {
@@ -389,7 +405,8 @@ static void complete(struct repl_step *st, uint64_t nonce)
 	s->pulls_failed = 0;
 	memset(s->persisted, 0, sizeof(s->persisted));
 	admit(s, &s->vtable, &cluster);
-	s->quorum = quorum_evaluate(&s->vtable, s->countable);
+	repl_witness_view(s);
+	repl_witness_judge(s);
 	s->self_slot = self->slot;
 	s->refusal = self->refusal;
 	repl_act(st, REPL_DO_VIEW);
@@ -405,13 +422,17 @@ static void complete(struct repl_step *st, uint64_t nonce)
 		s->phase = REPL_INQUORATE;
 		return;
 	}
-	choose_epoch(s, &cluster);
-	if (s->is_blank || cl_pos_compare(&s->last, &s->winner)) {
-		pull(st);
-		return;
-	}
-	s->phase = REPL_SYNCING;
-	promise(st);
+	begin_sync(st, &cluster);
+}
+
+void repl_view_sync(struct repl_step *st)
+{
+	struct cl_uuid cluster;
+	enum repl_refusal why;
+
+	must(choose_cluster(st->s, &cluster, &why)); /* it did when the view was complete */
+	repl_act(st, REPL_DO_VIEW);
+	begin_sync(st, &cluster);
 }
 
 static bool round_is_full(const struct repl_state *s)
@@ -500,6 +521,12 @@ void repl_view_pulled(struct repl_step *st)
 	s->pull_active = false;
 	if (!e->pulled.r)
 		take_history(s, e);
+	if (s->witness.is_adopting) {
+		s->witness.is_adopting = false;
+		if (s->phase != REPL_DOWN)
+			repl_view_restart(st); /* failed: claimed anew, and read again */
+		return;
+	}
 	if (!s->is_pulling || !cl_view_equal(&e->pulled.view, &s->view)) {
 		repl_view_try_state(st);
 		return;
@@ -523,9 +550,15 @@ void repl_view_synced(struct repl_step *st, uint8_t slot, const struct cl_msg_sy
 {
 	struct repl_state *s = st->s;
 
-	if (m->promised != s->number || !s->quorum.is_quorate)
-		return;
-	s->synced = (uint16_t)(s->synced | (cl_bit(slot) & s->countable));
+	if (m->promised == s->number && s->quorum.is_quorate)
+		repl_view_add_synced(st, cl_bit(slot) & s->countable);
+}
+
+void repl_view_add_synced(struct repl_step *st, uint32_t set)
+{
+	struct repl_state *s = st->s;
+
+	s->synced |= set | (REPL_MUTANT(s, WITNESS_UNCLAIMED) ? CL_WITNESS_BIT : 0);
 	if (s->starter != CL_NODE_NONE || !quorum_is_majority(&s->vtable, s->synced))
 		return;
 	s->starter = (uint8_t)__builtin_ctz(s->synced);
@@ -548,6 +581,18 @@ static void send_close(struct repl_step *st)
 	s->round_ms = st->event->now_ms;
 }
 
+/* A claim holds no longer than from a beat that its owner had seen: so it has to see newer ones. */
+static uint64_t beat_interval(const struct repl_state *s)
+{
+	uint64_t ms = s->config.beat_ms;
+
+	if (quorum_witness_decides(&s->vtable, s->countable))
+		ms /= 4;
+	if (s->witness.counts && s->witness.valid_ms / 8 < ms)
+		ms = s->witness.valid_ms / 8;
+	return ms;
+}
+
 void repl_view_tick(struct repl_step *st)
 {
 	struct repl_state *s = st->s;
@@ -566,7 +611,8 @@ void repl_view_tick(struct repl_step *st)
 		struct cl_msg_beat *m = &repl_send(st, CL_MSG_BEAT)->beat;
 
 		m->view = s->view;
-		lease_beat_send(&s->lease, now, s->config.beat_ms, m);
+		m->reaches = s->witness.is_reached;
+		lease_beat_send(&s->lease, now, beat_interval(s), m);
 	}
 	if (s->is_pulling && s->pull_again)
 		pull(st);

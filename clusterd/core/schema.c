@@ -233,6 +233,10 @@ static const struct db_field fields_cmd_setting_set[] = {DB_CMD_SETTING_SET_FIEL
 static const struct db_field fields_cmd_vote_note[] = {DB_CMD_VOTE_NOTE_FIELDS(DESCRIBE)};
 #undef STRUCT
 
+#define STRUCT struct db_cmd_quorum_mode
+static const struct db_field fields_cmd_quorum_mode[] = {DB_CMD_QUORUM_MODE_FIELDS(DESCRIBE)};
+#undef STRUCT
+
 static const struct db_shape kind_shape[DB_KIND_MAX] = {
 #define KIND_SHAPE(name, NAME, capacity)                                                           \
 	[DB_KIND_##NAME] = {#name, fields_##name, MUST_ARRAY_SIZE(fields_##name),                  \

@@ -88,6 +88,11 @@
 	X(ONLINE, "online")		    /* transferred: there is no way back */                \
 	X(ENDED, "ended")
 
+/* Who has votes beside the nodes. */
+#define DB_QUORUM_MODES(X)                                                                         \
+	X(NODE_MAJORITY, "node-majority")                                                          \
+	X(NODE_DISK, "node-disk") /* a witness on a disk that all nodes reach */
+
 #define DB_CHOICES(X)                                                                              \
 	X(membership, MEMBERSHIP, DB_MEMBERSHIPS)                                                  \
 	X(intent, INTENT, DB_INTENTS)                                                              \
@@ -96,7 +101,8 @@
 	X(mount_state, MOUNT_STATE, DB_MOUNT_STATES)                                               \
 	X(mount_voice, MOUNT_VOICE, DB_MOUNT_VOICES)                                               \
 	X(migration_phase, MIGRATION_PHASE, DB_MIGRATION_PHASES)                                   \
-	X(stop_failure, STOP_FAILURE, DB_STOP_FAILURES)
+	X(stop_failure, STOP_FAILURE, DB_STOP_FAILURES)                                            \
+	X(quorum_mode, QUORUM_MODE, DB_QUORUM_MODES)
 
 #define DB_CHOICE_MEMBERSHIP(NAME, word)      DB_MEMBERSHIP_##NAME,
 #define DB_CHOICE_INTENT(NAME, word)	      DB_INTENT_##NAME,
@@ -106,6 +112,7 @@
 #define DB_CHOICE_MOUNT_VOICE(NAME, word)     DB_MOUNT_VOICE_##NAME,
 #define DB_CHOICE_MIGRATION_PHASE(NAME, word) DB_MIGRATION_PHASE_##NAME,
 #define DB_CHOICE_STOP_FAILURE(NAME, word)    DB_STOP_FAILURE_##NAME,
+#define DB_CHOICE_QUORUM_MODE(NAME, word)     DB_QUORUM_MODE_##NAME,
 #define DB_CHOICE_ENUM(name, NAME, LIST)      enum db_##name{LIST(DB_CHOICE_##NAME) DB_##NAME##_MAX};
 DB_CHOICES(DB_CHOICE_ENUM)
 #undef DB_CHOICE_ENUM
@@ -115,7 +122,11 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(str, name, CL_NAME_MAX)                                                                  \
 	F(str, uuid, DB_UUID_TEXT)                                                                 \
 	F(time, created_ms, 0)                                                                     \
-	F(u64, conf, 0) /* version of corosync.conf that is wanted; 0: it is not ours yet */
+	F(u64, conf, 0) /* version of corosync.conf that is wanted; 0: it is not ours yet */       \
+	F(choice, quorum_mode, quorum_mode)                                                        \
+	F(str, witness, DB_UUID_TEXT)	      /* of the witness; empty: there is none */           \
+	F(str, witness_device, DB_DEVICE_MAX) /* its path, the same on every node */               \
+	F(u32, witness_io_ms, 0)	      /* the longest I/O on it, as written on it */
 
 #define DB_NODE_FIELDS(F)                                                                          \
 	F(str, name, CL_NAME_MAX)                                                                  \
@@ -655,6 +666,13 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(flag, is_given, 0)                                                                       \
 	F(str, text, DB_REASON_MAX)
 
+/* Which witness the cluster is to have. Votes follow, one by one. */
+#define DB_CMD_QUORUM_MODE_FIELDS(F)                                                               \
+	F(choice, mode, quorum_mode)                                                               \
+	F(str, witness, DB_UUID_TEXT)                                                              \
+	F(str, device, DB_DEVICE_MAX)                                                              \
+	F(u32, io_ms, 0)
+
 #define DB_COMMANDS(X)                                                                             \
 	X(1, cluster_init, CLUSTER_INIT)                                                           \
 	X(2, node_admit, NODE_ADMIT)                                                               \
@@ -703,7 +721,8 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	X(45, setting_set, SETTING_SET)                                                            \
 	X(46, vote_note, VOTE_NOTE)                                                                \
 	X(47, mount_voice, MOUNT_VOICE)                                                            \
-	X(48, clock, CLOCK)
+	X(48, clock, CLOCK)                                                                        \
+	X(49, quorum_mode, QUORUM_MODE)
 
 /* ---- structs */
 #define DB_CTYPE_str(name, arg)	   char name[arg];

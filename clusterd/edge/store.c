@@ -116,7 +116,7 @@ int store_log_table(const struct store_log *log, struct cl_table *table)
 			continue;
 		if (cl_row_decode((struct cl_blob){e->payload, e->payload_len}, &slot, &row))
 			return -EBADMSG;
-		table->member[slot] = row;
+		*cl_table_row(table, slot) = row;
 		table->changed_at = e->index;
 	}
 	return 0;

@@ -710,14 +710,14 @@ static int run_mutants(const struct options *o)
 {
 	int passed = 0, failed = 0;
 
-	for (int m = REPL_MUTANT_VOTES_FIRST; m < REPL_MUTANT_MAX; m++) {
+	for (int m = REPL_MUTANT_VOTES_FIRST; m < REPL_MUTANT_WITNESS_FIRST; m++) {
 		struct mutants one = {.repl = (enum repl_mutant)m};
 		const char *name = repl_mutant_name(one.repl);
 
 		if (is_wanted(o, name))
 			*(finds(o, one, name) ? &passed : &failed) += 1;
 	}
-	for (int m = VOTES_MUTANT_NONE + 1; m < VOTES_MUTANT_MAX; m++) {
+	for (int m = VOTES_MUTANT_NONE + 1; m < VOTES_MUTANT_DEAD_WITNESS; m++) {
 		struct mutants one = {.votes = (enum votes_mutant)m};
 		const char *name = votes_mutant_name(one.votes);
 

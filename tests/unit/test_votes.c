@@ -335,7 +335,7 @@ struct scene {
 	struct repl_state repl;
 	struct db db;
 	void *mem;
-	uint64_t missed_ms[CL_MAX_NODES];
+	struct votes_missed missed;
 };
 
 static const struct db_limits limits = {
@@ -379,7 +379,7 @@ static struct votes_input facts(const struct scene *s)
 {
 	struct votes_input in;
 
-	votes_facts(&in, &s->repl, &s->db, s->missed_ms, NOW_MS);
+	votes_facts(&in, &s->repl, &s->db, &s->missed, NOW_MS);
 	return in;
 }
 
@@ -401,7 +401,7 @@ static void facts_are_settings_rows_and_the_view(void **state)
 	memcpy(row->value, "7", 2);
 	row = db_insert(&s.db, DB_KIND_SETTING, "quorum.dynamic");
 	memcpy(row->value, "off", 4);
-	s.missed_ms[1] = 77;
+	s.missed.node_ms[1] = 77;
 	node_of(&s, 2)->is_draining = true;
 	in = facts(&s);
 	assert_int_equal(in.holders, 0x7);
