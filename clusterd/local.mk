@@ -31,6 +31,7 @@ core_sources = \
 	clusterd/core/volume.c clusterd/core/volume.h \
 	clusterd/core/votes.c clusterd/core/votes.h clusterd/core/votes_facts.c \
 	clusterd/core/witness.c clusterd/core/witness.h \
+	clusterd/core/witness_disk.c clusterd/core/witness_disk.h \
 	clusterd/core/whatif.c clusterd/core/whatif.h
 
 noinst_LIBRARIES += clusterd/libcore.a
@@ -59,7 +60,8 @@ clusterd_clusterd_SOURCES = \
 	clusterd/edge/conf.c clusterd/edge/conf.h \
 	clusterd/edge/cpg.c clusterd/edge/cpg.h \
 	clusterd/edge/duty.c clusterd/edge/duty.h \
-	clusterd/edge/engine.c clusterd/edge/engine.h \
+	clusterd/edge/engine.c clusterd/edge/engine.h clusterd/edge/engine_impl.h \
+	clusterd/edge/engine_pull.c \
 	clusterd/edge/exec.c clusterd/edge/exec.h clusterd/edge/exec_impl.h \
 	clusterd/edge/exec_stop.c \
 	clusterd/edge/fencer.c clusterd/edge/fencer.h \
@@ -72,7 +74,10 @@ clusterd_clusterd_SOURCES = \
 	clusterd/edge/volumes.c clusterd/edge/volumes.h clusterd/edge/volumes_impl.h \
 	clusterd/edge/volumes_link.c clusterd/edge/volumes_life.c clusterd/edge/volumes_process.c \
 	clusterd/edge/vms.c clusterd/edge/vms.h \
-	clusterd/edge/voting.c clusterd/edge/voting.h
+	clusterd/edge/voting.c clusterd/edge/voting.h \
+	clusterd/edge/witness.c clusterd/edge/witness.h \
+	clusterd/edge/witness_channel.c clusterd/edge/witness_channel.h \
+	clusterd/edge/witness_io.c clusterd/edge/witness_link.c clusterd/edge/witness_link.h
 clusterd_clusterd_CPPFLAGS = $(AM_CPPFLAGS) $(QB_CFLAGS) $(COROSYNC_CFLAGS) $(JANSSON_CFLAGS) \
 	$(GNUTLS_CFLAGS) -DSBINDIR='"$(sbindir)"' \
 	-DAGENTSDIR='"$(prefix)/lib/ocf/resource.d/clusterd"'

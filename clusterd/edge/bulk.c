@@ -103,7 +103,7 @@ static size_t answer_bound(const struct bulk_result *a)
 	return n;
 }
 
-static int answer_encode(const struct bulk_result *a, uint8_t **ret, size_t *ret_len)
+int bulk_encode(const struct bulk_result *a, uint8_t **ret, size_t *ret_len)
 {
 	size_t cap = answer_bound(a);
 	uint8_t *buf = malloc(cap);
@@ -153,14 +153,14 @@ static void get_entry(struct wire_reader *r, struct store_log *log)
 		store_log_push(log, &e);
 }
 
-static void result_clear(struct bulk_result *a)
+void bulk_result_clear(struct bulk_result *a)
 {
 	free(a->snapshot.bytes);
 	store_log_clear(&a->log);
 	*a = (struct bulk_result){0};
 }
 
-static int answer_decode(const uint8_t *buf, size_t len, struct bulk_result *a)
+int bulk_decode(const uint8_t *buf, size_t len, struct bulk_result *a)
 {
 	struct wire_reader r;
 	const uint8_t *bytes;
@@ -181,7 +181,7 @@ static int answer_decode(const uint8_t *buf, size_t len, struct bulk_result *a)
 		get_entry(&r, &a->log);
 	if (!wire_reader_end(&r))
 		return 0;
-	result_clear(a);
+	bulk_result_clear(a);
 	return -EBADMSG;
 }
 
@@ -228,12 +228,12 @@ static void serve(struct bulk *b, struct tls *t)
 		r = store_read(b->store_path, after, &epoch, &a.cluster, &a.table, &a.snapshot,
 			       &a.log);
 	if (!r)
-		r = answer_encode(&a, &body, &len);
+		r = bulk_encode(&a, &body, &len);
 	if (!r && len > BULK_BODY_MAX)
 		r = -EFBIG;
 	send_answer(t, r, body, r ? 0 : len); /* a lost asker asks again */
 	free(body);
-	result_clear(&a);
+	bulk_result_clear(&a);
 }
 
 static void *serve_thread(void *arg)
@@ -324,7 +324,7 @@ static int read_answer(struct tls *t, struct bulk_result *a)
 	must(body);
 	e = tls_read(t, body, len);
 	if (!e)
-		e = answer_decode(body, len, a);
+		e = bulk_decode(body, len, a);
 	free(body);
 	return e;
 }
@@ -374,7 +374,7 @@ static void *pull_thread(void *arg)
 	a.r = r;
 	pthread_mutex_lock(&b->mutex);
 	if (b->is_cancelled) {
-		result_clear(&a);
+		bulk_result_clear(&a);
 		a.r = -ECANCELED;
 	}
 	b->result = a;
@@ -423,7 +423,7 @@ static int on_event(int32_t fd, int32_t revents, void *arg)
 	a = b->result;
 	b->result = (struct bulk_result){0};
 	b->done(b->arg, &a);
-	result_clear(&a);
+	bulk_result_clear(&a);
 	return 0;
 }
 
@@ -466,7 +466,7 @@ void bulk_close(struct bulk *b)
 	if (b->pull_runs) {
 		bulk_cancel(b);
 		pthread_join(b->puller, NULL);
-		result_clear(&b->result);
+		bulk_result_clear(&b->result);
 	}
 	pthread_mutex_lock(&b->mutex);
 	while (b->served)

@@ -53,6 +53,7 @@ struct volumes;
 struct vms;
 struct conf;
 struct whatif_run;
+struct witness;
 
 struct engine {
 	qb_loop_t *loop;
@@ -63,7 +64,7 @@ struct engine {
 	struct tls_key key;
 	struct repl_state repl;
 	struct repl_actions *actions;
-	bool is_stepping;
+	bool is_stepping, is_settling;
 	bool has_failed; /* the database cannot be written: the process must end with an error */
 
 	struct db db;
@@ -94,6 +95,7 @@ struct engine {
 	qb_loop_timer_handle timer;
 	struct volumes *volumes;   /* of this node, for the API; NULL before they are opened */
 	struct vms *vms;	   /* likewise */
+	struct witness *witness;   /* likewise */
 	struct conf *conf;	   /* corosync.conf of this node, for the sequencer's duties */
 	const char *own_agents;	   /* folder of the agents of provider clusterd */
 	unsigned int agents_asked; /* for their meta-data by agent.show, now */

@@ -20,6 +20,7 @@
 #include "clusterd/edge/log.h"
 #include "clusterd/edge/vms.h"
 #include "clusterd/edge/volumes.h"
+#include "clusterd/edge/witness.h"
 
 #define DEFAULT_BULK_PORT 5410
 #define DEFAULT_LEASE_MS  5000
@@ -48,6 +49,7 @@ struct daemon {
 	struct volumes *volumes;
 	struct vms *vms;
 	struct conf *conf;
+	struct witness *witness;
 	char corosync_conf[PATH_BYTES + 32];
 	char vm_run[PATH_BYTES + 32], vm_socket[PATH_BYTES + 32];
 	char run[PATH_BYTES], key[PATH_BYTES + 32], mounts[PATH_BYTES];
@@ -289,6 +291,8 @@ static int start(struct daemon *d, const struct options *o)
 	d->engine.volumes = d->volumes;
 	d->engine.vms = d->vms;
 	d->engine.conf = d->conf;
+	witness_open(&d->engine, &d->witness);
+	d->engine.witness = d->witness;
 	d->engine.own_agents = o->agents;
 	d->engine.changed = on_changed;
 	d->engine.changed_arg = d;
@@ -300,7 +304,11 @@ int main(int argc, char **argv)
 	struct options o;
 	static struct daemon d;
 	bool has_failed;
-	int r = parse(argc, argv, &o);
+	int r;
+
+	if (argc > 1 && !strcmp(argv[1], "witness-io")) /* started by clusterd itself */
+		return witness_io_main(argc - 2, argv + 2);
+	r = parse(argc, argv, &o);
 
 	if (r >= 0)
 		return r;
@@ -322,6 +330,8 @@ int main(int argc, char **argv)
 	qb_loop_run(d.loop);
 	has_failed = d.engine.has_failed;
 	api_close(d.api);
+	d.engine.witness = NULL;
+	witness_close(d.witness);
 	engine_close(&d.engine); /* ends the requests of the executor as well */
 	conf_close(d.conf);
 	vms_close(d.vms);

@@ -350,6 +350,21 @@ static void lose_node(struct life *f, uint8_t node)
 	sim_rings_form(w);
 }
 
+/*
+ * The moment in which a promise that is forgotten does harm: its epoch has begun on the node, and
+ * the witness has promised it and holds nothing of it yet.
+ */
+static void await_first_append(struct life *f, uint8_t node)
+{
+	const struct sim_node *n = &f->world.node[node];
+
+	for (int t = 0; t < TURNS_CLAIM && !f->world.failure; t++) {
+		turn(f);
+		if (n->area_io.runs && n->area_io.job.job == WITNESS_JOB_APPEND)
+			return;
+	}
+}
+
 static void live_three(struct life *f)
 {
 	struct sim_world *w = &f->world;
@@ -368,7 +383,10 @@ static void live_three(struct life *f)
 		}
 		other = (uint8_t)(1 - lost);
 		lose_node(f, lost);
-		demand_service(f, cl_bit(other));
+		if (prng_chance(&f->prng, 1, 2))
+			await_first_append(f, other);
+		else
+			demand_service(f, cl_bit(other));
 		/* What one has answered with the witness the other finds on it. */
 		if (prng_chance(&f->prng, 2, 3)) {
 			lose_node(f, other);

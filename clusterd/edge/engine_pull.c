@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The engine, histories that come from elsewhere: of a donor, or of the witness. See engine.h. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "clusterd/edge/engine_impl.h"
+#include "clusterd/edge/log.h"
+#include "lib/must.h"
+
+static void pull_failed(struct engine *e, int r)
+{
+	struct repl_event event = {.type = REPL_EV_PULLED};
+
+	event.pulled.r = r;
+	event.pulled.view = e->pull_view;
+	e->pull_runs = false;
+	engine_step(e, &event);
+}
+
+void engine_pull_start(struct engine *e, const struct repl_action *a)
+{
+	char address[64];
+
+	e->pull_runs = true;
+	e->pull_cancelled = false;
+	e->pull_view = a->pull.view;
+	if (cpg_node_address(a->pull.donor_nodeid, address, sizeof(address))) {
+		log_warning("pull: node %u has no address in corosync's nodelist -> next donor",
+			    a->pull.donor_nodeid);
+		address[0] = 0;
+	}
+	bulk_pull(e->bulk, address, &a->pull.view, e->db.index, &e->db.epoch);
+}
+
+static void log_push_copy(struct store_log *to, const struct store_entry *s)
+{
+	store_log_push(to, &(struct repl_entry){.epoch = s->epoch,
+						.index = s->index,
+						.kind = s->kind,
+						.origin = s->origin,
+						.instance = s->instance,
+						.request = s->request,
+						.payload = {s->payload, s->payload_len}});
+}
+
+/* Moves what was held while the pull ran behind what it brought. */
+static void take_held(struct engine *e, struct store_log *log, uint64_t end)
+{
+	for (size_t i = 0; i < e->held.count; i++) {
+		if (e->held.entry[i].index != end + 1)
+			continue;
+		log_push_copy(log, &e->held.entry[i]);
+		end++;
+	}
+	store_log_clear(&e->held);
+}
+
+static void log_dup(struct store_log *to, const struct store_log *from)
+{
+	for (size_t i = 0; i < from->count; i++)
+		log_push_copy(to, &from->entry[i]);
+}
+
+/* Writes what is to be installed, up to `end`; memory follows when the disk has it. */
+static void install(struct engine *e, uint64_t end)
+{
+	struct store_snapshot snapshot = {0};
+	struct store_log log = {0};
+
+	if (e->installed.snapshot.bytes) {
+		snapshot = e->installed.snapshot;
+		snapshot.bytes = malloc(snapshot.len);
+		must(snapshot.bytes);
+		memcpy(snapshot.bytes, e->installed.snapshot.bytes, snapshot.len);
+	}
+	log_dup(&log, &e->installed.log);
+	e->install_runs = true;
+	log_info("pull: installing %s%zu entries up to %llu",
+		 snapshot.bytes ? "a snapshot and " : "", log.count, (unsigned long long)end);
+	store_install(e->store, &e->installed.cluster, e->db.index, &snapshot, &log,
+		      &e->installed.table);
+}
+
+void engine_pulled(void *arg, struct bulk_result *result)
+{
+	struct engine *e = arg;
+	uint64_t end;
+
+	if (e->pull_cancelled)
+		result->r = result->r ? result->r : -ECANCELED;
+	if (result->r) {
+		log_warning("pull: %s", strerror(-result->r));
+		pull_failed(e, result->r);
+		return;
+	}
+	e->installed = *result;
+	*result = (struct bulk_result){0};
+	end = e->installed.snapshot.bytes ? e->installed.snapshot.index : e->db.index;
+	if (e->installed.log.count)
+		end = e->installed.log.entry[e->installed.log.count - 1].index;
+	take_held(e, &e->installed.log, end);
+	install(e, end);
+}
+
+/* The file holds the new history: so does memory from here on. */
+static void take_installed(struct engine *e)
+{
+	struct bulk_result *in = &e->installed;
+
+	if (in->snapshot.bytes) {
+		must(!db_init(&e->db, e->db_mem, db_size(&db_limits_full), &db_limits_full));
+		must(!db_decode(&e->db, in->snapshot.bytes, in->snapshot.len));
+		e->applied_table = in->table;
+		e->checkpoint_index = e->db.index;
+	}
+	store_log_clear(&e->tail);
+	e->tail = in->log;
+	in->log = (struct store_log){0};
+	free(in->snapshot.bytes);
+	in->snapshot = (struct store_snapshot){0};
+}
+
+void engine_installed(void *arg, uint64_t end)
+{
+	struct engine *e = arg;
+	struct repl_event event = {.type = REPL_EV_PULLED};
+	struct cl_table table;
+
+	(void)end;
+	take_installed(e);
+	/* What came while the disk wrote is appended behind, and waited for as well. */
+	if (e->held.count && !e->pull_cancelled) {
+		struct store_log more = {0};
+		struct store_snapshot none = {0};
+		uint64_t keep =
+			e->tail.count ? e->tail.entry[e->tail.count - 1].index : e->db.index;
+
+		take_held(e, &more, keep);
+		if (more.count) {
+			log_dup(&e->installed.log, &e->tail);
+			log_dup(&e->installed.log, &more);
+			store_install(e->store, &e->installed.cluster, keep, &none, &more,
+				      &e->installed.table);
+			return;
+		}
+	}
+	store_log_clear(&e->held);
+	table = e->applied_table;
+	must(!store_log_table(&e->tail, &table));
+	event.pulled.view = e->pull_view;
+	event.pulled.cluster = e->installed.cluster;
+	event.pulled.table = table;
+	event.pulled.last = (struct cl_pos){.epoch = e->db.epoch, .index = e->db.index};
+	if (e->tail.count) {
+		event.pulled.last.epoch = e->tail.entry[e->tail.count - 1].epoch;
+		event.pulled.last.index = e->tail.entry[e->tail.count - 1].index;
+	}
+	e->install_runs = e->pull_runs = false;
+	engine_step(e, &event);
+}
+
+/* ---- from the witness */
+
+/* Leaves out what we have applied: it is in every higher history, and the same. */
+static void trim(struct engine *e, struct bulk_result *h)
+{
+	struct store_log rest = {0};
+
+	if (h->snapshot.bytes && h->snapshot.index <= e->db.index) {
+		free(h->snapshot.bytes);
+		h->snapshot = (struct store_snapshot){0};
+	}
+	if (h->snapshot.bytes)
+		return;
+	for (size_t i = 0; i < h->log.count; i++) {
+		if (h->log.entry[i].index > e->db.index)
+			log_push_copy(&rest, &h->log.entry[i]);
+	}
+	store_log_clear(&h->log);
+	h->log = rest;
+	h->table = e->applied_table;
+}
+
+/* The whole of it joins what we have: nothing is missing between. */
+static bool is_joined(const struct engine *e, const struct bulk_result *h)
+{
+	uint64_t from = h->snapshot.bytes ? h->snapshot.index : e->db.index;
+
+	return !h->log.count || h->log.entry[0].index == from + 1;
+}
+
+int engine_adopt(struct engine *e, const struct cl_view_id *view, struct bulk_result *history)
+{
+	struct repl_event event = {.type = REPL_EV_ADOPT};
+	uint64_t end;
+	int r;
+
+	trim(e, history);
+	if (!history->log.count || !is_joined(e, history))
+		return -EBADMSG;
+	end = history->log.entry[history->log.count - 1].index;
+	event.adopt.view = *view;
+	event.adopt.last = (struct cl_pos){history->log.entry[history->log.count - 1].epoch, end};
+	r = e->pull_runs ? -EBUSY : engine_run(e, &event);
+	if (r)
+		return r;
+	e->pull_runs = true;
+	e->pull_cancelled = false;
+	e->pull_view = *view;
+	e->installed = *history;
+	*history = (struct bulk_result){0};
+	install(e, end);
+	return 0;
+}
