@@ -70,7 +70,7 @@ clusterd_clusterd_SOURCES = \
 	clusterd/edge/verbs.c clusterd/edge/verbs.h clusterd/edge/verbs_impl.h \
 	clusterd/edge/verbs_agent.c clusterd/edge/verbs_member.c clusterd/edge/verbs_quorum.c \
 	clusterd/edge/verbs_resource.c clusterd/edge/verbs_vm.c clusterd/edge/verbs_volume.c \
-	clusterd/edge/verbs_whatif.c \
+	clusterd/edge/verbs_whatif.c clusterd/edge/verbs_witness.c \
 	clusterd/edge/volumes.c clusterd/edge/volumes.h clusterd/edge/volumes_impl.h \
 	clusterd/edge/volumes_link.c clusterd/edge/volumes_life.c clusterd/edge/volumes_process.c \
 	clusterd/edge/vms.c clusterd/edge/vms.h \

@@ -92,6 +92,13 @@ void verb_simulate_node_drain(struct api_client *c, const json_t *args);
 void verb_simulate_node_loss(struct api_client *c, const json_t *args);
 void verb_simulate_node_return(struct api_client *c, const json_t *args);
 
+/* ---- verbs_witness.c */
+
+/* quorum.set with a mode; the reply comes when the disk has been made a witness. */
+void verb_quorum_mode(struct api_client *c, const json_t *args);
+/* Mode and witness, into what quorum.show says; the table has its vote. */
+void verb_witness_json(const struct engine *e, const struct cl_table *t, json_t *o);
+
 /* ---- verbs_volume.c */
 
 void verb_volume_clear(struct api_client *c, const json_t *args);

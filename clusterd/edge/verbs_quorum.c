@@ -98,6 +98,8 @@ static json_t *failover_json(const struct engine *e, uint16_t members)
 		failover_set(&f, FAILOVER_TOKEN, e->token_ms);
 	if (e->consensus_ms)
 		failover_set(&f, FAILOVER_CONSENSUS, e->consensus_ms);
+	if (!e->applied_table.witness.vote)
+		failover_set(&f, FAILOVER_WITNESS, 0);
 	failover_set(&f, FAILOVER_EXCHANGE, e->options.repl.exchange_timeout_ms);
 	failover_set(&f, FAILOVER_LEASE, e->options.repl.lease_ms);
 	failover_from_db(&f, &e->db, members);
@@ -115,7 +117,7 @@ static json_t *failover_json(const struct engine *e, uint16_t members)
 static void add_may_lose(json_t *o, const struct engine *e, const struct votes_input *in)
 {
 	struct votes_input now = *in;
-	uint16_t may = quorum_may_lose(&in->table, e->repl.countable);
+	uint16_t may = quorum_may_lose(&in->table, votes_here(in, e->repl.countable));
 	int at_once, in_turn;
 
 	now.holders = now.following = e->repl.phase == REPL_OPEN ? e->repl.countable : 0;
@@ -154,8 +156,8 @@ json_t *verb_quorum_json(const struct engine *e)
 
 	voting_input(e, &in);
 	if (s->self_slot != CL_NODE_NONE)
-		q = quorum_evaluate(&in.table, s->countable);
-	json_object_set_new(o, "mode", json_string("node-majority"));
+		q = quorum_evaluate(&in.table, repl_countable(s));
+	verb_witness_json(e, &in.table, o);
 	json_object_set_new(o, "dynamic", json_boolean(in.is_dynamic));
 	json_object_set_new(o, "absent_ms", json_integer((json_int_t)in.absent_ms));
 	json_object_set_new(o, "phase", json_string(repl_phase_name(s->phase)));
@@ -237,6 +239,14 @@ void verb_quorum_set(struct api_client *c, const json_t *args)
 	const json_t *ms = json_object_get(args, "absent_ms");
 	char number[24];
 
+	if (json_object_get(args, "mode") || json_object_get(args, "disk") ||
+	    json_object_get(args, "io_ms")) {
+		if (json_object_get(args, "dynamic") || ms || json_object_get(args, "priority"))
+			api_reply(c, API_USAGE, NULL, "set the mode by itself");
+		else
+			verb_quorum_mode(c, args);
+		return;
+	}
 	if (json_object_get(args, "dynamic") &&
 	    !add_set(&q, SETTING_QUORUM_DYNAMIC, NULL, verb_arg_text(args, "dynamic"), "on or off"))
 		return;
@@ -247,7 +257,8 @@ void verb_quorum_set(struct api_client *c, const json_t *args)
 	if (!add_priorities(&q, json_object_get(args, "priority")))
 		return;
 	if (!q.count) {
-		api_reply(c, API_USAGE, NULL, "name what to set: dynamic, absent_ms or priority");
+		api_reply(c, API_USAGE, NULL,
+			  "name what to set: mode, dynamic, absent_ms or priority");
 		return;
 	}
 	for (size_t i = 0; i < q.count; i++) {
