@@ -103,7 +103,8 @@ UNIT_TESTS = \
 	tests/unit/test_channel tests/unit/test_stream tests/unit/test_grant tests/unit/test_direct \
 	tests/unit/test_stopping tests/unit/test_stuck tests/unit/test_votes \
 	tests/unit/test_whatif tests/unit/test_age tests/unit/test_setting \
-	tests/unit/test_failover tests/unit/test_claim tests/unit/test_datapath
+	tests/unit/test_failover tests/unit/test_claim tests/unit/test_datapath \
+	tests/unit/test_witness
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
 UNIT_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS) $(QB_CFLAGS) $(XML_CFLAGS)
@@ -134,6 +135,9 @@ tests_unit_test_votes_LDADD = $(UNIT_LDADD)
 tests_unit_test_setting_SOURCES = tests/unit/test_setting.c
 tests_unit_test_setting_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_setting_LDADD = $(UNIT_LDADD)
+tests_unit_test_witness_SOURCES = tests/unit/test_witness.c
+tests_unit_test_witness_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_witness_LDADD = $(UNIT_LDADD)
 tests_unit_test_claim_SOURCES = tests/unit/test_claim.c
 tests_unit_test_claim_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_claim_LDADD = $(UNIT_LDADD)
