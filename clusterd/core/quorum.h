@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Quorum: the one authority that says which set of nodes may act. A pure function of (member
- * table, nodes present, whether their claim of the witness stands); nothing else in the project decides it, corosync's votequorum included.
+ * table, nodes present, whether their claim of the witness stands); nothing else in the project
+ * decides it, corosync's votequorum included.
  *
  * Two sets that are both quorate under one table, or under two tables that differ in one vote,
  * share a voter. That is why a change alters one vote only (quorum_change_allowed()).
@@ -14,11 +15,11 @@
 #include "clusterd/core/types.h"
 
 enum quorum_reason {
-	QUORUM_MAJORITY, /* quorate: more than half of the votes are present */
-	QUORUM_NO_VOTES, /* not quorate: nobody in the table has a vote */
-	QUORUM_MINORITY, /* not quorate: fewer than half of the votes */
-	QUORUM_TIE,	 /* not quorate: exactly half; a tie is never broken after the fact */
-	QUORUM_WITNESS,	 /* quorate: more than half, the vote of the witness with them */
+	QUORUM_MAJORITY,  /* quorate: more than half of the votes are present */
+	QUORUM_NO_VOTES,  /* not quorate: nobody in the table has a vote */
+	QUORUM_MINORITY,  /* not quorate: fewer than half of the votes */
+	QUORUM_TIE,	  /* not quorate: exactly half; a tie is never broken after the fact */
+	QUORUM_WITNESS,	  /* quorate: more than half, the vote of the witness with them */
 	QUORUM_UNCLAIMED, /* not quorate: it would be with the vote of the witness */
 	QUORUM_REASON_MAX,
 };

@@ -123,7 +123,7 @@ enum repl_mutant {
 	REPL_MUTANT_ABSENT_LOSE_VOTES,	 /* without quorum the votes of the absent count no more */
 	REPL_MUTANT_OWN_TABLE,		 /* own table in force, not that of the highest history */
 	REPL_MUTANT_COMMITTED_TABLE, /* a change of votes that is not committed does not count */
-	REPL_MUTANT_WITNESS_FIRST, /* from here on: what sim_witness has to find */
+	REPL_MUTANT_WITNESS_FIRST,   /* from here on: what sim_witness has to find */
 	REPL_MUTANT_WITNESS_UNCLAIMED =
 		REPL_MUTANT_WITNESS_FIRST, /* count its vote without CLAIMED of this view */
 	REPL_MUTANT_WITNESS_FOR_EVER,	   /* a claim once heard of holds for ever */

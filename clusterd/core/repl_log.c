@@ -105,6 +105,21 @@ static void number_by_delivery(const struct repl_state *s, struct cl_msg_entry *
 	}
 }
 
+static void send_persisted(struct repl_step *st)
+{
+	struct repl_state *s = st->s;
+	struct cl_msg_persisted *m;
+
+	if (!repl_epoch_begun(s) || s->phase == REPL_EXCHANGE || s->is_pulling ||
+	    s->self_slot == CL_NODE_NONE)
+		return;
+	if (s->durable < s->epoch_index || cl_epoch_compare(&s->last.epoch, &s->epoch))
+		return;
+	m = &repl_send(st, CL_MSG_PERSISTED)->persisted;
+	m->view = s->view;
+	m->index = s->durable;
+}
+
 void repl_log_entry(struct repl_step *st, uint8_t slot, const struct cl_msg_entry *msg)
 {
 	struct repl_state *s = st->s;
@@ -146,23 +161,10 @@ void repl_log_entry(struct repl_step *st, uint8_t slot, const struct cl_msg_entr
 	/* An install may have brought it already, from a donor that was ahead of this delivery. */
 	if (s->is_pulling || m->index > s->last.index)
 		append(st, &entry);
+	else if (m->index == s->last.index && s->durable == s->last.index)
+		send_persisted(st); /* no DURABLE comes for it: the others would not know */
 	if (REPL_MUTANT(s, ACT_BEFORE_COMMIT))
 		repl_log_try_commit(st);
-}
-
-static void send_persisted(struct repl_step *st)
-{
-	struct repl_state *s = st->s;
-	struct cl_msg_persisted *m;
-
-	if (!repl_epoch_begun(s) || s->phase == REPL_EXCHANGE || s->is_pulling ||
-	    s->self_slot == CL_NODE_NONE)
-		return;
-	if (s->durable < s->epoch_index || cl_epoch_compare(&s->last.epoch, &s->epoch))
-		return;
-	m = &repl_send(st, CL_MSG_PERSISTED)->persisted;
-	m->view = s->view;
-	m->index = s->durable;
 }
 
 void repl_log_durable(struct repl_step *st)

@@ -16,8 +16,8 @@
 #define CL_NAME_MAX	64 /* with the NUL: a host name label (RFC 1035: 63 octets) */
 #define CL_UUID_BYTES	16
 #define CL_WITNESS_SLOT CL_MAX_NODES /* of the witness's row, behind those of the nodes */
-#define CL_PROTOCOL_MIN 1 /* oldest wire protocol that this build speaks */
-#define CL_PROTOCOL_MAX 1 /* newest */
+#define CL_PROTOCOL_MIN 1	     /* oldest wire protocol that this build speaks */
+#define CL_PROTOCOL_MAX 1	     /* newest */
 
 /* A totem ring (corosync/cpg.h: struct cpg_ring_id): representative and sequence. */
 struct cl_ring {

@@ -235,7 +235,8 @@ uint8_t votes_settle(struct votes_input *in)
 
 	while (votes_next(in, &c)) {
 		cl_table_row(&in->table, c.slot)->vote = c.is_given;
-		must(++changes <= 2 * CL_MAX_NODES + 2); /* each slot at most once; twice is a bug */
+		must(++changes <=
+		     2 * CL_MAX_NODES + 2); /* each slot at most once; twice is a bug */
 	}
 	return changes;
 }

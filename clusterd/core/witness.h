@@ -34,7 +34,7 @@ enum witness_mutant {
 	WITNESS_MUTANT_NO_COPY,	  /* say that the history is there, and do not copy it */
 	WITNESS_MUTANT_NO_APPEND, /* say that entries are there, and do not append them */
 	WITNESS_MUTANT_NO_ADOPT,  /* pass over a higher history on it */
-	WITNESS_MUTANT_LATE,	  /* say what was written after the claim was lost */
+	WITNESS_MUTANT_LATE,	  /* go on for a while when the claim is over */
 	WITNESS_MUTANT_MAX,
 };
 

@@ -365,6 +365,16 @@ static void await_first_append(struct life *f, uint8_t node)
 	}
 }
 
+/* And the other one has an epoch of its own, with nothing in it, when both are here again. */
+static void await_open(struct life *f, uint8_t node)
+{
+	for (int t = 0; t < TURNS_CLAIM && !f->world.failure; t++) {
+		turn(f);
+		if (f->world.node[node].repl.phase == REPL_OPEN)
+			return;
+	}
+}
+
 static void live_three(struct life *f)
 {
 	struct sim_world *w = &f->world;
@@ -376,6 +386,10 @@ static void live_three(struct life *f)
 
 		if (lost == 2) {
 			w->witness.cut = 3;
+			demand_service(f, 3);
+			turns(f, f->witness_ms + 500);
+			if (!w->failure && w->node[0].repl.vtable.witness.vote)
+				sim_fail(w, 0, "nobody reaches the witness, and it has a vote");
 			demand_service(f, 3);
 			heal(f);
 			demand_whole(f);
@@ -396,7 +410,10 @@ static void live_three(struct life *f)
 			sim_rings_form(w);
 			sim_machine_crash(w, other);
 			process_start(f, lost);
-			demand_service(f, cl_bit(lost));
+			if (prng_chance(&f->prng, 1, 2))
+				await_open(f, lost);
+			else
+				demand_service(f, cl_bit(lost));
 		}
 		heal(f);
 		demand_whole(f);

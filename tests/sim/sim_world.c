@@ -566,7 +566,8 @@ static void check_table_commit(struct sim_world *w, uint8_t node, const struct s
 	*cl_table_row(&new, e->slot) = e->row;
 	if (!quorum_is_majority(&new, holders | on_witness))
 		sim_fail(w, node, "a change of votes without a majority of the new votes");
-	if (!cl_epoch_compare(&e->epoch, &n->repl.epoch) && !quorum_is_majority(&old, holders | on_witness))
+	if (!cl_epoch_compare(&e->epoch, &n->repl.epoch) &&
+	    !quorum_is_majority(&old, holders | on_witness))
 		sim_fail(w, node, "a change of votes without a majority of the old votes");
 }
 

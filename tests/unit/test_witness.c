@@ -318,8 +318,7 @@ static void a_foreign_record_ends_it_and_the_view_is_told(void **state)
 	tick(g, D);
 	assert_int_equal(g->out.record, CLAIM_DO_READ);
 	g->disk = (struct claim_record){.owner = 0, .generation = 99, .nonce = 1};
-	give(g, (struct witness_event){
-			.type = WITNESS_EV_READ, .is_ok = true, .record = g->disk});
+	give(g, (struct witness_event){.type = WITNESS_EV_READ, .is_ok = true, .record = g->disk});
 	assert_true(g->out.says && !g->out.claimed.is_held);
 	assert_false(claim_is_owned(&g->w.claim, g->now));
 }
