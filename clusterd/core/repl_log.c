@@ -161,7 +161,7 @@ void repl_log_entry(struct repl_step *st, uint8_t slot, const struct cl_msg_entr
 	/* An install may have brought it already, from a donor that was ahead of this delivery. */
 	if (s->is_pulling || m->index > s->last.index)
 		append(st, &entry);
-	else if (m->index == s->last.index && s->durable == s->last.index)
+	else if (m->kind == CL_ENTRY_EPOCH)
 		send_persisted(st); /* no DURABLE comes for it: the others would not know */
 	if (REPL_MUTANT(s, ACT_BEFORE_COMMIT))
 		repl_log_try_commit(st);

@@ -15,7 +15,7 @@ void witness_init(struct witness_state *w, uint8_t self)
 static bool is_owned(const struct witness_state *w, uint64_t now_ms)
 {
 	if (WITNESS_MUTANT(w, LATE) && w->said_until_ms &&
-	    now_ms < w->said_until_ms + 20 * w->claim.d_ms)
+	    now_ms < w->said_until_ms + 40 * w->claim.d_ms)
 		return true;
 	return claim_is_owned(&w->claim, now_ms);
 }
@@ -96,7 +96,8 @@ static void say(struct witness_state *w, const struct repl_state *repl, bool is_
 		.promised = w->promised,
 		.persisted = persisted(w, repl),
 	};
-	w->said_until_ms = is_held ? w->claim.until_ms : 0;
+	if (!is_held || !WITNESS_MUTANT(w, LATE) || w->claim.until_ms)
+		w->said_until_ms = is_held ? w->claim.until_ms : 0;
 	w->has_news = false;
 }
 

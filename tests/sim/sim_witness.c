@@ -448,6 +448,37 @@ static void split(struct life *f)
 	sim_rings_form(w);
 }
 
+static void freeze(struct life *f, uint16_t set, bool is_frozen)
+{
+	for (uint8_t i = 0; i < f->world.nodes; i++) {
+		if (set & cl_bit(i))
+			f->world.node[i].is_frozen = is_frozen;
+	}
+}
+
+/*
+ * The moment in which a claim that is kept too long does harm: the half that owns the witness
+ * stands still until the other one has taken it over, goes on, and is asked for something.
+ */
+static void owner_stands_still(struct life *f, uint8_t owner)
+{
+	struct sim_world *w = &f->world;
+	uint16_t still = half(f, owner), other = half(f, (uint8_t)(1 - owner));
+
+	freeze(f, still, true);
+	for (int t = 0; t < TURNS_CLAIM && !w->failure && !all_act(f, other); t++)
+		turn(f);
+	if (!w->failure && !all_answer(f, other))
+		sim_fail(w, (uint8_t)__builtin_ctz(other), "took it over, and does not answer");
+	freeze(f, still, false);
+	for (uint8_t i = 0; i < w->nodes && !w->failure; i++) {
+		if (still & cl_bit(i))
+			sim_propose(w, i, CL_ENTRY_COMMAND, ++w->node[i].next_request,
+				    (struct cl_blob){(const uint8_t *)"late", 4});
+	}
+	demand_silence(f, still, 100);
+}
+
 static void live_halves(struct life *f)
 {
 	struct sim_world *w = &f->world;
@@ -476,6 +507,7 @@ static void live_halves(struct life *f)
 				turn(f);
 			demand_service(f, half(f, all_act(f, half(f, 0)) ? 0 : 1));
 			demand_silence(f, half(f, all_act(f, half(f, 0)) ? 1 : 0), 100);
+			owner_stands_still(f, all_act(f, half(f, 0)) ? 0 : 1);
 		}
 		heal(f);
 		demand_whole(f);
