@@ -137,6 +137,16 @@ static void measure(struct bench *b, const char *moment)
 	printf("]");
 }
 
+static void start_reported(struct bench *b, const char *name)
+{
+	const struct db_group *g = db_find(&b->db, DB_KIND_GROUP, name);
+	struct db_command c = {.type = DB_CMD_GROUP_REPORT,
+			       .group_report = {.order = g->order, .work = DB_WORK_ONLINE}};
+
+	memcpy(c.group_report.name, g->name, sizeof(g->name));
+	apply(b, &c);
+}
+
 /* Gives orders until there are none, each carried out with success at once. */
 static void boot(struct bench *b)
 {
@@ -144,20 +154,14 @@ static void boot(struct bench *b)
 	unsigned int plans = 0;
 
 	for (plan_run(&b->db, &b->orders); b->orders.count; plan_run(&b->db, &b->orders)) {
-		for (size_t i = 0; i < b->orders.count; i++)
+		for (size_t i = 0; i < b->orders.count; i++) {
 			apply(b, &(struct db_command){.type = DB_CMD_GROUP_ORDER,
 						      .group_order = b->orders.item[i]});
+			start_reported(b, b->orders.item[i].name);
+		}
 		plans++;
 	}
 	printf(", \"all_ms\": %.3f, \"plans\": %u}\n", now_ms() - begin, plans);
-	for (unsigned int i = 0; i < b->machines; i++) {
-		const struct db_group *g = db_at(&b->db, DB_KIND_GROUP, i);
-		struct db_command c = {.type = DB_CMD_GROUP_REPORT,
-				       .group_report = {.order = g->order, .work = DB_WORK_ONLINE}};
-
-		memcpy(c.group_report.name, g->name, sizeof(g->name));
-		apply(b, &c);
-	}
 }
 
 static void node_command(struct bench *b, enum db_cmd_type type)

@@ -3,9 +3,13 @@
 # simulator has to find.
 core_sources = \
 	clusterd/core/age.c clusterd/core/age.h \
+	clusterd/core/apply_quarantine.c clusterd/core/quarantine.c clusterd/core/quarantine.h \
+	clusterd/core/totem.c clusterd/core/totem.h \
+	clusterd/core/node_state.c clusterd/core/node_state.h \
 	clusterd/core/apply.c clusterd/core/apply_age.c \
 	clusterd/core/apply_impl.c clusterd/core/apply_impl.h \
 	clusterd/core/apply_member.c clusterd/core/apply_migration.c \
+	clusterd/core/apply_place.c clusterd/core/apply_secret.c \
 	clusterd/core/apply_setting.c clusterd/core/apply_stuck.c \
 	clusterd/core/apply_vm.c clusterd/core/apply_volume.c \
 	clusterd/core/assume.c clusterd/core/assume.h \
@@ -18,11 +22,14 @@ core_sources = \
 	clusterd/core/member.c clusterd/core/member.h \
 	clusterd/core/msg.c clusterd/core/msg.h \
 	clusterd/core/plan.c clusterd/core/plan.h clusterd/core/plan_impl.h \
-	clusterd/core/plan_orders.c clusterd/core/plan_vm.c clusterd/core/plan_volume.c \
+	clusterd/core/placement.c clusterd/core/placement.h \
+	clusterd/core/plan_orders.c clusterd/core/plan_place.c \
+	clusterd/core/plan_vm.c clusterd/core/plan_volume.c clusterd/core/plan_wave.c \
 	clusterd/core/quorum.c clusterd/core/quorum.h \
 	clusterd/core/repl.c clusterd/core/repl.h clusterd/core/repl_internal.h \
 	clusterd/core/repl_log.c clusterd/core/repl_view.c clusterd/core/repl_witness.c \
 	clusterd/core/schema.c clusterd/core/schema.h \
+	clusterd/core/secret.c clusterd/core/secret.h \
 	clusterd/core/setting.c clusterd/core/setting.h \
 	clusterd/core/stopping.c clusterd/core/stopping.h \
 	clusterd/core/stuck.c clusterd/core/stuck.h \
@@ -57,6 +64,7 @@ sbin_PROGRAMS += clusterd/clusterd
 clusterd_clusterd_SOURCES = \
 	clusterd/edge/api.c clusterd/edge/api.h \
 	clusterd/edge/bulk.c clusterd/edge/bulk.h \
+	clusterd/edge/crypto.c clusterd/edge/crypto.h \
 	clusterd/edge/conf.c clusterd/edge/conf.h \
 	clusterd/edge/cpg.c clusterd/edge/cpg.h \
 	clusterd/edge/duty.c clusterd/edge/duty.h \
@@ -66,10 +74,13 @@ clusterd_clusterd_SOURCES = \
 	clusterd/edge/exec_stop.c \
 	clusterd/edge/fencer.c clusterd/edge/fencer.h \
 	clusterd/edge/main.c \
+	clusterd/edge/secret_file.c clusterd/edge/secret_file.h \
+	clusterd/edge/secrets.c clusterd/edge/secrets.h \
 	clusterd/edge/spawn.c clusterd/edge/spawn.h \
 	clusterd/edge/verbs.c clusterd/edge/verbs.h clusterd/edge/verbs_impl.h \
-	clusterd/edge/verbs_agent.c clusterd/edge/verbs_member.c clusterd/edge/verbs_quorum.c \
-	clusterd/edge/verbs_resource.c clusterd/edge/verbs_vm.c clusterd/edge/verbs_volume.c \
+	clusterd/edge/verbs_agent.c clusterd/edge/verbs_member.c clusterd/edge/verbs_place.c \
+	clusterd/edge/verbs_quorum.c clusterd/edge/verbs_resource.c clusterd/edge/verbs_secret.c \
+	clusterd/edge/verbs_vm.c clusterd/edge/verbs_volume.c \
 	clusterd/edge/verbs_whatif.c clusterd/edge/verbs_witness.c \
 	clusterd/edge/volumes.c clusterd/edge/volumes.h clusterd/edge/volumes_impl.h \
 	clusterd/edge/volumes_link.c clusterd/edge/volumes_life.c clusterd/edge/volumes_process.c \
@@ -89,7 +100,8 @@ clusterd_clusterd_LDADD = clusterd/libedge.a clusterd/libcore.a fence/libfence.a
 sbin_PROGRAMS += clusterd/clusterctl
 clusterd_clusterctl_SOURCES = \
 	clusterd/cli/cli.h clusterd/cli/client.c clusterd/cli/commands.def \
-	clusterd/cli/completion.c clusterd/cli/main.c clusterd/cli/parse.c clusterd/cli/print.c
+	clusterd/cli/completion.c clusterd/cli/main.c clusterd/cli/parse.c clusterd/cli/print.c \
+	clusterd/cli/secret.c
 clusterd_clusterctl_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
 clusterd_clusterctl_LDADD = lib/libbase.a $(JANSSON_LIBS)
 

@@ -102,8 +102,9 @@ UNIT_TESTS = \
 	tests/unit/test_vm_db tests/unit/test_migration_db tests/unit/test_vm_plan \
 	tests/unit/test_channel tests/unit/test_stream tests/unit/test_grant tests/unit/test_direct \
 	tests/unit/test_stopping tests/unit/test_stuck tests/unit/test_votes \
-	tests/unit/test_whatif tests/unit/test_age tests/unit/test_setting \
+	tests/unit/test_whatif tests/unit/test_age tests/unit/test_secret tests/unit/test_setting \
 	tests/unit/test_failover tests/unit/test_claim tests/unit/test_datapath \
+	tests/unit/test_quarantine tests/unit/test_node_state tests/unit/test_totem \
 	tests/unit/test_witness
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
@@ -132,6 +133,10 @@ tests_unit_test_quorum_LDADD = $(UNIT_LDADD)
 tests_unit_test_votes_SOURCES = tests/unit/test_votes.c
 tests_unit_test_votes_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_votes_LDADD = $(UNIT_LDADD)
+tests_unit_test_secret_SOURCES = tests/unit/test_secret.c \
+	clusterd/edge/secret_file.c
+tests_unit_test_secret_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_secret_LDADD = $(UNIT_LDADD)
 tests_unit_test_setting_SOURCES = tests/unit/test_setting.c
 tests_unit_test_setting_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_setting_LDADD = $(UNIT_LDADD)
@@ -174,6 +179,15 @@ tests_unit_test_mount_db_LDADD = $(UNIT_LDADD)
 tests_unit_test_stopping_SOURCES = tests/unit/test_stopping.c
 tests_unit_test_stopping_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_stopping_LDADD = $(UNIT_LDADD)
+tests_unit_test_quarantine_SOURCES = tests/unit/test_quarantine.c tests/unit/volume_fixture.h
+tests_unit_test_quarantine_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_quarantine_LDADD = $(UNIT_LDADD)
+tests_unit_test_node_state_SOURCES = tests/unit/test_node_state.c tests/unit/volume_fixture.h
+tests_unit_test_node_state_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_node_state_LDADD = $(UNIT_LDADD)
+tests_unit_test_totem_SOURCES = tests/unit/test_totem.c
+tests_unit_test_totem_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_totem_LDADD = $(UNIT_LDADD)
 tests_unit_test_age_SOURCES = tests/unit/test_age.c tests/unit/volume_fixture.h
 tests_unit_test_age_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_age_LDADD = $(UNIT_LDADD)

@@ -68,4 +68,9 @@ void completion_print_bash(void);
 void print_data(const struct cli *cli, const json_t *data);
 void print_row(const struct cli *cli, const json_t *row);
 
+/* ---- secret.c */
+
+/* Reads a secret into that argument; CLI_USAGE after a word why not. '-' is standard input. */
+int cli_set_secret(json_t *args, const char *name, const char *path);
+
 #endif

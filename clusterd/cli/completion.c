@@ -158,7 +158,8 @@ static void print_options(void)
 static void print_option_rule(const struct command *c, const struct cli_option *o)
 {
 	const struct rule *r = rule_of(c, o->name, strlen(o->name));
-	bool is_list = !strcmp(o->type, "list"), is_file = !strcmp(o->type, "document");
+	bool is_list = !strcmp(o->type, "list"),
+	     is_file = !strcmp(o->type, "document") || !strcmp(o->type, "secret");
 
 	if (!is_file && !has_source(r) && !(r && r->words))
 		return;

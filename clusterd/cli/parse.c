@@ -58,7 +58,7 @@ static const char *placeholder(const char *type)
 		return "A,B,...";
 	if (!strcmp(type, "number"))
 		return "N";
-	if (!strcmp(type, "document"))
+	if (!strcmp(type, "document") || !strcmp(type, "secret"))
 		return "FILE";
 	return strcmp(type, "pairs") ? "TEXT" : "NAME=VALUE";
 }
@@ -141,10 +141,12 @@ static json_t *list_value(const char *text)
 	return a;
 }
 
-/* The API's names use underscores; a document is sent as what it defines. */
+/* The API's names use underscores; a file is sent as what is in it. */
 static void api_name(const struct cli_option *o, char *ret, size_t size)
 {
-	snprintf(ret, size, "%s", strcmp(o->type, "document") ? o->name : "definition");
+	bool is_document = !strcmp(o->type, "document"), is_secret = !strcmp(o->type, "secret");
+
+	snprintf(ret, size, "%s", is_document ? "definition" : is_secret ? "text" : o->name);
 	for (char *p = ret; *p; p++) {
 		if (*p == '-')
 			*p = '_';
@@ -200,6 +202,8 @@ static int set_option(struct cli *cli, const struct cli_option *o, const char *v
 	api_name(o, name, sizeof(name));
 	if (!strcmp(o->type, "document"))
 		return set_document(cli->args, name, value);
+	if (!strcmp(o->type, "secret"))
+		return cli_set_secret(cli->args, name, value);
 	if (!strcmp(o->type, "pairs"))
 		return set_pair(cli->args, name, value);
 	if (!strcmp(o->type, "list")) {

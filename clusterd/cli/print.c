@@ -186,7 +186,7 @@ static void print_status(const struct cli *cli, const json_t *data)
 	else
 		printf("        whose return would help: %s\n", missing);
 	printf("\n");
-	print_table(cli, "name,state,vote,since", json_object_get(data, "nodes"));
+	print_table(cli, "name,state,vote,since,reason", json_object_get(data, "nodes"));
 	if (json_array_size(json_object_get(data, "volumes"))) {
 		printf("\n");
 		print_table(cli, "name,work,node,device,reason", json_object_get(data, "volumes"));

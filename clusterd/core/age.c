@@ -3,6 +3,9 @@
 
 #include <stdio.h>
 
+#include "clusterd/core/placement.h"
+#include "clusterd/core/quarantine.h"
+
 enum age age_of(uint64_t since_ms, uint32_t period_ms, uint64_t now_ms)
 {
 	if (since_ms > now_ms)
@@ -36,6 +39,10 @@ bool age_volume_waits(const struct db_volume *v)
 
 bool age_is_due(const struct db *db, uint64_t now_ms)
 {
+	for (uint32_t i = 0; i < db_count(db, DB_KIND_NODE); i++) {
+		if (quarantine_is_forgotten(db, db_at(db, DB_KIND_NODE, i), now_ms))
+			return true;
+	}
 	for (uint32_t i = 0; i < db_count(db, DB_KIND_GROUP); i++) {
 		const struct db_group *g = db_at(db, DB_KIND_GROUP, i);
 
@@ -55,7 +62,7 @@ bool age_is_due(const struct db *db, uint64_t now_ms)
 		    age_of(v->refused_since_ms, AGE_COORDINATOR_MS, now_ms) != AGE_YOUNG)
 			return true;
 	}
-	return false;
+	return placement_is_due(db, now_ms);
 }
 
 void age_text(uint32_t ms, char text[static AGE_TEXT_MAX])

@@ -11,7 +11,9 @@
 #include "clusterd/core/age.h"
 #include "clusterd/core/apply_impl.h"
 #include "clusterd/core/msg.h"
+#include "clusterd/core/placement.h"
 #include "clusterd/core/plan.h"
+#include "clusterd/core/setting.h"
 #include "clusterd/core/stuck.h"
 #include "clusterd/core/vm.h"
 #include "clusterd/core/volume.h"
@@ -57,6 +59,8 @@ static void do_cluster_init(struct apply *a, const struct db_cmd_cluster_init *c
 	row = db_insert(a->db, DB_KIND_CLUSTER, c->name);
 	COPY(row->uuid, c->uuid);
 	row->created_ms = a->cmd->at_ms;
+	if (c->token_ms && c->token_ms != setting_shape(SETTING_TOTEM_TOKEN_MS)->def)
+		setting_put(a, SETTING_TOTEM_TOKEN_MS, c->token_ms);
 	apply_event(a, "cluster-created", c->name, "by %s", a->cmd->actor);
 }
 
@@ -92,6 +96,7 @@ static void incarnation_gone(struct apply *a, uint8_t slot, uint64_t incarnation
 		g->since_ms = a->cmd->at_ms;
 		COPY(g->reason, "its node is out of service");
 		vm_group_gone(a, g);
+		place_group_down(a, g, "its node is out of service");
 		if (g->intent == DB_INTENT_OFFLINE) {
 			apply_task_end(a, g->task, DB_TASK_STATE_DONE, g->reason);
 			g->task = 0;
@@ -101,11 +106,25 @@ static void incarnation_gone(struct apply *a, uint8_t slot, uint64_t incarnation
 	volumes_incarnation_gone(a, slot, incarnation);
 }
 
+static bool is_any_admitted(const struct db *db)
+{
+	for (uint32_t i = 0; i < db_count(db, DB_KIND_NODE); i++) {
+		const struct db_node *n = db_at(db, DB_KIND_NODE, i);
+
+		if (n->membership == DB_MEMBERSHIP_ADMITTED)
+			return true;
+	}
+	return false;
+}
+
 static void do_node_admit(struct apply *a, const struct db_cmd_node_admit *c)
 {
 	struct db_node *n = db_find(a->db, DB_KIND_NODE, c->name);
 	const struct db_node *there = db_node_by_slot(a->db, c->slot);
 	bool is_new = !n || n->instance != c->instance;
+	bool is_back =
+		!n || n->incarnation != c->incarnation || n->membership != DB_MEMBERSHIP_ADMITTED;
+	bool is_first = is_new && !is_any_admitted(a->db);
 
 	if (!c->name[0] || c->slot >= CL_MAX_NODES || (there && there != n)) {
 		apply_answer(a, DB_INVALID, "node %s: slot %u is not to be had", c->name, c->slot);
@@ -133,6 +152,8 @@ static void do_node_admit(struct apply *a, const struct db_cmd_node_admit *c)
 	/* A later boot of the same node proves that the earlier one runs nothing any more. */
 	if (n->incarnation && n->incarnation != c->incarnation && strcmp(n->boot, c->boot) != 0) {
 		incarnation_gone(a, n->slot, n->incarnation);
+		if (n->membership == DB_MEMBERSHIP_ADMITTED) /* and nobody had noticed */
+			quarantine_node_lost(a, n);
 		apply_event(a, "node-rebooted", c->name,
 			    "a later boot proves the earlier one ended");
 	}
@@ -161,7 +182,12 @@ static void do_node_admit(struct apply *a, const struct db_cmd_node_admit *c)
 		COPY(g->reason, "its node is back with what it held");
 	}
 	volumes_node_admitted(a, n);
+	if (is_back)
+		place_node_returned(a, n->slot);
+	if (is_first)
+		place_cluster_starts(a);
 	apply_event(a, "node-admitted", c->name, "incarnation %016" PRIx64, c->incarnation);
+	quarantine_node_admitted(a, n);
 }
 
 static struct db_node *incarnation_find(struct apply *a, const char *name, uint64_t incarnation)
@@ -205,6 +231,7 @@ static void do_node_lost(struct apply *a, const struct db_cmd_node_lost *c)
 	if (!n || n->membership != DB_MEMBERSHIP_ADMITTED)
 		return;
 	n->membership = DB_MEMBERSHIP_LOST;
+	quarantine_node_lost(a, n);
 	n->since_ms = a->cmd->at_ms;
 	groups = groups_unknown(a, n);
 	volumes = volumes_unknown(a, n);
@@ -262,6 +289,8 @@ static void do_fence_create(struct apply *a, const struct db_cmd_fence_create *c
 		apply_answer(a, DB_CONFLICT, "fence device %s exists", c->name);
 		return;
 	}
+	if (!secrets_exist(a, c->params))
+		return;
 	snprintf(object, sizeof(object), "fence.%.50s", c->name);
 	f = apply_params_fit(a->db, c->params) ? db_insert(a->db, DB_KIND_FENCE, c->name) : NULL;
 	if (!f) {
@@ -367,8 +396,12 @@ static void do_node_pause(struct apply *a, const struct db_cmd_node_pause *c)
 		apply_answer(a, DB_NO_SUCH, "no node %s", c->name);
 		return;
 	}
+	if (n->is_paused && !c->pause)
+		place_node_returned(a, n->slot);
 	n->is_paused = c->pause;
 	n->is_draining = c->pause && c->drain;
+	if (!n->is_draining)
+		place_drain_ends(a->db, n->slot);
 	vms_node_paused(a, n->slot);
 	apply_event(a, c->pause ? (c->drain ? "node-drain" : "node-pause") : "node-resume", c->name,
 		    "by %s", a->cmd->actor);
@@ -388,14 +421,18 @@ void do_group_create(struct apply *a, const struct db_cmd_group_create *c)
 		apply_answer(a, DB_CONFLICT, "group %s exists", c->name);
 		return;
 	}
-	if (!volumes_exist(a, c->volumes))
+	if (!volumes_exist(a, c->volumes) ||
+	    !place_owners_fit(a, c->possible ? c->possible : UINT16_MAX, c->preferred) ||
+	    !place_failback_fits(a, c->failback, c->failback_from, c->failback_to))
 		return;
 	g = db_insert(a->db, DB_KIND_GROUP, c->name);
 	if (!g) {
 		apply_answer(a, DB_REFUSED, "no room for another group");
 		return;
 	}
-	g->node = g->wish = CL_NODE_NONE;
+	g->node = g->wish = g->goal = CL_NODE_NONE;
+	memcpy(g->preferred, c->preferred, sizeof(g->preferred));
+	place_failback_set(a, g, c->failback, c->failback_from, c->failback_to);
 	g->possible = c->possible ? c->possible : UINT16_MAX;
 	g->priority = c->priority;
 	COPY(g->volumes, c->volumes);
@@ -499,7 +536,9 @@ static void do_group_intent(struct apply *a, const struct db_cmd_group_intent *c
 	apply_task_end(a, g->task, DB_TASK_STATE_CANCELLED, "replaced by a later command");
 	g->intent = c->intent;
 	g->wish = c->wish;
-	g->refused = 0;
+	g->goal = CL_NODE_NONE;
+	g->refused = g->returned = 0; /* what is asked for goes before what is preferred */
+	g->wave_ms = 0;
 	g->task = apply_task_new(a, c->verb, c->name);
 	if (g->work == DB_WORK_STOPPING)
 		apply_task_phase(a, g->task, "stopping");
@@ -542,6 +581,8 @@ void do_resource_create(struct apply *a, const struct db_cmd_resource_create *c)
 		apply_answer(a, DB_REFUSED, "bad parameters, or no room for them");
 		return;
 	}
+	if (!secrets_exist(a, c->params))
+		return;
 	r = db_insert(a->db, DB_KIND_RESOURCE, c->name);
 	if (!r) {
 		apply_answer(a, DB_REFUSED, "no room for another resource");
@@ -644,6 +685,7 @@ static void do_group_order(struct apply *a, const struct db_cmd_group_order *c)
 	g->incarnation = c->incarnation;
 	g->since_ms = a->cmd->at_ms;
 	g->gave_up_ms = 0;
+	g->goal = c->work == DB_WORK_STOPPING && c->goal < CL_MAX_NODES ? c->goal : CL_NODE_NONE;
 	COPY(g->reason, c->reason);
 	apply_task_phase(a, g->task, c->work == DB_WORK_STARTING ? "starting" : "stopping");
 	apply_event(a, c->work == DB_WORK_STARTING ? "group-start" : "group-stop", c->name,
@@ -665,6 +707,8 @@ static void group_is_online(struct apply *a, struct db_group *g, const char *rea
 		apply_task_end(a, g->task, DB_TASK_STATE_FAILED, text);
 	}
 	g->refused = 0;
+	g->returned = (uint16_t)(g->returned & ~cl_bit(g->node));
+	g->wave_ms = 0;
 	if (g->intent == DB_INTENT_OFFLINE || (wish && g->wish != g->node && !bar))
 		return; /* what the task is about is still to come */
 	apply_task_end(a, g->task, DB_TASK_STATE_DONE, reason);
@@ -680,6 +724,8 @@ static void group_is_over(struct apply *a, struct db_group *g, bool is_too_often
 
 	group_release(a, g, reason);
 	resources_set(a->db, g->name, DB_WORK_OFFLINE);
+	if (g->intent == DB_INTENT_ONLINE && setting_get(a->db, SETTING_CLUSTER_STOPPING, NULL))
+		place_group_down(a, g, "the cluster was stopped");
 	if (g->intent == DB_INTENT_ONLINE) {
 		if (is_too_often)
 			age_group_give_up(a, g, reason);
@@ -704,7 +750,8 @@ static void do_group_report(struct apply *a, const struct db_cmd_group_report *c
 
 	if (!g)
 		return;
-	if (g->order != c->order || g->work == DB_WORK_OFFLINE || g->work == DB_WORK_UNKNOWN) {
+	/* One that was given up is FAILED without its lock: it is over already. */
+	if (g->order != c->order || !g->lock || g->work == DB_WORK_UNKNOWN) {
 		apply_answer(a, DB_CONFLICT, "the report is about an order that is not in force");
 		return;
 	}
@@ -739,6 +786,8 @@ static void do_group_report(struct apply *a, const struct db_cmd_group_report *c
 	if (c->work == DB_WORK_FAILED) {
 		g->failures++;
 		g->refused = (uint16_t)(g->refused | cl_bit(g->node));
+		g->returned = (uint16_t)(g->returned & ~cl_bit(g->node));
+		g->wave_ms = 0;
 		is_too_often = age_group_failed(a, g);
 	}
 	group_is_over(a, g, is_too_often, c->reason);
@@ -784,7 +833,7 @@ static void do_task_cancel(struct apply *a, const struct db_cmd_task_cancel *c)
 		 * What is under way ends where it is; the wish behind it is withdrawn. Who takes a
 		 * move back does not want the group to stay down because it was between two nodes.
 		 */
-		g->wish = CL_NODE_NONE;
+		g->wish = g->goal = CL_NODE_NONE;
 		if ((g->work == DB_WORK_OFFLINE && strcmp(t->verb, "group-move") != 0) ||
 		    g->work == DB_WORK_FAILED)
 			g->intent = DB_INTENT_OFFLINE;

@@ -119,6 +119,7 @@ static void retry(struct apply *a, struct db_group *g)
 
 void do_clock(struct apply *a, const struct db_cmd_clock *c)
 {
+	quarantine_clock(a, c->now_ms);
 	for (uint32_t i = 0; i < db_count(a->db, DB_KIND_GROUP); i++) {
 		struct db_group *g = db_at(a->db, DB_KIND_GROUP, i);
 		enum age age = age_of(g->gave_up_ms, g->retry_ms, c->now_ms);
@@ -139,4 +140,5 @@ void do_clock(struct apply *a, const struct db_cmd_clock *c)
 		if (age_volume_waits(v))
 			volume_clock(a, v, c->now_ms);
 	}
+	place_clock(a, c->now_ms);
 }

@@ -4,6 +4,7 @@
 #define CLUSTERD_CORE_APPLY_IMPL_H
 
 #include "clusterd/core/db.h"
+#include "clusterd/core/setting.h"
 
 /* One command in progress. */
 struct apply {
@@ -58,11 +59,23 @@ void do_setting_set(struct apply *a, const struct db_cmd_setting_set *c);
 void do_quorum_mode(struct apply *a, const struct db_cmd_quorum_mode *c);
 void do_vote_note(struct apply *a, const struct db_cmd_vote_note *c);
 
+/* Of a cluster that begins: it has none yet. */
+void setting_put(struct apply *a, enum setting setting, uint32_t value);
 /* A new process has been admitted: a cluster that was stopped as a whole is started again. */
 void setting_cluster_starts(struct apply *a);
 
 /* The object is gone, and what was set of it. */
 void settings_forget(struct db *db, const char *object);
+
+/* ---- apply_secret.c */
+
+void do_secret_set(struct apply *a, const struct db_cmd_secret_set *c);
+void do_secret_delete(struct apply *a, const struct db_cmd_secret_delete *c);
+void do_secret_held(struct apply *a, const struct db_cmd_secret_held *c);
+/* True if every secret that lines NAME=VALUE refer to exists; else it has answered. */
+bool secrets_exist(struct apply *a, const char *lines);
+/* The slot is free for another node. */
+void secrets_slot_free(struct db *db, uint8_t slot);
 
 /* ---- apply_volume.c */
 
@@ -127,7 +140,19 @@ void do_node_add(struct apply *a, const struct db_cmd_node_add *c);
 void do_node_evict(struct apply *a, const struct db_cmd_node_evict *c);
 void do_node_address(struct apply *a, const struct db_cmd_node_address *c);
 void do_node_conf(struct apply *a, const struct db_cmd_node_conf *c);
+void do_conf_adopt(struct apply *a, const struct db_cmd_conf_adopt *c);
+/* The times that it has to say are others; nothing if it is not ours yet. */
+void conf_times_changed(struct apply *a);
 void do_node_removed(struct apply *a, const struct db_cmd_node_removed *c);
+
+/* ---- apply_quarantine.c: nodes that are lost again and again; see quarantine.h */
+
+void do_node_quarantine_clear(struct apply *a, const struct db_cmd_node_quarantine_clear *c);
+/* It has gone without a word: that counts. */
+void quarantine_node_lost(struct apply *a, struct db_node *n);
+/* It has just been admitted: was it lost too often? */
+void quarantine_node_admitted(struct apply *a, struct db_node *n);
+void quarantine_clock(struct apply *a, uint64_t now_ms);
 
 /* ---- apply_stuck.c */
 
@@ -148,6 +173,25 @@ void age_group_give_up(struct apply *a, struct db_group *g, const char *reason);
 void age_volume_crashed(struct apply *a, struct db_volume *v);
 /* An administrator asks for something else: nothing counts against it any more. */
 void age_group_forget(struct db_group *g);
+
+/* ---- apply_place.c: where a group shall run; see placement.h */
+
+void do_group_place(struct apply *a, const struct db_cmd_group_place *c);
+/* Of a new group; false: it was refused. */
+bool place_owners_fit(struct apply *a, uint16_t possible, const uint8_t preferred[CL_MAX_NODES]);
+bool place_failback_fits(struct apply *a, enum db_failback failback, uint8_t from, uint8_t to);
+void place_failback_set(struct apply *a, struct db_group *g, enum db_failback failback,
+			uint8_t from, uint8_t to);
+/* The node can have groups again that it had not: those that prefer it may go back. */
+void place_node_returned(struct apply *a, uint8_t slot);
+/* What stops there need not go where it was to. */
+void place_drain_ends(struct db *db, uint8_t slot);
+void place_node_evicted(struct db *db, uint8_t slot);
+/* The first node of a cluster is there: all that shall run is started in waves. */
+void place_cluster_starts(struct apply *a);
+/* Its node is out of service, or the cluster stops: it is started in its wave, or not by itself. */
+void place_group_down(struct apply *a, struct db_group *g, const char *why);
+void place_clock(struct apply *a, uint64_t now_ms);
 
 /* ---- apply_migration.c */
 

@@ -176,6 +176,7 @@ static void forget_wishes(struct apply *a, uint8_t slot)
 		if (g->possible != UINT16_MAX) /* all, whoever they are */
 			g->possible = (uint16_t)(g->possible & ~cl_bit(slot));
 	}
+	place_node_evicted(db, slot);
 	for (uint32_t i = 0; i < db_count(db, DB_KIND_VOLUME); i++) {
 		struct db_volume *v = db_at(db, DB_KIND_VOLUME, i);
 
@@ -225,6 +226,7 @@ void do_node_removed(struct apply *a, const struct db_cmd_node_removed *c)
 	} else {
 		apply_event(a, "node-removed", c->name, "its slot %u is free", n->slot);
 		settings_forget(a->db, c->name);
+		secrets_slot_free(a->db, n->slot);
 		db_remove(a->db, DB_KIND_NODE, n);
 	}
 }
@@ -273,4 +275,40 @@ void do_node_conf(struct apply *a, const struct db_cmd_node_conf *c)
 	n->conf_running = c->running;
 	if (c->reason[0])
 		apply_event(a, "conf-failed", c->name, "corosync.conf: %s", c->reason);
+	if (c->replaced[0])
+		apply_event(a, "conf-replaced", c->name, "corosync.conf had %s", c->replaced);
+}
+
+void do_conf_adopt(struct apply *a, const struct db_cmd_conf_adopt *c)
+{
+	const struct db_cluster *row =
+		db_count(a->db, DB_KIND_CLUSTER) ? db_at(a->db, DB_KIND_CLUSTER, 0) : NULL;
+
+	if (!row || !db_find(a->db, DB_KIND_NODE, c->name)) {
+		apply_answer(a, DB_NO_SUCH, "no node %s", c->name);
+		return;
+	}
+	if (row->conf) /* another node was first */
+		return;
+	for (uint32_t i = 0; i < db_count(a->db, DB_KIND_NODE); i++) {
+		const struct db_node *n = db_at(a->db, DB_KIND_NODE, i);
+
+		if (!n->address0[0]) {
+			apply_answer(a, DB_REFUSED, "the addresses of %s are not known yet",
+				     n->name);
+			return;
+		}
+	}
+	conf_changes(a);
+	apply_event(a, "conf-adopted", c->name, "corosync.conf becomes the cluster's: it had %s",
+		    c->differs);
+}
+
+void conf_times_changed(struct apply *a)
+{
+	const struct db_cluster *row =
+		db_count(a->db, DB_KIND_CLUSTER) ? db_at(a->db, DB_KIND_CLUSTER, 0) : NULL;
+
+	if (row && row->conf)
+		conf_changes(a);
 }

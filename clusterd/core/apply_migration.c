@@ -202,6 +202,8 @@ static void migration_new(struct apply *a, struct db_vm *v, struct db_group *g,
 	m->destination_incarnation = to->incarnation;
 	m->bandwidth = c->bandwidth;
 	COPY(m->reason, c->reason);
+	if (!c->previous)
+		g->returned = 0; /* what is asked for goes before what is preferred */
 	v->migration = m->id;
 	set_phase(a, m, DB_MIGRATION_PHASE_QUEUED);
 	apply_event(a, "vm-migrate", v->name, "from %s to %s: %.120s",

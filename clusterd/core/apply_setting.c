@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What the commands about settings and votes do to the applied state. */
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "clusterd/core/apply_impl.h"
@@ -59,9 +61,22 @@ void do_setting_set(struct apply *a, const struct db_cmd_setting_set *c)
 	}
 	apply_event(a, "setting-changed", c->key, "to %.40s from %.40s, by %s",
 		    c->value[0] ? c->value : "its default", before, a->cmd->actor);
+	if (setting == SETTING_TOTEM_TOKEN_MS)
+		conf_times_changed(a);
 	if (setting == SETTING_CLUSTER_STOPPING &&
 	    setting_get(a->db, SETTING_CLUSTER_STOPPING, NULL))
 		cluster_stops(a);
+}
+
+void setting_put(struct apply *a, enum setting setting, uint32_t value)
+{
+	struct db_setting *row = db_insert(a->db, DB_KIND_SETTING, setting_shape(setting)->key);
+
+	if (!row)
+		return; /* its default holds */
+	snprintf(row->value, sizeof(row->value), "%" PRIu32, value);
+	COPY(row->actor, a->cmd->actor);
+	row->since_ms = a->cmd->at_ms;
 }
 
 void settings_forget(struct db *db, const char *object)

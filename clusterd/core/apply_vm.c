@@ -105,7 +105,7 @@ void vms_node_paused(struct apply *a, uint8_t slot)
 {
 	const struct db_node *n = db_node_by_slot(a->db, slot);
 
-	if (!n->is_draining && !n->is_leaving)
+	if (!n->is_draining && !db_node_departs(n))
 		drain_ends(a, n);
 	for (uint32_t i = 0; i < db_count(a->db, DB_KIND_VM); i++) {
 		struct db_vm *v = db_at(a->db, DB_KIND_VM, i);
@@ -166,7 +166,11 @@ static bool can_create(struct apply *a, const struct db_cmd_vm_create *c)
 
 void do_vm_create(struct apply *a, const struct db_cmd_vm_create *c)
 {
-	struct db_cmd_group_create g = {.possible = c->possible, .priority = c->priority};
+	struct db_cmd_group_create g = {.possible = c->possible,
+					.priority = c->priority,
+					.failback = c->failback,
+					.failback_from = c->failback_from,
+					.failback_to = c->failback_to};
 	struct db_cmd_resource_create r = {.agent = VM_AGENT,
 					   .restart_max = c->restart_max,
 					   .monitor_ms = c->monitor_ms,
@@ -179,6 +183,7 @@ void do_vm_create(struct apply *a, const struct db_cmd_vm_create *c)
 		return;
 	COPY(g.name, c->name);
 	COPY(g.volumes, c->volumes);
+	memcpy(g.preferred, c->preferred, sizeof(g.preferred));
 	do_group_create(a, &g);
 	if (a->result->code)
 		return;

@@ -286,11 +286,9 @@ static void intent_clear(struct apply *a, struct db_volume *v, const char *verb)
 
 static const char *why_not_there(const struct db_node *n)
 {
-	if (!n || n->membership != DB_MEMBERSHIP_ADMITTED)
-		return "the node is not up";
-	if (n->is_leaving)
-		return "the node is stopping";
-	return n->is_paused ? "the node is paused" : NULL;
+	const char *bar = db_node_bar(n);
+
+	return bar ? bar : n->is_paused ? "the node is paused" : NULL;
 }
 
 void do_volume_intent(struct apply *a, const struct db_cmd_volume_intent *c)
@@ -349,7 +347,7 @@ void do_volume_order(struct apply *a, const struct db_cmd_volume_order *c)
 	}
 	if (v->order != c->previous || !n || n->incarnation != c->incarnation ||
 	    n->membership != DB_MEMBERSHIP_ADMITTED ||
-	    (is_start && (n->is_leaving || v->is_deleting))) {
+	    (is_start && (db_node_departs(n) || v->is_deleting))) {
 		apply_answer(a, DB_CONFLICT, "the order is out of date");
 		return;
 	}
@@ -505,8 +503,8 @@ static const char *mount_fault(const struct db *db, const struct db_volume *v,
 
 	if (!n || n->incarnation != c->incarnation || n->membership != DB_MEMBERSHIP_ADMITTED)
 		return "its node is not admitted";
-	if (n->is_leaving)
-		return "its node is stopping";
+	if (db_node_departs(n))
+		return n->is_leaving ? "its node is stopping" : "its node is quarantined";
 	if (v->is_deleting)
 		return "the volume is being deleted";
 	if (volume_mount(db, c->volume, c->slot))

@@ -58,7 +58,7 @@ static int succeed_mount(const struct assume *a, const struct db_volume *v, cons
 		return recover(a, v, m);
 	if (n->membership != DB_MEMBERSHIP_ADMITTED)
 		return 0;
-	if (!m && is_wanted && !n->is_leaving) {
+	if (!m && is_wanted && !db_node_departs(n)) {
 		memcpy(cmd.mount_set.volume, v->name, sizeof(v->name));
 		cmd.mount_set.id = a->mount_base + (*a->mounts)++;
 		a->apply(a->arg, &cmd);

@@ -230,6 +230,43 @@ static int take_node_value(struct cursor *c, const struct line *l, struct corosy
 	return 0;
 }
 
+const char *corosync_time_key(enum corosync_time time)
+{
+	static const char *const key[COROSYNC_TIME_MAX] = {
+#define COROSYNC_TIME_KEY(NAME, word) [COROSYNC_##NAME] = word,
+		COROSYNC_TIMES(COROSYNC_TIME_KEY)
+#undef COROSYNC_TIME_KEY
+	};
+
+	return key[time];
+}
+
+/* The time that a line of section totem sets; COROSYNC_TIME_MAX: none. */
+static enum corosync_time time_of(const struct cursor *c, const struct line *l)
+{
+	enum corosync_time t = 0;
+
+	if (l->kind != LINE_VALUE || !is_in(c, "totem", NULL))
+		return COROSYNC_TIME_MAX;
+	while (t < COROSYNC_TIME_MAX && strcmp(l->key, corosync_time_key(t)) != 0)
+		t++;
+	return t;
+}
+
+static int take_time(struct cursor *c, const struct line *l, struct corosync_times *ret)
+{
+	enum corosync_time t = time_of(c, l);
+	uint64_t ms;
+
+	if (t == COROSYNC_TIME_MAX)
+		return 0;
+	if (!take_number(l->value, UINT32_MAX / 64, &ms))
+		return wrong(c, "totem.%s: a number of milliseconds", l->key);
+	ret->ms[t] = (uint32_t)ms;
+	ret->given = (uint8_t)(ret->given | 1u << t);
+	return 0;
+}
+
 static int take_line(struct cursor *c, const struct line *l, struct corosync_nodes *ret)
 {
 	if (l->kind == LINE_BEGIN && is_in(c, "nodelist", NULL) && !strcmp(l->key, "node")) {
@@ -242,7 +279,7 @@ static int take_line(struct cursor *c, const struct line *l, struct corosync_nod
 	if (l->kind == LINE_VALUE && is_in(c, "totem", NULL) && !strcmp(l->key, "config_version") &&
 	    !take_number(l->value, UINT64_MAX, &ret->version))
 		return wrong(c, "totem.config_version: a number");
-	return 0;
+	return take_time(c, l, &ret->times);
 }
 
 int corosync_conf_read(const char *text, size_t len, struct corosync_nodes *ret,
@@ -312,7 +349,15 @@ static void put_nodes(struct writer *w, const struct corosync_nodes *nodes)
 	putf(w, "}\n");
 }
 
-/* The version goes to the top of the first section totem, the nodes where the first list was. */
+static void put_times(struct writer *w, const struct corosync_times *times)
+{
+	for (enum corosync_time t = 0; t < COROSYNC_TIME_MAX; t++) {
+		if (times->given & (1u << t))
+			putf(w, "\t%s: %" PRIu32 "\n", corosync_time_key(t), times->ms[t]);
+	}
+}
+
+/* Version and times go to the top of the first section totem, nodes where the first list was. */
 struct edit {
 	struct writer w;
 	const struct corosync_nodes *nodes;
@@ -322,6 +367,8 @@ struct edit {
 static void edit_line(struct edit *e, const struct cursor *c, const struct line *l)
 {
 	bool is_list = c->depth && !strcmp(c->section[0], "nodelist");
+	const struct corosync_times *times = &e->nodes->times;
+	enum corosync_time time;
 
 	if (is_list || (!c->depth && l->kind == LINE_BEGIN && !strcmp(l->key, "nodelist"))) {
 		if (!e->has_nodes)
@@ -331,11 +378,15 @@ static void edit_line(struct edit *e, const struct cursor *c, const struct line 
 	}
 	if (is_in(c, "totem", NULL) && l->kind == LINE_VALUE && !strcmp(l->key, "config_version"))
 		return;
+	time = time_of(c, l);
+	if (time < COROSYNC_TIME_MAX && (times->given & (1u << time)))
+		return;
 	put(&e->w, l->text, l->len);
 	if (l->text[l->len - 1] != '\n')
 		put(&e->w, "\n", 1);
 	if (!c->depth && l->kind == LINE_BEGIN && !strcmp(l->key, "totem") && !e->has_version) {
 		putf(&e->w, "\tconfig_version: %" PRIu64 "\n", e->nodes->version);
+		put_times(&e->w, times);
 		e->has_version = true;
 	}
 }

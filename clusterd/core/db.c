@@ -223,6 +223,20 @@ struct db_node *db_node_by_slot(const struct db *db, uint8_t slot)
 	return NULL;
 }
 
+bool db_node_departs(const struct db_node *n)
+{
+	return n->is_leaving || n->is_quarantined;
+}
+
+const char *db_node_bar(const struct db_node *n)
+{
+	if (!n || n->membership != DB_MEMBERSHIP_ADMITTED)
+		return "the node is not up";
+	if (n->is_leaving)
+		return "the node is stopping";
+	return n->is_quarantined ? "the node is quarantined" : NULL;
+}
+
 const char *db_node_name(const struct db *db, uint8_t slot)
 {
 	const struct db_node *n = db_node_by_slot(db, slot);
@@ -550,9 +564,17 @@ const char *db_mutant_name(enum db_mutant mutant)
 		[DB_MUTANT_PLAN_FORGETS_ITS_ORDERS] = "orders-once-more",
 		[DB_MUTANT_PLAN_COUNTS_SLOTS] = "slots-count",
 		[DB_MUTANT_PLAN_NEVER_GIVES_UP] = "never-gives-up",
+		[DB_MUTANT_PLAN_QUARANTINED] = "starts-on-quarantined-nodes",
+		[DB_MUTANT_PLAN_FORGETS_OWNERS] = "preferred-owners-do-not-count",
+		[DB_MUTANT_PLAN_FAILS_BACK_FOR_EVER] = "fails-back-to-what-has-not-come-back",
+		[DB_MUTANT_PLAN_FAILS_BACK_ANYTIME] = "fails-back-at-any-time",
+		[DB_MUTANT_PLAN_HAS_NO_WAVES] = "no-waves",
+		[DB_MUTANT_PLAN_STORMS] = "any-number-of-starts-on-a-node",
 		[DB_MUTANT_ADMITS_FENCED] = "admits-a-fenced-incarnation",
 		[DB_MUTANT_FENCE_BEGIN_FREES] = "fenced-before-it-is-proven",
 		[DB_MUTANT_REPEATS] = "carries-out-what-comes-again",
+		[DB_MUTANT_QUARANTINES_ALL] = "quarantines-whoever-is-left",
+		[DB_MUTANT_QUARANTINED_VOTES] = "quarantined-node-keeps-its-vote",
 	};
 
 	return mutant < DB_MUTANT_MAX ? name[mutant] : "?";

@@ -56,17 +56,25 @@ enum db_mutant {
 	DB_MUTANT_PLAN_FIRST,			      /* from here on: what sim_plan has to find */
 	DB_MUTANT_PLAN_PAUSED = DB_MUTANT_PLAN_FIRST, /* starts on paused nodes */
 	DB_MUTANT_PLAN_REFUSED,			      /* starts again where it failed */
-	DB_MUTANT_PLAN_BALANCES,	   /* stops what runs well for the sake of balance */
-	DB_MUTANT_PLAN_BY_NAME,		   /* priority does not count */
-	DB_MUTANT_PLAN_DRAINS_TO_NOWHERE,  /* a drain stops what no other node can run */
-	DB_MUTANT_PLAN_FORGETS_WISH,	   /* a wish for a loaded node does not count */
-	DB_MUTANT_PLAN_FORGETS_ITS_ORDERS, /* what was stopped is stopped once more */
-	DB_MUTANT_PLAN_COUNTS_SLOTS,	   /* the number of a slot says more than its order */
-	DB_MUTANT_PLAN_NEVER_GIVES_UP,	   /* failovers are counted, and that is all */
-	DB_MUTANT_PLAN_LAST = DB_MUTANT_PLAN_NEVER_GIVES_UP,
+	DB_MUTANT_PLAN_BALANCES,	    /* stops what runs well for the sake of balance */
+	DB_MUTANT_PLAN_BY_NAME,		    /* priority does not count */
+	DB_MUTANT_PLAN_DRAINS_TO_NOWHERE,   /* a drain stops what no other node can run */
+	DB_MUTANT_PLAN_FORGETS_WISH,	    /* a wish for a loaded node does not count */
+	DB_MUTANT_PLAN_FORGETS_ITS_ORDERS,  /* what was stopped is stopped once more */
+	DB_MUTANT_PLAN_COUNTS_SLOTS,	    /* the number of a slot says more than its order */
+	DB_MUTANT_PLAN_NEVER_GIVES_UP,	    /* failovers are counted, and that is all */
+	DB_MUTANT_PLAN_FORGETS_OWNERS,	    /* preferred owners do not count */
+	DB_MUTANT_PLAN_FAILS_BACK_FOR_EVER, /* also what has not come back, and where it failed */
+	DB_MUTANT_PLAN_FAILS_BACK_ANYTIME,  /* never, and the hours, do not count */
+	DB_MUTANT_PLAN_HAS_NO_WAVES,	    /* lower priorities do not wait */
+	DB_MUTANT_PLAN_STORMS,		    /* any number of starts on a node */
+	DB_MUTANT_PLAN_QUARANTINED,	    /* starts on quarantined nodes */
+	DB_MUTANT_PLAN_LAST = DB_MUTANT_PLAN_QUARANTINED,
 	DB_MUTANT_ADMITS_FENCED,     /* from here on for sim_cluster: the way back from a fence */
 	DB_MUTANT_FENCE_BEGIN_FREES, /* the locks go when the fence begins, not when it is proven */
 	DB_MUTANT_REPEATS,	     /* a request that comes again is carried out again */
+	DB_MUTANT_QUARANTINES_ALL,   /* a node is quarantined whoever is left */
+	DB_MUTANT_QUARANTINED_VOTES, /* the vote of a quarantined node stays with it */
 	DB_MUTANT_MAX,
 };
 
@@ -132,6 +140,10 @@ void *db_find_id(const struct db *db, enum db_kind kind, uint64_t id);
 void *db_at(const struct db *db, enum db_kind kind, uint32_t i);
 uint32_t db_count(const struct db *db, enum db_kind kind);
 struct db_node *db_node_by_slot(const struct db *db, uint8_t slot);
+/* Everything goes off it, and nothing comes: it stops, or is quarantined. */
+bool db_node_departs(const struct db_node *n);
+/* Why nothing can come to the node, an administrator's wish aside; NULL: it can. Takes NULL. */
+const char *db_node_bar(const struct db_node *n);
 /* The node's name, or "-" for CL_NODE_NONE and empty slots. */
 const char *db_node_name(const struct db *db, uint8_t slot);
 

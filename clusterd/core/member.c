@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "clusterd/core/quorum.h"
+#include "clusterd/core/setting.h"
+#include "clusterd/core/totem.h"
 
 static const struct db_cluster *cluster_of(const struct db *db)
 {
@@ -45,6 +47,11 @@ const char *member_keeps(const struct db *db, const struct db_node *n)
 	return NULL;
 }
 
+void member_times(const struct db *db, struct corosync_times *ret)
+{
+	totem_wanted((uint32_t)setting_get(db, SETTING_TOTEM_TOKEN_MS, NULL), ret);
+}
+
 bool member_conf(const struct db *db, struct corosync_nodes *ret)
 {
 	const struct db_cluster *c = cluster_of(db);
@@ -53,6 +60,7 @@ bool member_conf(const struct db *db, struct corosync_nodes *ret)
 	if (!c || !c->conf)
 		return false;
 	ret->version = c->conf;
+	member_times(db, &ret->times);
 	for (uint32_t i = 0; i < db_count(db, DB_KIND_NODE); i++) {
 		const struct db_node *n = node_at(db, i);
 		struct corosync_node *to;
@@ -64,6 +72,21 @@ bool member_conf(const struct db *db, struct corosync_nodes *ret)
 		memcpy(to->name, n->name, sizeof(to->name));
 		memcpy(to->address[0], n->address0, sizeof(n->address0));
 		memcpy(to->address[1], n->address1, sizeof(n->address1));
+	}
+	return true;
+}
+
+bool member_can_adopt(const struct db *db, const struct cl_table *table)
+{
+	const struct db_cluster *c = cluster_of(db);
+
+	if (!c || c->conf)
+		return false;
+	for (uint8_t slot = 0; slot < CL_MAX_NODES; slot++) {
+		const struct db_node *n = db_node_by_slot(db, slot);
+
+		if ((n && !n->address0[0]) || (!n && table->member[slot].nodeid))
+			return false;
 	}
 	return true;
 }
@@ -148,9 +171,9 @@ static bool needs_reload(const struct db *db)
 
 		if (n->membership != DB_MEMBERSHIP_ADMITTED)
 			continue;
-		if (n->conf_written < c->conf)
+		if (n->conf_written != c->conf)
 			return false;
-		is_old = is_old || n->conf_running < c->conf;
+		is_old = is_old || n->conf_running != c->conf;
 	}
 	return is_old;
 }

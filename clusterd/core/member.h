@@ -8,9 +8,10 @@
  *   evict  only of a node that provably runs nothing; corosync.conf without it; its vote is taken,
  *          then its row in the member table, then that in the database
  *
- * The list of nodes in corosync.conf is the database's: its version is the log index of the last
- * change. Every admitted node writes it, and says so, before any corosync reads it; a corosync
- * that runs with an older one (its node was away) is told to read again.
+ * The list of nodes in corosync.conf and its times (totem.h) are the database's: its version is the
+ * log index of the last change. It is adopted with the first change of them, or when a node finds
+ * other times in its own. Every admitted node writes it, and says so, before any corosync reads it;
+ * a corosync that runs with an older one (its node was away) is told to read again.
  *
  * Pure: from the applied database, the member table in force, and what this node's corosync.conf
  * says of addresses that the database does not know yet.
@@ -42,6 +43,10 @@ void member_next(const struct db *db, const struct cl_table *table,
 		 const struct corosync_nodes *local, struct member_step *ret);
 /* What keeps an evicted node's slot, for people; NULL: nothing. */
 const char *member_keeps(const struct db *db, const struct db_node *n);
+/* corosync.conf is not ours, and could be: all that has to be in it is known. */
+bool member_can_adopt(const struct db *db, const struct cl_table *table);
+/* corosync's times, as the cluster wants them. */
+void member_times(const struct db *db, struct corosync_times *ret);
 /* What corosync.conf has to say; false: it is not ours yet. */
 bool member_conf(const struct db *db, struct corosync_nodes *ret);
 

@@ -11,10 +11,11 @@
 
 const char *plan_bar(const struct db *db, const struct db_group *group, const struct db_node *n)
 {
-	if (!n || n->membership != DB_MEMBERSHIP_ADMITTED)
-		return "the node is not up";
-	if (n->is_leaving)
-		return "the node is stopping";
+	const char *bar = db_node_bar(n);
+
+	if (bar && !(DB_MUTANT(db, PLAN_QUARANTINED) && n && n->is_quarantined && !n->is_leaving &&
+		     n->membership == DB_MEMBERSHIP_ADMITTED))
+		return bar;
 	if (n->is_paused && !DB_MUTANT(db, PLAN_PAUSED))
 		return "the node is paused";
 	if (!(group->possible & cl_bit(n->slot)))
@@ -70,33 +71,6 @@ static uint16_t candidates_now(const struct db *db, const struct plan_orders *ou
 	return plan_is_moving(db, out, g) ? 0 : plan_candidates(db, g);
 }
 
-static void count_load(const struct db *db, struct plan_load *l)
-{
-	*l = (struct plan_load){0};
-	for (uint32_t i = 0; i < db_count(db, DB_KIND_GROUP); i++) {
-		const struct db_group *g = db_at(db, DB_KIND_GROUP, i);
-
-		if (g->node < CL_MAX_NODES && g->work != DB_WORK_OFFLINE)
-			l->count[g->node]++;
-	}
-}
-
-uint8_t plan_choose(const struct plan_load *l, uint16_t candidates, uint8_t wish)
-{
-	uint8_t best = CL_NODE_NONE;
-
-	if (candidates & ~l->avoided)
-		candidates = (uint16_t)(candidates & ~l->avoided);
-	if (wish < CL_MAX_NODES && (candidates & cl_bit(wish)))
-		return wish;
-	for (uint8_t i = 0; i < CL_MAX_NODES; i++) {
-		if ((candidates & cl_bit(i)) &&
-		    (best == CL_NODE_NONE || l->count[i] < l->count[best]))
-			best = i;
-	}
-	return best;
-}
-
 static void order(const struct db *db, struct plan_orders *out, const struct db_group *g,
 		  enum db_work work, uint8_t node, const char *reason)
 {
@@ -107,7 +81,8 @@ static void order(const struct db *db, struct plan_orders *out, const struct db_
 	*o = (struct db_cmd_group_order){.work = (uint8_t)work,
 					 .node = node,
 					 .incarnation = n->incarnation,
-					 .previous = g->order};
+					 .previous = g->order,
+					 .goal = CL_NODE_NONE};
 	memcpy(o->name, g->name, sizeof(o->name));
 	snprintf(o->reason, sizeof(o->reason), "%s", reason);
 }
@@ -118,43 +93,68 @@ static void plan_start(const struct db *db, struct plan_orders *out, const struc
 	uint8_t wish = DB_MUTANT(db, PLAN_FORGETS_WISH) ? CL_NODE_NONE : g->wish;
 	uint16_t low = DB_MUTANT(db, PLAN_COUNTS_SLOTS) ? 0xff : UINT16_MAX;
 	uint16_t set = candidates_now(db, out, g);
-	uint8_t node = plan_choose(l, set & low ? set & low : set, wish);
+	struct plan_choice c;
 	char reason[DB_REASON_MAX];
 
-	if (node == CL_NODE_NONE)
+	if (!set || plan_waits_for_wave(db, l, g))
 		return;
-	if (node == g->wish)
-		snprintf(reason, sizeof(reason), "asked for on this node");
-	else
-		snprintf(reason, sizeof(reason), "fewest groups (%u) of the nodes that can run it",
-			 l->count[node]);
-	order(db, out, g, DB_WORK_STARTING, node, reason);
-	l->count[node]++;
+	plan_load_take_back(l, g);
+	c = plan_place(db, l, g, set & low ? set & low : set, wish);
+	if (c.node == CL_NODE_NONE) {
+		if (plan_is_on_its_way(g))
+			plan_load_add(l, g->goal);
+		return;
+	}
+	plan_place_reason(l, g, &c, reason, sizeof(reason));
+	order(db, out, g, DB_WORK_STARTING, c.node, reason);
+	plan_load_add(l, c.node);
 }
 
-/* Why an online group has to leave its node; NULL if it may stay. */
-static const char *why_stop(const struct db *db, const struct plan_orders *out,
-			    const struct db_group *g)
+/* Why an online group has to leave its node, and to which; NULL if it may stay, or has to wait. */
+static const char *why_move(const struct db *db, const struct plan_orders *out,
+			    const struct db_group *g, const struct plan_load *l, uint8_t *ret_goal)
 {
 	const struct db_node *n = db_node_by_slot(db, g->node);
 	bool is_wished_away = g->wish < CL_MAX_NODES && g->wish != g->node;
-	const struct db_vm *v = vm_of_group(db, g);
+	bool is_drained = n && n->is_draining;
+	bool has_to = n && db_node_departs(n);
 	uint16_t others;
+	uint8_t back;
 
+	if (!is_wished_away && !is_drained && !has_to && !plan_may_fail_back(db, g) &&
+	    !DB_MUTANT(db, PLAN_BALANCES))
+		return NULL;
+	others = (uint16_t)(candidates_now(db, out, g) & ~cl_bit(g->node));
+	is_wished_away = is_wished_away && (others & cl_bit(g->wish));
+	back = plan_failback(db, g, others);
+	*ret_goal = plan_place(db, l, g, others, is_wished_away ? g->wish : back).node;
+	if (has_to && (!others || *ret_goal != CL_NODE_NONE))
+		return n->is_leaving ? "its node stops" : "its node is quarantined";
+	if (*ret_goal == CL_NODE_NONE)
+		return is_drained && !others && DB_MUTANT(db, PLAN_DRAINS_TO_NOWHERE)
+			       ? "its node is drained"
+			       : NULL;
+	if (is_wished_away)
+		return "asked to move";
+	if (is_drained)
+		return "its node is drained";
+	if (back != CL_NODE_NONE)
+		return "its preferred owner is back";
+	return DB_MUTANT(db, PLAN_BALANCES) ? "another has less to do" : NULL;
+}
+
+/* Why an online group has to be stopped now; NULL if not. */
+static const char *why_stop(const struct db *db, const struct plan_orders *out,
+			    const struct db_group *g, const struct plan_load *l, uint8_t *ret_goal)
+{
+	const struct db_vm *v = vm_of_group(db, g);
+
+	*ret_goal = CL_NODE_NONE;
 	if (v)
 		return plan_vm_why_stop(db, out, g, v);
 	if (g->intent == DB_INTENT_OFFLINE)
 		return "asked to be offline";
-	if (n && n->is_leaving)
-		return "its node stops";
-	if (!is_wished_away && !(n && n->is_draining) && !DB_MUTANT(db, PLAN_BALANCES))
-		return NULL;
-	others = (uint16_t)(candidates_now(db, out, g) & ~cl_bit(g->node));
-	if (is_wished_away && (others & cl_bit(g->wish)))
-		return "asked to move";
-	if (n && n->is_draining && (others || DB_MUTANT(db, PLAN_DRAINS_TO_NOWHERE)))
-		return "its node is drained";
-	return others && DB_MUTANT(db, PLAN_BALANCES) ? "another has less to do" : NULL;
+	return why_move(db, out, g, l, ret_goal);
 }
 
 bool plan_node_is_admitted(const struct db *db, uint8_t slot, uint64_t incarnation)
@@ -168,6 +168,7 @@ static void plan_group(const struct db *db, struct plan_orders *out, const struc
 		       struct plan_load *l)
 {
 	const char *why;
+	uint8_t goal;
 
 	if (g->work == DB_WORK_OFFLINE && g->intent == DB_INTENT_ONLINE)
 		plan_start(db, out, g, l);
@@ -175,9 +176,13 @@ static void plan_group(const struct db *db, struct plan_orders *out, const struc
 	     !(g->work == DB_WORK_STOPPING && DB_MUTANT(db, PLAN_FORGETS_ITS_ORDERS))) ||
 	    !plan_node_is_admitted(db, g->node, g->incarnation))
 		return;
-	why = why_stop(db, out, g);
-	if (why)
-		order(db, out, g, DB_WORK_STOPPING, g->node, why);
+	why = why_stop(db, out, g, l, &goal);
+	if (!why)
+		return;
+	order(db, out, g, DB_WORK_STOPPING, g->node, why);
+	out->item[out->count - 1].goal = goal;
+	if (goal != CL_NODE_NONE)
+		plan_load_add(l, goal);
 }
 
 /* Higher priority first: it starts first, and has the choice of nodes. */
@@ -225,7 +230,7 @@ void plan_run(const struct db *db, struct plan_orders *ret)
 	plan_fence(db, ret);
 	plan_volumes(db, ret);
 	ret->count = 0;
-	count_load(db, &l);
+	plan_count_load(db, &l);
 	l.avoided = plan_fenced(db, ret);
 	plan_vms(db, ret, &l);
 	plan_groups(db, ret, &l);
@@ -344,6 +349,7 @@ void plan_explain(const struct db *db, const struct db_group *g, char *text, siz
 			 next[0] ? ": " : "", g->reason);
 		return;
 	}
-	if (!plan_explain_vm(db, g, text, size) && !explain_staying(db, g, text, size))
+	if (!plan_explain_vm(db, g, text, size) && !explain_staying(db, g, text, size) &&
+	    !plan_explain_place(db, g, text, size))
 		snprintf(text, size, "%s", g->reason[0] ? g->reason : "as asked");
 }

@@ -5,10 +5,27 @@
 
 #include "clusterd/core/plan.h"
 
-/* How many groups, or coordinators, a node has. */
+/* How many groups, or coordinators, a node has, as it will be by the orders so far. */
 struct plan_load {
 	uint32_t count[CL_MAX_NODES];
 	uint16_t avoided; /* to be fenced: taken only if there is no other */
+	/* of groups only */
+	uint32_t flight[CL_MAX_NODES]; /* starts that are under way there, or stops for its sake */
+	uint32_t flight_max;
+	int wave; /* the highest priority that others wait for; -1: none */
+};
+
+/* What decided which node it is. */
+enum plan_rule {
+	PLAN_RULE_WISH,
+	PLAN_RULE_PREFERRED,
+	PLAN_RULE_GOAL,
+	PLAN_RULE_LEAST,
+};
+
+struct plan_choice {
+	uint8_t node; /* CL_NODE_NONE: none, or it has to wait for that one */
+	enum plan_rule rule;
 };
 
 /* The wish if it can be had, else the least loaded, of equals the lowest slot. */
@@ -21,6 +38,34 @@ bool plan_node_is_admitted(const struct db *db, uint8_t slot, uint64_t incarnati
 bool plan_is_moving(const struct db *db, const struct plan_orders *out, const struct db_group *g);
 
 void plan_volumes(const struct db *db, struct plan_orders *out);
+
+/* ---- plan_place.c */
+
+/* Of groups: where they are, and where they go. */
+void plan_count_load(const struct db *db, struct plan_load *l);
+/* One more is to be started there. */
+void plan_load_add(struct plan_load *l, uint8_t slot);
+/* A group that is on its way counts where it goes: no longer, while a node is chosen for it. */
+void plan_load_take_back(struct plan_load *l, const struct db_group *g);
+struct plan_choice plan_place(const struct db *db, const struct plan_load *l,
+			      const struct db_group *g, uint16_t candidates, uint8_t wish);
+/* Of a choice that is a node; before that is added to the load. */
+void plan_place_reason(const struct plan_load *l, const struct db_group *g,
+		       const struct plan_choice *c, char *text, size_t size);
+/* Where it goes back to if these can have it, CL_NODE_NONE: it stays. */
+uint8_t plan_failback(const struct db *db, const struct db_group *g, uint16_t candidates);
+bool plan_may_fail_back(const struct db *db, const struct db_group *g);
+/* False: it waits for nothing of that kind. */
+bool plan_explain_place(const struct db *db, const struct db_group *g, char *text, size_t size);
+
+/* ---- plan_wave.c */
+
+void plan_count_flights(const struct db *db, struct plan_load *l);
+/* It was stopped, or is, to be started on its goal. */
+bool plan_is_on_its_way(const struct db_group *g);
+bool plan_waits_for_wave(const struct db *db, const struct plan_load *l, const struct db_group *g);
+/* Those of the set on which another start may begin. */
+uint16_t plan_not_busy(const struct plan_load *l, uint16_t set);
 
 /* ---- plan_vm.c */
 

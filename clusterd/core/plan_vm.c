@@ -138,7 +138,8 @@ static bool may_move(const struct db *db, const struct db_group *g)
 
 	return g->work == DB_WORK_ONLINE && g->intent == DB_INTENT_ONLINE &&
 	       plan_node_is_admitted(db, g->node, g->incarnation) &&
-	       (n->is_leaving || n->is_draining || (g->wish < CL_MAX_NODES && g->wish != g->node));
+	       (db_node_departs(n) || n->is_draining ||
+		(g->wish < CL_MAX_NODES && g->wish != g->node) || plan_may_fail_back(db, g));
 }
 
 /* Where it shall go now, with the verb and the reason; CL_NODE_NONE: it stays, for now. */
@@ -151,14 +152,17 @@ static uint8_t plan_where(const struct db *db, const struct plan_orders *out,
 			 (destinations(db, out, g) & cl_bit(g->wish));
 
 	*ret_verb = is_wished ? "group-move" : "node-drain";
-	*ret_reason = is_wished	      ? "asked to move"
-		      : n->is_leaving ? "its node stops"
-				      : "its node is drained";
+	*ret_reason = is_wished		  ? "asked to move"
+		      : n->is_leaving	  ? "its node stops"
+		      : n->is_quarantined ? "its node is quarantined"
+					  : "its node is drained";
 	if (is_wished)
 		return g->wish;
-	if (!n->is_leaving && !n->is_draining)
-		return CL_NODE_NONE;
-	return plan_choose(l, refuges(db, out, g, v), CL_NODE_NONE);
+	if (db_node_departs(n) || n->is_draining)
+		return plan_place(db, l, g, refuges(db, out, g, v), CL_NODE_NONE).node;
+	*ret_verb = "group-failback";
+	*ret_reason = "its preferred owner is back";
+	return plan_failback(db, g, refuges(db, out, g, v));
 }
 
 static void plan_move(const struct db *db, struct plan_orders *out, const struct db_group *g,
@@ -225,15 +229,17 @@ const char *plan_vm_why_stop(const struct db *db, const struct plan_orders *out,
 		return NULL;
 	if (g->intent == DB_INTENT_OFFLINE)
 		return "asked to be offline";
-	if (!n || !n->is_leaving || plan_is_moving(db, out, g))
+	if (!n || !db_node_departs(n) || plan_is_moving(db, out, g))
 		return NULL;
 	/* One that was asked for now counts as a way out. */
 	for (size_t i = 0; i < out->migration_count; i++) {
 		if (!strcmp(out->migration[i].name, g->name))
 			return NULL;
 	}
-	return refuges(db, out, g, v) ? NULL
-				      : "its node stops, and it can be migrated to no other node";
+	if (refuges(db, out, g, v))
+		return NULL;
+	return n->is_leaving ? "its node stops, and it can be migrated to no other node"
+			     : "its node is quarantined, and it can be migrated to no other node";
 }
 
 /* ---- explanations */

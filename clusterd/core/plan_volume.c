@@ -87,8 +87,8 @@ static const char *why_stop(const struct db *db, const struct db_volume *v)
 
 	if (v->is_deleting && !has_mounts(db, v))
 		return "the volume is being deleted";
-	if (n && n->is_leaving && is_done_with(db, v))
-		return "its node stops";
+	if (n && db_node_departs(n) && is_done_with(db, v))
+		return n->is_leaving ? "its node stops" : "its node is quarantined";
 	if (volume_silence(db, v) == VOLUME_SILENCE_MOVE)
 		return "two or more mounts do not answer it: it moves first";
 	if (v->is_deleting)

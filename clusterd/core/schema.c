@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "clusterd/core/placement.h"
 #include "lib/must.h"
 #include "lib/wire.h"
 
@@ -23,6 +24,7 @@ DB_CHOICES(WORDS)
 #define WORDS_u64(arg)	  NULL, 0
 #define WORDS_node(arg)	  NULL, 0
 #define WORDS_nodes(arg)  NULL, 0
+#define WORDS_owners(arg) NULL, 0
 #define WORDS_time(arg)	  NULL, 0
 #define WORDS_mark(arg)	  NULL, 0
 #define WORDS_flag(arg)	  NULL, 0
@@ -159,6 +161,18 @@ static const struct db_field fields_cmd_mount_gone[] = {DB_CMD_MOUNT_GONE_FIELDS
 #define STRUCT struct db_cmd_mount_voice
 static const struct db_field fields_cmd_mount_voice[] = {DB_CMD_MOUNT_VOICE_FIELDS(DESCRIBE)};
 #undef STRUCT
+#define STRUCT struct db_cmd_secret_set
+static const struct db_field fields_cmd_secret_set[] = {DB_CMD_SECRET_SET_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_cmd_secret_delete
+static const struct db_field fields_cmd_secret_delete[] = {DB_CMD_SECRET_DELETE_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_cmd_secret_held
+static const struct db_field fields_cmd_secret_held[] = {DB_CMD_SECRET_HELD_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_secret
+static const struct db_field fields_secret[] = {DB_SECRET_FIELDS(DESCRIBE)};
+#undef STRUCT
 #define STRUCT struct db_cmd_clock
 static const struct db_field fields_cmd_clock[] = {DB_CMD_CLOCK_FIELDS(DESCRIBE)};
 #undef STRUCT
@@ -223,11 +237,22 @@ static const struct db_field fields_cmd_node_conf[] = {DB_CMD_NODE_CONF_FIELDS(D
 static const struct db_field fields_cmd_node_removed[] = {DB_CMD_NODE_REMOVED_FIELDS(DESCRIBE)};
 #undef STRUCT
 
+#define STRUCT struct db_cmd_group_place
+static const struct db_field fields_cmd_group_place[] = {DB_CMD_GROUP_PLACE_FIELDS(DESCRIBE)};
+#undef STRUCT
+
 #define STRUCT struct db_setting
 static const struct db_field fields_setting[] = {DB_SETTING_FIELDS(DESCRIBE)};
 #undef STRUCT
 #define STRUCT struct db_cmd_setting_set
 static const struct db_field fields_cmd_setting_set[] = {DB_CMD_SETTING_SET_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_cmd_node_quarantine_clear
+static const struct db_field fields_cmd_node_quarantine_clear[] = {
+	DB_CMD_NODE_QUARANTINE_CLEAR_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_cmd_conf_adopt
+static const struct db_field fields_cmd_conf_adopt[] = {DB_CMD_CONF_ADOPT_FIELDS(DESCRIBE)};
 #undef STRUCT
 #define STRUCT struct db_cmd_vote_note
 static const struct db_field fields_cmd_vote_note[] = {DB_CMD_VOTE_NOTE_FIELDS(DESCRIBE)};
@@ -294,6 +319,10 @@ static void put_field(struct wire_writer *w, const struct db_field *f, const voi
 	case DB_TYPE_nodes:
 		wire_put_u16(w, *(const uint16_t *)p);
 		break;
+	case DB_TYPE_owners:
+		for (uint16_t i = 0; i < f->size; i++)
+			wire_put_u8(w, ((const uint8_t *)p)[i]);
+		break;
 	case DB_TYPE_u32:
 		wire_put_u32(w, *(const uint32_t *)p);
 		break;
@@ -324,6 +353,12 @@ static void get_field(struct wire_reader *r, const struct db_field *f, void *p)
 	case DB_TYPE_u16:
 	case DB_TYPE_nodes:
 		*(uint16_t *)p = wire_get_u16(r);
+		break;
+	case DB_TYPE_owners:
+		for (uint16_t i = 0; i < f->size; i++)
+			((uint8_t *)p)[i] = wire_get_u8(r);
+		if (!r->error && !placement_owners_are_sound(p))
+			wire_reader_fail(r);
 		break;
 	case DB_TYPE_u32:
 		*(uint32_t *)p = wire_get_u32(r);

@@ -7,8 +7,9 @@
  *
  * Fields: F(type, name, size or enum). `str` has its size with the NUL; `choice` is one byte with
  * names. Some types are numbers that mean something: `node` a slot (u8) or CL_NODE_NONE, `nodes` a
- * set of them (u16, bit by slot), `time` milliseconds since 1970 (u64), `mark` a number that is
- * only compared (u64). The first field of a row is its key.
+ * set of them (u16, bit by slot), `owners` nodes in an order (placement.h), `time` milliseconds
+ * since 1970 (u64), `mark` a number that is only compared (u64). The first field of a row is its
+ * key.
  */
 #ifndef CLUSTERD_CORE_SCHEMA_H
 #define CLUSTERD_CORE_SCHEMA_H
@@ -93,6 +94,12 @@
 	X(NODE_MAJORITY, "node-majority")                                                          \
 	X(NODE_DISK, "node-disk") /* a witness on a disk that all nodes reach */
 
+/* When a group goes back to a preferred owner that has come back. */
+#define DB_FAILBACKS(X)                                                                            \
+	X(NEVER, "never")                                                                          \
+	X(IMMEDIATE, "immediate")                                                                  \
+	X(HOURS, "hours") /* only between two hours of the day, UTC */
+
 #define DB_CHOICES(X)                                                                              \
 	X(membership, MEMBERSHIP, DB_MEMBERSHIPS)                                                  \
 	X(intent, INTENT, DB_INTENTS)                                                              \
@@ -102,7 +109,8 @@
 	X(mount_voice, MOUNT_VOICE, DB_MOUNT_VOICES)                                               \
 	X(migration_phase, MIGRATION_PHASE, DB_MIGRATION_PHASES)                                   \
 	X(stop_failure, STOP_FAILURE, DB_STOP_FAILURES)                                            \
-	X(quorum_mode, QUORUM_MODE, DB_QUORUM_MODES)
+	X(quorum_mode, QUORUM_MODE, DB_QUORUM_MODES)                                               \
+	X(failback, FAILBACK, DB_FAILBACKS)
 
 #define DB_CHOICE_MEMBERSHIP(NAME, word)      DB_MEMBERSHIP_##NAME,
 #define DB_CHOICE_INTENT(NAME, word)	      DB_INTENT_##NAME,
@@ -113,6 +121,7 @@
 #define DB_CHOICE_MIGRATION_PHASE(NAME, word) DB_MIGRATION_PHASE_##NAME,
 #define DB_CHOICE_STOP_FAILURE(NAME, word)    DB_STOP_FAILURE_##NAME,
 #define DB_CHOICE_QUORUM_MODE(NAME, word)     DB_QUORUM_MODE_##NAME,
+#define DB_CHOICE_FAILBACK(NAME, word)	      DB_FAILBACK_##NAME,
 #define DB_CHOICE_ENUM(name, NAME, LIST)      enum db_##name{LIST(DB_CHOICE_##NAME) DB_##NAME##_MAX};
 DB_CHOICES(DB_CHOICE_ENUM)
 #undef DB_CHOICE_ENUM
@@ -145,7 +154,10 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(str, address1, DB_ADDRESS_MAX) /* "": it has one network */                              \
 	F(u64, conf_written, 0)		 /* version of corosync.conf that it has on disk */        \
 	F(u64, conf_running, 0)		 /* and that its corosync has read */                      \
-	F(flag, is_evicted, 0)		 /* it goes, once nothing names it any more */
+	F(flag, is_evicted, 0)		 /* it goes, once nothing names it any more */             \
+	F(u32, losses, 0)		 /* unasked ones since losses_since_ms: quarantine.h */    \
+	F(time, losses_since_ms, 0)	 /* of the first of them; 0: there is none */              \
+	F(flag, is_quarantined, 0)	 /* was lost too often: runs nothing until it is cleared */
 
 #define DB_GROUP_FIELDS(F)                                                                         \
 	F(str, name, CL_NAME_MAX)                                                                  \
@@ -172,7 +184,15 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(u32, retry_ms, 0)  /* it is tried again so long after it was given up; 0: never */       \
 	F(u32, failovers, 0) /* since failovers_since_ms */                                        \
 	F(time, failovers_since_ms, 0) /* of the first of them */                                  \
-	F(time, gave_up_ms, 0)	       /* no node is left to try, or it failed too often; 0: no */
+	F(time, gave_up_ms, 0)	       /* no node is left to try, or it failed too often; 0: no */ \
+	F(owners, preferred, 0)	       /* the first of them that can have it gets it */            \
+	F(choice, failback, failback)                                                              \
+	F(u8, failback_from, 0)	  /* hours: from this one, UTC, */                                 \
+	F(u8, failback_to, 0)	  /* until this one begins */                                      \
+	F(flag, failback_open, 0) /* it is between them, by the committed clock */                 \
+	F(nodes, returned, 0) /* that have come back since it was placed, and may have it back */  \
+	F(time, wave_ms, 0)   /* since when it is to be started in its wave; 0: it is in none */   \
+	F(node, goal, 0)      /* where it is to be started when it has stopped; CL_NODE_NONE */
 
 #define DB_RESOURCE_FIELDS(F)                                                                      \
 	F(str, name, CL_NAME_MAX)                                                                  \
@@ -325,6 +345,17 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(time, since_ms, 0)                                                                       \
 	F(str, actor, CL_NAME_MAX)
 
+/*
+ * A secret by its name; its text is in a file of each node that holds it (edge/secrets.h), nowhere
+ * in the database, nor anything made from it.
+ */
+#define DB_SECRET_FIELDS(F)                                                                        \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(mark, version, 0)  /* random; another each time it is set */                             \
+	F(nodes, holders, 0) /* that have this version on disk */                                  \
+	F(time, since_ms, 0) /* when it was set */                                                 \
+	F(str, actor, CL_NAME_MAX)
+
 /* KIND(name, NAME, capacity) */
 #define DB_KINDS(X)                                                                                \
 	X(cluster, CLUSTER, 1)                                                                     \
@@ -340,12 +371,14 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	X(mount, MOUNT, 1024) /* 64 * CL_MAX_NODES */                                              \
 	X(vm, VM, 4096)                                                                            \
 	X(migration, MIGRATION, 256)                                                               \
-	X(setting, SETTING, 256)
+	X(setting, SETTING, 256)                                                                   \
+	X(secret, SECRET, 64)
 
 /* ---- commands */
 #define DB_CMD_CLUSTER_INIT_FIELDS(F)                                                              \
 	F(str, name, CL_NAME_MAX)                                                                  \
-	F(str, uuid, DB_UUID_TEXT)
+	F(str, uuid, DB_UUID_TEXT)                                                                 \
+	F(u32, token_ms, 0) /* of corosync, kept; 0: the cluster's default */
 
 #define DB_CMD_NODE_ADMIT_FIELDS(F)                                                                \
 	F(str, name, CL_NAME_MAX)                                                                  \
@@ -374,7 +407,11 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(str, name, CL_NAME_MAX)                                                                  \
 	F(nodes, possible, 0)                                                                      \
 	F(u8, priority, 0)                                                                         \
-	F(str, volumes, DB_NAMES_MAX)
+	F(str, volumes, DB_NAMES_MAX)                                                              \
+	F(owners, preferred, 0)                                                                    \
+	F(choice, failback, failback)                                                              \
+	F(u8, failback_from, 0)                                                                    \
+	F(u8, failback_to, 0)
 
 #define DB_CMD_GROUP_DELETE_FIELDS(F) F(str, name, CL_NAME_MAX)
 
@@ -408,7 +445,8 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(node, node, 0)                                                                           \
 	F(mark, incarnation, 0)                                                                    \
 	F(u64, previous, 0) /* the order that it replaces; else it is void */                      \
-	F(str, reason, DB_REASON_MAX)
+	F(str, reason, DB_REASON_MAX)                                                              \
+	F(node, goal, 0) /* of a stop: where it shall be started then; CL_NODE_NONE: nowhere */
 
 /* What became of the order, from the node that carried it out. */
 #define DB_CMD_GROUP_REPORT_FIELDS(F)                                                              \
@@ -542,7 +580,11 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(u32, monitor_ms, 0)                                                                      \
 	F(u32, start_ms, 0)                                                                        \
 	F(u32, stop_ms, 0)                                                                         \
-	F(u32, restart_ms, 0) /* 0: AGE_RESTART_MS */
+	F(u32, restart_ms, 0) /* 0: AGE_RESTART_MS */                                              \
+	F(owners, preferred, 0)                                                                    \
+	F(choice, failback, failback)                                                              \
+	F(u8, failback_from, 0)                                                                    \
+	F(u8, failback_to, 0)
 
 #define DB_CMD_VM_DELETE_FIELDS(F) F(str, name, CL_NAME_MAX)
 
@@ -625,7 +667,8 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(mark, incarnation, 0)                                                                    \
 	F(u64, written, 0)                                                                         \
 	F(u64, running, 0)                                                                         \
-	F(str, reason, DB_REASON_MAX) /* why it cannot be written; "": it was */
+	F(str, reason, DB_REASON_MAX)	/* why it cannot be written; "": it was */                 \
+	F(str, replaced, DB_REASON_MAX) /* what was different in it, if there was something */
 
 /* An evicted node has no row in the member table any more. */
 #define DB_CMD_NODE_REMOVED_FIELDS(F) F(str, name, CL_NAME_MAX)
@@ -672,6 +715,43 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(str, witness, DB_UUID_TEXT)                                                              \
 	F(str, device, DB_DEVICE_MAX)                                                              \
 	F(u32, io_ms, 0)
+
+/* Where a group shall run. What keeps_ names, a set of none, and DB_KEEP stay as they are. */
+#define DB_CMD_GROUP_PLACE_FIELDS(F)                                                               \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(nodes, possible, 0)                                                                      \
+	F(u32, priority, 0)                                                                        \
+	F(flag, keeps_preferred, 0)                                                                \
+	F(owners, preferred, 0)                                                                    \
+	F(flag, keeps_failback, 0)                                                                 \
+	F(choice, failback, failback)                                                              \
+	F(u8, failback_from, 0)                                                                    \
+	F(u8, failback_to, 0)
+
+/* What it was lost for is mended: it is a node like any other again, and its losses are forgotten.
+ */
+#define DB_CMD_NODE_QUARANTINE_CLEAR_FIELDS(F) F(str, name, CL_NAME_MAX)
+
+/* The node's corosync.conf has other times than the cluster wants, and is not the cluster's yet. */
+#define DB_CMD_CONF_ADOPT_FIELDS(F)                                                                \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(str, differs, DB_REASON_MAX)
+
+/* Its text is on the disk of that node already. */
+#define DB_CMD_SECRET_SET_FIELDS(F)                                                                \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(mark, version, 0)                                                                        \
+	F(u8, slot, 0)
+
+/* Refused while a parameter names it. */
+#define DB_CMD_SECRET_DELETE_FIELDS(F) F(str, name, CL_NAME_MAX)
+
+/* From the node itself: it has this version on disk, or has it no more. */
+#define DB_CMD_SECRET_HELD_FIELDS(F)                                                               \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(mark, version, 0)                                                                        \
+	F(u8, slot, 0)                                                                             \
+	F(flag, is_held, 0)
 
 #define DB_COMMANDS(X)                                                                             \
 	X(1, cluster_init, CLUSTER_INIT)                                                           \
@@ -722,7 +802,13 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	X(46, vote_note, VOTE_NOTE)                                                                \
 	X(47, mount_voice, MOUNT_VOICE)                                                            \
 	X(48, clock, CLOCK)                                                                        \
-	X(49, quorum_mode, QUORUM_MODE)
+	X(49, quorum_mode, QUORUM_MODE)                                                            \
+	X(68, group_place, GROUP_PLACE)                                                            \
+	X(73, node_quarantine_clear, NODE_QUARANTINE_CLEAR)                                        \
+	X(74, conf_adopt, CONF_ADOPT)                                                              \
+	X(78, secret_set, SECRET_SET)                                                              \
+	X(79, secret_delete, SECRET_DELETE)                                                        \
+	X(80, secret_held, SECRET_HELD)
 
 /* ---- structs */
 #define DB_CTYPE_str(name, arg)	   char name[arg];
@@ -732,6 +818,7 @@ DB_CHOICES(DB_CHOICE_ENUM)
 #define DB_CTYPE_u64(name, arg)	   uint64_t name;
 #define DB_CTYPE_node(name, arg)   uint8_t name;
 #define DB_CTYPE_nodes(name, arg)  uint16_t name;
+#define DB_CTYPE_owners(name, arg) uint8_t name[CL_MAX_NODES];
 #define DB_CTYPE_time(name, arg)   uint64_t name;
 #define DB_CTYPE_mark(name, arg)   uint64_t name;
 #define DB_CTYPE_flag(name, arg)   bool name;
@@ -787,6 +874,7 @@ enum db_type {
 	DB_TYPE_u64,
 	DB_TYPE_node,
 	DB_TYPE_nodes,
+	DB_TYPE_owners,
 	DB_TYPE_time,
 	DB_TYPE_mark,
 	DB_TYPE_flag,

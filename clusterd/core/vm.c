@@ -114,6 +114,8 @@ static void bars_of_node(struct bars *b, const struct db *db, const struct db_gr
 		bar(b, "the node is not up");
 	if (n->is_leaving)
 		bar(b, "the node is stopping");
+	if (n->is_quarantined)
+		bar(b, "the node is quarantined");
 	if (n->is_paused)
 		bar(b, "the node is paused");
 	if (!(g->possible & cl_bit(slot)))

@@ -41,7 +41,7 @@ uint16_t volume_candidates(const struct db *db, const struct db_volume *volume)
 	for (uint32_t i = 0; i < db_count(db, DB_KIND_NODE); i++) {
 		const struct db_node *n = db_at(db, DB_KIND_NODE, i);
 
-		if (n->membership == DB_MEMBERSHIP_ADMITTED && !n->is_paused && !n->is_leaving &&
+		if (!db_node_bar(n) && !n->is_paused &&
 		    !((volume->refused | volume->crashed) & cl_bit(n->slot)))
 			set = (uint16_t)(set | cl_bit(n->slot));
 	}
@@ -80,7 +80,7 @@ bool volume_mount_wanted(const struct db *db, const struct db_volume *volume,
 {
 	if (node->membership != DB_MEMBERSHIP_ADMITTED || volume->is_deleting)
 		return false;
-	return !node->is_leaving || volume_is_used(db, volume->name, node->slot);
+	return !db_node_departs(node) || volume_is_used(db, volume->name, node->slot);
 }
 
 static bool is_silent(const struct db_volume *v, const struct db_mount *m)

@@ -291,7 +291,7 @@ const char *votes_reason_text(enum votes_reason reason)
 	static const char *const text[VOTES_REASON_MAX] = {
 		[VOTES_CAUGHT_UP] = "it is here and holds the whole history",
 		[VOTES_ABSENT] = "it has been absent too long",
-		[VOTES_LEAVING] = "it is stopping or being fenced",
+		[VOTES_LEAVING] = "it is stopping, being fenced, or quarantined",
 		[VOTES_ODD] = "the number of votes is kept odd",
 		[VOTES_REACHED] = "it works, and makes the number of votes odd",
 		[VOTES_UNREACHED] = "no node has reached it for 60 s",

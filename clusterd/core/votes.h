@@ -49,7 +49,7 @@ enum votes_mutant {
 enum votes_reason {
 	VOTES_CAUGHT_UP, /* given: it is here and holds everything */
 	VOTES_ABSENT,	 /* taken: not in the view for absent_ms */
-	VOTES_LEAVING,	 /* taken: it is stopping, or being fenced */
+	VOTES_LEAVING,	 /* taken: it is stopping, being fenced, or quarantined */
 	VOTES_ODD,	 /* taken: the number of votes is kept odd */
 	VOTES_REACHED,	 /* given to the witness: a node reaches it, and it makes the number odd */
 	VOTES_UNREACHED, /* taken from the witness: no node reaches it */

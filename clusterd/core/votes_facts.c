@@ -26,7 +26,8 @@ static void add_log(const struct repl_state *s, uint8_t slot, struct votes_input
 }
 
 /* Adds what the node's row and its process say. */
-static void add_node(const struct repl_state *s, const struct db_node *n, struct votes_input *in)
+static void add_node(const struct repl_state *s, const struct db *db, const struct db_node *n,
+		     struct votes_input *in)
 {
 	const struct repl_peer *p = peer_of(s, n->slot);
 	uint16_t bit = cl_bit(n->slot);
@@ -37,7 +38,9 @@ static void add_node(const struct repl_state *s, const struct db_node *n, struct
 		p && p->state.incarnation == n->incarnation &&
 		(n->membership == DB_MEMBERSHIP_FENCED || n->membership == DB_MEMBERSHIP_FENCING);
 
-	if (is_going || is_condemned || n->is_evicted)
+	bool is_out = n->is_evicted || (n->is_quarantined && !DB_MUTANT(db, QUARANTINED_VOTES));
+
+	if (is_going || is_condemned || is_out)
 		in->leaving = (uint16_t)(in->leaving | bit);
 	if (n->is_draining)
 		in->draining = (uint16_t)(in->draining | bit);
@@ -102,5 +105,5 @@ void votes_facts(struct votes_input *ret, const struct repl_state *repl, const s
 				(uint8_t)setting_get(db, SETTING_QUORUM_PRIORITY, m->name);
 	}
 	for (uint32_t i = 0; i < db_count(db, DB_KIND_NODE); i++)
-		add_node(repl, db_at(db, DB_KIND_NODE, i), ret);
+		add_node(repl, db, db_at(db, DB_KIND_NODE, i), ret);
 }

@@ -18,7 +18,7 @@
 #include "clusterd/core/plan.h"
 
 #define WHATIF_ORDERS_MAX 1024 /* that are kept; the others are counted */
-#define WHATIF_ROUNDS_MAX 64   /* of orders and reports: then it is left as it is */
+#define WHATIF_ROUNDS_MAX 1024 /* of orders and reports: then it is left as it is */
 #define WHATIF_WHY_MAX	  (3 * DB_REASON_MAX)
 
 enum whatif_kind {

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <grp.h>
+#include <inttypes.h>
 #include <pwd.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -38,9 +39,11 @@ struct api_client {
 	size_t in_len, in_cap;
 	char *out;
 	size_t out_len, out_cap;
-	bool is_busy; /* a request is under way: the next line waits */
-	bool is_gone; /* freed when the loop is back in on_client */
-	uint64_t wait_task, wait_until_ms;
+	bool is_busy;  /* a request is under way: the next line waits */
+	bool is_gone;  /* freed when the loop is back in on_client */
+	api_look wait; /* NULL: it does not wait */
+	char wait_name[CL_NAME_MAX];
+	uint64_t wait_until_ms;
 	bool is_watching;
 	uint64_t watch_after;
 	struct api_ticket *tickets;
@@ -229,7 +232,7 @@ void api_reply(struct api_client *c, enum api_code code, json_t *data, const cha
 	if (data)
 		json_object_set_new(o, "data", data);
 	c->is_busy = false;
-	c->wait_task = 0;
+	c->wait = NULL;
 	client_send(c, o);
 	json_decref(o);
 }
@@ -370,19 +373,23 @@ static int on_accept(int32_t fd, int32_t revents, void *arg)
 
 /* ---- what waits */
 
-static void look_at_wait(struct api_client *c)
+static bool task_look(struct api_client *c, const char *name, bool is_late)
 {
 	struct db *db = &c->api->engine->db;
-	const struct db_task *t = db_find_id(db, DB_KIND_TASK, c->wait_task);
+	uint64_t id = strtoull(name, NULL, 10);
+	const struct db_task *t = db_find_id(db, DB_KIND_TASK, id);
 
+	if (t && t->state == DB_TASK_STATE_RUNNING && !is_late)
+		return false;
 	if (!t)
-		api_reply(c, API_NO_SUCH, NULL, "no task %llu", (unsigned long long)c->wait_task);
+		api_reply(c, API_NO_SUCH, NULL, "no task %s", name);
 	else if (t->state != DB_TASK_STATE_RUNNING)
 		api_reply(c, t->state == DB_TASK_STATE_DONE ? API_OK : API_FAILED,
 			  verb_row_json(db, DB_KIND_TASK, t), "%s", t->reason);
-	else if (engine_now_ms() >= c->wait_until_ms)
+	else
 		api_reply(c, API_TIMED_OUT, verb_row_json(db, DB_KIND_TASK, t),
-			  "task %llu still runs (%s)", (unsigned long long)t->id, t->phase);
+			  "task %s still runs (%s)", name, t->phase);
+	return true;
 }
 
 static void send_events(struct api_client *c)
@@ -406,8 +413,8 @@ void api_changed(struct api *a)
 {
 	for (struct api_client *c = a->clients, *next; c; c = next) {
 		next = c->next;
-		if (c->wait_task)
-			look_at_wait(c);
+		if (c->wait)
+			c->wait(c, c->wait_name, engine_now_ms() >= c->wait_until_ms);
 		if (c->is_watching)
 			send_events(c);
 		run_lines(c);
@@ -424,12 +431,21 @@ static void on_timer(void *arg)
 	api_changed(a);
 }
 
-void api_wait_task(struct api_client *c, uint64_t id, uint64_t timeout_ms)
+void api_wait(struct api_client *c, api_look look, const char *name, uint64_t timeout_ms)
 {
 	c->is_busy = true;
-	c->wait_task = id;
+	c->wait = look;
+	snprintf(c->wait_name, sizeof(c->wait_name), "%s", name);
 	c->wait_until_ms = engine_now_ms() + timeout_ms;
-	look_at_wait(c);
+	look(c, c->wait_name, !timeout_ms);
+}
+
+void api_wait_task(struct api_client *c, uint64_t id, uint64_t timeout_ms)
+{
+	char name[24];
+
+	snprintf(name, sizeof(name), "%" PRIu64, id);
+	api_wait(c, task_look, name, timeout_ms);
 }
 
 void api_watch_events(struct api_client *c, uint64_t after)

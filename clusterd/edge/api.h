@@ -48,6 +48,10 @@ void api_reply(struct api_client *c, enum api_code code, json_t *data, const cha
 struct engine *api_engine(struct api_client *c);
 /* "root", a user's name, or "uid 1234". */
 const char *api_actor(const struct api_client *c);
+/* Looks whether there is an answer; true: it has replied. When `is_late` it has to. */
+typedef bool (*api_look)(struct api_client *c, const char *name, bool is_late);
+/* Keeps the request until the look finds an answer or the time is over. */
+void api_wait(struct api_client *c, api_look look, const char *name, uint64_t timeout_ms);
 /* Keeps the request until task `id` ends or the time is over. */
 void api_wait_task(struct api_client *c, uint64_t id, uint64_t timeout_ms);
 /* Sends each event after `after` as it comes, for as long as the client stays. */

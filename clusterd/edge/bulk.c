@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "clusterd/edge/secret_file.h"
 #include "lib/cleanup.h"
 #include "lib/must.h"
 #include "lib/wire.h"
@@ -24,7 +25,7 @@
 
 struct bulk {
 	qb_loop_t *loop;
-	char *store_path;
+	char *store_path, *secrets_dir;
 	uint16_t port;
 	struct tls_key key;
 	bulk_done done;
@@ -56,41 +57,47 @@ struct served {
 
 /* ---- bytes of request and answer */
 
-static size_t request_encode(const struct bulk *b, uint8_t *buf, size_t cap)
+/* `more` bytes follow it: the name of a secret's file, else it is a history that is asked for. */
+struct request {
+	struct cl_view_id view;
+	uint64_t after;
+	struct cl_epoch epoch;
+	uint32_t more;
+};
+
+static void request_encode(const struct request *q, uint8_t buf[REQUEST_BYTES])
 {
 	struct wire_writer w;
 	size_t len;
 
-	wire_writer_init(&w, buf, cap);
+	wire_writer_init(&w, buf, REQUEST_BYTES);
 	wire_put_u32(&w, BULK_MAGIC);
-	wire_put_u32(&w, b->pull_view.ring.rep);
-	wire_put_u64(&w, b->pull_view.ring.seq);
-	wire_put_u64(&w, b->pull_view.nonce);
-	wire_put_u64(&w, b->after);
-	wire_put_u32(&w, b->epoch.generation);
-	wire_put_u64(&w, b->epoch.number);
-	wire_put_u8(&w, b->epoch.starter);
-	wire_put_u32(&w, 0);
+	wire_put_u32(&w, q->view.ring.rep);
+	wire_put_u64(&w, q->view.ring.seq);
+	wire_put_u64(&w, q->view.nonce);
+	wire_put_u64(&w, q->after);
+	wire_put_u32(&w, q->epoch.generation);
+	wire_put_u64(&w, q->epoch.number);
+	wire_put_u8(&w, q->epoch.starter);
+	wire_put_u32(&w, q->more);
 	must(!wire_writer_end(&w, &len) && len == REQUEST_BYTES);
-	return len;
 }
 
-static int request_decode(const uint8_t *buf, struct cl_view_id *view, uint64_t *after,
-			  struct cl_epoch *epoch)
+static int request_decode(const uint8_t *buf, struct request *q)
 {
 	struct wire_reader r;
 
 	wire_reader_init(&r, buf, REQUEST_BYTES);
 	if (wire_get_u32(&r) != BULK_MAGIC)
 		return -EBADMSG;
-	view->ring.rep = wire_get_u32(&r);
-	view->ring.seq = wire_get_u64(&r);
-	view->nonce = wire_get_u64(&r);
-	*after = wire_get_u64(&r);
-	epoch->generation = wire_get_u32(&r);
-	epoch->number = wire_get_u64(&r);
-	epoch->starter = wire_get_enum(&r, CL_MAX_NODES);
-	wire_get_u32(&r);
+	q->view.ring.rep = wire_get_u32(&r);
+	q->view.ring.seq = wire_get_u64(&r);
+	q->view.nonce = wire_get_u64(&r);
+	q->after = wire_get_u64(&r);
+	q->epoch.generation = wire_get_u32(&r);
+	q->epoch.number = wire_get_u64(&r);
+	q->epoch.starter = wire_get_enum(&r, CL_MAX_NODES);
+	q->more = wire_get_u32(&r);
 	return wire_reader_end(&r);
 }
 
@@ -211,22 +218,28 @@ static int send_answer(struct tls *t, int status, const uint8_t *body, size_t le
 	return r ? r : tls_write(t, body, len);
 }
 
-static void serve(struct bulk *b, struct tls *t)
+static void serve_secret(struct bulk *b, struct tls *t, uint32_t len, int r)
 {
-	uint8_t request[REQUEST_BYTES], *body = NULL;
-	struct bulk_result a = {0};
-	struct cl_view_id view;
-	struct cl_epoch epoch;
-	uint64_t after;
-	size_t len = 0;
-	int r;
+	char file[SECRET_FILE_MAX], value[SECRET_VALUE_MAX] = "";
 
-	if (tls_read(t, request, sizeof(request)) || request_decode(request, &view, &after, &epoch))
+	if (len >= sizeof(file) || tls_read(t, file, len))
 		return;
-	r = is_our_view(b, &view) ? 0 : -ESTALE;
+	file[len] = 0;
 	if (!r)
-		r = store_read(b->store_path, after, &epoch, &a.cluster, &a.table, &a.snapshot,
-			       &a.log);
+		r = secret_file_read(b->secrets_dir, file, value);
+	send_answer(t, r, (const uint8_t *)value, r ? 0 : strlen(value));
+	explicit_bzero(value, sizeof(value));
+}
+
+static void serve_history(struct bulk *b, struct tls *t, const struct request *q, int r)
+{
+	struct bulk_result a = {0};
+	uint8_t *body = NULL;
+	size_t len = 0;
+
+	if (!r)
+		r = store_read(b->store_path, q->after, &q->epoch, &a.cluster, &a.table,
+			       &a.snapshot, &a.log);
 	if (!r)
 		r = bulk_encode(&a, &body, &len);
 	if (!r && len > BULK_BODY_MAX)
@@ -234,6 +247,21 @@ static void serve(struct bulk *b, struct tls *t)
 	send_answer(t, r, body, r ? 0 : len); /* a lost asker asks again */
 	free(body);
 	bulk_result_clear(&a);
+}
+
+static void serve(struct bulk *b, struct tls *t)
+{
+	uint8_t bytes[REQUEST_BYTES];
+	struct request q;
+	int r;
+
+	if (tls_read(t, bytes, sizeof(bytes)) || request_decode(bytes, &q))
+		return;
+	r = is_our_view(b, &q.view) ? 0 : -ESTALE;
+	if (q.more)
+		serve_secret(b, t, q.more, r);
+	else
+		serve_history(b, t, &q, r);
 }
 
 static void *serve_thread(void *arg)
@@ -304,22 +332,32 @@ void bulk_set_view(struct bulk *b, const struct cl_view_id *view)
 
 /* ---- asker */
 
-static int read_answer(struct tls *t, struct bulk_result *a)
+/* What the donor says, and how long the body is that follows. */
+static int read_head(struct tls *t, uint32_t max, uint32_t *ret_len)
 {
-	uint8_t head[8], *body;
+	uint8_t head[8];
 	struct wire_reader r;
-	uint32_t status, len;
+	uint32_t status;
 	int e = tls_read(t, head, sizeof(head));
 
 	if (e)
 		return e;
 	wire_reader_init(&r, head, sizeof(head));
 	status = wire_get_u32(&r);
-	len = wire_get_u32(&r);
+	*ret_len = wire_get_u32(&r);
 	if (status)
 		return status < 4096 ? -(int)status : -EBADMSG;
-	if (len > BULK_BODY_MAX)
-		return -EFBIG;
+	return *ret_len > max ? -EFBIG : 0;
+}
+
+static int read_answer(struct tls *t, struct bulk_result *a)
+{
+	uint8_t *body;
+	uint32_t len;
+	int e = read_head(t, BULK_BODY_MAX, &len);
+
+	if (e)
+		return e;
 	body = malloc(len ? len : 1);
 	must(body);
 	e = tls_read(t, body, len);
@@ -343,8 +381,8 @@ static bool publish(struct bulk *b, struct tls *t)
 
 static int pull(struct bulk *b, struct bulk_result *a)
 {
+	struct request q = {.view = b->pull_view, .after = b->after, .epoch = b->epoch};
 	uint8_t request[REQUEST_BYTES];
-	size_t len = request_encode(b, request, sizeof(request));
 	struct tls *t;
 	int r = tls_connect(b->address, b->port, &b->key, BULK_TIMEOUT_MS, &t);
 
@@ -354,7 +392,8 @@ static int pull(struct bulk *b, struct bulk_result *a)
 		tls_close(t);
 		return -ECANCELED;
 	}
-	r = tls_write(t, request, len);
+	request_encode(&q, request);
+	r = tls_write(t, request, sizeof(request));
 	if (!r)
 		r = read_answer(t, a);
 	pthread_mutex_lock(&b->mutex);
@@ -427,8 +466,34 @@ static int on_event(int32_t fd, int32_t revents, void *arg)
 	return 0;
 }
 
-int bulk_open(qb_loop_t *loop, const char *store_path, const char *address, uint16_t port,
-	      const struct tls_key *key, bulk_done done, void *arg, struct bulk **ret)
+int bulk_ask_secret(const char *address, uint16_t port, const struct tls_key *key,
+		    const struct cl_view_id *view, const char *file, char value[SECRET_VALUE_MAX])
+{
+	struct request q = {.view = *view, .more = (uint32_t)strlen(file)};
+	uint8_t request[REQUEST_BYTES];
+	struct tls *t;
+	uint32_t len;
+	int r = tls_connect(address, port, key, BULK_TIMEOUT_MS, &t);
+
+	if (r)
+		return r;
+	request_encode(&q, request);
+	r = tls_write(t, request, sizeof(request));
+	if (!r)
+		r = tls_write(t, file, strlen(file));
+	if (!r)
+		r = read_head(t, SECRET_VALUE_MAX - 1, &len);
+	if (!r)
+		r = tls_read(t, value, len);
+	if (!r)
+		value[len] = 0;
+	tls_close(t);
+	return r;
+}
+
+int bulk_open(qb_loop_t *loop, const char *store_path, const char *secrets_dir, const char *address,
+	      uint16_t port, const struct tls_key *key, bulk_done done, void *arg,
+	      struct bulk **ret)
 {
 	struct bulk *b;
 	int listen_fd = tls_listen(address, port);
@@ -439,6 +504,7 @@ int bulk_open(qb_loop_t *loop, const char *store_path, const char *address, uint
 	must(b);
 	*b = (struct bulk){.loop = loop,
 			   .store_path = strdup(store_path),
+			   .secrets_dir = strdup(secrets_dir),
 			   .port = port,
 			   .key = *key,
 			   .done = done,
@@ -446,7 +512,7 @@ int bulk_open(qb_loop_t *loop, const char *store_path, const char *address, uint
 			   .listen_fd = listen_fd};
 	b->stop_fd = eventfd(0, EFD_CLOEXEC);
 	b->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	must(b->store_path && b->stop_fd >= 0 && b->event_fd >= 0);
+	must(b->store_path && b->secrets_dir && b->stop_fd >= 0 && b->event_fd >= 0);
 	pthread_mutex_init(&b->mutex, NULL);
 	pthread_cond_init(&b->served_less, NULL);
 	must(!qb_loop_poll_add(loop, QB_LOOP_MED, b->event_fd, POLLIN, b, on_event));
@@ -477,5 +543,6 @@ void bulk_close(struct bulk *b)
 	close(b->stop_fd);
 	close(b->event_fd);
 	free(b->store_path);
+	free(b->secrets_dir);
 	free(b);
 }

@@ -11,6 +11,7 @@
 
 #include <qb/qbloop.h>
 
+#include "clusterd/core/secret.h"
 #include "clusterd/edge/store.h"
 #include "lib/tls.h"
 
@@ -33,15 +34,23 @@ void bulk_result_clear(struct bulk_result *a);
  */
 typedef void (*bulk_done)(void *arg, struct bulk_result *result);
 
-/* Serves `store_path` on address:port and can pull. Starts one thread. */
-int bulk_open(qb_loop_t *loop, const char *store_path, const char *address, uint16_t port,
-	      const struct tls_key *key, bulk_done done, void *arg, struct bulk **ret);
+/* Serves `store_path` and the files of `secrets_dir` on address:port, and can pull. Starts one
+ * thread. */
+int bulk_open(qb_loop_t *loop, const char *store_path, const char *secrets_dir, const char *address,
+	      uint16_t port, const struct tls_key *key, bulk_done done, void *arg,
+	      struct bulk **ret);
 void bulk_close(struct bulk *b);
 /* The view that this node is in; NULL: none, serve nobody. */
 void bulk_set_view(struct bulk *b, const struct cl_view_id *view);
 /* One at a time. */
 void bulk_pull(struct bulk *b, const char *address, const struct cl_view_id *view, uint64_t after,
 	       const struct cl_epoch *epoch);
+/*
+ * The text in a file of another node's secrets (edge/secret_file.h): 0, -ENOENT, -ESTALE: it is in
+ * another view, or what the connection says. Blocks, with deadlines: for a thread of its own.
+ */
+int bulk_ask_secret(const char *address, uint16_t port, const struct tls_key *key,
+		    const struct cl_view_id *view, const char *file, char value[SECRET_VALUE_MAX]);
 /* The running pull ends soon, with -ECANCELED. */
 void bulk_cancel(struct bulk *b);
 

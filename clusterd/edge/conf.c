@@ -12,6 +12,8 @@
 #include <unistd.h>
 
 #include "clusterd/core/member.h"
+#include "clusterd/core/totem.h"
+#include "clusterd/edge/crypto.h"
 #include "clusterd/edge/log.h"
 #include "lib/cleanup.h"
 #include "lib/must.h"
@@ -31,10 +33,13 @@ struct conf {
 	bool request_runs;
 	uint64_t written; /* newest version that is on disk, as far as we know; 0: not known */
 	uint64_t again_ms;
-	char reason[DB_REASON_MAX]; /* why the file cannot be written; "": it can */
+	uint32_t looked_ms; /* the token with which the file was looked at; 0: it was not */
+	char replaced[DB_REASON_MAX]; /* what was different in it and is not told yet; "" */
+	char reason[DB_REASON_MAX];   /* why the file cannot be written; "": it can */
 	bool is_reason_told;
 	struct run *reload;
-	uint64_t reload_ms; /* when the last one began */
+	struct crypto_watch *watch; /* NULL: corosync is not there */
+	uint64_t reload_ms;	    /* when the last one began */
 	struct corosync_nodes local;
 	char *text, *edited; /* CONF_MAX each */
 };
@@ -136,14 +141,28 @@ static int replace(const char *path, const char *text, size_t len)
 	return sync_folder(path);
 }
 
+/* In what its times are not those that are wanted; false: in nothing, or nobody can tell. */
+static bool differs(const struct corosync_nodes *local, const struct corosync_nodes *wanted,
+		    char text[static TOTEM_TEXT_MAX])
+{
+	struct corosync_times t;
+
+	totem_in_force(&local->times, local->count, &t);
+	return totem_differs(&t, &wanted->times, text);
+}
+
 static int write_conf(struct conf *c, const struct corosync_nodes *nodes)
 {
 	struct corosync_problem problem;
+	char other[TOTEM_TEXT_MAX];
 	size_t len, edited;
 	int r = read_text(c, &len);
 
 	if (r)
 		return r;
+	if (!corosync_conf_read(c->text, len, &c->local, &problem) &&
+	    differs(&c->local, nodes, other))
+		snprintf(c->replaced, sizeof(c->replaced), "%s", other);
 	r = corosync_conf_edit(c->text, len, nodes, c->edited, COROSYNC_CONF_MAX, &edited,
 			       &problem);
 	if (r == -ENOSPC)
@@ -196,25 +215,58 @@ static void told(void *arg, int r, const struct db_result *result)
 	struct conf *c = arg;
 
 	c->request_runs = false;
-	if (r || result->code)
+	if (r || result->code) {
 		c->again_ms = engine_now_ms() + CONF_AGAIN_MS;
+		c->looked_ms = 0;
+	}
+}
+
+/* Something is wrong with the file or the ring, and nobody knows it yet. */
+static bool has_news(const struct conf *c)
+{
+	return c->reason[0] && !c->is_reason_told;
 }
 
 static void tell(struct conf *c, const struct db_node *n, uint64_t running)
 {
 	struct db_command cmd = engine_command(c->engine, DB_CMD_NODE_CONF);
-	bool has_news = c->reason[0] && !c->is_reason_told;
+	bool is_news = has_news(c);
 
-	if (n->conf_written == c->written && n->conf_running == running && !has_news)
+	if (n->conf_written == c->written && n->conf_running == running && !is_news)
 		return;
+	memcpy(cmd.node_conf.replaced, c->replaced, sizeof(c->replaced));
 	memcpy(cmd.node_conf.name, n->name, sizeof(n->name));
 	cmd.node_conf.incarnation = n->incarnation;
 	cmd.node_conf.written = c->written;
 	cmd.node_conf.running = running;
-	if (has_news)
+	if (is_news)
 		memcpy(cmd.node_conf.reason, c->reason, sizeof(c->reason));
 	c->request_runs = !engine_request(c->engine, &cmd, CONF_REQUEST_MS, told, c);
-	c->is_reason_told = c->is_reason_told || (has_news && c->request_runs);
+	c->is_reason_told = c->is_reason_told || (is_news && c->request_runs);
+	if (c->request_runs)
+		c->replaced[0] = 0;
+}
+
+/* It is not ours yet, and may have to be: other times are in it than the cluster wants. */
+static void adopt(struct conf *c, const struct db_node *n)
+{
+	struct db_command cmd = engine_command(c->engine, DB_CMD_CONF_ADOPT);
+	const struct corosync_nodes *local;
+	struct corosync_nodes want = {0};
+	char other[TOTEM_TEXT_MAX];
+
+	member_times(&c->engine->db, &want.times);
+	if (c->looked_ms == want.times.ms[COROSYNC_TOKEN] ||
+	    !member_can_adopt(&c->engine->db, &c->engine->applied_table))
+		return;
+	c->looked_ms = want.times.ms[COROSYNC_TOKEN];
+	local = conf_local(c);
+	if (!local || !differs(local, &want, other))
+		return;
+	memcpy(cmd.conf_adopt.name, n->name, sizeof(n->name));
+	snprintf(cmd.conf_adopt.differs, sizeof(cmd.conf_adopt.differs), "%s", other);
+	log_notice("%s: has %s -> it becomes the cluster's", c->path, other);
+	c->request_runs = !engine_request(c->engine, &cmd, CONF_REQUEST_MS, told, c);
 }
 
 /* Looks only while something is to be done: each look asks corosync, which takes milliseconds. */
@@ -224,14 +276,24 @@ void conf_changed(struct conf *c)
 	struct corosync_nodes want;
 	uint64_t running = 0;
 
-	if (!n || c->request_runs || engine_now_ms() < c->again_ms ||
-	    !member_conf(&c->engine->db, &want) ||
-	    (n->conf_written >= want.version && n->conf_running >= want.version))
+	if (!n || c->request_runs || engine_now_ms() < c->again_ms)
 		return;
-	if (c->written < want.version && write_conf(c, &want))
+	if (has_news(c)) {
+		tell(c, n, n->conf_running);
+		return;
+	}
+	if (!member_conf(&c->engine->db, &want)) {
+		adopt(c, n);
+		return;
+	}
+	if (n->conf_written == want.version && n->conf_running == want.version)
+		return;
+	if (c->written != want.version && write_conf(c, &want))
 		c->again_ms = engine_now_ms() + CONF_AGAIN_MS;
 	if (cpg_config_version(&running))
 		return; /* without corosync there is nobody to tell */
+	if (running == want.version)
+		cpg_totem_times(&c->engine->token_ms, &c->engine->consensus_ms);
 	tell(c, n, running);
 }
 
@@ -269,6 +331,27 @@ void conf_reload(struct conf *c)
 		log_error("corosync-cfgtool -R: %s -> tried again", strerror(-r));
 }
 
+/* ---- encryption */
+
+/* All nodes together would stand still if they left for it: it is told, and goes on. */
+static void on_unsafe(void *arg, const char *text)
+{
+	(void)fail(arg, "%s", text);
+}
+
+/* corosync may have been away: whenever there is none, again. */
+static void watch_crypto(struct conf *c)
+{
+	bool is_joined = c->engine->repl.phase != REPL_DOWN;
+
+	if (!is_joined) {
+		crypto_watch_close(c->watch);
+		c->watch = NULL;
+	} else if (!c->watch) {
+		(void)crypto_watch_open(c->engine->loop, on_unsafe, c, &c->watch);
+	}
+}
+
 /* ---- life */
 
 static void on_timer(void *arg)
@@ -276,6 +359,7 @@ static void on_timer(void *arg)
 	struct conf *c = arg;
 
 	qb_loop_timer_add(c->engine->loop, QB_LOOP_LOW, CONF_TIMER_NS, c, on_timer, &c->timer);
+	watch_crypto(c);
 	conf_changed(c);
 }
 
@@ -304,6 +388,7 @@ void conf_close(struct conf *c)
 	if (!c)
 		return;
 	qb_loop_timer_del(c->engine->loop, c->timer);
+	crypto_watch_close(c->watch);
 	run_free(c->reload);
 	free(c->text);
 	free(c->edited);

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/uio.h>
 
+#include "clusterd/edge/crypto.h"
 #include "lib/must.h"
 
 #define CPG_QUEUE_MAX  8192
@@ -38,6 +39,7 @@ struct cpg {
 	uint8_t member_count;
 	struct repl_address member[REPL_MAX_PEERS];
 	bool has_change; /* a change of the group that waits for its ring */
+	bool is_unsafe;	 /* the ring is not encrypted */
 };
 
 static void on_timer(void *arg);
@@ -184,6 +186,19 @@ static int on_readable(int32_t fd, int32_t revents, void *arg)
 	return 0;
 }
 
+/* Whatever comes of it later: nothing is joined that anybody can write into. */
+static bool is_encrypted(struct cpg *c)
+{
+	char text[CRYPTO_TEXT_MAX];
+	int r = crypto_check(text);
+
+	if (r != -EPERM)
+		return !r;
+	c->is_unsafe = true;
+	c->calls.unsafe(c->arg, text);
+	return false;
+}
+
 static bool connect_group(struct cpg *c)
 {
 	cpg_model_v1_data_t model = {
@@ -195,6 +210,8 @@ static bool connect_group(struct cpg *c)
 	};
 	unsigned int nodeid;
 
+	if (!is_encrypted(c))
+		return false;
 	if (cpg_model_initialize(&c->handle, CPG_MODEL_V1, (cpg_model_data_t *)&model, c) != CS_OK)
 		return false;
 	if (cpg_local_get(c->handle, &nodeid) != CS_OK || cpg_fd_get(c->handle, &c->fd) != CS_OK ||
@@ -215,7 +232,7 @@ static void on_timer(void *arg)
 	c->timer_is_set = false;
 	if (c->fd >= 0)
 		flush(c);
-	else if (!connect_group(c))
+	else if (!connect_group(c) && !c->is_unsafe)
 		arm(c, CPG_CONNECT_NS);
 }
 

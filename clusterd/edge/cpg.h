@@ -27,6 +27,8 @@ struct cpg_calls {
 	void (*ring)(void *arg, const uint32_t *nodeid, size_t count);
 	void (*message)(void *arg, const struct repl_address *from, const void *data, size_t len);
 	void (*left)(void *arg, const char *why);
+	/* The ring is not encrypted: it is not joined, and not tried again. */
+	void (*unsafe)(void *arg, const char *what);
 };
 
 /* Returns 0 and the object (owned by the caller); connects from the loop. */

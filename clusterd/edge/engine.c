@@ -367,6 +367,15 @@ static void on_left(void *arg, const char *why)
 		engine_settle(e);
 }
 
+static void on_unsafe(void *arg, const char *what)
+{
+	struct engine *e = arg;
+
+	log_error("%s -> this node does not join, and stops", what);
+	e->has_failed = true;
+	qb_loop_stop(e->loop);
+}
+
 static void on_ring(void *arg, const uint32_t *nodeid, size_t count)
 {
 	struct engine *e = arg;
@@ -545,8 +554,8 @@ static int open_bulk(struct engine *e, char *text, size_t size)
 
 	if (nodeid && cpg_node_address(nodeid, address, sizeof(address)))
 		snprintf(address, sizeof(address), "0.0.0.0");
-	r = bulk_open(e->loop, e->options.db_path, address, e->options.bulk_port, &e->key,
-		      engine_pulled, e, &e->bulk);
+	r = bulk_open(e->loop, e->options.db_path, e->options.secrets_dir, address,
+		      e->options.bulk_port, &e->key, engine_pulled, e, &e->bulk);
 	if (r)
 		snprintf(text, size, "cannot listen on %s port %u: %s", address,
 			 e->options.bulk_port, strerror(-r));
@@ -572,8 +581,8 @@ int engine_open(struct engine *e, qb_loop_t *loop, const struct engine_options *
 {
 	static const struct store_calls store_calls = {on_durable, on_promised, engine_installed,
 						       on_store_failed};
-	static const struct cpg_calls cpg_calls = {on_joined, on_confchg, on_ring, on_message,
-						   on_left};
+	static const struct cpg_calls cpg_calls = {on_joined,  on_confchg, on_ring,
+						   on_message, on_left,	   on_unsafe};
 	struct store_content content;
 	struct repl_identity self = {.instance = random_u64()};
 	struct repl_history history;

@@ -25,6 +25,7 @@
 
 struct engine_options {
 	const char *db_path;
+	const char *secrets_dir;
 	const char *key_path; /* corosync's authkey */
 	const char *group;    /* CPG group */
 	uint16_t bulk_port;
@@ -52,6 +53,7 @@ struct engine_request {
 struct volumes;
 struct vms;
 struct conf;
+struct secrets;
 struct whatif_run;
 struct witness;
 
@@ -96,6 +98,7 @@ struct engine {
 	struct volumes *volumes;   /* of this node, for the API; NULL before they are opened */
 	struct vms *vms;	   /* likewise */
 	struct witness *witness;   /* likewise */
+	struct secrets *secrets;   /* likewise; NULL before they are opened */
 	struct conf *conf;	   /* corosync.conf of this node, for the sequencer's duties */
 	const char *own_agents;	   /* folder of the agents of provider clusterd */
 	unsigned int agents_asked; /* for their meta-data by agent.show, now */

@@ -8,6 +8,7 @@
 
 #include "clusterd/core/setting.h"
 #include "clusterd/edge/log.h"
+#include "clusterd/edge/secrets.h"
 #include "clusterd/edge/vms.h"
 #include "clusterd/edge/voting.h"
 #include "lib/cleanup.h"
@@ -62,18 +63,29 @@ static void take_resources(struct local_group *l)
 
 /* ---- one agent action */
 
-static size_t take_params(const struct db *db, const char *resource, struct ocf_value *params,
-			  size_t max)
+/* -ENOKEY: a secret that it refers to is not on this node; it is left out. */
+static int take_params(const struct engine *e, const char *resource, struct ocf_value *params,
+		       size_t max, size_t *ret_count)
 {
+	const struct db *db = &e->db;
+	int r = 0;
 	size_t len = strlen(resource), n = 0;
 
 	for (uint32_t i = 0; i < db_count(db, DB_KIND_PARAM) && n < max; i++) {
 		const struct db_param *p = db_at(db, DB_KIND_PARAM, i);
 
-		if (!strncmp(p->key, resource, len) && p->key[len] == '/')
-			params[n++] = (struct ocf_value){p->key + len + 1, p->value};
+		const char *value;
+
+		if (strncmp(p->key, resource, len) != 0 || p->key[len] != '/')
+			continue;
+		value = secrets_resolve(e->secrets, p->value);
+		if (value)
+			params[n++] = (struct ocf_value){p->key + len + 1, value};
+		else
+			r = -ENOKEY;
 	}
-	return n;
+	*ret_count = n;
+	return r;
 }
 
 /* Starts the action; -errno when the agent cannot even be called. */
@@ -99,8 +111,8 @@ int exec_call_agent(struct local_group *l, const char *resource, const char *act
 	if (rc)
 		return rc;
 	call.own_agents = l->exec->own_agents;
-	call.n_params = take_params(&e->db, resource, params, EXEC_PARAMS_MAX);
-	if (l->exec->vms && !strcmp(call.agent.provider, "clusterd"))
+	rc = take_params(e, resource, params, EXEC_PARAMS_MAX, &call.n_params);
+	if (!rc && l->exec->vms && !strcmp(call.agent.provider, "clusterd"))
 		rc = vms_add_params(l->exec->vms, l->name,
 				    is_stop && l->stop.step == STOPPING_AGAIN, params,
 				    &call.n_params, EXEC_PARAMS_MAX);
@@ -118,8 +130,10 @@ int exec_call_agent(struct local_group *l, const char *resource, const char *act
 void exec_describe(struct local_group *l, const char *resource, const char *action,
 		   const struct ocf_result *result)
 {
-	const char *why = result->reason[0] ? result->reason : result->text;
+	char why[OCF_TEXT_MAX];
 
+	snprintf(why, sizeof(why), "%s", result->reason[0] ? result->reason : result->text);
+	secrets_redact(l->exec->engine->secrets, why); /* before it is cut short */
 	snprintf(l->reason, sizeof(l->reason), "%.50s: %s %s (%d)%s%.60s", resource, action,
 		 result->kind == RUN_EXITED ? ocf_rc_text(result->rc) : run_kind_name(result->kind),
 		 result->rc, why[0] ? ": " : "", why);

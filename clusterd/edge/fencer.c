@@ -12,6 +12,7 @@
 #include "clusterd/core/stuck.h"
 #include "clusterd/edge/duty.h"
 #include "clusterd/edge/log.h"
+#include "clusterd/edge/secrets.h"
 #include "fence/core/fence_cap.h"
 #include "fence/core/ladder.h"
 #include "lib/fence_agent.h"
@@ -182,6 +183,8 @@ static void run_done(void *data, const struct agent_result *result)
 	struct ladder_event ev = {.type = run->is_verify ? LADDER_EV_VERIFY_DONE
 							 : LADDER_EV_DEVICE_DONE};
 
+	char text[AGENT_TEXT_MAX];
+
 	run->run = NULL;
 	run->is_used = false;
 	ev.done.attempt = run->attempt;
@@ -189,18 +192,23 @@ static void run_done(void *data, const struct agent_result *result)
 	ev.done.is_ok = result->outcome == AGENT_OK;
 	ev.done.power = (uint8_t)result->power;
 	ev.done.rc = result->rc;
-	if (result->outcome != AGENT_OK)
+	if (result->outcome != AGENT_OK) {
+		snprintf(text, sizeof(text), "%s", result->text);
+		secrets_redact(v->fencer->engine->secrets, text);
 		log_warning("fence %s: device %s: %s (%d): %s",
 			    db_node_name(&v->fencer->engine->db, slot_of(v)),
 			    v->device[run->device], agent_outcome_name(result->outcome), result->rc,
-			    result->text);
+			    text);
+	}
 	if (v->is_used)
 		ladder_event(v, &ev);
 }
 
-static void take_params(const struct db *db, const char *device, const char *plug,
-			struct agent_params *params)
+/* -ENOKEY: a secret that it refers to is not on this node. */
+static int take_params(const struct engine *e, const char *device, const char *plug,
+		       struct agent_params *params)
 {
+	const struct db *db = &e->db;
 	char prefix[CL_NAME_MAX + 16];
 	size_t len = (size_t)snprintf(prefix, sizeof(prefix), "fence.%.50s/", device);
 
@@ -208,11 +216,21 @@ static void take_params(const struct db *db, const char *device, const char *plu
 	for (uint32_t i = 0; i < db_count(db, DB_KIND_PARAM); i++) {
 		const struct db_param *p = db_at(db, DB_KIND_PARAM, i);
 
-		if (!strncmp(p->key, prefix, len))
-			agent_params_set(params, p->key + len, p->value);
+		const char *value;
+
+		if (strncmp(p->key, prefix, len) != 0)
+			continue;
+		value = secrets_resolve(e->secrets, p->value);
+		if (!value) {
+			log_error("fence device %s: %s: the node does not have it", device,
+				  p->value);
+			return -ENOKEY;
+		}
+		agent_params_set(params, p->key + len, value);
 	}
 	if (!agent_params_get(params, "plug") && !agent_params_get(params, "port"))
 		agent_params_set(params, "plug", plug);
+	return 0;
 }
 
 static int start_device(struct fence_victim *v, struct fence_run *run, const struct ladder_run *r)
@@ -230,10 +248,11 @@ static int start_device(struct fence_victim *v, struct fence_run *run, const str
 
 	if (!d)
 		return -ENOENT;
-	take_params(db, d->name, db_node_name(db, slot_of(v)), &params);
+	e = take_params(v->fencer->engine, d->name, db_node_name(db, slot_of(v)), &params);
 	request.path = d->agent;
 	request.timeout_ms = d->timeout_ms;
-	e = agent_run_start(v->fencer->loop, &request, run_done, run, &run->run);
+	if (!e)
+		e = agent_run_start(v->fencer->loop, &request, run_done, run, &run->run);
 	agent_params_wipe(&params);
 	return e;
 }

@@ -18,6 +18,7 @@
 #include "clusterd/edge/exec.h"
 #include "clusterd/edge/fencer.h"
 #include "clusterd/edge/log.h"
+#include "clusterd/edge/secrets.h"
 #include "clusterd/edge/vms.h"
 #include "clusterd/edge/volumes.h"
 #include "clusterd/edge/witness.h"
@@ -50,6 +51,8 @@ struct daemon {
 	struct vms *vms;
 	struct conf *conf;
 	struct witness *witness;
+	struct secrets *secrets;
+	char db[PATH_BYTES + 32], secrets_dir[PATH_BYTES + 32];
 	char corosync_conf[PATH_BYTES + 32];
 	char vm_run[PATH_BYTES + 32], vm_socket[PATH_BYTES + 32];
 	char run[PATH_BYTES], key[PATH_BYTES + 32], mounts[PATH_BYTES];
@@ -190,6 +193,8 @@ static void on_changed(void *arg)
 {
 	struct daemon *d = arg;
 
+	if (d->secrets)
+		secrets_changed(d->secrets);
 	if (d->exec)
 		exec_changed(d->exec);
 	if (d->vms)
@@ -228,7 +233,7 @@ static void raise_limits(void)
 
 static int start(struct daemon *d, const struct options *o)
 {
-	char lib[PATH_BYTES], agents[PATH_BYTES], db[PATH_BYTES + 32];
+	char lib[PATH_BYTES], agents[PATH_BYTES];
 	struct volumes_options vo = {.run_dir = d->run,
 				     .mount_dir = d->mounts,
 				     .key_path = d->key,
@@ -242,7 +247,8 @@ static int start(struct daemon *d, const struct options *o)
 				 .to_syslog = !o->foreground};
 	char socket[PATH_BYTES + 32], text[512] = "";
 	struct engine_options eo = {
-		.db_path = db,
+		.db_path = d->db,
+		.secrets_dir = d->secrets_dir,
 		.key_path = d->key,
 		.group = "clusterd",
 		.bulk_port = o->port,
@@ -261,7 +267,8 @@ static int start(struct daemon *d, const struct options *o)
 		r = make_dir("", "/run/resource-agents", 01755, agents, sizeof(agents));
 	if (r)
 		return r;
-	snprintf(db, sizeof(db), "%s/cluster.db", lib);
+	snprintf(d->db, sizeof(d->db), "%s/cluster.db", lib);
+	snprintf(d->secrets_dir, sizeof(d->secrets_dir), "%s/secrets", lib);
 	snprintf(d->mounts, sizeof(d->mounts), "%s%s", o->root, o->volumes);
 	snprintf(d->key, sizeof(d->key), "%s/etc/corosync/authkey", o->root);
 	snprintf(d->corosync_conf, sizeof(d->corosync_conf), "%s/etc/corosync/corosync.conf",
@@ -270,6 +277,8 @@ static int start(struct daemon *d, const struct options *o)
 	snprintf(d->vm_socket, sizeof(d->vm_socket), "%s/vm.sock", d->run);
 	snprintf(d->vm_run, sizeof(d->vm_run), "%s/vm", d->run);
 	r = engine_open(&d->engine, d->loop, &eo, text, sizeof(text));
+	if (!r)
+		r = secrets_open(&d->engine, d->secrets_dir, &d->secrets, text, sizeof(text));
 	if (!r)
 		r = exec_open(&d->engine, on_stopped, volumes_hold, d, &d->exec);
 	if (!r)
@@ -288,6 +297,7 @@ static int start(struct daemon *d, const struct options *o)
 		log_error("%s", text[0] ? text : strerror(-r));
 		return r;
 	}
+	d->engine.secrets = d->secrets;
 	d->engine.volumes = d->volumes;
 	d->engine.vms = d->vms;
 	d->engine.conf = d->conf;
@@ -334,6 +344,7 @@ int main(int argc, char **argv)
 	witness_close(d.witness);
 	engine_close(&d.engine); /* ends the requests of the executor as well */
 	conf_close(d.conf);
+	secrets_close(d.secrets);
 	vms_close(d.vms);
 	volumes_close(d.volumes);
 	fencer_close(d.fencer);

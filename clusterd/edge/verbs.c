@@ -7,8 +7,11 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "clusterd/core/placement.h"
 #include "clusterd/core/stuck.h"
+#include "clusterd/core/totem.h"
 #include "clusterd/core/volume.h"
+#include "clusterd/edge/conf.h"
 #include "clusterd/edge/text.h"
 #include "clusterd/edge/verbs_impl.h"
 #include "lib/must.h"
@@ -38,6 +41,16 @@ static json_t *node_set_json(const struct db *db, uint16_t set)
 	return a;
 }
 
+static json_t *owners_json(const struct db *db, const uint8_t *owners)
+{
+	json_t *a = json_array();
+
+	must(a);
+	for (uint32_t i = 0; placement_owner(owners, i) != CL_NODE_NONE; i++)
+		json_array_append_new(a, json_string(db_node_name(db, placement_owner(owners, i))));
+	return a;
+}
+
 static json_t *field_json(const struct db *db, const struct db_field *f, const void *p)
 {
 	char text[40];
@@ -54,6 +67,8 @@ static json_t *field_json(const struct db *db, const struct db_field *f, const v
 		return v8 == CL_NODE_NONE ? json_null() : json_string(db_node_name(db, v8));
 	case DB_TYPE_nodes:
 		return node_set_json(db, *(const uint16_t *)p);
+	case DB_TYPE_owners:
+		return owners_json(db, p);
 	case DB_TYPE_u8:
 		return json_integer(v8);
 	case DB_TYPE_u16:
@@ -197,13 +212,10 @@ bool verb_is_confirmed(struct api_client *c, const json_t *args, const char *nam
 
 /* ---- requests that change */
 
-static void changed(void *arg, int r, const struct db_result *result)
+void verb_answer(struct api_client *c, int r, const struct db_result *result)
 {
-	struct api_client *c = api_ticket_take(arg);
 	json_t *data = NULL;
 
-	if (!c)
-		return;
 	if (r == -ETIME) {
 		api_reply(c, API_NO_QUORUM, NULL,
 			  "no quorum here: nothing was changed; see 'clusterctl quorum show'");
@@ -217,6 +229,14 @@ static void changed(void *arg, int r, const struct db_result *result)
 			data = json_pack("{s:I}", "task", (json_int_t)result->task);
 		api_reply(c, (enum api_code)result->code, data, "%s", result->text);
 	}
+}
+
+static void changed(void *arg, int r, const struct db_result *result)
+{
+	struct api_client *c = api_ticket_take(arg);
+
+	if (c)
+		verb_answer(c, r, result);
 }
 
 struct db_command verb_command(struct api_client *c, enum db_cmd_type type)
@@ -298,6 +318,7 @@ static void cluster_create(struct api_client *c, const json_t *args)
 {
 	struct db_command cmd = verb_command(c, DB_CMD_CLUSTER_INIT);
 	struct cl_table table = {.changed_at = 1};
+	const struct corosync_nodes *local;
 	struct cl_uuid uuid;
 	int r;
 
@@ -308,6 +329,13 @@ static void cluster_create(struct api_client *c, const json_t *args)
 	uuid.byte[6] = (uint8_t)((uuid.byte[6] & 0x0f) | 0x40);
 	uuid.byte[8] = (uint8_t)((uuid.byte[8] & 0x3f) | 0x80);
 	text_uuid(uuid.byte, cmd.cluster_init.uuid);
+	local = conf_local(api_engine(c)->conf);
+	if (!local) {
+		api_reply(c, API_FAILED, NULL,
+			  "corosync.conf cannot be used: see 'journalctl -u clusterd'");
+		return;
+	}
+	cmd.cluster_init.token_ms = totem_adopted(&local->times, local->count);
 	r = engine_create(api_engine(c), &uuid, &table);
 	if (r == -EEXIST)
 		api_reply(c, API_CONFLICT, NULL, "this node belongs to a cluster already");
@@ -317,31 +345,8 @@ static void cluster_create(struct api_client *c, const json_t *args)
 		verb_submit(c, &cmd);
 }
 
-static void node_pause(struct api_client *c, const json_t *args, bool pause)
-{
-	struct db_command cmd = verb_command(c, DB_CMD_NODE_PAUSE);
-	const struct db_node *n = verb_arg_node(c, args, "name");
-
-	if (!n)
-		return;
-	memcpy(cmd.node_pause.name, n->name, sizeof(n->name));
-	cmd.node_pause.pause = pause;
-	cmd.node_pause.drain = pause;
-	verb_submit(c, &cmd);
-}
-
-static void node_drain(struct api_client *c, const json_t *args)
-{
-	node_pause(c, args, true);
-}
-
-static void node_resume(struct api_client *c, const json_t *args)
-{
-	node_pause(c, args, false);
-}
-
 /* A list of names of volumes becomes one text. */
-static bool arg_volumes(struct api_client *c, const json_t *volumes, char *to, size_t size)
+bool verb_arg_volumes(struct api_client *c, const json_t *volumes, char *to, size_t size)
 {
 	size_t at = 0, i;
 	json_t *v;
@@ -362,54 +367,12 @@ static bool arg_volumes(struct api_client *c, const json_t *volumes, char *to, s
 	return true;
 }
 
-static void group_create(struct api_client *c, const json_t *args)
-{
-	struct db_command cmd = verb_command(c, DB_CMD_GROUP_CREATE);
-	uint32_t priority;
-
-	if (!verb_arg_name(c, args, "name", cmd.group_create.name, sizeof(cmd.group_create.name)) ||
-	    !verb_arg_u32(c, args, "priority", 100, 255, &priority) ||
-	    !arg_volumes(c, json_object_get(args, "volumes"), cmd.group_create.volumes,
-			 sizeof(cmd.group_create.volumes)))
-		return;
-	cmd.group_create.priority = (uint8_t)priority;
-	verb_submit(c, &cmd);
-}
-
 static void group_delete(struct api_client *c, const json_t *args)
 {
 	struct db_command cmd = verb_command(c, DB_CMD_GROUP_DELETE);
 
 	if (verb_arg_name(c, args, "name", cmd.group_delete.name, sizeof(cmd.group_delete.name)))
 		verb_submit(c, &cmd);
-}
-
-static void group_set(struct api_client *c, const json_t *args)
-{
-	struct db_command cmd = verb_command(c, DB_CMD_GROUP_SET);
-	struct db_cmd_group_set *g = &cmd.group_set;
-	const char *word = verb_arg_text(args, "on_stop_failure");
-	bool is_block = !strcmp(word, "block");
-
-	if (!verb_arg_name(c, args, "name", g->name, sizeof(g->name)) ||
-	    !verb_arg_u32(c, args, "failover_max", DB_KEEP, 1000, &g->failover_max) ||
-	    !verb_arg_period(c, args, "failover_ms", DB_KEEP, &g->failover_ms) ||
-	    !verb_arg_period(c, args, "retry_ms", DB_KEEP, &g->retry_ms))
-		return;
-	g->keeps_stop_failure = !json_object_get(args, "on_stop_failure");
-	if (!g->keeps_stop_failure && !is_block && strcmp(word, "fence") != 0) {
-		api_reply(c, API_USAGE, NULL, "on_stop_failure: '%.64s': fence or block", word);
-		return;
-	}
-	if (g->keeps_stop_failure && g->failover_max == DB_KEEP && g->failover_ms == DB_KEEP &&
-	    g->retry_ms == DB_KEEP) {
-		api_reply(c, API_USAGE, NULL,
-			  "nothing to set: give one of failover_max, failover_ms, "
-			  "on_stop_failure, retry_ms");
-		return;
-	}
-	g->on_stop_failure = is_block ? DB_STOP_FAILURE_BLOCK : DB_STOP_FAILURE_FENCE;
-	verb_submit(c, &cmd);
 }
 
 void verb_group_intent(struct api_client *c, const json_t *args, enum db_intent intent,
@@ -570,77 +533,6 @@ void verb_show(struct api_client *c, const json_t *args, enum db_kind kind)
 		api_reply(c, API_OK, verb_row_json(db, kind, row), "%s", "");
 }
 
-/* What an administrator calls the node's state, from where we stand. */
-static const char *node_state(const struct engine *e, const struct db_node *n)
-{
-	bool is_here = e->repl.present & cl_bit(n->slot);
-
-	if (e->repl.phase != REPL_OPEN)
-		return n->slot == e->repl.self_slot ? "isolated" : "?";
-	if (n->membership == DB_MEMBERSHIP_FENCED)
-		return "fenced";
-	if (n->membership == DB_MEMBERSHIP_FENCING)
-		return "fencing";
-	if (n->membership == DB_MEMBERSHIP_LOST)
-		return "lost";
-	if (n->is_evicted)
-		return "evicted";
-	if (n->membership == DB_MEMBERSHIP_LEFT)
-		return "left";
-	if (n->membership == DB_MEMBERSHIP_NEVER)
-		return is_here ? "joining" : "never seen";
-	if (!is_here)
-		return "daemon-lost";
-	if (n->is_draining)
-		return "draining";
-	return n->is_paused ? "paused" : "up";
-}
-
-static json_t *node_json(const struct engine *e, const struct db_node *n)
-{
-	json_t *o = verb_row_json(&e->db, DB_KIND_NODE, n);
-
-	json_object_set_new(o, "state", json_string(node_state(e, n)));
-	json_object_set_new(o, "vote", json_integer(e->applied_table.member[n->slot].vote));
-	return o;
-}
-
-/* Members that have never run here are in the table only. */
-static json_t *nodes_json(const struct engine *e)
-{
-	json_t *a = json_array();
-
-	for (uint8_t slot = 0; slot < CL_MAX_NODES; slot++) {
-		const struct cl_member *m = &e->applied_table.member[slot];
-		const struct db_node *n = db_node_by_slot(&e->db, slot);
-
-		if (n)
-			json_array_append_new(a, node_json(e, n));
-		else if (m->nodeid)
-			json_array_append_new(
-				a, json_pack("{s:s, s:i, s:I, s:s, s:i}", "name", m->name, "slot",
-					     slot, "nodeid", (json_int_t)m->nodeid, "state",
-					     (e->repl.present & cl_bit(slot)) ? "joining"
-									      : "never seen",
-					     "vote", m->vote));
-	}
-	return a;
-}
-
-static void node_list(struct api_client *c, const json_t *args)
-{
-	(void)args;
-	api_reply(c, API_OK, nodes_json(api_engine(c)), "%s", "");
-}
-
-static void node_show(struct api_client *c, const json_t *args)
-{
-	const struct db_node *n = verb_arg_node(c, args, "name");
-
-	if (n)
-		api_reply(c, API_OK, node_json(api_engine(c), n), "%s", "");
-}
-
 static void cluster_status(struct api_client *c, const json_t *args)
 {
 	const struct engine *e = api_engine(c);
@@ -656,7 +548,7 @@ static void cluster_status(struct api_client *c, const json_t *args)
 			: json_null());
 	json_object_set_new(o, "node", json_string(e->repl.self.name.text));
 	json_object_set_new(o, "quorum", verb_quorum_json(e));
-	json_object_set_new(o, "nodes", nodes_json(e));
+	json_object_set_new(o, "nodes", verb_nodes_json(e));
 	json_object_set_new(o, "volumes", verb_table_json(&e->db, DB_KIND_VOLUME));
 	json_object_set_new(o, "groups", verb_table_json(&e->db, DB_KIND_GROUP));
 	json_object_set_new(o, "applied", json_integer((json_int_t)e->db.index));
@@ -811,27 +703,33 @@ static const struct verb verbs[] = {
 	{"fence.history", false, fence_history},
 	{"fence.list", false, fence_list},
 	{"fence.run", true, fence_run},
-	{"group.create", true, group_create},
+	{"group.create", true, verb_group_create},
 	{"group.delete", true, group_delete},
 	{"group.list", false, group_list},
 	{"group.move", true, group_move},
-	{"group.set", true, group_set},
+	{"group.set", true, verb_group_set},
 	{"group.show", false, group_show},
 	{"group.start", true, group_start},
 	{"group.stop", true, group_stop},
 	{"lock.list", false, lock_list},
 	{"node.add", true, verb_node_add},
-	{"node.drain", true, node_drain},
+	{"node.drain", true, verb_node_drain},
 	{"node.evict", true, verb_node_evict},
-	{"node.list", false, node_list},
-	{"node.resume", true, node_resume},
-	{"node.show", false, node_show},
+	{"node.list", false, verb_node_list},
+	{"node.quarantine_clear", true, verb_node_quarantine_clear},
+	{"node.resume", true, verb_node_resume},
+	{"node.show", false, verb_node_show},
+	{"placement.set", true, verb_placement_set},
+	{"placement.show", false, verb_placement_show},
 	{"quorum.set", true, verb_quorum_set},
 	{"quorum.show", false, verb_quorum_show},
 	{"resource.create", true, verb_resource_create},
 	{"resource.delete", true, verb_resource_delete},
 	{"resource.list", false, verb_resource_list},
 	{"resource.show", false, verb_resource_show},
+	{"secret.delete", true, verb_secret_delete},
+	{"secret.list", false, verb_secret_list},
+	{"secret.set", true, verb_secret_set},
 	{"simulate.group_fail", false, verb_simulate_group_fail},
 	{"simulate.node_drain", false, verb_simulate_node_drain},
 	{"simulate.node_loss", false, verb_simulate_node_loss},
@@ -846,6 +744,7 @@ static const struct verb verbs[] = {
 	{"vm.migrate", true, verb_vm_migrate},
 	{"vm.pause", true, verb_vm_pause},
 	{"vm.resume", true, verb_vm_resume},
+	{"vm.set", true, verb_vm_set},
 	{"vm.show", false, verb_vm_show},
 	{"vm.start", true, verb_vm_start},
 	{"vm.stop", true, verb_vm_stop},

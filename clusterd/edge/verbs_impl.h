@@ -7,6 +7,7 @@
 #include "clusterd/edge/verbs.h"
 
 #define VERB_PERIOD_MAX_MS (30 * 86400000u)
+#define VERB_PRIORITY	   100 /* of a new group: medium */
 
 /* The text of an argument, "" if it is missing. */
 const char *verb_arg_text(const json_t *args, const char *name);
@@ -28,6 +29,8 @@ bool verb_is_confirmed(struct api_client *c, const json_t *args, const char *nam
 struct db_command verb_command(struct api_client *c, enum db_cmd_type type);
 /* Hands it to the cluster; the reply comes when it is applied. */
 void verb_submit(struct api_client *c, const struct db_command *cmd);
+/* The reply to a command that has ended so (engine_done). */
+void verb_answer(struct api_client *c, int r, const struct db_result *result);
 /* Hands it over before another one, which has the reply; false: it could not, and has replied. */
 bool verb_submit_unseen(struct api_client *c, const struct db_command *cmd);
 json_t *verb_table_json(const struct db *db, enum db_kind kind);
@@ -40,6 +43,11 @@ void verb_show(struct api_client *c, const json_t *args, enum db_kind kind);
 void verb_group_intent(struct api_client *c, const json_t *args, enum db_intent intent,
 		       const char *verb, bool to_is_needed);
 
+/* ---- verbs.c, for verbs_place.c */
+
+/* A list of names of volumes becomes one text. */
+bool verb_arg_volumes(struct api_client *c, const json_t *volumes, char *to, size_t size);
+
 /* ---- verbs_agent.c */
 
 void verb_agent_list(struct api_client *c, const json_t *args);
@@ -48,7 +56,24 @@ void verb_agent_show(struct api_client *c, const json_t *args);
 /* ---- verbs_member.c */
 
 void verb_node_add(struct api_client *c, const json_t *args);
+void verb_node_drain(struct api_client *c, const json_t *args);
 void verb_node_evict(struct api_client *c, const json_t *args);
+void verb_node_list(struct api_client *c, const json_t *args);
+void verb_node_quarantine_clear(struct api_client *c, const json_t *args);
+void verb_node_resume(struct api_client *c, const json_t *args);
+void verb_node_show(struct api_client *c, const json_t *args);
+/* Every member, with its state and why. */
+json_t *verb_nodes_json(const struct engine *e);
+
+/* ---- verbs_place.c */
+
+/* What is said of where it shall run; what is not given is kept. Replies and returns false. */
+bool verb_arg_place(struct api_client *c, const json_t *args, struct db_cmd_group_place *ret);
+bool verb_place_is_given(const struct db_cmd_group_place *place);
+void verb_group_create(struct api_client *c, const json_t *args);
+void verb_group_set(struct api_client *c, const json_t *args);
+void verb_placement_set(struct api_client *c, const json_t *args);
+void verb_placement_show(struct api_client *c, const json_t *args);
 
 /* ---- verbs_quorum.c */
 
@@ -66,6 +91,12 @@ void verb_resource_delete(struct api_client *c, const json_t *args);
 void verb_resource_list(struct api_client *c, const json_t *args);
 void verb_resource_show(struct api_client *c, const json_t *args);
 
+/* ---- verbs_secret.c */
+
+void verb_secret_delete(struct api_client *c, const json_t *args);
+void verb_secret_list(struct api_client *c, const json_t *args);
+void verb_secret_set(struct api_client *c, const json_t *args);
+
 /* ---- verbs_vm.c */
 
 /* There is a virtual machine of that name, and it is online. */
@@ -80,6 +111,7 @@ void verb_vm_list(struct api_client *c, const json_t *args);
 void verb_vm_migrate(struct api_client *c, const json_t *args);
 void verb_vm_pause(struct api_client *c, const json_t *args);
 void verb_vm_resume(struct api_client *c, const json_t *args);
+void verb_vm_set(struct api_client *c, const json_t *args);
 void verb_vm_show(struct api_client *c, const json_t *args);
 void verb_vm_start(struct api_client *c, const json_t *args);
 void verb_vm_stop(struct api_client *c, const json_t *args);

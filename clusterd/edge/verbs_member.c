@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Verbs about who belongs to the cluster. */
+/* Verbs about nodes: who belongs to the cluster, and how each of them is. */
 #include <stdio.h>
 #include <string.h>
 
 #include "clusterd/core/corosync_conf.h"
+#include "clusterd/core/node_state.h"
 #include "clusterd/edge/verbs_impl.h"
 
 /* One address for each network, in the order of corosync's links. */
@@ -68,5 +69,103 @@ void verb_node_evict(struct api_client *c, const json_t *args)
 	    !verb_is_confirmed(c, args, n->name, "it leaves the cluster for good, with its vote"))
 		return;
 	memcpy(cmd.node_evict.name, n->name, sizeof(n->name));
+	verb_submit(c, &cmd);
+}
+
+/* ---- how they are */
+
+static void condition(const struct engine *e, uint8_t slot, struct node_condition *ret)
+{
+	struct node_facts facts;
+
+	node_facts(&facts, &e->repl, &e->db, e->ring, e->ring_count, slot, e->duty.missed.node_ms,
+		   engine_now_ms());
+	node_condition(&facts, ret);
+}
+
+static json_t *node_json(const struct engine *e, const struct db_node *n)
+{
+	json_t *o = verb_row_json(&e->db, DB_KIND_NODE, n);
+	struct node_condition is;
+
+	condition(e, n->slot, &is);
+	json_object_set_new(o, "state", json_string(node_state_word(is.state)));
+	json_object_set_new(o, "reason", json_string(is.reason));
+	json_object_set_new(o, "vote", json_integer(e->applied_table.member[n->slot].vote));
+	return o;
+}
+
+/* A member that has never run here is in the table only. */
+static json_t *member_json(const struct engine *e, uint8_t slot)
+{
+	const struct cl_member *m = &e->applied_table.member[slot];
+	struct node_condition is;
+
+	condition(e, slot, &is);
+	return json_pack("{s:s, s:i, s:I, s:s, s:s, s:i}", "name", m->name, "slot", slot, "nodeid",
+			 (json_int_t)m->nodeid, "state", node_state_word(is.state), "reason",
+			 is.reason, "vote", m->vote);
+}
+
+json_t *verb_nodes_json(const struct engine *e)
+{
+	json_t *a = json_array();
+
+	for (uint8_t slot = 0; slot < CL_MAX_NODES; slot++) {
+		const struct db_node *n = db_node_by_slot(&e->db, slot);
+
+		if (n)
+			json_array_append_new(a, node_json(e, n));
+		else if (e->applied_table.member[slot].nodeid)
+			json_array_append_new(a, member_json(e, slot));
+	}
+	return a;
+}
+
+void verb_node_list(struct api_client *c, const json_t *args)
+{
+	(void)args;
+	api_reply(c, API_OK, verb_nodes_json(api_engine(c)), "%s", "");
+}
+
+void verb_node_show(struct api_client *c, const json_t *args)
+{
+	const struct db_node *n = verb_arg_node(c, args, "name");
+
+	if (n)
+		api_reply(c, API_OK, node_json(api_engine(c), n), "%s", "");
+}
+
+static void node_pause(struct api_client *c, const json_t *args, bool pause)
+{
+	struct db_command cmd = verb_command(c, DB_CMD_NODE_PAUSE);
+	const struct db_node *n = verb_arg_node(c, args, "name");
+
+	if (!n)
+		return;
+	memcpy(cmd.node_pause.name, n->name, sizeof(n->name));
+	cmd.node_pause.pause = pause;
+	cmd.node_pause.drain = pause;
+	verb_submit(c, &cmd);
+}
+
+void verb_node_drain(struct api_client *c, const json_t *args)
+{
+	node_pause(c, args, true);
+}
+
+void verb_node_resume(struct api_client *c, const json_t *args)
+{
+	node_pause(c, args, false);
+}
+
+void verb_node_quarantine_clear(struct api_client *c, const json_t *args)
+{
+	struct db_command cmd = verb_command(c, DB_CMD_NODE_QUARANTINE_CLEAR);
+	const struct db_node *n = verb_arg_node(c, args, "name");
+
+	if (!n)
+		return;
+	memcpy(cmd.node_quarantine_clear.name, n->name, sizeof(n->name));
 	verb_submit(c, &cmd);
 }

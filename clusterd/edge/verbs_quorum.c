@@ -147,6 +147,11 @@ static void add_view(json_t *o, const struct engine *e, const struct cl_table *t
 	json_object_set_new(o, "present", names_json(t, s->present));
 }
 
+static json_t *setting_json(const struct engine *e, enum setting setting)
+{
+	return json_integer((json_int_t)setting_get(&e->db, setting, NULL));
+}
+
 json_t *verb_quorum_json(const struct engine *e)
 {
 	const struct repl_state *s = &e->repl;
@@ -160,6 +165,9 @@ json_t *verb_quorum_json(const struct engine *e)
 	verb_witness_json(e, &in.table, o);
 	json_object_set_new(o, "dynamic", json_boolean(in.is_dynamic));
 	json_object_set_new(o, "absent_ms", json_integer((json_int_t)in.absent_ms));
+	json_object_set_new(o, "quarantine_max", setting_json(e, SETTING_QUORUM_QUARANTINE_MAX));
+	json_object_set_new(o, "quarantine_ms", setting_json(e, SETTING_QUORUM_QUARANTINE_MS));
+	json_object_set_new(o, "token_ms", setting_json(e, SETTING_TOTEM_TOKEN_MS));
 	json_object_set_new(o, "phase", json_string(repl_phase_name(s->phase)));
 	json_object_set_new(o, "is_quorate", json_boolean(repl_may_act(s, in.now_ms)));
 	json_object_set_new(o, "reason",
@@ -185,7 +193,7 @@ void verb_quorum_show(struct api_client *c, const json_t *args)
 
 /* ---- set */
 
-#define SETS_MAX (2 + CL_MAX_NODES)
+#define SETS_MAX (5 + CL_MAX_NODES)
 
 /* What is asked for, checked as a whole before any of it is done. */
 struct quorum_sets {
@@ -233,15 +241,32 @@ static bool add_priorities(struct quorum_sets *q, const json_t *priority)
 	return true;
 }
 
+/* A number, if it is given. */
+static bool add_number(struct quorum_sets *q, const json_t *args, const char *name,
+		       enum setting setting)
+{
+	const struct setting_shape *shape = setting_shape(setting);
+	const json_t *v = json_object_get(args, name);
+	char number[24] = "", expected[64];
+
+	if (!v)
+		return true;
+	if (json_is_integer(v))
+		snprintf(number, sizeof(number), "%" JSON_INTEGER_FORMAT, json_integer_value(v));
+	snprintf(expected, sizeof(expected), "a number from %" PRIu64 " to %" PRIu64, shape->min,
+		 shape->max);
+	return add_set(q, setting, NULL, number, expected);
+}
+
 void verb_quorum_set(struct api_client *c, const json_t *args)
 {
 	struct quorum_sets q = {.client = c};
-	const json_t *ms = json_object_get(args, "absent_ms");
-	char number[24];
+	size_t of_mode = (json_object_get(args, "mode") != NULL) +
+			 (json_object_get(args, "disk") != NULL) +
+			 (json_object_get(args, "io_ms") != NULL);
 
-	if (json_object_get(args, "mode") || json_object_get(args, "disk") ||
-	    json_object_get(args, "io_ms")) {
-		if (json_object_get(args, "dynamic") || ms || json_object_get(args, "priority"))
+	if (of_mode) {
+		if (json_object_size(args) > of_mode)
 			api_reply(c, API_USAGE, NULL, "set the mode by itself");
 		else
 			verb_quorum_mode(c, args);
@@ -250,15 +275,17 @@ void verb_quorum_set(struct api_client *c, const json_t *args)
 	if (json_object_get(args, "dynamic") &&
 	    !add_set(&q, SETTING_QUORUM_DYNAMIC, NULL, verb_arg_text(args, "dynamic"), "on or off"))
 		return;
-	snprintf(number, sizeof(number), "%" JSON_INTEGER_FORMAT, json_integer_value(ms));
-	if (ms && !add_set(&q, SETTING_QUORUM_ABSENT_MS, NULL, json_is_integer(ms) ? number : "",
-			   "a number from 1000 to 3600000"))
+	if (!add_number(&q, args, "absent_ms", SETTING_QUORUM_ABSENT_MS) ||
+	    !add_number(&q, args, "quarantine_max", SETTING_QUORUM_QUARANTINE_MAX) ||
+	    !add_number(&q, args, "quarantine_ms", SETTING_QUORUM_QUARANTINE_MS) ||
+	    !add_number(&q, args, "token_ms", SETTING_TOTEM_TOKEN_MS))
 		return;
 	if (!add_priorities(&q, json_object_get(args, "priority")))
 		return;
 	if (!q.count) {
 		api_reply(c, API_USAGE, NULL,
-			  "name what to set: mode, dynamic, absent_ms or priority");
+			  "name what to set: mode, dynamic, absent_ms, priority, quarantine_max, "
+			  "quarantine_ms or token_ms");
 		return;
 	}
 	for (size_t i = 0; i < q.count; i++) {

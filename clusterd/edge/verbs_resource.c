@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clusterd/core/secret.h"
 #include "clusterd/edge/exec.h"
 #include "clusterd/edge/ocf.h"
 #include "clusterd/edge/verbs_impl.h"
@@ -29,6 +30,14 @@ bool verb_arg_params(struct api_client *c, const json_t *params, char *to, size_
 				  "params: %.64s: a name without '=' or '/' and a text of at most "
 				  "%d bytes without line breaks",
 				  name, DB_VALUE_MAX - 1);
+			return false;
+		}
+		if (value[0] && secret_is_due(name) && !secret_reference(value)) {
+			api_reply(c, API_USAGE, NULL,
+				  "params: %.64s: what it says would stand in the database for all "
+				  "to read; 'clusterctl secret set NAME --file -', and then "
+				  "%.64s=secret:NAME",
+				  name, name);
 			return false;
 		}
 		n = snprintf(to + at, size - at, "%s=%s\n", name, value);

@@ -181,11 +181,11 @@ void verb_vm_create(struct api_client *c, const json_t *args)
 	struct db_command cmd = verb_command(c, DB_CMD_VM_CREATE);
 	struct db_cmd_vm_create *v = &cmd.vm_create;
 	const json_t *given = json_object_get(args, "definition");
+	struct db_cmd_group_place p = {0};
 	json_t *definition;
-	uint32_t priority;
 
 	if (!verb_arg_name(c, args, "name", v->name, sizeof(v->name)) ||
-	    !verb_arg_u32(c, args, "priority", 100, 255, &priority) ||
+	    !verb_arg_place(c, args, &p) ||
 	    !verb_arg_u32(c, args, "restart_max", 3, 1000, &v->restart_max) ||
 	    !verb_arg_period(c, args, "restart_ms", AGE_RESTART_MS, &v->restart_ms) ||
 	    !verb_arg_u32(c, args, "monitor_ms", 10000, 86400000, &v->monitor_ms) ||
@@ -196,7 +196,12 @@ void verb_vm_create(struct api_client *c, const json_t *args)
 		api_reply(c, API_USAGE, NULL, "definition: a JSON object");
 		return;
 	}
-	v->priority = (uint8_t)priority;
+	v->priority = p.priority == DB_KEEP ? VERB_PRIORITY : (uint8_t)p.priority;
+	v->possible = p.possible;
+	memcpy(v->preferred, p.preferred, sizeof(v->preferred));
+	v->failback = p.failback;
+	v->failback_from = p.failback_from;
+	v->failback_to = p.failback_to;
 	definition = json_copy((json_t *)given);
 	must(definition);
 	if (take_definition(c, definition, v))
@@ -214,6 +219,13 @@ void verb_vm_delete(struct api_client *c, const json_t *args)
 		return;
 	memcpy(cmd.vm_delete.name, v->name, sizeof(v->name));
 	verb_submit(c, &cmd);
+}
+
+/* It is its group that is placed, and fails. */
+void verb_vm_set(struct api_client *c, const json_t *args)
+{
+	if (arg_vm(c, args))
+		verb_group_set(c, args);
 }
 
 /* ---- what is wanted of it */

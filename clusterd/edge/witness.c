@@ -214,7 +214,7 @@ static int decode_frames(const uint8_t *all, size_t len, struct bulk_result *ret
 static int take_fetched(struct witness *w)
 {
 	_cleanup_free_ uint8_t *all = NULL;
-	size_t len;
+	size_t len = 0;
 	int r = read_file(w->area.file, &all, &len);
 
 	bulk_result_clear(&w->fetched);

@@ -91,7 +91,7 @@ def test_every_command_that_names_an_object_says_when_there_is_none(make_lab):
     Cluster(lab).create()
     cases = []
     for words, takes_name, options, needed in commands():
-        if not takes_name or words[1] in ("create", "add"):
+        if not takes_name or words[1] in ("create", "add") or words[:2] == ["secret", "set"]:
             continue
         name = "7" if takes_name[1] == "ID" else "nope"
         confirm = ["--confirm", name] if "--confirm" in options else []

@@ -85,7 +85,7 @@ def test_of_two_nodes_the_vote_moves_before_its_node_stops(cluster):
     c.wait("n2", lambda: c.quorum("n2")["present"] == ["n2"] and c.quorum("n2")["is_quorate"],
            "n2 serves alone")
     c.ctl("n2", "group", "create", "kept")
-    assert ("n1", "it is stopping or being fenced") in reasons(c, "n2", "vote-taken")
+    assert ("n1", "it is stopping, being fenced, or quarantined") in reasons(c, "n2", "vote-taken")
     c.lab.service("n1", "start", "clusterd")
     c.wait("n1", lambda: c.is_whole("n1") and voters(c, "n1") == ["n1"], "the vote is back")
     c.ctl("n1", "node", "drain", "n1")
@@ -101,7 +101,7 @@ def test_a_node_that_stops_gives_its_vote_up_first(cluster):
     c.ctl("n1", "quorum", "set", "--absent-ms", "600000")
     c.lab.service("n3", "stop", "clusterd")
     c.wait("n1", lambda: voters(c, "n1") == ["n1"], "n3 has left, n2 sits out")
-    assert reasons(c, "n1", "vote-taken")[0] == ("n3", "it is stopping or being fenced")
+    assert reasons(c, "n1", "vote-taken")[0] == ("n3", "it is stopping, being fenced, or quarantined")
     c.lab.service("n2", "stop", "clusterd")
     c.wait("n1", lambda: c.quorum("n1")["present"] == ["n1"] and c.quorum("n1")["is_quorate"],
            "n1 serves alone")

@@ -70,7 +70,7 @@ struct making {
 	struct scenario *s;
 	const struct db_shape *shape;
 	void *body;
-	uint32_t given;
+	uint64_t given;
 };
 
 /* The field, if there is one and nothing was given for it. */
@@ -177,6 +177,11 @@ static void default_group(const struct making *m, struct db_command *cmd)
 		default_u32(m, "failover_max", DB_KEEP);
 		default_u32(m, "failover_ms", DB_KEEP);
 		default_u32(m, "retry_ms", DB_KEEP);
+	}
+	if (cmd->type == DB_CMD_GROUP_PLACE) {
+		default_u32(m, "priority", DB_KEEP);
+		cmd->group_place.keeps_preferred = !scenario_has(m->shape, m->given, "preferred");
+		cmd->group_place.keeps_failback = !scenario_has(m->shape, m->given, "failback");
 	}
 	if (cmd->type != DB_CMD_GROUP_INTENT)
 		return;

@@ -15,6 +15,7 @@ static const struct db_limits limits = {
 			[DB_KIND_GROUP] = 128,
 			[DB_KIND_RESOURCE] = 128,
 			[DB_KIND_PARAM] = 64,
+			[DB_KIND_SETTING] = 16,
 			[DB_KIND_TASK] = 128,
 			[DB_KIND_EVENT] = 64,
 			[DB_KIND_ORIGIN] = CL_MAX_NODES,

@@ -78,11 +78,11 @@ const struct scenario_node *scenario_node_new(struct scenario *s, const char *na
  * Reads the words behind the kind into the struct; one without '=' first is its first field.
  * Returns which fields were given, as a mask.
  */
-uint32_t scenario_fields(struct scenario *s, const struct db_shape *shape,
+uint64_t scenario_fields(struct scenario *s, const struct db_shape *shape,
 			 const struct scenario_line *line, void *row);
 /* A field of that name, as wide as that type (u8, u16, u64, str); NULL if there is none. */
 void *scenario_field(const struct db_shape *shape, void *row, const char *name, enum db_type type);
-bool scenario_has(const struct db_shape *shape, uint32_t given, const char *name);
+bool scenario_has(const struct db_shape *shape, uint64_t given, const char *name);
 /* Prints the text with the names of the scenario. */
 void scenario_print(struct scenario *s, const char *text);
 

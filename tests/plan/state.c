@@ -27,7 +27,7 @@ union row {
 
 struct given {
 	const struct db_shape *shape;
-	uint32_t mask;
+	uint64_t mask;
 };
 
 static bool has(const struct given *g, const char *name)

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clusterd/core/placement.h"
 #include "clusterd/core/vm.h"
 #include "lib/must.h"
 #include "tests/plan/scenario.h"
@@ -210,6 +211,24 @@ static uint16_t node_set(struct scenario *s, const char *value)
 	return set;
 }
 
+/* The same in an order: "n2,n1". */
+static void owner_list(struct scenario *s, const char *value, uint8_t *owners)
+{
+	char name[CL_NAME_MAX];
+
+	while (strcmp(value, "none") != 0 && *value) {
+		size_t len = strcspn(value, ",");
+
+		if (len >= sizeof(name))
+			scenario_fault(s, "no node %s", value);
+		memcpy(name, value, len);
+		name[len] = 0;
+		if (!placement_owner_add(owners, scenario_node(s, name)->slot))
+			scenario_fault(s, "%s is named twice", name);
+		value += len + (value[len] == ',');
+	}
+}
+
 /* Its field `name` is that of a node. */
 static bool is_about_node(const struct db_shape *shape)
 {
@@ -247,6 +266,9 @@ static void put_value(struct scenario *s, const struct db_shape *shape, const st
 		break;
 	case DB_TYPE_nodes:
 		*(uint16_t *)p = node_set(s, value);
+		break;
+	case DB_TYPE_owners:
+		owner_list(s, value, p);
 		break;
 	case DB_TYPE_u32:
 		*(uint32_t *)p = (uint32_t)number(s, shape, f, value, UINT32_MAX);
@@ -292,12 +314,12 @@ static void start_with_no_node(const struct db_shape *shape, void *row)
 	}
 }
 
-uint32_t scenario_fields(struct scenario *s, const struct db_shape *shape,
+uint64_t scenario_fields(struct scenario *s, const struct db_shape *shape,
 			 const struct scenario_line *line, void *row)
 {
-	uint32_t given = 0;
+	uint64_t given = 0;
 
-	must(shape->field_count <= 32);
+	must(shape->field_count <= 64);
 	memset(row, 0, shape->size);
 	start_with_no_node(shape, row);
 	for (size_t i = 1; i < line->count; i++) {
@@ -307,9 +329,9 @@ uint32_t scenario_fields(struct scenario *s, const struct db_shape *shape,
 
 		if (at < 0)
 			scenario_fault(s, "%s has no field %.*s", shape->name, (int)len, word);
-		if (given & 1u << at)
+		if (given & UINT64_C(1) << at)
 			scenario_fault(s, "%s is given twice", shape->field[at].name);
-		given |= 1u << at;
+		given |= UINT64_C(1) << at;
 		put_value(s, shape, &shape->field[at], row, value ? value + 1 : word);
 	}
 	return given;
@@ -324,9 +346,9 @@ void *scenario_field(const struct db_shape *shape, void *row, const char *name, 
 		       : NULL;
 }
 
-bool scenario_has(const struct db_shape *shape, uint32_t given, const char *name)
+bool scenario_has(const struct db_shape *shape, uint64_t given, const char *name)
 {
 	int at = field_at(shape, name, strlen(name));
 
-	return at >= 0 && (given & 1u << at);
+	return at >= 0 && (given & UINT64_C(1) << at);
 }

@@ -32,6 +32,9 @@ static const struct mutant mutants[] = {
 	{"fenced-before-it-is-proven", "C4", .db = DB_MUTANT_FENCE_BEGIN_FREES},
 	{"carries-out-what-comes-again", "C3", .db = DB_MUTANT_REPEATS},
 	{"transfers-to-a-lost-node", "C5", .db = DB_MUTANT_VM_TRANSFER_LOST},
+	{"starts-on-quarantined-nodes", "C8", .db = DB_MUTANT_PLAN_QUARANTINED},
+	{"quarantines-whoever-is-left", "C8", .db = DB_MUTANT_QUARANTINES_ALL},
+	{"quarantined-node-keeps-its-vote", "healed", .db = DB_MUTANT_QUARANTINED_VOTES},
 	{"lost-without-grace", "C7", .duty = DUTY_MUTANT_NO_GRACE},
 	{"grace-of-an-earlier-epoch", "C7", .duty = DUTY_MUTANT_STALE_GRACE},
 	{"decides-from-what-is-not-applied", "C6", .duty = DUTY_MUTANT_IMPATIENT},
@@ -49,7 +52,7 @@ static const struct mutant no_mutant = {.name = "none"};
 
 struct totals {
 	uint64_t most_fences, ms, views, opens, commits, pulls, crashes, orders, fences, migrations,
-		ops, acks;
+		ops, acks, quarantines;
 };
 
 static void draw_rates(struct prng *p, struct cluster *c)
@@ -142,6 +145,7 @@ static void add_totals(struct totals *t, const struct cluster *c)
 	t->migrations += c->migrations;
 	t->ops += c->ops;
 	t->acks += c->acks;
+	t->quarantines += c->quarantines;
 }
 
 static bool run_seed(uint64_t seed, uint64_t turns, const struct mutant *mutant, bool trace,
@@ -269,9 +273,10 @@ int main(int argc, char **argv)
 		printf("hours %.1f views %" PRIu64 " epochs opened %" PRIu64 " commits %" PRIu64
 		       " pulls %" PRIu64 " power losses %" PRIu64 " orders %" PRIu64
 		       " fences %" PRIu64 " (at most %" PRIu64 " in a window) transfers %" PRIu64
-		       " requests %" PRIu64 " acknowledged %" PRIu64 "\n",
+		       " quarantines %" PRIu64 " requests %" PRIu64 " acknowledged %" PRIu64 "\n",
 		       (double)t.ms / 3600000, t.views, t.opens, t.commits, t.pulls, t.crashes,
-		       t.orders, t.fences, t.most_fences, t.migrations, t.ops, t.acks);
+		       t.orders, t.fences, t.most_fences, t.migrations, t.quarantines, t.ops,
+		       t.acks);
 	printf("%d passed, %d failed\n", passed, failed);
 	return failed ? 1 : 0;
 }

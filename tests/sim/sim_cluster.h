@@ -185,7 +185,8 @@ struct cluster {
 	} begun[256]; /* fences, by whichever node */
 	size_t begun_count;
 	uint64_t most_fences; /* in a window */
-	uint64_t orders, fences, migrations, acks;
+	bool was_quarantined[CL_MAX_NODES];
+	uint64_t orders, fences, migrations, acks, quarantines;
 };
 
 #define SAY(c, ...)                                                                                \

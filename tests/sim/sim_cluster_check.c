@@ -99,6 +99,30 @@ static bool is_there(const struct machine *o, int index)
 
 /* ---- entries */
 
+static void check_not_quarantined(struct cluster *c, uint8_t slot, uint8_t work)
+{
+	const struct db_node *n = db_node_by_slot(&c->db, slot);
+
+	if (work == DB_WORK_STARTING && n && n->is_quarantined)
+		sim_fail(&c->w, slot, "C8: something is started on a node that is quarantined");
+}
+
+/* Those that are left can go on: a majority of all that are members. */
+static void check_quarantines(struct cluster *c, const struct db_cmd_node_admit *cmd)
+{
+	int members = 0, left = 0;
+
+	for (uint32_t i = 0; i < db_count(&c->db, DB_KIND_NODE); i++) {
+		const struct db_node *n = db_at(&c->db, DB_KIND_NODE, i);
+
+		members++;
+		left += n->membership == DB_MEMBERSHIP_ADMITTED && !n->is_quarantined;
+	}
+	if (db_node_by_slot(&c->db, cmd->slot)->is_quarantined && !c->was_quarantined[cmd->slot] &&
+	    left <= members / 2)
+		sim_fail(&c->w, cmd->slot, "C8: quarantined, and no majority is left");
+}
+
 /*
  * An order of a sequencer is made from a database that knows all its earlier ones: those of its
  * epoch, as it waits for them.
@@ -123,6 +147,7 @@ static void check_order(struct cluster *c, uint8_t node, const struct sim_entry 
 	c->ordered[i].index = e->index;
 	c->ordered[i].epoch = e->epoch;
 	c->ordered[i].origin = e->origin;
+	check_not_quarantined(c, is_group ? cmd->group_order.node : cmd->volume_order.node, work);
 	for (uint8_t n = 0; n < c->w.nodes && work == DB_WORK_STARTING; n++) {
 		if (is_there(&c->machine[n], i))
 			sim_fail(&c->w, n, "C5: its start was ordered while it is still here");
@@ -203,8 +228,16 @@ static void check_command(struct cluster *c, uint8_t node, const struct sim_entr
 		check_transfer(c, &cmd->migration_transfer);
 	if (cmd->type == DB_CMD_NODE_FENCING)
 		check_fencing(c, &cmd->node_fencing);
-	if (cmd->type == DB_CMD_NODE_ADMIT)
+	if (cmd->type == DB_CMD_NODE_ADMIT) {
 		check_admit(c, &cmd->node_admit);
+		check_quarantines(c, &cmd->node_admit);
+	}
+	for (uint32_t i = 0; i < db_count(&c->db, DB_KIND_NODE); i++) {
+		const struct db_node *n = db_at(&c->db, DB_KIND_NODE, i);
+
+		c->quarantines += n->is_quarantined && !c->was_quarantined[n->slot];
+		c->was_quarantined[n->slot] = n->is_quarantined;
+	}
 	for (int v = 0; v < VOLUMES; v++) {
 		const struct db_volume *row = volume_row(&c->db, v);
 

@@ -240,6 +240,13 @@ void client_begin(struct cluster *c)
 	char name[CL_NAME_MAX];
 
 	ask(c, 0, &init);
+	if (cluster_chance(c, 50)) {
+		struct db_command cmd = {
+			.type = DB_CMD_SETTING_SET,
+			.setting_set = {.key = "quorum.quarantine_max", .value = "1"}};
+
+		ask(c, 0, &cmd);
+	}
 	for (uint8_t d = 0; d < DEVICES; d++) {
 		struct db_command cmd = {.type = DB_CMD_FENCE_CREATE,
 					 .fence_create = {.agent = "/simulated",
@@ -266,6 +273,24 @@ void client_begin(struct cluster *c)
 	}
 }
 
+/* Nothing of it is there any more, and it has no vote. */
+static bool is_put_away(const struct cluster *c, const struct db_node *n)
+{
+	for (uint32_t i = 0; i < db_count(&c->db, DB_KIND_GROUP); i++) {
+		const struct db_group *g = db_at(&c->db, DB_KIND_GROUP, i);
+
+		if (g->lock && g->node == n->slot)
+			return false;
+	}
+	for (uint32_t i = 0; i < db_count(&c->db, DB_KIND_MOUNT); i++) {
+		const struct db_mount *m = db_at(&c->db, DB_KIND_MOUNT, i);
+
+		if (m->slot == n->slot)
+			return false;
+	}
+	return !c->w.node[n->slot].repl.vtable.member[n->slot].vote;
+}
+
 /* Whoever tends the cluster: what was given up is tried again, what was put away is wanted. */
 void client_tend(struct cluster *c, uint8_t node)
 {
@@ -276,6 +301,14 @@ void client_tend(struct cluster *c, uint8_t node)
 
 		if (n->is_paused) {
 			pause_node(c, node, n->name, false, false);
+			return;
+		}
+		if (n->is_quarantined && n->membership == DB_MEMBERSHIP_ADMITTED &&
+		    is_put_away(c, n)) {
+			struct db_command cmd = {.type = DB_CMD_NODE_QUARANTINE_CLEAR};
+
+			memcpy(cmd.node_quarantine_clear.name, n->name, sizeof(n->name));
+			ask(c, node, &cmd);
 			return;
 		}
 	}

@@ -252,7 +252,7 @@ void sim_exec_mount(const struct sim_exec *x, int v)
 	m = volume_mount(x->db, name, x->slot);
 	if (m && m->incarnation == node->incarnation && m->state != DB_MOUNT_STATE_GONE)
 		mount_tend(x, v, m, volume_mount_wanted(x->db, row, node));
-	else if ((!m && volume_mount_wanted(x->db, row, node) && !node->is_leaving) ||
+	else if ((!m && volume_mount_wanted(x->db, row, node) && !db_node_departs(node)) ||
 		 (!x->is_healed && sim_exec_chance(x, 5))) /* the database has to say no */
 		mount_begin(x, v);
 }

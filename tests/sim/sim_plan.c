@@ -5,7 +5,9 @@
  * printed. The rules are written down here once more, from the rows alone.
  *
  * At each plan: nothing starts but on a node that may have it; nothing that is healthy, and wanted
- * where it is, is stopped or migrated; higher priority goes first; one session for each pair of
+ * where it is, is stopped or migrated; higher priority goes first, and is waited for after a crash;
+ * no more starts on a node than may be; preferred owners in their order, and back to them only as
+ * their failback says; one session for each pair of
  * nodes; what has failed too often is given up, neither before nor longer than its time; and what
  * tests/plan checks itself: orders are accepted, planning on the result yields
  * nothing, a copy decides the same. At rest, which is reached in bounded rounds: whatever can run
@@ -43,7 +45,7 @@ struct world {
 	uint64_t incarnation;
 	/* the scenario as it was made up */
 	size_t count, state_count;
-	char line[LINES_MAX][160];
+	char line[LINES_MAX][256];
 };
 
 /* Failures of each group that an administrator's request, or a long wait, makes forgotten. */
@@ -64,7 +66,8 @@ static const struct db_node *node(const struct db *db, uint8_t slot)
 
 static bool may_take(const struct db_node *n)
 {
-	return n && n->membership == DB_MEMBERSHIP_ADMITTED && !n->is_paused && !n->is_leaving;
+	return n && n->membership == DB_MEMBERSHIP_ADMITTED && !n->is_paused && !n->is_leaving &&
+	       !n->is_quarantined;
 }
 
 /* All that the group needs is served, recovered, and mounted on the node. */
@@ -110,11 +113,95 @@ static bool may_run_elsewhere(const struct db *db, const struct db_group *g)
 	return false;
 }
 
+/* A preferred owner before that where it is has come back, and it may go there now. */
+static bool is_wanted_back(const struct db *db, const struct db_group *g)
+{
+	if (g->failback == DB_FAILBACK_NEVER || g->wish < CL_MAX_NODES ||
+	    (g->failback == DB_FAILBACK_HOURS && !g->failback_open))
+		return false;
+	for (int i = 0; i < CL_MAX_NODES && g->preferred[i]; i++) {
+		uint8_t slot = (uint8_t)(g->preferred[i] - 1);
+
+		if (slot == g->node)
+			return false;
+		if ((g->returned & cl_bit(slot)) && may_run(db, g, slot))
+			return true;
+	}
+	return false;
+}
+
 static bool is_wanted_away(const struct db *db, const struct db_group *g)
 {
 	const struct db_node *n = node(db, g->node);
 
-	return n->is_leaving || n->is_draining || (g->wish < CL_MAX_NODES && g->wish != g->node);
+	return n->is_leaving || n->is_quarantined || n->is_draining || is_wanted_back(db, g) ||
+	       (g->wish < CL_MAX_NODES && g->wish != g->node);
+}
+
+/* Some node could have it, if its volumes were there. */
+static bool has_an_owner(const struct db *db, const struct db_group *g)
+{
+	struct db_group bare = *g;
+
+	memset(bare.volumes, 0, sizeof(bare.volumes));
+	bare.node = CL_NODE_NONE;
+	return may_run_elsewhere(db, &bare);
+}
+
+/* The group of higher priority that it has to wait for, or NULL. */
+static const struct db_group *awaited(const struct db *db, const struct db_group *g)
+{
+	for (uint32_t i = 0; g->wave_ms && i < db_count(db, DB_KIND_GROUP); i++) {
+		const struct db_group *o = db_at(db, DB_KIND_GROUP, i);
+
+		if (o->wave_ms && o->priority > g->priority && o->intent == DB_INTENT_ONLINE &&
+		    (o->work == DB_WORK_STARTING ||
+		     (o->work == DB_WORK_OFFLINE && has_an_owner(db, o))))
+			return o;
+	}
+	return NULL;
+}
+
+/* The first preferred owner that may run it now. */
+static uint8_t first_owner(const struct db *db, const struct db_group *g)
+{
+	for (int i = 0; i < CL_MAX_NODES && g->preferred[i]; i++) {
+		if (may_run(db, g, (uint8_t)(g->preferred[i] - 1)))
+			return (uint8_t)(g->preferred[i] - 1);
+	}
+	return CL_NODE_NONE;
+}
+
+static void check_place(struct scenario *s, const struct db_group *g, uint8_t slot)
+{
+	bool is_wished = g->wish < CL_MAX_NODES && may_run(&s->db, g, g->wish);
+	uint8_t owner = first_owner(&s->db, g);
+
+	if (awaited(&s->db, g))
+		scenario_fault(s, "%s does not wait for %s", g->name, awaited(&s->db, g)->name);
+	if (!is_wished && owner != CL_NODE_NONE && owner != slot && !s->orders.has_fence)
+		scenario_fault(s, "%s is not started on its preferred owner", g->name);
+}
+
+/* Of the orders and of what is under way. */
+static void check_starts(struct scenario *s)
+{
+	const struct db_setting *row =
+		db_find(&s->db, DB_KIND_SETTING, "placement.starts_per_node");
+	unsigned int max = row ? (unsigned int)atoi(row->value) : 8, count[CL_MAX_NODES] = {0};
+
+	for (uint32_t i = 0; i < db_count(&s->db, DB_KIND_GROUP); i++) {
+		const struct db_group *g = db_at(&s->db, DB_KIND_GROUP, i);
+
+		if (g->work == DB_WORK_STARTING)
+			count[g->node]++;
+	}
+	for (size_t i = 0; i < s->orders.count; i++) {
+		const struct db_cmd_group_order *o = &s->orders.item[i];
+
+		if (o->work == DB_WORK_STARTING && ++count[o->node] > max)
+			scenario_fault(s, "%s is one start too many on its node", o->name);
+	}
 }
 
 static uint32_t failovers_allowed(const struct db *db, const struct db_group *g)
@@ -139,6 +226,7 @@ static void check_start(struct scenario *s, const struct db_cmd_group_order *o)
 	if (g->wish < CL_MAX_NODES && may_run(&s->db, g, g->wish) && o->node != g->wish &&
 	    !s->orders.has_fence)
 		scenario_fault(s, "%s is not started where it was asked for", g->name);
+	check_place(s, g, o->node);
 }
 
 static void check_stop(struct scenario *s, const struct db_cmd_group_order *o)
@@ -148,7 +236,7 @@ static void check_stop(struct scenario *s, const struct db_cmd_group_order *o)
 
 	if (g->work != DB_WORK_ONLINE || g->node != o->node)
 		scenario_fault(s, "%s is stopped, and is not online there", g->name);
-	if (g->intent == DB_INTENT_OFFLINE || n->is_leaving)
+	if (g->intent == DB_INTENT_OFFLINE || n->is_leaving || n->is_quarantined)
 		return;
 	if (!is_wanted_away(&s->db, g) || db_find(&s->db, DB_KIND_VM, g->name))
 		scenario_fault(s, "%s is healthy and wanted there, and is stopped", g->name);
@@ -187,7 +275,7 @@ static void check_volumes(struct scenario *s)
 		if (o->work == DB_WORK_STARTING && ((v->refused | v->crashed) & cl_bit(o->node)))
 			scenario_fault(s, "volume %s is started where it failed", v->name);
 		if (o->work == DB_WORK_STOPPING && !is_wanted_away && !v->is_deleting &&
-		    !n->is_draining && !n->is_leaving)
+		    !n->is_draining && !n->is_leaving && !n->is_quarantined)
 			scenario_fault(s, "volume %s is healthy, and is stopped", v->name);
 	}
 }
@@ -264,6 +352,7 @@ static void on_plan(struct scenario *s)
 {
 	check_fence(s);
 	check_groups(s);
+	check_starts(s);
 	check_volumes(s);
 	check_migrations(s);
 }
@@ -274,7 +363,8 @@ static void check_group_at_rest(struct scenario *s, const struct db_group *g)
 	bool is_vm = db_find(&s->db, DB_KIND_VM, g->name) != NULL;
 	bool can_move = may_run_elsewhere(&s->db, g);
 
-	if (g->work == DB_WORK_OFFLINE && g->intent == DB_INTENT_ONLINE && can_move)
+	if (g->work == DB_WORK_OFFLINE && g->intent == DB_INTENT_ONLINE && can_move &&
+	    !awaited(&s->db, g))
 		scenario_fault(s, "%s can run, and is left offline", g->name);
 	if (g->work != DB_WORK_ONLINE || n->membership != DB_MEMBERSHIP_ADMITTED)
 		return;
@@ -282,10 +372,14 @@ static void check_group_at_rest(struct scenario *s, const struct db_group *g)
 		scenario_fault(s, "%s is not wanted, and runs", g->name);
 	if (n->is_leaving)
 		scenario_fault(s, "%s is left on a node that stops", g->name);
+	if (n->is_quarantined)
+		scenario_fault(s, "%s is left on a node that is quarantined", g->name);
 	if (!is_vm && n->is_draining && can_move)
 		scenario_fault(s, "%s is left on a drained node", g->name);
 	if (g->wish < CL_MAX_NODES && g->wish != g->node && may_run(&s->db, g, g->wish))
 		scenario_fault(s, "%s is not moved where it was asked to be", g->name);
+	if (!is_vm && is_wanted_back(&s->db, g))
+		scenario_fault(s, "%s is not moved back to its preferred owner", g->name);
 }
 
 /* Given up: after its time it is tried again, and never before it has failed too often. */
@@ -355,6 +449,20 @@ static void random_set(struct world *w, char *text, size_t size)
 	}
 }
 
+/* Preferred owners out of all nodes, in any order, and a failback. */
+static void random_owners(struct world *w, char *text, size_t size)
+{
+	static const char *const failback[] = {"never", "immediate", "immediate",
+					       "hours failback_from=1 failback_to=3"};
+	unsigned int first = below(w, w->nodes), count = below(w, w->nodes) + 1;
+	size_t at = (size_t)snprintf(text, size, " preferred=");
+
+	for (unsigned int i = 0; i < count; i++)
+		at += (size_t)snprintf(text + at, size - at, "%sn%u", i ? "," : "",
+				       (first + i) % w->nodes);
+	snprintf(text + at, size - at, " failback=%s", failback[below(w, 4)]);
+}
+
 static void make_state(struct world *w)
 {
 	char possible[64];
@@ -366,11 +474,14 @@ static void make_state(struct world *w)
 	for (unsigned int i = 0; i < w->nodes; i++) {
 		bool is_paused = chance(w, 15);
 
-		add(w, "node n%u is_paused=%s is_draining=%s", i, is_paused ? "yes" : "no",
-		    is_paused && chance(w, 50) ? "yes" : "no");
+		add(w, "node n%u is_paused=%s is_draining=%s is_quarantined=%s", i,
+		    is_paused ? "yes" : "no", is_paused && chance(w, 50) ? "yes" : "no",
+		    chance(w, 5) ? "yes" : "no");
 	}
 	if (chance(w, 50))
 		add(w, "fence ipmi agent=/usr/sbin/fence level=1 nodes=all");
+	if (chance(w, 50))
+		add(w, "setting placement.starts_per_node value=%u", 1 + below(w, 2));
 	for (unsigned int i = 0; i < w->volumes; i++) {
 		if (chance(w, 50)) {
 			add(w, "volume v%u", i);
@@ -383,7 +494,7 @@ static void make_state(struct world *w)
 	for (unsigned int i = 0; i < w->groups; i++) {
 		static const char *const words[] = {"online", "online", "starting", "stopping"};
 		unsigned int volume = below(w, VOLUMES + 1);
-		char where[64] = "", needs[32] = "";
+		char where[64] = "", needs[32] = "", owners[96] = "";
 
 		random_set(w, possible, sizeof(possible));
 		if (chance(w, 50))
@@ -391,9 +502,11 @@ static void make_state(struct world *w)
 				 below(w, w->nodes));
 		if (volume < w->volumes)
 			snprintf(needs, sizeof(needs), " volumes=v%u", volume);
-		add(w, "group g%u priority=%u possible=%s intent=%s failover_max=%u%s%s", i,
-		    below(w, 3) * 100, chance(w, 30) ? possible : "all",
-		    chance(w, 70) ? "online" : "offline", below(w, 4), where, needs);
+		if (chance(w, 40))
+			random_owners(w, owners, sizeof(owners));
+		add(w, "group g%u priority=%u possible=%s intent=%s failover_max=%u%s%s%s", i,
+		    below(w, 3) * 100, !owners[0] && chance(w, 30) ? possible : "all",
+		    chance(w, 70) ? "online" : "offline", below(w, 4), where, needs, owners);
 		if (i + w->vms >= w->groups)
 			add(w, "vm g%u", i);
 	}
@@ -412,7 +525,7 @@ static void make_node_event(struct world *w)
 {
 	unsigned int n = below(w, w->nodes);
 
-	switch (below(w, 9)) {
+	switch (below(w, 10)) {
 	case 0:
 	case 1:
 		add(w, "node_pause n%u pause=yes drain=yes", n);
@@ -434,6 +547,9 @@ static void make_node_event(struct world *w)
 		break;
 	case 7:
 		add(w, "node_leave n%u", n);
+		break;
+	case 8:
+		add(w, "node_quarantine_clear n%u", n);
 		break;
 	default:
 		add(w, "node_leave n%u is_done=yes", n);
@@ -502,7 +618,11 @@ static void make_group_event(struct world *w)
 	char name[16];
 
 	snprintf(name, sizeof(name), "g%u", g);
-	switch (below(w, 8)) {
+	switch (below(w, 9)) {
+	case 8:
+		add(w, "group_place g%u priority=%u failback=%s", g, below(w, 3) * 100,
+		    chance(w, 50) ? "immediate" : "never");
+		break;
 	case 6:
 		add(w, "fence_ask n%u group=g%u reason=made-up", below(w, w->nodes), g);
 		break;

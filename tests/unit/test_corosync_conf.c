@@ -83,6 +83,31 @@ static void what_was_put_in_is_read_back(void **state)
 	assert_memory_equal(&back, &two, sizeof(two));
 }
 
+static void times_replace_those_that_were_there_and_others_stay(void **state)
+{
+	static const char old[] = "totem {\n\ttoken: 3000\n\ttoken_coefficient: 650\n"
+				  "\thold: 180\n" CRYPTO "\tinterface {\n\t\ttoken: 7\n\t}\n}\n";
+	struct corosync_nodes timed = two, back;
+	struct corosync_problem problem;
+
+	(void)state;
+	timed.times =
+		(struct corosync_times){.given = 1u << COROSYNC_TOKEN | 1u << COROSYNC_JOIN,
+					.ms = {[COROSYNC_TOKEN] = 2000, [COROSYNC_JOIN] = 50}};
+	assert_int_equal(edit(old, &timed, &problem), 0);
+	assert_non_null(strstr(out, "totem {\n\tconfig_version: 42\n\ttoken: 2000\n\tjoin: 50\n"
+				    "\ttoken_coefficient: 650\n\thold: 180\n"));
+	assert_non_null(strstr(out, "interface {\n\t\ttoken: 7\n"));
+	assert_int_equal(corosync_conf_read(out, out_len, &back, &problem), 0);
+	assert_int_equal(back.times.given, COROSYNC_TIMES_ALL & ~(1u << COROSYNC_CONSENSUS));
+	assert_int_equal(back.times.ms[COROSYNC_TOKEN], 2000);
+	assert_int_equal(back.times.ms[COROSYNC_TOKEN_COEFFICIENT], 650);
+	assert_int_equal(
+		corosync_conf_read("totem {\n" CRYPTO "\ttoken: soon\n}\n", 62, &back, &problem),
+		-EINVAL);
+	assert_non_null(strstr(problem.text, "totem.token: a number"));
+}
+
 static void an_edit_of_an_edit_changes_nothing(void **state)
 {
 	static char first[COROSYNC_CONF_MAX];
@@ -116,6 +141,8 @@ static void of_several_lists_and_versions_one_is_left(void **state)
 	(void)state;
 	assert_int_equal(edit(old, &two, &problem), 0);
 	assert_int_equal(corosync_conf_read(out, out_len, &back, &problem), 0);
+	assert_int_equal(back.times.ms[COROSYNC_TOKEN], 900);
+	back.times = (struct corosync_times){0};
 	assert_memory_equal(&back, &two, sizeof(two));
 	assert_non_null(strstr(out, "token: 900"));
 	assert_null(strstr(strstr(out, "config_version") + 1, "config_version"));
@@ -264,6 +291,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(nodes_and_version_are_put_in_and_the_rest_stays),
 		cmocka_unit_test(what_was_put_in_is_read_back),
+		cmocka_unit_test(times_replace_those_that_were_there_and_others_stay),
 		cmocka_unit_test(an_edit_of_an_edit_changes_nothing),
 		cmocka_unit_test(a_text_without_nodes_gets_them_at_its_end),
 		cmocka_unit_test(of_several_lists_and_versions_one_is_left),

@@ -14,6 +14,7 @@
 
 #include "clusterd/core/db.h"
 #include "clusterd/core/msg.h"
+#include "clusterd/core/placement.h"
 #include "lib/prng.h"
 #include "lib/wire.h"
 
@@ -1513,6 +1514,10 @@ static void fill_field(struct prng *p, const struct db_field *field, uint8_t *at
 	case DB_TYPE_flag:
 		at[0] = (uint8_t)prng_below(p, 2);
 		break;
+	case DB_TYPE_owners:
+		for (uint8_t i = (uint8_t)prng_below(p, CL_MAX_NODES + 1); i-- > 0;)
+			placement_owner_add(at, (uint8_t)((i * 5u) % CL_MAX_NODES));
+		break;
 	case DB_TYPE_u8:
 	case DB_TYPE_u16:
 	case DB_TYPE_u32:
@@ -1542,13 +1547,23 @@ static struct db_command filled_command(struct prng *p, uint16_t type)
 	return c;
 }
 
+/* There are numbers of no command; 0 behind the last. */
+static uint16_t next_command(uint16_t type)
+{
+	while (++type < DB_CMD_MAX) {
+		if (db_command_shape(type))
+			return type;
+	}
+	return 0;
+}
+
 static void every_command_comes_back_from_its_bytes(void **state)
 {
 	struct prng p;
 
 	(void)state;
 	prng_init(&p, 1);
-	for (uint16_t type = 1; type < DB_CMD_MAX; type++) {
+	for (uint16_t type = next_command(0); type; type = next_command(type)) {
 		for (int n = 0; n < 50; n++) {
 			struct db_command c = filled_command(&p, type), back;
 			uint8_t a[DB_COMMAND_MAX], b[DB_COMMAND_MAX];
@@ -1575,11 +1590,11 @@ static void every_command_comes_back_from_its_bytes(void **state)
 static void the_largest_command_fits_its_bound(void **state)
 {
 	(void)state;
-	for (uint16_t type = 1; type < DB_CMD_MAX; type++) {
+	for (uint16_t type = next_command(0); type; type = next_command(type)) {
 		const struct db_shape *shape = db_command_shape(type);
 		size_t size = 2 + 8 + 2 + CL_NAME_MAX;
 
-		for (uint8_t i = 0; i < shape->field_count; i++)
+		for (uint8_t i = 0; shape && i < shape->field_count; i++)
 			size += shape->field[i].size + 2u;
 		assert_true(size <= DB_COMMAND_MAX);
 	}
@@ -1593,7 +1608,7 @@ static void bad_bytes_of_a_command_are_refused(void **state)
 	prng_init(&p, 2);
 	assert_null(db_command_shape(0));
 	assert_null(db_command_shape(DB_CMD_MAX));
-	for (uint16_t type = 1; type < DB_CMD_MAX; type++) {
+	for (uint16_t type = next_command(0); type; type = next_command(type)) {
 		struct db_command c = filled_command(&p, type), back = {.at_ms = 42};
 		uint8_t buf[DB_COMMAND_MAX + 1];
 		size_t len, end;

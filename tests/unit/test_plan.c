@@ -22,6 +22,7 @@ static const struct db_limits limits = {
 		{
 			[DB_KIND_CLUSTER] = 1,
 			[DB_KIND_NODE] = CL_MAX_NODES,
+			[DB_KIND_SETTING] = 4,
 			[DB_KIND_GROUP] = 100,
 			[DB_KIND_RESOURCE] = 4,
 			[DB_KIND_PARAM] = 4,
@@ -105,7 +106,7 @@ static void make_nodes(struct fixture *f, uint8_t n)
 static void make_group(struct fixture *f, const char *name, uint16_t possible, uint8_t wish)
 {
 	struct db_command create = {.type = DB_CMD_GROUP_CREATE,
-				    .group_create = {.possible = possible}};
+				    .group_create = {.possible = possible, .priority = 100}};
 	struct db_command start = {.type = DB_CMD_GROUP_INTENT,
 				   .group_intent = {.intent = DB_INTENT_ONLINE, .wish = wish}};
 
@@ -428,11 +429,17 @@ static void a_group_that_failed_to_stop_is_left_alone(void **state)
 	assert_int_equal(plan(f), 0);
 }
 
+static void allow_any_number_of_starts(struct fixture *f)
+{
+	DO(f, SETTING_SET, setting_set, .key = "placement.starts_per_node", .value = "4096");
+}
+
 static void more_orders_than_fit_come_in_the_next_run(void **state)
 {
 	struct fixture *f = *state;
 
 	make_nodes(f, 2);
+	allow_any_number_of_starts(f);
 	for (unsigned int i = 0; i < 90; i++) {
 		char name[8];
 
@@ -591,6 +598,8 @@ static void the_names_of_groups_do_not_change_how_they_spread(void **state)
 
 		make_nodes(a, nodes);
 		make_nodes(b, nodes);
+		allow_any_number_of_starts(a);
+		allow_any_number_of_starts(b);
 		for (unsigned int i = 0; i < groups; i++) {
 			char name[16];
 

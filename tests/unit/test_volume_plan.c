@@ -45,7 +45,7 @@ static void expect_nothing(struct fixture *f)
 
 static void make_group(struct fixture *f, uint8_t wish)
 {
-	DONE(f, GROUP_CREATE, group_create, .name = "g", .volumes = "v");
+	DONE(f, GROUP_CREATE, group_create, .name = "g", .volumes = "v", .priority = 100);
 	DONE(f, GROUP_INTENT, group_intent, .name = "g", .intent = DB_INTENT_ONLINE, .wish = wish,
 	     .verb = "group-start");
 }

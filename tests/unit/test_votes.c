@@ -544,6 +544,9 @@ static void leaving_is_who_says_so_has_gone_or_is_being_fenced(void **state)
 	assert_int_equal(facts(&s).leaving, 0);
 	node_of(&s, 0)->is_evicted = true;
 	assert_int_equal(facts(&s).leaving, 0x1);
+	node_of(&s, 0)->is_evicted = false;
+	node_of(&s, 0)->is_quarantined = true;
+	assert_int_equal(facts(&s).leaving, 0x1);
 	free(s.mem);
 }
 

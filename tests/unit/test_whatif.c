@@ -462,6 +462,7 @@ static void what_it_says_is_what_happens_then(void **state)
 
 static const struct db_limits many_limits = {
 	.capacity = {[DB_KIND_NODE] = 2,
+		     [DB_KIND_SETTING] = 1,
 		     [DB_KIND_GROUP] = MANY,
 		     [DB_KIND_TASK] = 4,
 		     [DB_KIND_EVENT] = 8,
@@ -488,7 +489,8 @@ static void apply_fast(struct fixture *f, const struct db_command *cmd)
 static void make_many(struct fixture *f)
 {
 	for (uint32_t i = 0; i < MANY; i++) {
-		struct db_command c = {.type = DB_CMD_GROUP_CREATE};
+		struct db_command c = {.type = DB_CMD_GROUP_CREATE,
+				       .group_create = {.priority = 100}};
 		char name[CL_NAME_MAX];
 
 		snprintf(name, sizeof(name), "g%04u", i);
@@ -526,6 +528,7 @@ static void many_groups_go_in_one_round_and_not_every_order_is_kept(void **state
 	admit(f, 1, INC(1));
 	make_fence(f, 3);
 	make_many(f);
+	DONE(f, SETTING_SET, setting_set, .key = "placement.starts_per_node", .value = "4096");
 	assert_int_equal(begin_run(&r, &f->db, loss(cl_bit(0))), DB_OK);
 	while (whatif_step(r.w))
 		steps++;

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * No storm: how many starts may be under way on a node, and that lower priorities wait for higher
+ * ones after a crash or a cold start. Both only delay; what waits says for what.
+ */
+#include <stdio.h>
+
+#include "clusterd/core/placement.h"
+#include "clusterd/core/plan_impl.h"
+#include "clusterd/core/setting.h"
+
+void plan_count_flights(const struct db *db, struct plan_load *l)
+{
+	l->flight_max = (uint32_t)setting_get(db, SETTING_PLACEMENT_STARTS, NULL);
+	if (DB_MUTANT(db, PLAN_STORMS))
+		l->flight_max = UINT32_MAX;
+	l->wave = -1;
+	for (uint32_t i = 0; i < db_count(db, DB_KIND_GROUP); i++) {
+		const struct db_group *g = db_at(db, DB_KIND_GROUP, i);
+
+		if (g->work == DB_WORK_STARTING && g->node < CL_MAX_NODES)
+			l->flight[g->node]++;
+		if (plan_is_on_its_way(g))
+			l->flight[g->goal]++;
+		if (g->wave_ms && g->priority > l->wave && placement_is_awaited(db, g))
+			l->wave = g->priority;
+	}
+}
+
+bool plan_is_on_its_way(const struct db_group *g)
+{
+	return g->goal < CL_MAX_NODES && g->intent == DB_INTENT_ONLINE &&
+	       (g->work == DB_WORK_STOPPING || g->work == DB_WORK_OFFLINE);
+}
+
+bool plan_waits_for_wave(const struct db *db, const struct plan_load *l, const struct db_group *g)
+{
+	return g->wave_ms && g->priority < l->wave && !DB_MUTANT(db, PLAN_HAS_NO_WAVES);
+}
+
+uint16_t plan_not_busy(const struct plan_load *l, uint16_t set)
+{
+	for (uint8_t i = 0; i < CL_MAX_NODES; i++) {
+		if (l->flight[i] >= l->flight_max)
+			set = (uint16_t)(set & ~cl_bit(i));
+	}
+	return set;
+}
