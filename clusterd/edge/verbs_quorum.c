@@ -261,10 +261,11 @@ static bool add_number(struct quorum_sets *q, const json_t *args, const char *na
 void verb_quorum_set(struct api_client *c, const json_t *args)
 {
 	struct quorum_sets q = {.client = c};
-	size_t of_mode = (json_object_get(args, "mode") != NULL) +
-			 (json_object_get(args, "disk") != NULL) +
-			 (json_object_get(args, "io_ms") != NULL);
+	size_t of_mode = 0;
 
+	of_mode += json_object_get(args, "mode") != NULL;
+	of_mode += json_object_get(args, "disk") != NULL;
+	of_mode += json_object_get(args, "io_ms") != NULL;
 	if (of_mode) {
 		if (json_object_size(args) > of_mode)
 			api_reply(c, API_USAGE, NULL, "set the mode by itself");

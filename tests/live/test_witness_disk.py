@@ -50,8 +50,8 @@ def wait_whole(c, via=None):
 @pytest.fixture
 def cluster(make_lab):
     """make(n): a cluster of n nodes with a disk witness; votes of the absent stay for an hour."""
-    def make(nodes, witness=True):
-        c = Cluster(make_lab(nodes, bin=BUILD, lun_size="128M")).create()
+    def make(nodes, witness=True, **options):
+        c = Cluster(make_lab(nodes, bin=BUILD, lun_size="128M", **options)).create()
         c.ctl("n1", "quorum", "set", "--absent-ms", "3600000")
         if witness:
             c.ctl("n1", "quorum", "set", "--mode", "node-disk", "--disk", DISK, "--io-ms", D_MS)
@@ -151,6 +151,30 @@ def test_four_nodes_split_in_half(cluster, witness):
     assert kept in groups(c, serving[1])
     for node in set(c.lab.nodes) - set(serving):
         assert c.fails(node, "group", "create", "never")[0] == 6
+
+
+def test_a_disk_that_hangs_under_its_owner_takes_the_vote_and_not_the_daemon(cluster):
+    c = cluster(2, disk_faults=True)
+    c.lab.kill("n1")
+    wait_serving(c, "n2", ["n2"])
+    c.lab.disk("n2", "hang")
+    c.wait("n2", lambda: not c.quorum("n2")["is_quorate"], "no renewal, no lease", 60)
+    q = c.quorum("n2")  # it answers while its disk does not
+    assert q["reason"] == "witness-not-claimed" and q["witness_owner"] == "-"
+    assert c.fails("n2", "group", "create", "never")[0] == 6
+    c.lab.disk("n2", "ok")
+    wait_serving(c, "n2", ["n2"])
+    serves(c, "n2")
+
+
+def test_of_two_halves_the_one_that_reaches_the_disk_serves(cluster):
+    c = cluster(2)
+    c.lab.disk("n1", "eio")
+    c.wait("n2", lambda: c.quorum("n2")["witness_reached_by"] == ["n2"], "n1 lost its path", LONG)
+    split(c, ["n1"], ["n2"])
+    wait_serving(c, "n2", ["n2"])
+    serves(c, "n2")
+    assert not c.quorum("n1")["is_quorate"]
 
 
 def test_a_disk_that_carries_something_is_no_witness(cluster):
