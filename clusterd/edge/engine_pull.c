@@ -33,24 +33,13 @@ void engine_pull_start(struct engine *e, const struct repl_action *a)
 	bulk_pull(e->bulk, address, &a->pull.view, e->db.index, &e->db.epoch);
 }
 
-static void log_push_copy(struct store_log *to, const struct store_entry *s)
-{
-	store_log_push(to, &(struct repl_entry){.epoch = s->epoch,
-						.index = s->index,
-						.kind = s->kind,
-						.origin = s->origin,
-						.instance = s->instance,
-						.request = s->request,
-						.payload = {s->payload, s->payload_len}});
-}
-
 /* Moves what was held while the pull ran behind what it brought. */
 static void take_held(struct engine *e, struct store_log *log, uint64_t end)
 {
 	for (size_t i = 0; i < e->held.count; i++) {
 		if (e->held.entry[i].index != end + 1)
 			continue;
-		log_push_copy(log, &e->held.entry[i]);
+		store_log_push_copy(log, &e->held.entry[i]);
 		end++;
 	}
 	store_log_clear(&e->held);
@@ -59,7 +48,7 @@ static void take_held(struct engine *e, struct store_log *log, uint64_t end)
 static void log_dup(struct store_log *to, const struct store_log *from)
 {
 	for (size_t i = 0; i < from->count; i++)
-		log_push_copy(to, &from->entry[i]);
+		store_log_push_copy(to, &from->entry[i]);
 }
 
 /* Writes what is to be installed, up to `end`; memory follows when the disk has it. */
@@ -175,7 +164,7 @@ static void trim(struct engine *e, struct bulk_result *h)
 		return;
 	for (size_t i = 0; i < h->log.count; i++) {
 		if (h->log.entry[i].index > e->db.index)
-			log_push_copy(&rest, &h->log.entry[i]);
+			store_log_push_copy(&rest, &h->log.entry[i]);
 	}
 	store_log_clear(&h->log);
 	h->log = rest;

@@ -63,6 +63,17 @@ void store_log_push(struct store_log *log, const struct repl_entry *e)
 	memcpy(to->payload, e->payload.data, e->payload.len);
 }
 
+void store_log_push_copy(struct store_log *log, const struct store_entry *e)
+{
+	store_log_push(log, &(struct repl_entry){.epoch = e->epoch,
+						 .index = e->index,
+						 .kind = e->kind,
+						 .origin = e->origin,
+						 .instance = e->instance,
+						 .request = e->request,
+						 .payload = {e->payload, e->payload_len}});
+}
+
 void store_log_clear(struct store_log *log)
 {
 	for (size_t i = 0; i < log->count; i++)

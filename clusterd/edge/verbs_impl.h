@@ -78,6 +78,8 @@ void verb_placement_show(struct api_client *c, const json_t *args);
 /* ---- verbs_quorum.c */
 
 json_t *verb_quorum_json(const struct engine *e);
+/* Names of the nodes in the set. */
+json_t *verb_names_json(const struct cl_table *table, uint16_t set);
 void verb_cluster_stop(struct api_client *c, const json_t *args);
 void verb_quorum_set(struct api_client *c, const json_t *args);
 void verb_quorum_show(struct api_client *c, const json_t *args);

@@ -11,7 +11,7 @@
 #include "clusterd/edge/voting.h"
 #include "lib/must.h"
 
-static json_t *names_json(const struct cl_table *table, uint16_t set)
+json_t *verb_names_json(const struct cl_table *table, uint16_t set)
 {
 	json_t *a = json_array();
 
@@ -123,10 +123,10 @@ static void add_may_lose(json_t *o, const struct engine *e, const struct votes_i
 	now.holders = now.following = e->repl.phase == REPL_OPEN ? e->repl.countable : 0;
 	at_once = votes_may_lose_at_once(&now);
 	in_turn = votes_may_lose_in_turn(&now);
-	json_object_set_new(o, "may_lose_next", names_json(&in->table, may));
+	json_object_set_new(o, "may_lose_next", verb_names_json(&in->table, may));
 	json_object_set_new(
 		o, "must_stay",
-		names_json(&in->table, at_once < 0 ? 0 : (uint16_t)(e->repl.present & ~may)));
+		verb_names_json(&in->table, at_once < 0 ? 0 : (uint16_t)(e->repl.present & ~may)));
 	json_object_set_new(o, "may_lose_at_once", number_or_null(at_once >= 0, (uint64_t)at_once));
 	json_object_set_new(o, "may_lose_in_turn", number_or_null(in_turn >= 0, (uint64_t)in_turn));
 }
@@ -144,7 +144,7 @@ static void add_view(json_t *o, const struct engine *e, const struct cl_table *t
 			    json_string(s->phase == REPL_OPEN && s->starter < CL_MAX_NODES
 						? t->member[s->starter].name
 						: "-"));
-	json_object_set_new(o, "present", names_json(t, s->present));
+	json_object_set_new(o, "present", verb_names_json(t, s->present));
 }
 
 static json_t *setting_json(const struct engine *e, enum setting setting)
@@ -177,7 +177,7 @@ json_t *verb_quorum_json(const struct engine *e)
 	json_object_set_new(o, "votes_present", json_integer(q.votes_present));
 	json_object_set_new(o, "votes_needed", json_integer(q.votes_needed));
 	add_view(o, e, &in.table);
-	json_object_set_new(o, "would_help", names_json(&in.table, q.missing));
+	json_object_set_new(o, "would_help", verb_names_json(&in.table, q.missing));
 	add_may_lose(o, e, &in);
 	json_object_set_new(o, "refused", refused_json(e));
 	json_object_set_new(o, "votes", votes_json(&in));

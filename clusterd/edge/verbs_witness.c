@@ -19,17 +19,6 @@ static const struct db_cluster *cluster_of(const struct engine *e)
 
 /* ---- show */
 
-static json_t *names_of(const struct cl_table *t, uint16_t set)
-{
-	json_t *a = json_array();
-
-	for (uint8_t i = 0; i < CL_MAX_NODES; i++) {
-		if (set & cl_bit(i))
-			json_array_append_new(a, json_string(t->member[i].name));
-	}
-	return a;
-}
-
 static const char *state_of(const struct engine *e, const struct witness_status *status)
 {
 	if (e->repl.witness.counts)
@@ -65,7 +54,7 @@ void verb_witness_json(const struct engine *e, const struct cl_table *t, json_t 
 						? t->member[w->claimer].name
 						: "-"));
 	json_object_set_new(o, "witness_reached_by",
-			    names_of(t, (uint16_t)(w->reaches & e->repl.present)));
+			    verb_names_json(t, (uint16_t)(w->reaches & e->repl.present)));
 	json_object_set_new(o, "witness_reason", json_string(status.text));
 }
 

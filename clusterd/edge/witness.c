@@ -194,18 +194,8 @@ static int decode_frames(const uint8_t *all, size_t len, struct bulk_result *ret
 
 		if (r.error || bulk_decode(frame, n, is_first ? ret : &more))
 			return -EBADMSG;
-		for (size_t i = 0; i < more.log.count; i++) {
-			const struct store_entry *e = &more.log.entry[i];
-
-			store_log_push(&ret->log, &(struct repl_entry){
-							  .epoch = e->epoch,
-							  .index = e->index,
-							  .kind = e->kind,
-							  .origin = e->origin,
-							  .instance = e->instance,
-							  .request = e->request,
-							  .payload = {e->payload, e->payload_len}});
-		}
+		for (size_t i = 0; i < more.log.count; i++)
+			store_log_push_copy(&ret->log, &more.log.entry[i]);
 		bulk_result_clear(&more);
 	}
 	return wire_reader_end(&r);
