@@ -5,24 +5,37 @@ core_sources = \
 	clusterd/core/age.c clusterd/core/age.h \
 	clusterd/core/apply_quarantine.c clusterd/core/quarantine.c clusterd/core/quarantine.h \
 	clusterd/core/totem.c clusterd/core/totem.h \
+	clusterd/core/network.c clusterd/core/network.h clusterd/core/apply_network.c \
 	clusterd/core/node_state.c clusterd/core/node_state.h \
 	clusterd/core/apply.c clusterd/core/apply_age.c \
-	clusterd/core/apply_impl.c clusterd/core/apply_impl.h \
+	clusterd/core/apply_change.c clusterd/core/apply_config.c clusterd/core/apply_decision.c \
+	clusterd/core/apply_force.c clusterd/core/apply_impl.c clusterd/core/apply_impl.h \
 	clusterd/core/apply_member.c clusterd/core/apply_migration.c \
-	clusterd/core/apply_place.c clusterd/core/apply_secret.c \
+	clusterd/core/apply_place.c clusterd/core/apply_resource.c \
+	clusterd/core/apply_resource_set.c clusterd/core/apply_secret.c \
 	clusterd/core/apply_setting.c clusterd/core/apply_stuck.c \
 	clusterd/core/apply_vm.c clusterd/core/apply_volume.c \
 	clusterd/core/assume.c clusterd/core/assume.h \
 	clusterd/core/claim.c clusterd/core/claim.h \
+	clusterd/core/compare.c clusterd/core/compare.h \
+	clusterd/core/config.c clusterd/core/config.h clusterd/core/config_doc.c \
+	clusterd/core/config_plan.c \
 	clusterd/core/corosync_conf.c clusterd/core/corosync_conf.h \
 	clusterd/core/db.c clusterd/core/db.h \
+	clusterd/core/decision.c clusterd/core/decision.h \
+	clusterd/core/depends.c clusterd/core/depends.h \
 	clusterd/core/duty.c clusterd/core/duty.h \
+	clusterd/core/hash_check.c clusterd/core/hash_check.h \
 	clusterd/core/failover.c clusterd/core/failover.h \
+	clusterd/core/fence_window.c clusterd/core/fence_window.h \
+	clusterd/core/force.c clusterd/core/force.h \
+	clusterd/core/history.c clusterd/core/history.h \
 	clusterd/core/lease.c clusterd/core/lease.h \
 	clusterd/core/member.c clusterd/core/member.h \
 	clusterd/core/msg.c clusterd/core/msg.h \
 	clusterd/core/plan.c clusterd/core/plan.h clusterd/core/plan_impl.h \
 	clusterd/core/placement.c clusterd/core/placement.h \
+	clusterd/core/plan_affinity.c \
 	clusterd/core/plan_orders.c clusterd/core/plan_place.c \
 	clusterd/core/plan_vm.c clusterd/core/plan_volume.c clusterd/core/plan_wave.c \
 	clusterd/core/quorum.c clusterd/core/quorum.h \
@@ -33,6 +46,7 @@ core_sources = \
 	clusterd/core/setting.c clusterd/core/setting.h \
 	clusterd/core/stopping.c clusterd/core/stopping.h \
 	clusterd/core/stuck.c clusterd/core/stuck.h \
+	clusterd/core/tree.c clusterd/core/tree.h clusterd/core/tree_explain.c \
 	clusterd/core/types.h \
 	clusterd/core/vm.c clusterd/core/vm.h \
 	clusterd/core/volume.c clusterd/core/volume.h \
@@ -56,30 +70,40 @@ clusterd_libedge_a_SOURCES = \
 	clusterd/edge/ocf.c clusterd/edge/ocf.h \
 	clusterd/edge/ocf_meta.c clusterd/edge/ocf_meta.h \
 	clusterd/edge/store.c clusterd/edge/store.h clusterd/edge/store_impl.h \
-	clusterd/edge/store_sql.c \
+	clusterd/edge/store_check.c clusterd/edge/store_saved.c clusterd/edge/store_sql.c \
 	clusterd/edge/text.c clusterd/edge/text.h
-clusterd_libedge_a_CPPFLAGS = $(AM_CPPFLAGS) $(QB_CFLAGS) $(SQLITE_CFLAGS) $(XML_CFLAGS)
+clusterd_libedge_a_CPPFLAGS = $(AM_CPPFLAGS) $(QB_CFLAGS) $(SQLITE_CFLAGS) $(XML_CFLAGS) \
+	$(JANSSON_CFLAGS)
 
 sbin_PROGRAMS += clusterd/clusterd
 clusterd_clusterd_SOURCES = \
 	clusterd/edge/api.c clusterd/edge/api.h \
 	clusterd/edge/bulk.c clusterd/edge/bulk.h \
-	clusterd/edge/crypto.c clusterd/edge/crypto.h \
+	clusterd/edge/crypto.c clusterd/edge/crypto.h clusterd/edge/verbs_network.c \
 	clusterd/edge/conf.c clusterd/edge/conf.h \
+	clusterd/edge/config_json.c clusterd/edge/config_json.h \
 	clusterd/edge/cpg.c clusterd/edge/cpg.h \
 	clusterd/edge/duty.c clusterd/edge/duty.h \
 	clusterd/edge/engine.c clusterd/edge/engine.h clusterd/edge/engine_impl.h \
 	clusterd/edge/engine_pull.c \
 	clusterd/edge/exec.c clusterd/edge/exec.h clusterd/edge/exec_impl.h \
-	clusterd/edge/exec_stop.c \
+	clusterd/edge/exec_leave.c clusterd/edge/exec_report.c clusterd/edge/exec_resource.c \
+	clusterd/edge/exec_stop.c clusterd/edge/exec_tree.c \
 	clusterd/edge/fencer.c clusterd/edge/fencer.h \
+	clusterd/edge/health.c clusterd/edge/health.h \
 	clusterd/edge/main.c \
+	clusterd/edge/parting.c clusterd/edge/parting.h \
+	clusterd/edge/rescue.c clusterd/edge/rescue.h \
+	clusterd/edge/saved.c clusterd/edge/saved.h \
 	clusterd/edge/secret_file.c clusterd/edge/secret_file.h \
 	clusterd/edge/secrets.c clusterd/edge/secrets.h \
 	clusterd/edge/spawn.c clusterd/edge/spawn.h \
 	clusterd/edge/verbs.c clusterd/edge/verbs.h clusterd/edge/verbs_impl.h \
-	clusterd/edge/verbs_agent.c clusterd/edge/verbs_member.c clusterd/edge/verbs_place.c \
-	clusterd/edge/verbs_quorum.c clusterd/edge/verbs_resource.c clusterd/edge/verbs_secret.c \
+	clusterd/edge/verbs_affinity.c clusterd/edge/verbs_agent.c clusterd/edge/verbs_change.c \
+	clusterd/edge/verbs_config.c clusterd/edge/verbs_decision.c clusterd/edge/verbs_force.c \
+	clusterd/edge/verbs_member.c clusterd/edge/verbs_place.c \
+	clusterd/edge/verbs_quorum.c clusterd/edge/verbs_resource.c \
+	clusterd/edge/verbs_resource_set.c clusterd/edge/verbs_secret.c \
 	clusterd/edge/verbs_vm.c clusterd/edge/verbs_volume.c \
 	clusterd/edge/verbs_whatif.c clusterd/edge/verbs_witness.c \
 	clusterd/edge/volumes.c clusterd/edge/volumes.h clusterd/edge/volumes_impl.h \

@@ -6,20 +6,24 @@ scenario_sources = \
 SIMULATORS = \
 	tests/sim/sim_repl tests/sim/sim_lock tests/sim/sim_ladder tests/sim/sim_volume \
 	tests/sim/sim_session tests/sim/sim_mig tests/sim/sim_vm tests/sim/sim_grant \
-	tests/sim/sim_plan tests/sim/sim_votes tests/sim/sim_claim tests/sim/sim_witness tests/sim/sim_cluster
+	tests/sim/sim_force tests/sim/sim_plan tests/sim/sim_votes tests/sim/sim_claim \
+	tests/sim/sim_witness tests/sim/sim_cluster
 check_PROGRAMS += $(SIMULATORS)
 world_sources = tests/sim/sim_world.c tests/sim/sim_world_witness.c tests/sim/sim_world.h
 tests_sim_sim_repl_SOURCES = tests/sim/sim_repl.c $(world_sources)
 tests_sim_sim_repl_CPPFLAGS = $(AM_CPPFLAGS) -DCLUSTERD_MUTANTS
-tests_sim_sim_repl_LDADD = clusterd/libcore_mutants.a lib/libbase.a
+tests_sim_sim_repl_LDADD = clusterd/libcore_mutants.a lib/liblock.a lib/libbase.a
 
+tests_sim_sim_force_SOURCES = tests/sim/sim_force.c $(world_sources)
+tests_sim_sim_force_CPPFLAGS = $(AM_CPPFLAGS) -DCLUSTERD_MUTANTS
+tests_sim_sim_force_LDADD = clusterd/libcore_mutants.a lib/liblock.a lib/libbase.a
 tests_sim_sim_votes_SOURCES = tests/sim/sim_votes.c $(world_sources)
 tests_sim_sim_votes_CPPFLAGS = $(AM_CPPFLAGS) -DCLUSTERD_MUTANTS
-tests_sim_sim_votes_LDADD = clusterd/libcore_mutants.a lib/libbase.a
+tests_sim_sim_votes_LDADD = clusterd/libcore_mutants.a lib/liblock.a lib/libbase.a
 
 tests_sim_sim_witness_SOURCES = tests/sim/sim_witness.c $(world_sources)
 tests_sim_sim_witness_CPPFLAGS = $(AM_CPPFLAGS) -DCLUSTERD_MUTANTS
-tests_sim_sim_witness_LDADD = clusterd/libcore_mutants.a lib/libbase.a
+tests_sim_sim_witness_LDADD = clusterd/libcore_mutants.a lib/liblock.a lib/libbase.a
 
 tests_sim_sim_claim_SOURCES = tests/sim/sim_claim.c
 tests_sim_sim_claim_CPPFLAGS = $(AM_CPPFLAGS) -DCLUSTERD_MUTANTS
@@ -92,6 +96,7 @@ UNIT_TESTS = \
 	tests/unit/test_msg tests/unit/test_quorum tests/unit/test_repl tests/unit/test_wire \
 	tests/unit/test_corosync_conf tests/unit/test_member \
 	tests/unit/test_db tests/unit/test_duty tests/unit/test_plan tests/unit/test_store \
+	tests/unit/test_store_crash tests/unit/test_hash_check tests/unit/test_repl_disk \
 	tests/unit/test_ladder \
 	tests/unit/test_fence_agent tests/unit/test_ocf tests/unit/test_run \
 	tests/unit/test_record tests/unit/test_header tests/unit/test_lun \
@@ -103,9 +108,11 @@ UNIT_TESTS = \
 	tests/unit/test_channel tests/unit/test_stream tests/unit/test_grant tests/unit/test_direct \
 	tests/unit/test_stopping tests/unit/test_stuck tests/unit/test_votes \
 	tests/unit/test_whatif tests/unit/test_age tests/unit/test_secret tests/unit/test_setting \
-	tests/unit/test_failover tests/unit/test_claim tests/unit/test_datapath \
+	tests/unit/test_tree tests/unit/test_resource_db tests/unit/test_config \
+	tests/unit/test_failover tests/unit/test_force tests/unit/test_history \
+	tests/unit/test_claim tests/unit/test_datapath \
 	tests/unit/test_quarantine tests/unit/test_node_state tests/unit/test_totem \
-	tests/unit/test_witness
+	tests/unit/test_network tests/unit/test_witness
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
 UNIT_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS) $(QB_CFLAGS) $(XML_CFLAGS)
@@ -188,6 +195,15 @@ tests_unit_test_node_state_LDADD = $(UNIT_LDADD)
 tests_unit_test_totem_SOURCES = tests/unit/test_totem.c
 tests_unit_test_totem_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_totem_LDADD = $(UNIT_LDADD)
+tests_unit_test_network_SOURCES = tests/unit/test_network.c tests/unit/volume_fixture.h
+tests_unit_test_network_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_network_LDADD = $(UNIT_LDADD)
+tests_unit_test_tree_SOURCES = tests/unit/test_tree.c
+tests_unit_test_tree_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_tree_LDADD = $(UNIT_LDADD)
+tests_unit_test_resource_db_SOURCES = tests/unit/test_resource_db.c tests/unit/volume_fixture.h
+tests_unit_test_resource_db_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_resource_db_LDADD = $(UNIT_LDADD)
 tests_unit_test_age_SOURCES = tests/unit/test_age.c tests/unit/volume_fixture.h
 tests_unit_test_age_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_age_LDADD = $(UNIT_LDADD)
@@ -197,6 +213,9 @@ tests_unit_test_stuck_LDADD = $(UNIT_LDADD)
 tests_unit_test_volume_plan_SOURCES = tests/unit/test_volume_plan.c tests/unit/volume_fixture.h
 tests_unit_test_volume_plan_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_volume_plan_LDADD = $(UNIT_LDADD)
+tests_unit_test_config_SOURCES = tests/unit/test_config.c
+tests_unit_test_config_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_config_LDADD = $(UNIT_LDADD)
 tests_unit_test_whatif_SOURCES = \
 	tests/unit/test_whatif.c tests/unit/vm_fixture.h tests/unit/volume_fixture.h
 tests_unit_test_whatif_CPPFLAGS = $(UNIT_CPPFLAGS)
@@ -213,10 +232,26 @@ tests_unit_test_vm_plan_SOURCES = \
 	tests/unit/test_vm_plan.c tests/unit/vm_fixture.h tests/unit/volume_fixture.h
 tests_unit_test_vm_plan_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_vm_plan_LDADD = $(UNIT_LDADD)
+tests_unit_test_force_SOURCES = tests/unit/test_force.c
+tests_unit_test_force_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_force_LDADD = $(UNIT_LDADD)
+tests_unit_test_history_SOURCES = tests/unit/test_history.c
+tests_unit_test_history_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_history_LDADD = $(UNIT_LDADD)
 tests_unit_test_store_SOURCES = tests/unit/test_store.c
 tests_unit_test_store_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_store_LDADD = clusterd/libedge.a $(UNIT_LDADD) $(QB_LIBS) $(SQLITE_LIBS) \
-	$(XML_LIBS) lib/libedgebase.a -lpthread
+	$(XML_LIBS) $(JANSSON_LIBS) lib/libedgebase.a -lpthread
+tests_unit_test_hash_check_SOURCES = tests/unit/test_hash_check.c
+tests_unit_test_hash_check_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_hash_check_LDADD = $(UNIT_LDADD)
+tests_unit_test_repl_disk_SOURCES = tests/unit/test_repl_disk.c tests/unit/repl_fixture.h
+tests_unit_test_repl_disk_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_repl_disk_LDADD = $(UNIT_LDADD)
+tests_unit_test_store_crash_SOURCES = \
+	tests/unit/test_store_crash.c tests/unit/crash_vfs.c tests/unit/crash_vfs.h
+tests_unit_test_store_crash_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_store_crash_LDADD = $(tests_unit_test_store_LDADD)
 tests_unit_test_ladder_SOURCES = tests/unit/test_ladder.c
 tests_unit_test_ladder_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_ladder_LDADD = fence/libfence.a $(UNIT_LDADD)

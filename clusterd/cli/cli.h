@@ -12,6 +12,7 @@ enum cli_exit { /* clusterd-exit-codes(7) */
 		CLI_FAILED = 1,
 		CLI_USAGE = 2,
 		CLI_TIMED_OUT = 7,
+		CLI_WOULD_CHANGE = 10, /* a dry run, with --detailed-exit */
 		CLI_UNREACHABLE = 69,
 		CLI_INTERRUPTED = 130,
 };
@@ -46,7 +47,7 @@ const char *cli_next_option(const char *text, struct cli_option *ret);
 struct cli {
 	const struct command *command;
 	json_t *args;
-	bool json, no_headers, wait, no_wait;
+	bool json, no_headers, wait, no_wait, detailed_exit;
 	const char *fields;
 	double timeout_s, wait_s;
 	char socket[108];

@@ -16,6 +16,7 @@ struct source {
 
 static const struct source sources[] = {
 	{"agent", "agent list --fields name", "*"},
+	{"checkpoint", "config checkpoint-list --fields name", "*"},
 	{"fence", "fence list --fields name", "*"},
 	{"fence-agent", "agent list --fields path", "*/fence_*"},
 	{"group", "group list --fields name", "*"},
@@ -37,6 +38,11 @@ struct rule {
 
 static const struct rule rules[] = {
 	{"node", "add", "name", NULL, NULL},
+	{"config", "checkpoint-create", "name", NULL, NULL},
+	{"config", NULL, "name", "checkpoint", NULL},
+	{"config", NULL, "checkpoint", "checkpoint", NULL},
+	{"config", NULL, "from", "checkpoint", NULL},
+	{"config", NULL, "to", "checkpoint", NULL},
 	{NULL, "create", "name", NULL, NULL},
 	{"fence", "run", "name", "node", NULL},
 	{"agent", NULL, "name", "agent", NULL},
@@ -134,6 +140,20 @@ static void print_globals(bool takes_value)
 	}
 }
 
+/* Options of commands that take no value. */
+static void print_bare(void)
+{
+	for (size_t i = 0; i < command_count; i++) {
+		const char *at = commands[i].options;
+		struct cli_option o;
+
+		while ((at = cli_next_option(at, &o))) {
+			if (!strcmp(o.type, "flag"))
+				printf(" --%s", o.name);
+		}
+	}
+}
+
 static void print_options(void)
 {
 	printf("_clusterctl_options()\n{\n\tcase $1 in\n");
@@ -150,6 +170,8 @@ static void print_options(void)
 	}
 	printf("\tesac\n}\n\n_clusterctl_flags='");
 	print_globals(false);
+	printf("'\n_clusterctl_bare='");
+	print_bare();
 	printf("'\n_clusterctl_valued='");
 	print_globals(true);
 	printf("'\n\n");
@@ -233,7 +255,8 @@ static const char script_words[] =
 	"\t\t\troot=(\"$word\")\n"
 	"\t\telif [[ $word == --* ]]; then\n"
 	"\t\t\toptions+=\" ${word%%=*} \"\n"
-	"\t\t\t[[ $word == *=* || \" $_clusterctl_flags \" == *\" $word \"* ]] ||\n"
+	"\t\t\t[[ $word == *=* || \" $_clusterctl_flags $_clusterctl_bare \" == *\" $word \"* ]] "
+	"||\n"
 	"\t\t\t\toption=$word\n"
 	"\t\telif [[ ! $noun ]]; then\n"
 	"\t\t\tnoun=$word\n"

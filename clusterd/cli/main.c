@@ -29,7 +29,8 @@ static int lost(const struct cli *cli, int error)
 	return CLI_UNREACHABLE;
 }
 
-static void complain(const struct cli *cli, const json_t *reply)
+/* What is wrong, or what else there is to know. */
+static void tell(const struct cli *cli, const json_t *reply)
 {
 	const char *text = json_string_value(json_object_get(reply, "text"));
 
@@ -69,7 +70,7 @@ static int wait_task(const struct cli *cli, int fd, json_int_t id)
 	if (cli->json)
 		print_data(cli, json_object_get(reply, "data"));
 	if (r)
-		complain(cli, reply);
+		tell(cli, reply);
 	json_decref(reply);
 	return r;
 }
@@ -84,7 +85,7 @@ static int watch(const struct cli *cli, int fd)
 		if (json_object_get(row, "code")) {
 			int r = code_of(row);
 
-			complain(cli, row);
+			tell(cli, row);
 			json_decref(row);
 			return r;
 		}
@@ -118,8 +119,8 @@ static int answer(const struct cli *cli, int fd)
 		return lost(cli, errno);
 	r = code_of(reply);
 	task = json_object_get(json_object_get(reply, "data"), "task");
+	tell(cli, reply);
 	if (r) {
-		complain(cli, reply);
 		/* Of can-lose, "no" is an answer like "yes". */
 		if (r == CLI_FAILED && !strcmp(cli->command->api, "cluster.can_lose"))
 			print_data(cli, json_object_get(reply, "data"));
@@ -128,10 +129,15 @@ static int answer(const struct cli *cli, int fd)
 	} else if (!json_is_integer(task) || !strcmp(cli->command->noun, "task")) {
 		print_data(cli, json_object_get(reply, "data"));
 	} else if (cli->wait || (!cli->no_wait && isatty(STDOUT_FILENO))) {
+		if (!cli->json && json_object_get(json_object_get(reply, "data"), "commands"))
+			print_data(cli, json_object_get(reply, "data"));
 		r = wait_task(cli, fd, json_integer_value(task));
 	} else {
 		print_data(cli, json_object_get(reply, "data"));
 	}
+	if (!r && cli->detailed_exit &&
+	    json_is_true(json_object_get(json_object_get(reply, "data"), "would_change")))
+		r = CLI_WOULD_CHANGE;
 	json_decref(reply);
 	return r;
 }

@@ -30,6 +30,10 @@ const char cli_global_help[] =
 	"  --wait[=SECONDS] wait until the task ends (default on a terminal)\n"
 	"  --no-wait        print the task's number and return\n"
 	"  --timeout SECONDS  for the daemon's answer (default 15)\n"
+	"  --reason TEXT    why, for 'config history'; of what changes something\n"
+	"  --if-version N   only if config_version of the object is that still\n"
+	"  --dry-run        say what would follow, and change nothing\n"
+	"  --detailed-exit  with --dry-run: 10 if something would change\n"
 	"  --root DIR       prefix of /run/clusterd/api.sock\n"
 	"  --help, --version\n";
 
@@ -60,6 +64,8 @@ static const char *placeholder(const char *type)
 		return "N";
 	if (!strcmp(type, "document") || !strcmp(type, "secret"))
 		return "FILE";
+	if (!strcmp(type, "flag"))
+		return "";
 	return strcmp(type, "pairs") ? "TEXT" : "NAME=VALUE";
 }
 
@@ -77,8 +83,12 @@ static void print_synopsis(FILE *f, const struct command *c)
 			fputc(p[i] >= 'a' && p[i] <= 'z' ? p[i] - 'a' + 'A' : p[i], f);
 		p += len + strspn(p + len, " ");
 	}
-	while ((at = cli_next_option(at, &o)))
-		fprintf(f, o.is_needed ? " --%s %s" : " [--%s %s]", o.name, placeholder(o.type));
+	while ((at = cli_next_option(at, &o))) {
+		const char *value = placeholder(o.type);
+
+		fprintf(f, o.is_needed ? " --%s%s%s" : " [--%s%s%s]", o.name, *value ? " " : "",
+			value);
+	}
 	fputc('\n', f);
 }
 
@@ -220,6 +230,19 @@ static int set_option(struct cli *cli, const struct cli_option *o, const char *v
 	return CLI_OK;
 }
 
+static int set_flag(struct cli *cli, const struct cli_option *o, const char *value)
+{
+	char name[40];
+
+	if (value) {
+		fprintf(stderr, "clusterctl: --%s: takes no value\n", o->name);
+		return CLI_USAGE;
+	}
+	api_name(o, name, sizeof(name));
+	json_object_set_new(cli->args, name, json_true());
+	return CLI_OK;
+}
+
 /* ---- the command line */
 
 struct words {
@@ -252,6 +275,31 @@ static int set_socket(struct cli *cli, const char *root)
 	return CLI_USAGE;
 }
 
+/* Those of what changes something; as global_option(). */
+static int change_option(struct cli *cli, struct words *w, const char *name, const char *value)
+{
+	double number;
+
+	if (!strcmp(name, "dry-run")) {
+		json_object_set_new(cli->args, "dry_run", json_true());
+	} else if (!strcmp(name, "detailed-exit")) {
+		cli->detailed_exit = true;
+	} else if (!strcmp(name, "reason")) {
+		value = take_value(w, value);
+		if (!value)
+			return bad_value(name);
+		json_object_set_new(cli->args, "reason", json_string(value));
+	} else if (!strcmp(name, "if-version")) {
+		value = take_value(w, value);
+		if (!value || !parse_number(value, &number))
+			return bad_value(name);
+		json_object_set_new(cli->args, "if_version", json_integer((json_int_t)number));
+	} else {
+		return -1;
+	}
+	return CLI_OK;
+}
+
 /* CLI_OK if it was one, -1 if it is none of the global options, else the exit code. */
 static int global_option(struct cli *cli, struct words *w, const char *name, const char *value)
 {
@@ -275,7 +323,7 @@ static int global_option(struct cli *cli, struct words *w, const char *name, con
 		value = take_value(w, value);
 		return value ? set_socket(cli, value) : bad_value(name);
 	} else {
-		return -1;
+		return change_option(cli, w, name, value);
 	}
 	return CLI_OK;
 }
@@ -296,6 +344,8 @@ static int parse_option(struct cli *cli, struct words *w, const char *word)
 	while ((at = cli_next_option(at, &o))) {
 		if (strcmp(o.name, name) != 0)
 			continue;
+		if (!strcmp(o.type, "flag"))
+			return set_flag(cli, &o, value);
 		value = take_value(w, value);
 		return value ? set_option(cli, &o, value) : bad_value(name);
 	}
@@ -367,6 +417,10 @@ static int parse_rest(struct cli *cli, struct words *w)
 
 		if (r)
 			return r;
+	}
+	if (cli->detailed_exit && !json_object_get(cli->args, "dry_run")) {
+		fprintf(stderr, "clusterctl: --detailed-exit: only with --dry-run\n");
+		return CLI_USAGE;
 	}
 	return check_complete(cli, names);
 }

@@ -162,11 +162,27 @@ static void print_fields(const json_t *object)
 	}
 }
 
+/* Until all are back whom the administrator said to be down. */
+static void print_forced(const json_t *cluster)
+{
+	const json_t *down = json_object_get(cluster, "forced_down");
+	char names[CELL_MAX];
+
+	if (!json_array_size(down))
+		return;
+	cell(down, names, sizeof(names));
+	printf("        FORCED at %s by %s; not back yet: %s\n",
+	       json_string_value(json_object_get(cluster, "forced")),
+	       json_string_value(json_object_get(cluster, "forced_by")), names);
+}
+
 static void print_status(const struct cli *cli, const json_t *data)
 {
-	const json_t *q = json_object_get(data, "quorum");
+	const json_t *q = json_object_get(data, "quorum"), *db = json_object_get(data, "database");
 	const char *cluster =
 		json_string_value(json_object_get(json_object_get(data, "cluster"), "name"));
+	const char *state = json_string_value(json_object_get(db, "state"));
+	const char *text = json_string_value(json_object_get(db, "text"));
 	char missing[CELL_MAX], lose[CELL_MAX], stay[CELL_MAX];
 
 	cell(json_object_get(q, "would_help"), missing, sizeof(missing));
@@ -185,6 +201,9 @@ static void print_status(const struct cli *cli, const json_t *data)
 		printf("        may fail next, one of: %s; must stay: %s\n", lose, stay);
 	else
 		printf("        whose return would help: %s\n", missing);
+	if (state && text && text[0] && strcmp(state, "ok") != 0)
+		printf("database %s: %s\n", state, text);
+	print_forced(json_object_get(data, "cluster"));
 	printf("\n");
 	print_table(cli, "name,state,vote,since,reason", json_object_get(data, "nodes"));
 	if (json_array_size(json_object_get(data, "volumes"))) {
@@ -366,6 +385,30 @@ static void print_whatif(const struct cli *cli, const json_t *data)
 		    json_object_get(data, "outcome"));
 }
 
+/* Of a dry run: the rows, what the planner would order, what becomes of whom. */
+static void print_dry_run(const struct cli *cli, const json_t *data)
+{
+	static const char *const tables[][2] = {
+		{"commands", "command"},
+		{"rows", "kind,name,change,fields"},
+		{"orders", "round,action,kind,name,node,reason"},
+		{"outcome", "kind,name,change,was,was_node,work,node,why"}};
+	const json_t *v;
+	size_t i;
+
+	printf("%s\n", json_string_value(json_object_get(data, "summary")));
+	json_array_foreach(json_object_get(data, "notes"), i, v)
+		printf("note    %s\n", json_string_value(v));
+	for (i = 0; i < MUST_ARRAY_SIZE(tables); i++) {
+		const json_t *rows = json_object_get(data, tables[i][0]);
+
+		if (!json_array_size(rows))
+			continue;
+		printf("\n");
+		print_table(cli, tables[i][1], rows);
+	}
+}
+
 static bool is_whatif(const struct cli *cli)
 {
 	return !strcmp(cli->command->noun, "simulate") ||
@@ -376,7 +419,7 @@ void print_data(const struct cli *cli, const json_t *data)
 {
 	if (!data || json_is_null(data))
 		return;
-	if (cli->json) {
+	if (cli->json || !strcmp(cli->command->api, "config.show")) {
 		json_dumpf(data, stdout, JSON_INDENT(2));
 		printf("\n");
 	} else if (!strcmp(cli->command->api, "cluster.status")) {
@@ -385,6 +428,10 @@ void print_data(const struct cli *cli, const json_t *data)
 		print_table(cli, cli->command->columns, data);
 	} else if (cli->fields) {
 		print_row(cli, data);
+	} else if (json_is_true(json_object_get(data, "is_dry_run"))) {
+		print_dry_run(cli, data);
+	} else if (json_is_array(json_object_get(data, "commands"))) {
+		print_table(cli, "command", json_object_get(data, "commands"));
 	} else if (!strcmp(cli->command->api, "agent.show")) {
 		print_agent(cli, data);
 	} else if (is_whatif(cli)) {

@@ -10,6 +10,7 @@
 
 #include "clusterd/core/age.h"
 #include "clusterd/core/apply_impl.h"
+#include "clusterd/core/fence_window.h"
 #include "clusterd/core/msg.h"
 #include "clusterd/core/placement.h"
 #include "clusterd/core/plan.h"
@@ -42,7 +43,7 @@ static void group_release(struct apply *a, struct db_group *g, const char *reaso
 	g->lock = 0;
 	g->work = DB_WORK_OFFLINE;
 	g->node = CL_NODE_NONE;
-	g->fence_wanted = false;
+	g->fence_wanted = g->is_degraded = false;
 	vm_group_drop(a, g, reason);
 }
 
@@ -64,21 +65,8 @@ static void do_cluster_init(struct apply *a, const struct db_cmd_cluster_init *c
 	apply_event(a, "cluster-created", c->name, "by %s", a->cmd->actor);
 }
 
-static void resources_set(struct db *db, const char *group, enum db_work work)
-{
-	for (uint32_t i = 0; i < db_count(db, DB_KIND_RESOURCE); i++) {
-		struct db_resource *r = db_at(db, DB_KIND_RESOURCE, i);
-
-		if (!strcmp(r->group, group)) {
-			r->work = (uint8_t)work;
-			r->restarts = work == DB_WORK_ONLINE ? r->restarts : 0;
-			r->restarts_since_ms = work == DB_WORK_ONLINE ? r->restarts_since_ms : 0;
-		}
-	}
-}
-
 /* What ran on an incarnation that can do nothing any more is offline, to be placed anew. */
-static void incarnation_gone(struct apply *a, uint8_t slot, uint64_t incarnation)
+void node_incarnation_gone(struct apply *a, uint8_t slot, uint64_t incarnation)
 {
 	/* Its session is orphaned; of its locks, mnt: stay until the volume is recovered. */
 	apply_lock_release(a->db, slot, incarnation, "grp:");
@@ -88,11 +76,11 @@ static void incarnation_gone(struct apply *a, uint8_t slot, uint64_t incarnation
 
 		if (g->node != slot || g->incarnation != incarnation || g->work == DB_WORK_OFFLINE)
 			continue;
-		resources_set(a->db, g->name, DB_WORK_OFFLINE);
+		resources_set(a, g->name, DB_WORK_OFFLINE);
 		g->work = DB_WORK_OFFLINE;
 		g->node = CL_NODE_NONE;
 		g->lock = 0;
-		g->fence_wanted = false;
+		g->fence_wanted = g->is_degraded = false;
 		g->since_ms = a->cmd->at_ms;
 		COPY(g->reason, "its node is out of service");
 		vm_group_gone(a, g);
@@ -151,7 +139,7 @@ static void do_node_admit(struct apply *a, const struct db_cmd_node_admit *c)
 	}
 	/* A later boot of the same node proves that the earlier one runs nothing any more. */
 	if (n->incarnation && n->incarnation != c->incarnation && strcmp(n->boot, c->boot) != 0) {
-		incarnation_gone(a, n->slot, n->incarnation);
+		node_incarnation_gone(a, n->slot, n->incarnation);
 		if (n->membership == DB_MEMBERSHIP_ADMITTED) /* and nobody had noticed */
 			quarantine_node_lost(a, n);
 		apply_event(a, "node-rebooted", c->name,
@@ -182,6 +170,7 @@ static void do_node_admit(struct apply *a, const struct db_cmd_node_admit *c)
 		COPY(g->reason, "its node is back with what it held");
 	}
 	volumes_node_admitted(a, n);
+	force_node_back(a, n->slot);
 	if (is_back)
 		place_node_returned(a, n->slot);
 	if (is_first)
@@ -212,7 +201,7 @@ static uint32_t groups_unknown(struct apply *a, const struct db_node *n)
 			continue;
 		if (DB_MUTANT(a->db, VM_LOST_RELEASES)) {
 			group_release(a, g, "its node is lost");
-			resources_set(a->db, g->name, DB_WORK_OFFLINE);
+			resources_set(a, g->name, DB_WORK_OFFLINE);
 			continue;
 		}
 		g->work = DB_WORK_UNKNOWN;
@@ -268,6 +257,11 @@ static void do_node_fencing(struct apply *a, const struct db_cmd_node_fencing *c
 		apply_answer(a, DB_CONFLICT, "node %s is not lost", c->name);
 		return;
 	}
+	if (!c->by_admin && fence_window_wait_ms(a->db, a->cmd->at_ms)) {
+		apply_answer(a, DB_CONFLICT, "too many fences have begun; %s waits", c->name);
+		return;
+	}
+	fence_window_take(a->db, a->cmd->at_ms);
 	stuck_fence_begins(a, n);
 	n->membership = DB_MEMBERSHIP_FENCING;
 	n->since_ms = a->cmd->at_ms;
@@ -275,7 +269,7 @@ static void do_node_fencing(struct apply *a, const struct db_cmd_node_fencing *c
 	volumes = volumes_unknown(a, n);
 	migrations_node_away(a, n, "the destination is being fenced");
 	if (DB_MUTANT(a->db, FENCE_BEGIN_FREES))
-		incarnation_gone(a, n->slot, n->incarnation);
+		node_incarnation_gone(a, n->slot, n->incarnation);
 	apply_event(a, "fence-begin", c->name, "%s; %u groups and %u volumes wait for it", why,
 		    groups, volumes);
 }
@@ -337,7 +331,7 @@ static void do_node_fenced(struct apply *a, const struct db_cmd_node_fenced *c)
 	}
 	n->membership = DB_MEMBERSHIP_FENCED;
 	n->since_ms = a->cmd->at_ms;
-	incarnation_gone(a, n->slot, n->incarnation);
+	node_incarnation_gone(a, n->slot, n->incarnation);
 	apply_event(a, "node-fenced", c->name, "%s", c->how);
 }
 
@@ -407,7 +401,7 @@ static void do_node_pause(struct apply *a, const struct db_cmd_node_pause *c)
 		    "by %s", a->cmd->actor);
 }
 
-/* ---- groups and resources */
+/* ---- groups */
 
 void do_group_create(struct apply *a, const struct db_cmd_group_create *c)
 {
@@ -477,6 +471,7 @@ void do_group_delete(struct apply *a, const struct db_cmd_group_delete *c)
 	}
 	apply_task_end(a, g->task, DB_TASK_STATE_CANCELLED, "the group was deleted");
 	db_remove(a->db, DB_KIND_GROUP, g);
+	place_group_deleted(a, c->name);
 	apply_event(a, "group-deleted", c->name, "by %s", a->cmd->actor);
 }
 
@@ -516,15 +511,28 @@ static void do_group_intent(struct apply *a, const struct db_cmd_group_intent *c
 	struct db_group *g = group_find(a, c->name);
 	const struct db_node *n = db_node_by_slot(a->db, c->wish);
 	struct db_group fresh;
+	char why[DB_REASON_MAX];
 	bool is_settled;
 
 	if (!g)
 		return;
 	fresh = *g;
+	if (g->is_unmanaged || g->unmanaged) {
+		apply_answer(a, DB_REFUSED,
+			     "group %s is unmanaged%s, so neither started, stopped nor moved: see "
+			     "'group manage' and 'resource manage'",
+			     c->name, g->is_unmanaged ? "" : " in part");
+		return;
+	}
 	fresh.refused = 0; /* that it failed there once is no reason against another try */
 	if (c->wish != CL_NODE_NONE && plan_bar(a->db, &fresh, n)) {
 		apply_answer(a, DB_REFUSED, "group %s cannot run on %s: %s", c->name,
 			     n ? n->name : "that node", plan_bar(a->db, &fresh, n));
+		return;
+	}
+	if (n && plan_affinity_bars(a->db, g, n->slot, why, sizeof(why))) {
+		apply_answer(a, DB_REFUSED, "group %s cannot run on %s: %.120s", c->name, n->name,
+			     why);
 		return;
 	}
 	age_group_forget(g);
@@ -547,81 +555,6 @@ static void do_group_intent(struct apply *a, const struct db_cmd_group_intent *c
 		apply_task_end(a, g->task, DB_TASK_STATE_DONE, "already so");
 		g->task = 0;
 	}
-}
-
-void do_resource_create(struct apply *a, const struct db_cmd_resource_create *c)
-{
-	struct db_resource *r;
-	const struct db_group *g;
-	uint32_t position = 0;
-
-	if (!c->name[0]) {
-		apply_answer(a, DB_INVALID, "a resource needs a name");
-		return;
-	}
-	g = group_find(a, c->group);
-	if (!g)
-		return;
-	if (vm_of_group(a->db, g)) {
-		apply_answer(a, DB_REFUSED,
-			     "group %s is a virtual machine and takes no other resource", c->group);
-		return;
-	}
-	if (db_find(a->db, DB_KIND_RESOURCE, c->name)) {
-		apply_answer(a, DB_CONFLICT, "resource %s exists", c->name);
-		return;
-	}
-	for (uint32_t i = 0; i < db_count(a->db, DB_KIND_RESOURCE); i++) {
-		const struct db_resource *other = db_at(a->db, DB_KIND_RESOURCE, i);
-
-		if (!strcmp(other->group, c->group) && other->position >= position)
-			position = other->position + 1;
-	}
-	if (!apply_params_fit(a->db, c->params)) {
-		apply_answer(a, DB_REFUSED, "bad parameters, or no room for them");
-		return;
-	}
-	if (!secrets_exist(a, c->params))
-		return;
-	r = db_insert(a->db, DB_KIND_RESOURCE, c->name);
-	if (!r) {
-		apply_answer(a, DB_REFUSED, "no room for another resource");
-		return;
-	}
-	apply_params_set(a->db, c->name, c->params);
-	COPY(r->group, c->group);
-	COPY(r->agent, c->agent);
-	r->position = position;
-	r->restart_max = c->restart_max;
-	r->restart_ms = c->restart_ms ? c->restart_ms : AGE_RESTART_MS;
-	r->monitor_ms = c->monitor_ms;
-	r->start_ms = c->start_ms;
-	r->stop_ms = c->stop_ms;
-	apply_event(a, "resource-created", c->name, "%s in group %s, by %s", c->agent, c->group,
-		    a->cmd->actor);
-}
-
-void do_resource_delete(struct apply *a, const struct db_cmd_resource_delete *c)
-{
-	struct db_resource *r = db_find(a->db, DB_KIND_RESOURCE, c->name);
-
-	if (!r) {
-		apply_answer(a, DB_NO_SUCH, "no resource %s", c->name);
-		return;
-	}
-	if (db_find(a->db, DB_KIND_VM, r->group)) {
-		apply_answer(a, DB_REFUSED, "resource %s is a virtual machine: see 'vm delete'",
-			     c->name);
-		return;
-	}
-	if (r->work != DB_WORK_OFFLINE) {
-		apply_answer(a, DB_REFUSED, "resource %s is not offline: stop group %s first",
-			     c->name, r->group);
-		return;
-	}
-	apply_params_remove(a->db, c->name);
-	db_remove(a->db, DB_KIND_RESOURCE, r);
-	apply_event(a, "resource-deleted", c->name, "by %s", a->cmd->actor);
 }
 
 static void do_param_set(struct apply *a, const struct db_cmd_param_set *c)
@@ -686,6 +619,10 @@ static void do_group_order(struct apply *a, const struct db_cmd_group_order *c)
 	g->since_ms = a->cmd->at_ms;
 	g->gave_up_ms = 0;
 	g->goal = c->work == DB_WORK_STOPPING && c->goal < CL_MAX_NODES ? c->goal : CL_NODE_NONE;
+	if (c->work == DB_WORK_STARTING || g->goal != CL_NODE_NONE)
+		decision_note(a, g, c->work == DB_WORK_STARTING ? "start" : "move",
+			      c->work == DB_WORK_STARTING ? c->node : g->goal,
+			      &(struct decision_why){c->rule, c->verdict, c->score, c->reason});
 	COPY(g->reason, c->reason);
 	apply_task_phase(a, g->task, c->work == DB_WORK_STARTING ? "starting" : "stopping");
 	apply_event(a, c->work == DB_WORK_STARTING ? "group-start" : "group-stop", c->name,
@@ -700,7 +637,8 @@ static void group_is_online(struct apply *a, struct db_group *g, const char *rea
 	char text[DB_REASON_MAX];
 
 	g->work = DB_WORK_ONLINE;
-	resources_set(a->db, g->name, DB_WORK_ONLINE);
+	resources_set(a, g->name, DB_WORK_ONLINE);
+	resources_note(a, g);
 	if (bar) {
 		snprintf(text, sizeof(text), "on %s instead of %s: %s",
 			 db_node_name(a->db, g->node), wish->name, bar);
@@ -723,13 +661,13 @@ static void group_is_over(struct apply *a, struct db_group *g, bool is_too_often
 	enum db_task_state state = DB_TASK_STATE_DONE;
 
 	group_release(a, g, reason);
-	resources_set(a->db, g->name, DB_WORK_OFFLINE);
+	resources_set(a, g->name, DB_WORK_OFFLINE);
 	if (g->intent == DB_INTENT_ONLINE && setting_get(a->db, SETTING_CLUSTER_STOPPING, NULL))
 		place_group_down(a, g, "the cluster was stopped");
 	if (g->intent == DB_INTENT_ONLINE) {
 		if (is_too_often)
 			age_group_give_up(a, g, reason);
-		else if (!g->refused || plan_owners(a->db, g))
+		else if (!g->refused || plan_owners_now(a->db, g))
 			return;
 		state = DB_TASK_STATE_FAILED; /* there is no node left to try */
 		g->wish = CL_NODE_NONE;
@@ -793,24 +731,6 @@ static void do_group_report(struct apply *a, const struct db_cmd_group_report *c
 	group_is_over(a, g, is_too_often, c->reason);
 }
 
-static void do_resource_report(struct apply *a, const struct db_cmd_resource_report *c)
-{
-	struct db_resource *r = db_find(a->db, DB_KIND_RESOURCE, c->name);
-	const struct db_group *g = r ? db_find(a->db, DB_KIND_GROUP, r->group) : NULL;
-
-	if (!g || g->order != c->order) {
-		apply_answer(a, DB_CONFLICT, "the report is about an order that is not in force");
-		return;
-	}
-	r->work = c->work;
-	if (c->restarted)
-		age_resource_restarted(a, r);
-	COPY(r->reason, c->reason);
-	if (c->restarted || c->work == DB_WORK_FAILED)
-		apply_event(a, c->restarted ? "resource-restarted" : "resource-failed", c->name,
-			    "on %s: %s", db_node_name(a->db, g->node), c->reason);
-}
-
 static void do_task_cancel(struct apply *a, const struct db_cmd_task_cancel *c)
 {
 	struct db_task *t = db_find_id(a->db, DB_KIND_TASK, c->id);
@@ -848,7 +768,7 @@ static void do_task_cancel(struct apply *a, const struct db_cmd_task_cancel *c)
 	apply_event(a, "task-cancelled", t->object, "%s, by %s", t->verb, a->cmd->actor);
 }
 
-static void dispatch(struct apply *a)
+void apply_command(struct apply *a)
 {
 	switch (a->cmd->type) {
 #define DO(number, name, NAME)                                                                     \
@@ -884,12 +804,19 @@ void db_apply(struct db *db, const struct db_entry *e, struct db_result *ret)
 
 	must(e->index == db->index + 1);
 	*ret = (struct db_result){.code = DB_OK};
+	epoch_note(db, &e->epoch, e->index);
 	db->index = e->index;
 	db->epoch = e->epoch;
+	if (e->kind == CL_ENTRY_FORCED)
+		quorum_forced(db, e);
 	if (e->kind != CL_ENTRY_COMMAND)
 		return;
 	if (is_repeat(db, e)) {
 		ret->is_repeat = true;
+		return;
+	}
+	if (db_change_is(e->payload, e->payload_len)) {
+		apply_change(&a);
 		return;
 	}
 	if (db_command_decode(e->payload, e->payload_len, &cmd)) {
@@ -897,5 +824,5 @@ void db_apply(struct db *db, const struct db_entry *e, struct db_result *ret)
 		apply_copy(ret->text, sizeof(ret->text), "not a command that this version knows");
 		return;
 	}
-	dispatch(&a);
+	apply_command(&a);
 }

@@ -53,11 +53,31 @@ void apply_lock_transfer(struct db *db, const char *prefix, const char *name, ui
 /* The incarnation is proven over: its locks with that prefix end, its session is orphaned. */
 void apply_lock_release(struct db *db, uint8_t slot, uint64_t incarnation, const char *prefix);
 
+/* ---- apply.c */
+
+/* Does a->cmd. */
+void apply_command(struct apply *a);
+
+/* ---- apply_change.c: what administrators ask for, and by whom */
+
+/* The entry is a change: its commands, all or none. */
+void apply_change(struct apply *a);
+/* None stands in another one. */
+void do_change(struct apply *a, const struct db_cmd_change *c);
+
+/* ---- apply_config.c */
+
+void do_config_set(struct apply *a, const struct db_cmd_config_set *c);
+void do_config_unset(struct apply *a, const struct db_cmd_config_unset *c);
+void do_checkpoint_create(struct apply *a, const struct db_cmd_checkpoint_create *c);
+void do_checkpoint_delete(struct apply *a, const struct db_cmd_checkpoint_delete *c);
+
 /* ---- apply_setting.c */
 
 void do_setting_set(struct apply *a, const struct db_cmd_setting_set *c);
 void do_quorum_mode(struct apply *a, const struct db_cmd_quorum_mode *c);
 void do_vote_note(struct apply *a, const struct db_cmd_vote_note *c);
+void do_db_note(struct apply *a, const struct db_cmd_db_note *c);
 
 /* Of a cluster that begins: it has none yet. */
 void setting_put(struct apply *a, enum setting setting, uint32_t value);
@@ -103,6 +123,22 @@ bool volumes_exist(struct apply *a, const char *list);
 /* What the task wanted of the volume is withdrawn. */
 void volume_task_cancelled(struct db_volume *v);
 
+/* ---- apply.c, for forced quorum */
+
+/* What ran on an incarnation that can do nothing any more is offline, to be placed anew. */
+void node_incarnation_gone(struct apply *a, uint8_t slot, uint64_t incarnation);
+
+/* ---- apply_force.c */
+
+/* Before the entry's epoch becomes that of the database: a row, if it is another. */
+void epoch_note(struct db *db, const struct cl_epoch *epoch, uint64_t index);
+/* The entry that opens a forced epoch. */
+void quorum_forced(struct db *db, const struct db_entry *e);
+/* That node is here again, or a member no more: nobody waits for it on account of a force. */
+void force_node_back(struct apply *a, uint8_t slot);
+void do_history_saved(struct apply *a, const struct db_cmd_history_saved *c);
+void do_node_down(struct apply *a, const struct db_cmd_node_down *c);
+
 /* ---- apply.c, for settings */
 
 /* Everything is taken off the node; nothing if that is so already. */
@@ -112,8 +148,26 @@ void node_begin_leave(struct apply *a, struct db_node *n, const char *why);
 
 void do_group_create(struct apply *a, const struct db_cmd_group_create *c);
 void do_group_delete(struct apply *a, const struct db_cmd_group_delete *c);
+
+/* ---- apply_resource.c */
+
 void do_resource_create(struct apply *a, const struct db_cmd_resource_create *c);
 void do_resource_delete(struct apply *a, const struct db_cmd_resource_delete *c);
+void do_resource_report(struct apply *a, const struct db_cmd_resource_report *c);
+/* The group is online, or has ended, and its resources with it. */
+void resources_set(struct apply *a, const char *group, enum db_work work);
+/* Makes it the reason of an online group that some of its resources have failed, or no more. */
+void resources_note(struct apply *a, struct db_group *g);
+/* The node has done what it was asked to do with the resource, or that is of no use any more. */
+void resource_asked_done(struct apply *a, struct db_resource *r);
+
+/* ---- apply_resource_set.c */
+
+void do_resource_set(struct apply *a, const struct db_cmd_resource_set *c);
+void do_resource_manage(struct apply *a, const struct db_cmd_resource_manage *c);
+void do_resource_intent(struct apply *a, const struct db_cmd_resource_intent *c);
+void do_resource_clear(struct apply *a, const struct db_cmd_resource_clear *c);
+void do_resource_fail(struct apply *a, const struct db_cmd_resource_fail *c);
 
 /* ---- apply_vm.c: what a group's commands do if it is a virtual machine, else nothing */
 
@@ -154,6 +208,10 @@ void quarantine_node_lost(struct apply *a, struct db_node *n);
 void quarantine_node_admitted(struct apply *a, struct db_node *n);
 void quarantine_clock(struct apply *a, uint64_t now_ms);
 
+/* ---- apply_network.c */
+
+void do_network_set(struct apply *a, const struct db_cmd_network_set *c);
+
 /* ---- apply_stuck.c */
 
 void do_fence_ask(struct apply *a, const struct db_cmd_fence_ask *c);
@@ -177,6 +235,10 @@ void age_group_forget(struct db_group *g);
 /* ---- apply_place.c: where a group shall run; see placement.h */
 
 void do_group_place(struct apply *a, const struct db_cmd_group_place *c);
+void do_affinity_create(struct apply *a, const struct db_cmd_affinity_create *c);
+void do_affinity_delete(struct apply *a, const struct db_cmd_affinity_delete *c);
+/* The group is gone: so it is from its sets, and a set of one with it. */
+void place_group_deleted(struct apply *a, const char *group);
 /* Of a new group; false: it was refused. */
 bool place_owners_fit(struct apply *a, uint16_t possible, const uint8_t preferred[CL_MAX_NODES]);
 bool place_failback_fits(struct apply *a, enum db_failback failback, uint8_t from, uint8_t to);
@@ -192,6 +254,19 @@ void place_cluster_starts(struct apply *a);
 /* Its node is out of service, or the cluster stops: it is started in its wave, or not by itself. */
 void place_group_down(struct apply *a, struct db_group *g, const char *why);
 void place_clock(struct apply *a, uint64_t now_ms);
+
+/* ---- apply_decision.c */
+
+struct decision_why {
+	uint8_t rule;
+	const uint8_t *verdict;
+	const uint32_t *score;
+	const char *reason; /* of the order: what set it in motion, if it is no start */
+};
+
+/* The planner has chosen that node for the group; before its row says so. */
+void decision_note(struct apply *a, const struct db_group *g, const char *action, uint8_t node,
+		   const struct decision_why *why);
 
 /* ---- apply_migration.c */
 

@@ -225,6 +225,7 @@ void do_node_removed(struct apply *a, const struct db_cmd_node_removed *c)
 		apply_answer(a, DB_REFUSED, "node %s: %s", c->name, why);
 	} else {
 		apply_event(a, "node-removed", c->name, "its slot %u is free", n->slot);
+		force_node_back(a, n->slot);
 		settings_forget(a->db, c->name);
 		secrets_slot_free(a->db, n->slot);
 		db_remove(a->db, DB_KIND_NODE, n);

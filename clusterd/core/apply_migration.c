@@ -9,6 +9,8 @@
 #include <string.h>
 
 #include "clusterd/core/apply_impl.h"
+#include "clusterd/core/network.h"
+#include "clusterd/core/plan.h"
 #include "clusterd/core/vm.h"
 #include "lib/must.h"
 
@@ -201,8 +203,12 @@ static void migration_new(struct apply *a, struct db_vm *v, struct db_group *g,
 	m->destination = to->slot;
 	m->destination_incarnation = to->incarnation;
 	m->bandwidth = c->bandwidth;
+	m->link = network_for(a->db, NETWORK_MIGRATION);
 	COPY(m->reason, c->reason);
-	if (!c->previous)
+	if (c->previous)
+		decision_note(a, g, "migrate", c->to,
+			      &(struct decision_why){c->rule, c->verdict, c->score, c->reason});
+	else
 		g->returned = 0; /* what is asked for goes before what is preferred */
 	v->migration = m->id;
 	set_phase(a, m, DB_MIGRATION_PHASE_QUEUED);
@@ -233,10 +239,21 @@ void do_vm_migrate(struct apply *a, const struct db_cmd_vm_migrate *c)
 		apply_task_end(a, task, DB_TASK_STATE_DONE, "already so");
 		return;
 	}
+	if (g->is_unmanaged || g->unmanaged) {
+		apply_answer(a, c->previous ? DB_CONFLICT : DB_REFUSED,
+			     "virtual machine %s is unmanaged: 'group manage %s' first", c->name,
+			     c->name);
+		return;
+	}
 	if (vm_bars_all(a->db, v, c->to, why, sizeof(why))) {
 		apply_answer(a, c->previous ? DB_CONFLICT : DB_REFUSED,
 			     "virtual machine %s cannot be migrated to %s: %s", c->name,
 			     db_node_name(a->db, c->to), why);
+		return;
+	}
+	if (!c->previous && plan_affinity_bars(a->db, g, c->to, why, sizeof(why))) {
+		apply_answer(a, DB_REFUSED, "virtual machine %s cannot be migrated to %s: %.120s",
+			     c->name, db_node_name(a->db, c->to), why);
 		return;
 	}
 	if (!make_room(a->db)) {

@@ -7,6 +7,7 @@
 #include "clusterd/core/apply_impl.h"
 #include "clusterd/core/placement.h"
 #include "clusterd/core/setting.h"
+#include "clusterd/core/volume.h"
 
 /* ---- owners and failback */
 
@@ -129,6 +130,105 @@ void place_node_evicted(struct db *db, uint8_t slot)
 		placement_owner_remove(g->preferred, slot);
 		g->returned = (uint16_t)(g->returned & ~cl_bit(slot));
 		g->goal = g->goal == slot ? CL_NODE_NONE : g->goal;
+	}
+}
+
+/* ---- affinity */
+
+/* Every name a group, none twice, at least two. */
+static bool members_fit(struct apply *a, const char *list)
+{
+	char name[CL_NAME_MAX];
+	const char *at = list;
+	uint32_t count = 0;
+
+	while (volume_name_next(&at, name)) {
+		const char *rest = at;
+		char other[CL_NAME_MAX];
+
+		count++;
+		if (!db_find(a->db, DB_KIND_GROUP, name)) {
+			apply_answer(a, DB_NO_SUCH, "groups: no group %s", name);
+			return false;
+		}
+		while (volume_name_next(&rest, other)) {
+			if (strcmp(name, other) != 0)
+				continue;
+			apply_answer(a, DB_INVALID, "groups: %s is named twice", name);
+			return false;
+		}
+	}
+	if (count < 2)
+		apply_answer(a, DB_INVALID, "groups: name at least two");
+	return count >= 2;
+}
+
+void do_affinity_create(struct apply *a, const struct db_cmd_affinity_create *c)
+{
+	struct db_affinity *row;
+
+	if (!c->name[0] || db_find(a->db, DB_KIND_AFFINITY, c->name)) {
+		apply_answer(a, c->name[0] ? DB_CONFLICT : DB_INVALID, "affinity %s exists",
+			     c->name);
+		return;
+	}
+	if (!members_fit(a, c->groups))
+		return;
+	row = db_insert(a->db, DB_KIND_AFFINITY, c->name);
+	if (!row) {
+		apply_answer(a, DB_REFUSED, "no room for another affinity");
+		return;
+	}
+	COPY(row->groups, c->groups);
+	row->is_apart = c->is_apart;
+	row->is_soft = c->is_soft;
+	row->since_ms = a->cmd->at_ms;
+	apply_event(a, "affinity-created", c->name, "%s%s: %.100s, by %s",
+		    c->is_apart ? "apart" : "together", c->is_soft ? " if possible" : "", c->groups,
+		    a->cmd->actor);
+}
+
+void do_affinity_delete(struct apply *a, const struct db_cmd_affinity_delete *c)
+{
+	struct db_affinity *row = db_find(a->db, DB_KIND_AFFINITY, c->name);
+
+	if (!row) {
+		apply_answer(a, DB_NO_SUCH, "no affinity %s", c->name);
+		return;
+	}
+	db_remove(a->db, DB_KIND_AFFINITY, row);
+	apply_event(a, "affinity-deleted", c->name, "by %s", a->cmd->actor);
+}
+
+/* Returns how many names are left. */
+static uint32_t member_remove(struct db_affinity *row, const char *group)
+{
+	char groups[DB_MEMBERS_MAX], name[CL_NAME_MAX];
+	const char *at = groups;
+	size_t len = 0;
+	uint32_t count = 0;
+
+	memcpy(groups, row->groups, sizeof(groups));
+	memset(row->groups, 0, sizeof(row->groups));
+	while (volume_name_next(&at, name)) {
+		if (!strcmp(name, group))
+			continue;
+		len += (size_t)snprintf(row->groups + len, sizeof(row->groups) - len, "%s%s",
+					count ? "," : "", name);
+		count++;
+	}
+	return count;
+}
+
+void place_group_deleted(struct apply *a, const char *group)
+{
+	for (uint32_t i = db_count(a->db, DB_KIND_AFFINITY); i-- > 0;) {
+		struct db_affinity *row = db_at(a->db, DB_KIND_AFFINITY, i);
+
+		if (!volume_is_named(row->groups, group) || member_remove(row, group) > 1)
+			continue;
+		apply_event(a, "affinity-deleted", row->name, "group %s was deleted", group);
+		db_remove(a->db, DB_KIND_AFFINITY, row);
 	}
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What the commands about settings and votes do to the applied state. */
+/* What the commands about settings, votes and databases do to the applied state. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -128,4 +128,15 @@ void do_quorum_mode(struct apply *a, const struct db_cmd_quorum_mode *c)
 	apply_event(a, "quorum-mode", "cluster", "%s%s%s, by %s",
 		    db_choice_word(DB_KIND_CLUSTER, "quorum_mode", c->mode),
 		    has_witness ? " on " : "", c->device, a->cmd->actor);
+}
+
+void do_db_note(struct apply *a, const struct db_cmd_db_note *c)
+{
+	static const char *const kind[] = {
+#define KIND(NAME, word) [DB_NOTE_##NAME] = "database-" word,
+		DB_NOTES(KIND)
+#undef KIND
+	};
+
+	apply_event(a, kind[c->note], c->name, "%s", c->text);
 }

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "clusterd/core/apply_impl.h"
+#include "clusterd/core/network.h"
 #include "clusterd/core/volume.h"
 #include "lib/must.h"
 
@@ -364,6 +365,7 @@ void do_volume_order(struct apply *a, const struct db_cmd_volume_order *c)
 	}
 	v->order = a->entry->index;
 	v->term = is_start ? v->order : v->term;
+	v->link = is_start ? network_for(a->db, NETWORK_REDIRECT) : v->link;
 	v->work = c->work;
 	v->node = c->node;
 	v->incarnation = c->incarnation;

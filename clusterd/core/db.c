@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "clusterd/core/config.h"
+#include "clusterd/core/tree.h"
 #include "clusterd/core/vm.h"
 #include "clusterd/core/volume.h"
 #include "lib/hash.h"
@@ -40,7 +42,8 @@ static size_t actions_size(const struct db_limits *limits)
 	return align_up(lk_actions_max(&limits->locks) * sizeof(struct lk_action));
 }
 
-size_t db_size(const struct db_limits *limits)
+/* Of the database itself; as much again is for what db_keep() keeps. */
+static size_t own_size(const struct db_limits *limits)
 {
 	size_t size = align_up(lk_state_size(&limits->locks)) + actions_size(limits);
 
@@ -51,6 +54,11 @@ size_t db_size(const struct db_limits *limits)
 		size += align_up((size_t)limits->capacity[k] * sizeof(uint32_t));
 	}
 	return size;
+}
+
+size_t db_size(const struct db_limits *limits)
+{
+	return 2 * own_size(limits);
 }
 
 static void *carve(char **at, size_t size)
@@ -75,7 +83,8 @@ int db_init(struct db *db, void *mem, size_t mem_size, const struct db_limits *l
 
 	if (mem_size < db_size(limits))
 		return -ENOBUFS;
-	*db = (struct db){.next_event = 1, .next_task = 1, .limits = *limits};
+	*db = (struct db){
+		.next_event = 1, .next_task = 1, .limits = *limits, .shadow = own_size(limits)};
 	for (int k = 0; k < DB_KIND_MAX; k++) {
 		struct db_table *t = &db->table[k];
 
@@ -164,6 +173,13 @@ uint32_t db_count(const struct db *db, enum db_kind kind)
 	return db->table[kind].count;
 }
 
+uint32_t db_lower(const struct db *db, enum db_kind kind, const char *key)
+{
+	bool found;
+
+	return search(&db->table[kind], key, 0, &found);
+}
+
 static void *insert(struct db_table *t, const char *key, uint64_t id)
 {
 	bool found;
@@ -198,12 +214,26 @@ void *db_insert_id(struct db *db, enum db_kind kind, uint64_t id)
 	return insert(&db->table[kind], NULL, id);
 }
 
+/* What is gone has no version any more. */
+static void forget_version(struct db *db, enum db_kind kind, const void *row)
+{
+	char key[DB_KEY_MAX];
+	const struct db_version *v;
+
+	if (!config_key(kind, row, key))
+		return;
+	v = db_find(db, DB_KIND_VERSION, key);
+	if (v)
+		db_remove(db, DB_KIND_VERSION, v);
+}
+
 void db_remove(struct db *db, enum db_kind kind, const void *row)
 {
 	struct db_table *t = &db->table[kind];
 	uint32_t slot = (uint32_t)(((const char *)row - t->rows) / t->shape->size);
 	uint32_t i = 0;
 
+	forget_version(db, kind, row);
 	while (i < t->count && t->order[i] != slot)
 		i++;
 	must(i < t->count);
@@ -242,6 +272,48 @@ const char *db_node_name(const struct db *db, uint8_t slot)
 	const struct db_node *n = db_node_by_slot(db, slot);
 
 	return n ? n->name : "-";
+}
+
+/* ---- the way back */
+
+/* Only what is in use is copied. */
+static void copy_tables(struct db *db, bool is_back)
+{
+	for (int k = 0; k < DB_KIND_MAX; k++) {
+		struct db_table *t = &db->table[k];
+		size_t order_size = t->capacity * sizeof(*t->order);
+		char *kept = (char *)t->order + db->shadow;
+
+		memcpy(is_back ? (char *)t->order : kept, is_back ? kept : (char *)t->order,
+		       order_size);
+		if (is_back)
+			t->count = db->kept.count[k];
+		db->kept.count[k] = t->count;
+		for (uint32_t i = 0; i < t->count; i++) {
+			char *row = row_at(t, i);
+
+			kept = row + db->shadow;
+			memcpy(is_back ? row : kept, is_back ? kept : row, t->shape->size);
+		}
+	}
+}
+
+void db_keep(struct db *db)
+{
+	copy_tables(db, false);
+	db->kept.next_event = db->next_event;
+	db->kept.next_task = db->next_task;
+	db->kept.locks = db->locks;
+	memcpy((char *)db->locks_mem + db->shadow, db->locks_mem, lk_state_size(&db->limits.locks));
+}
+
+void db_go_back(struct db *db)
+{
+	copy_tables(db, true);
+	db->next_event = db->kept.next_event;
+	db->next_task = db->kept.next_task;
+	db->locks = db->kept.locks;
+	memcpy(db->locks_mem, (char *)db->locks_mem + db->shadow, lk_state_size(&db->limits.locks));
 }
 
 /* ---- snapshot */
@@ -496,6 +568,27 @@ static const char *check_volumes(const struct db *db)
 	return broken;
 }
 
+/* Of resources: what clusterd/core/tree.c may rely on. */
+static const char *check_resources(const struct db *db)
+{
+	uint64_t unmanaged = 0;
+	char why[DB_REASON_MAX];
+	struct tree t;
+
+	for (uint32_t i = 0; i < db_count(db, DB_KIND_RESOURCE); i++) {
+		const struct db_resource *r = db_at(db, DB_KIND_RESOURCE, i);
+
+		if (!db_find(db, DB_KIND_GROUP, r->group))
+			return "a resource belongs to no group";
+		if (r->depends[0] && tree_make(db, r->group, NULL, NULL, &t, why, sizeof(why)))
+			return "what a resource depends on cannot be read, or is a cycle";
+		unmanaged += r->is_unmanaged;
+	}
+	for (uint32_t i = 0; i < db_count(db, DB_KIND_GROUP); i++)
+		unmanaged -= ((const struct db_group *)db_at(db, DB_KIND_GROUP, i))->unmanaged;
+	return unmanaged ? "groups count other unmanaged resources than there are" : NULL;
+}
+
 const char *db_check(const struct db *db)
 {
 	const char *broken;
@@ -523,13 +616,9 @@ const char *db_check(const struct db *db)
 		if (t->id >= db->next_task)
 			return "a task with a number that is still to come";
 	}
-	for (uint32_t i = 0; i < db_count(db, DB_KIND_RESOURCE); i++) {
-		const struct db_resource *r = db_at(db, DB_KIND_RESOURCE, i);
-
-		if (!db_find(db, DB_KIND_GROUP, r->group))
-			return "a resource belongs to no group";
-	}
-	broken = check_volumes(db);
+	broken = check_resources(db);
+	if (!broken)
+		broken = check_volumes(db);
 	if (!broken)
 		broken = vm_check(db);
 	return broken ? broken : lk_check(&db->locks);
@@ -570,9 +659,12 @@ const char *db_mutant_name(enum db_mutant mutant)
 		[DB_MUTANT_PLAN_FAILS_BACK_ANYTIME] = "fails-back-at-any-time",
 		[DB_MUTANT_PLAN_HAS_NO_WAVES] = "no-waves",
 		[DB_MUTANT_PLAN_STORMS] = "any-number-of-starts-on-a-node",
+		[DB_MUTANT_PLAN_MIXES] = "mixes-what-is-kept-apart",
+		[DB_MUTANT_PLAN_PARTS] = "parts-what-is-kept-together",
 		[DB_MUTANT_ADMITS_FENCED] = "admits-a-fenced-incarnation",
 		[DB_MUTANT_FENCE_BEGIN_FREES] = "fenced-before-it-is-proven",
 		[DB_MUTANT_REPEATS] = "carries-out-what-comes-again",
+		[DB_MUTANT_FENCE_STORM] = "fences-any-number",
 		[DB_MUTANT_QUARANTINES_ALL] = "quarantines-whoever-is-left",
 		[DB_MUTANT_QUARANTINED_VOTES] = "quarantined-node-keeps-its-vote",
 	};

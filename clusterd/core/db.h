@@ -68,11 +68,14 @@ enum db_mutant {
 	DB_MUTANT_PLAN_FAILS_BACK_ANYTIME,  /* never, and the hours, do not count */
 	DB_MUTANT_PLAN_HAS_NO_WAVES,	    /* lower priorities do not wait */
 	DB_MUTANT_PLAN_STORMS,		    /* any number of starts on a node */
+	DB_MUTANT_PLAN_MIXES,		    /* what is kept apart gets one node */
+	DB_MUTANT_PLAN_PARTS,		    /* what is kept together gets two nodes */
 	DB_MUTANT_PLAN_QUARANTINED,	    /* starts on quarantined nodes */
 	DB_MUTANT_PLAN_LAST = DB_MUTANT_PLAN_QUARANTINED,
 	DB_MUTANT_ADMITS_FENCED,     /* from here on for sim_cluster: the way back from a fence */
 	DB_MUTANT_FENCE_BEGIN_FREES, /* the locks go when the fence begins, not when it is proven */
 	DB_MUTANT_REPEATS,	     /* a request that comes again is carried out again */
+	DB_MUTANT_FENCE_STORM,	     /* any number of fences begins at a time */
 	DB_MUTANT_QUARANTINES_ALL,   /* a node is quarantined whoever is left */
 	DB_MUTANT_QUARANTINED_VOTES, /* the vote of a quarantined node stays with it */
 	DB_MUTANT_MAX,
@@ -95,6 +98,12 @@ struct db {
 	void *locks_mem;
 	struct db_limits limits;
 	struct lk_actions lock_actions; /* scratch for one step */
+	size_t shadow;			/* a copy of what lies at p can be kept at p + shadow */
+	struct {
+		uint32_t count[DB_KIND_MAX];
+		uint64_t next_event, next_task;
+		struct lk_state locks;
+	} kept; /* by db_keep() */
 };
 
 /* How a command ended; the numbers are clusterctl's exit codes (clusterd-exit-codes(7)). */
@@ -110,6 +119,7 @@ enum db_code {
 struct db_result {
 	enum db_code code;
 	bool is_repeat; /* the same request had been applied before; nothing was changed */
+	bool is_stale;	/* refused because of if_version: the object has changed meanwhile */
 	uint64_t task;	/* made by the command, 0: none */
 	char text[DB_REASON_MAX];
 };
@@ -139,6 +149,8 @@ void *db_find_id(const struct db *db, enum db_kind kind, uint64_t id);
 /* i-th row by key, i < db_count(). */
 void *db_at(const struct db *db, enum db_kind kind, uint32_t i);
 uint32_t db_count(const struct db *db, enum db_kind kind);
+/* Where the first row lies whose key is not before that one. */
+uint32_t db_lower(const struct db *db, enum db_kind kind, const char *key);
 struct db_node *db_node_by_slot(const struct db *db, uint8_t slot);
 /* Everything goes off it, and nothing comes: it stops, or is quarantined. */
 bool db_node_departs(const struct db_node *n);
@@ -157,7 +169,12 @@ uint64_t db_hash(const struct db *db);
 const char *db_check(const struct db *db);
 const char *db_mutant_name(enum db_mutant mutant);
 
-/* For apply. */
+/*
+ * For apply. Rows, locks and numbers as they are now are kept in the second half of the memory;
+ * db_go_back() makes them what they were. Index and epoch are left alone. Rows keep their places.
+ */
+void db_keep(struct db *db);
+void db_go_back(struct db *db);
 void *db_insert(struct db *db, enum db_kind kind, const char *key);
 void *db_insert_id(struct db *db, enum db_kind kind, uint64_t id);
 void db_remove(struct db *db, enum db_kind kind, const void *row);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "clusterd/core/age.h"
+#include "clusterd/core/fence_window.h"
 #include "lib/uuid.h"
 
 /* Holds all that is committed: it may be admitted. */
@@ -167,7 +168,8 @@ static void plan(const struct duty_facts *f, struct duty_actions *ret)
 	/* Nobody could fence it without quorum, nor would anything start elsewhere. */
 	n = db_find(f->db, DB_KIND_NODE, ret->orders.fence.name);
 	ret->has_fence =
-		n && (quorum_may_lose(&f->repl->vtable, repl_countable(f->repl)) & cl_bit(n->slot));
+		n && !fence_window_wait_ms(f->db, f->wall_ms) &&
+		(quorum_may_lose(&f->repl->vtable, repl_countable(f->repl)) & cl_bit(n->slot));
 }
 
 /* ---- fences */
@@ -186,14 +188,16 @@ bool duty_is_rebooted(const struct repl_state *repl, uint8_t slot, uint64_t inca
 	return false;
 }
 
-enum duty_fence duty_fence(const struct repl_state *repl, const struct db_node *node,
-			   uint64_t *ret_boot)
+enum duty_fence duty_fence(const struct repl_state *repl, const struct db *db,
+			   const struct db_node *node, uint64_t wall_ms, uint64_t *ret_boot)
 {
 	if (node->membership != DB_MEMBERSHIP_LOST && node->membership != DB_MEMBERSHIP_FENCING)
 		return DUTY_FENCE_NONE;
 	if (duty_is_rebooted(repl, node->slot, node->incarnation, ret_boot))
 		return DUTY_FENCE_OVER;
-	return node->membership == DB_MEMBERSHIP_LOST ? DUTY_FENCE_SAY : DUTY_FENCE_RUN;
+	if (node->membership == DB_MEMBERSHIP_FENCING)
+		return DUTY_FENCE_RUN;
+	return fence_window_wait_ms(db, wall_ms) ? DUTY_FENCE_WAIT : DUTY_FENCE_SAY;
 }
 
 /* ---- all of them */

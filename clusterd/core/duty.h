@@ -88,6 +88,7 @@ bool duty_command(const struct duty_actions *actions, size_t i, struct db_comman
 /* What is to be done about a node that may have to be fenced. */
 enum duty_fence {
 	DUTY_FENCE_NONE, /* nothing: it is not lost */
+	DUTY_FENCE_WAIT, /* nothing yet: too many have begun (fence_window.h) */
 	DUTY_FENCE_OVER, /* a later boot of it is in the view: so that incarnation is over */
 	DUTY_FENCE_SAY,	 /* first of all its fence is committed: NODE_FENCING */
 	DUTY_FENCE_RUN,	 /* its ladder */
@@ -97,8 +98,8 @@ enum duty_fence {
 bool duty_is_rebooted(const struct repl_state *repl, uint8_t slot, uint64_t incarnation,
 		      uint64_t *ret_boot);
 /* For the sequencer; with OVER, *ret_boot is the incarnation that is there. */
-enum duty_fence duty_fence(const struct repl_state *repl, const struct db_node *node,
-			   uint64_t *ret_boot);
+enum duty_fence duty_fence(const struct repl_state *repl, const struct db *db,
+			   const struct db_node *node, uint64_t wall_ms, uint64_t *ret_boot);
 const char *duty_mutant_name(enum duty_mutant mutant);
 
 #endif

@@ -348,7 +348,7 @@ const char *cl_entry_kind_name(enum cl_entry_kind kind)
 	static const char *const name[CL_ENTRY_MAX] = {
 		[CL_ENTRY_NONE] = "none",	[CL_ENTRY_EPOCH] = "epoch",
 		[CL_ENTRY_TABLE] = "table",	[CL_ENTRY_COMMAND] = "command",
-		[CL_ENTRY_GENESIS] = "genesis",
+		[CL_ENTRY_GENESIS] = "genesis", [CL_ENTRY_FORCED] = "forced",
 	};
 
 	return kind < CL_ENTRY_MAX ? name[kind] : "?";

@@ -28,6 +28,7 @@ enum cl_entry_kind {
 	CL_ENTRY_TABLE,	  /* changes one row of the member table: cl_row_encode() */
 	CL_ENTRY_COMMAND, /* a command of the database (clusterd/core/command.h) */
 	CL_ENTRY_GENESIS, /* index 1: the first member table: cl_table_put() */
+	CL_ENTRY_FORCED,  /* opens the epoch of a forced quorum: force_record_encode() */
 	CL_ENTRY_MAX,
 };
 
@@ -70,6 +71,7 @@ struct cl_counts {
 	F(pos, struct cl_pos, last)                                                                \
 	F(u64, uint64_t, promised)                                                                 \
 	F(table, struct cl_table, table)                                                           \
+	F(flag, bool, is_behind)                                                                   \
 	F(flag, bool, reaches) /* the witness */
 
 /* CLOSE: who has not sent its STATE by now is not in the view (its process does not run). */
@@ -119,6 +121,13 @@ struct cl_counts {
 	F(u64, uint64_t, index)                                                                    \
 	F(u64, uint64_t, hash)
 
+/* FORCE: an administrator says that `down` are down, and those who are here shall go on. */
+#define CL_MSG_FORCE_FIELDS(F)                                                                     \
+	F(view, struct cl_view_id, view)                                                           \
+	F(u16, uint16_t, down)                                                                     \
+	F(name, struct cl_name, actor)                                                             \
+	F(u64, uint64_t, at_ms)
+
 /*
  * CLAIMED: the sender owns the witness for this view (or does not any more), and what the witness
  * has. `seen`: the newest beats that it had seen when the renewal began that made it so: nobody
@@ -142,7 +151,8 @@ struct cl_counts {
 	X(6, PERSISTED, persisted)                                                                 \
 	X(7, BEAT, beat)                                                                           \
 	X(8, HASH, hash)                                                                           \
-	X(9, CLAIMED, claimed)
+	X(9, FORCE, force)                                                                         \
+	X(10, CLAIMED, claimed)
 
 enum cl_msg_type {
 #define CL_MSG_ENUM(number, NAME, name) CL_MSG_##NAME = (number),

@@ -3,26 +3,36 @@
 #include <string.h>
 
 #include "clusterd/core/age.h"
+#include "clusterd/core/decision.h"
 #include "clusterd/core/plan_impl.h"
 #include "clusterd/core/stuck.h"
 #include "clusterd/core/vm.h"
 #include "clusterd/core/volume.h"
 #include "lib/must.h"
 
+enum db_verdict plan_verdict(const struct db *db, const struct db_group *group,
+			     const struct db_node *n)
+{
+	if (!n || n->membership != DB_MEMBERSHIP_ADMITTED)
+		return DB_VERDICT_NOT_UP;
+	if (n->is_leaving)
+		return DB_VERDICT_STOPPING;
+	if (n->is_quarantined && !DB_MUTANT(db, PLAN_QUARANTINED))
+		return DB_VERDICT_QUARANTINED;
+	if (n->is_paused && !DB_MUTANT(db, PLAN_PAUSED))
+		return DB_VERDICT_PAUSED;
+	if (!(group->possible & cl_bit(n->slot)))
+		return DB_VERDICT_NOT_POSSIBLE;
+	if ((group->refused & cl_bit(n->slot)) && !DB_MUTANT(db, PLAN_REFUSED))
+		return DB_VERDICT_FAILED;
+	return DB_VERDICT_CHOSEN;
+}
+
 const char *plan_bar(const struct db *db, const struct db_group *group, const struct db_node *n)
 {
-	const char *bar = db_node_bar(n);
+	enum db_verdict verdict = plan_verdict(db, group, n);
 
-	if (bar && !(DB_MUTANT(db, PLAN_QUARANTINED) && n && n->is_quarantined && !n->is_leaving &&
-		     n->membership == DB_MEMBERSHIP_ADMITTED))
-		return bar;
-	if (n->is_paused && !DB_MUTANT(db, PLAN_PAUSED))
-		return "the node is paused";
-	if (!(group->possible & cl_bit(n->slot)))
-		return "not a possible owner";
-	if ((group->refused & cl_bit(n->slot)) && !DB_MUTANT(db, PLAN_REFUSED))
-		return "it failed there";
-	return NULL;
+	return verdict == DB_VERDICT_CHOSEN ? NULL : decision_verdict_text(verdict);
 }
 
 uint16_t plan_owners(const struct db *db, const struct db_group *group)
@@ -36,6 +46,11 @@ uint16_t plan_owners(const struct db *db, const struct db_group *group)
 			set = (uint16_t)(set | cl_bit(n->slot));
 	}
 	return set;
+}
+
+uint16_t plan_owners_now(const struct db *db, const struct db_group *group)
+{
+	return plan_affinity(db, NULL, group, plan_owners(db, group));
 }
 
 uint16_t plan_candidates(const struct db *db, const struct db_group *group)
@@ -65,6 +80,11 @@ bool plan_is_moving(const struct db *db, const struct plan_orders *out, const st
 	return false;
 }
 
+bool plan_is_unmanaged(const struct db_group *g)
+{
+	return g->is_unmanaged || g->unmanaged;
+}
+
 static uint16_t candidates_now(const struct db *db, const struct plan_orders *out,
 			       const struct db_group *g)
 {
@@ -87,6 +107,13 @@ static void order(const struct db *db, struct plan_orders *out, const struct db_
 	snprintf(o->reason, sizeof(o->reason), "%s", reason);
 }
 
+static void justify(struct db_cmd_group_order *o, const struct plan_choice *c)
+{
+	o->rule = (uint8_t)c->rule;
+	memcpy(o->verdict, c->verdict, sizeof(o->verdict));
+	memcpy(o->score, c->score, sizeof(o->score));
+}
+
 static void plan_start(const struct db *db, struct plan_orders *out, const struct db_group *g,
 		       struct plan_load *l)
 {
@@ -99,7 +126,7 @@ static void plan_start(const struct db *db, struct plan_orders *out, const struc
 	if (!set || plan_waits_for_wave(db, l, g))
 		return;
 	plan_load_take_back(l, g);
-	c = plan_place(db, l, g, set & low ? set & low : set, wish);
+	c = plan_place(db, out, l, g, set & low ? set & low : set, wish);
 	if (c.node == CL_NODE_NONE) {
 		if (plan_is_on_its_way(g))
 			plan_load_add(l, g->goal);
@@ -107,49 +134,53 @@ static void plan_start(const struct db *db, struct plan_orders *out, const struc
 	}
 	plan_place_reason(l, g, &c, reason, sizeof(reason));
 	order(db, out, g, DB_WORK_STARTING, c.node, reason);
+	justify(&out->item[out->count - 1], &c);
 	plan_load_add(l, c.node);
 }
 
 /* Why an online group has to leave its node, and to which; NULL if it may stay, or has to wait. */
 static const char *why_move(const struct db *db, const struct plan_orders *out,
-			    const struct db_group *g, const struct plan_load *l, uint8_t *ret_goal)
+			    const struct db_group *g, const struct plan_load *l,
+			    struct plan_choice *ret_goal)
 {
 	const struct db_node *n = db_node_by_slot(db, g->node);
 	bool is_wished_away = g->wish < CL_MAX_NODES && g->wish != g->node;
 	bool is_drained = n && n->is_draining;
 	bool has_to = n && db_node_departs(n);
-	uint16_t others;
-	uint8_t back;
+	uint16_t others, allowed;
+	uint8_t target;
 
 	if (!is_wished_away && !is_drained && !has_to && !plan_may_fail_back(db, g) &&
 	    !DB_MUTANT(db, PLAN_BALANCES))
 		return NULL;
 	others = (uint16_t)(candidates_now(db, out, g) & ~cl_bit(g->node));
-	is_wished_away = is_wished_away && (others & cl_bit(g->wish));
-	back = plan_failback(db, g, others);
-	*ret_goal = plan_place(db, l, g, others, is_wished_away ? g->wish : back).node;
-	if (has_to && (!others || *ret_goal != CL_NODE_NONE))
+	allowed = plan_affinity(db, out, g, others);
+	is_wished_away = is_wished_away && (allowed & cl_bit(g->wish));
+	target = is_wished_away ? g->wish : plan_failback(db, g, allowed);
+	*ret_goal = plan_place(db, out, l, g, others, target);
+	if (has_to && !ret_goal->is_busy)
 		return n->is_leaving ? "its node stops" : "its node is quarantined";
-	if (*ret_goal == CL_NODE_NONE)
+	if (ret_goal->node == CL_NODE_NONE)
 		return is_drained && !others && DB_MUTANT(db, PLAN_DRAINS_TO_NOWHERE)
 			       ? "its node is drained"
 			       : NULL;
-	if (is_wished_away)
+	if (is_wished_away && ret_goal->node == target)
 		return "asked to move";
 	if (is_drained)
 		return "its node is drained";
-	if (back != CL_NODE_NONE)
+	if (ret_goal->node == target)
 		return "its preferred owner is back";
 	return DB_MUTANT(db, PLAN_BALANCES) ? "another has less to do" : NULL;
 }
 
 /* Why an online group has to be stopped now; NULL if not. */
 static const char *why_stop(const struct db *db, const struct plan_orders *out,
-			    const struct db_group *g, const struct plan_load *l, uint8_t *ret_goal)
+			    const struct db_group *g, const struct plan_load *l,
+			    struct plan_choice *ret_goal)
 {
 	const struct db_vm *v = vm_of_group(db, g);
 
-	*ret_goal = CL_NODE_NONE;
+	*ret_goal = (struct plan_choice){.node = CL_NODE_NONE};
 	if (v)
 		return plan_vm_why_stop(db, out, g, v);
 	if (g->intent == DB_INTENT_OFFLINE)
@@ -168,8 +199,10 @@ static void plan_group(const struct db *db, struct plan_orders *out, const struc
 		       struct plan_load *l)
 {
 	const char *why;
-	uint8_t goal;
+	struct plan_choice goal;
 
+	if (plan_is_unmanaged(g))
+		return;
 	if (g->work == DB_WORK_OFFLINE && g->intent == DB_INTENT_ONLINE)
 		plan_start(db, out, g, l);
 	if ((g->work != DB_WORK_ONLINE &&
@@ -180,9 +213,11 @@ static void plan_group(const struct db *db, struct plan_orders *out, const struc
 	if (!why)
 		return;
 	order(db, out, g, DB_WORK_STOPPING, g->node, why);
-	out->item[out->count - 1].goal = goal;
-	if (goal != CL_NODE_NONE)
-		plan_load_add(l, goal);
+	if (goal.node == CL_NODE_NONE)
+		return;
+	out->item[out->count - 1].goal = goal.node;
+	justify(&out->item[out->count - 1], &goal);
+	plan_load_add(l, goal.node);
 }
 
 /* Higher priority first: it starts first, and has the choice of nodes. */
@@ -249,7 +284,8 @@ static void explain_bars(const struct db *db, const struct db_group *g, char *te
 
 		if (!n || slot == g->node)
 			continue;
-		if (!bar && vm_bars_volumes(db, g, slot, volumes, sizeof(volumes)))
+		if (!bar && (plan_affinity_bars(db, g, slot, volumes, sizeof(volumes)) ||
+			     vm_bars_volumes(db, g, slot, volumes, sizeof(volumes))))
 			bar = volumes;
 		if (!bar)
 			continue;
@@ -296,11 +332,14 @@ static bool explain_staying(const struct db *db, const struct db_group *g, char 
 	const struct db_node *n = db_node_by_slot(db, g->node);
 	const struct db_node *wish = db_node_by_slot(db, g->wish);
 	const char *bar = wish ? plan_bar(db, g, wish) : NULL;
+	char why[DB_REASON_MAX];
 	uint16_t others;
 
 	if (g->work != DB_WORK_ONLINE || g->intent != DB_INTENT_ONLINE || !n)
 		return false;
-	others = (uint16_t)(plan_candidates(db, g) & ~cl_bit(g->node));
+	others = plan_affinity(db, NULL, g, (uint16_t)(plan_candidates(db, g) & ~cl_bit(g->node)));
+	if (wish && !bar && plan_affinity_bars(db, g, wish->slot, why, sizeof(why)))
+		bar = why;
 	if (wish && wish != n && !(others & cl_bit(g->wish))) {
 		snprintf(text, size, "stays on %s; asked to move to %s: %s", n->name, wish->name,
 			 bar ? bar : "waits until the volumes that it needs are ready there");
@@ -314,6 +353,26 @@ static bool explain_staying(const struct db *db, const struct db_group *g, char 
 	return true;
 }
 
+/* Which of it an administrator has taken, and what that means now. */
+static void explain_unmanaged(const struct db *db, const struct db_group *g, char *text,
+			      size_t size)
+{
+	const struct db_node *n = db_node_by_slot(db, g->node);
+	char what[64] = "it is unmanaged", next[128];
+
+	if (!g->is_unmanaged)
+		snprintf(what, sizeof(what), "%u of its resources %s unmanaged", g->unmanaged,
+			 g->unmanaged > 1 ? "are" : "is");
+	snprintf(next, sizeof(next), "before '%s manage' it is neither started, stopped nor moved",
+		 g->is_unmanaged ? "group" : "resource");
+	if (n && (n->is_draining || n->is_leaving))
+		snprintf(text, size, "stays on %s, which %s: %s, and %s", n->name,
+			 n->is_leaving ? "stops" : "is drained", what, next);
+	else
+		snprintf(text, size, "%s: %s: %s", what, next,
+			 g->reason[0] ? g->reason : "as it was");
+}
+
 static void explain_given_up(const struct db_group *g, char *text, size_t size)
 {
 	char period[AGE_TEXT_MAX];
@@ -325,6 +384,10 @@ static void explain_given_up(const struct db_group *g, char *text, size_t size)
 
 void plan_explain(const struct db *db, const struct db_group *g, char *text, size_t size)
 {
+	if (plan_is_unmanaged(g) && (g->work == DB_WORK_ONLINE || g->work == DB_WORK_OFFLINE)) {
+		explain_unmanaged(db, g, text, size);
+		return;
+	}
 	if (g->work == DB_WORK_OFFLINE && g->intent == DB_INTENT_ONLINE &&
 	    !plan_candidates(db, g)) {
 		explain_waiting(db, g, text, size);

@@ -43,8 +43,16 @@ void plan_explain_volume(const struct db *db, const struct db_volume *volume, ch
 			 size_t size);
 /* Why the group cannot run on that node (NULL: none), leaving its volumes aside; NULL: it can. */
 const char *plan_bar(const struct db *db, const struct db_group *group, const struct db_node *node);
+/* The same as a verdict; DB_VERDICT_CHOSEN: it can. */
+enum db_verdict plan_verdict(const struct db *db, const struct db_group *group,
+			     const struct db_node *node);
+/* An affinity keeps the group from that node, as things are: which, and because of whom. */
+bool plan_affinity_bars(const struct db *db, const struct db_group *group, uint8_t slot, char *text,
+			size_t size);
 /* Nodes that nothing bars. */
 uint16_t plan_owners(const struct db *db, const struct db_group *group);
+/* Those of them from which no affinity keeps it. */
+uint16_t plan_owners_now(const struct db *db, const struct db_group *group);
 /* Nodes on which the group could be started now. */
 uint16_t plan_candidates(const struct db *db, const struct db_group *group);
 

@@ -15,17 +15,12 @@ struct plan_load {
 	int wave; /* the highest priority that others wait for; -1: none */
 };
 
-/* What decided which node it is. */
-enum plan_rule {
-	PLAN_RULE_WISH,
-	PLAN_RULE_PREFERRED,
-	PLAN_RULE_GOAL,
-	PLAN_RULE_LEAST,
-};
-
 struct plan_choice {
 	uint8_t node; /* CL_NODE_NONE: none, or it has to wait for that one */
-	enum plan_rule rule;
+	bool is_busy; /* there is one, and it has to wait for it */
+	enum db_rule rule;
+	uint8_t verdict[CL_MAX_NODES]; /* enum db_verdict */
+	uint32_t score[CL_MAX_NODES];
 };
 
 /* The wish if it can be had, else the least loaded, of equals the lowest slot. */
@@ -37,6 +32,9 @@ bool plan_node_is_admitted(const struct db *db, uint8_t slot, uint64_t incarnati
 /* A coordinator that it needs starts or stops, or is now told to: it waits where it is. */
 bool plan_is_moving(const struct db *db, const struct plan_orders *out, const struct db_group *g);
 
+/* An administrator has taken it, or one of its resources: the planner leaves it alone. */
+bool plan_is_unmanaged(const struct db_group *g);
+
 void plan_volumes(const struct db *db, struct plan_orders *out);
 
 /* ---- plan_place.c */
@@ -47,8 +45,9 @@ void plan_count_load(const struct db *db, struct plan_load *l);
 void plan_load_add(struct plan_load *l, uint8_t slot);
 /* A group that is on its way counts where it goes: no longer, while a node is chosen for it. */
 void plan_load_take_back(struct plan_load *l, const struct db_group *g);
-struct plan_choice plan_place(const struct db *db, const struct plan_load *l,
-			      const struct db_group *g, uint16_t candidates, uint8_t wish);
+struct plan_choice plan_place(const struct db *db, const struct plan_orders *out,
+			      const struct plan_load *l, const struct db_group *g,
+			      uint16_t candidates, uint8_t wish);
 /* Of a choice that is a node; before that is added to the load. */
 void plan_place_reason(const struct plan_load *l, const struct db_group *g,
 		       const struct plan_choice *c, char *text, size_t size);
@@ -57,6 +56,17 @@ uint8_t plan_failback(const struct db *db, const struct db_group *g, uint16_t ca
 bool plan_may_fail_back(const struct db *db, const struct db_group *g);
 /* False: it waits for nothing of that kind. */
 bool plan_explain_place(const struct db *db, const struct db_group *g, char *text, size_t size);
+
+/* ---- plan_affinity.c */
+
+/* Those of the set that no hard affinity bars, if these orders (NULL: none) are carried out. */
+uint16_t plan_affinity(const struct db *db, const struct plan_orders *out, const struct db_group *g,
+		       uint16_t set);
+/* Those that soft ones would rather have, all if there are none. */
+uint16_t plan_affinity_soft(const struct db *db, const struct plan_orders *out,
+			    const struct db_group *g, uint16_t set);
+/* Another runs with which it is kept together for good: it does not leave alone. */
+bool plan_is_bound(const struct db *db, const struct db_group *g);
 
 /* ---- plan_wave.c */
 

@@ -64,29 +64,77 @@ static uint8_t preferred(const struct db *db, const struct db_group *g, uint16_t
 	return CL_NODE_NONE;
 }
 
-static struct plan_choice chosen(const struct plan_load *l, uint8_t node, enum plan_rule rule)
-{
-	bool is_busy = node != CL_NODE_NONE && !plan_not_busy(l, cl_bit(node));
+/* Of a choice: where it could be, and where affinity lets it. */
+struct field {
+	uint16_t candidates, allowed;
+};
 
-	return (struct plan_choice){.node = is_busy ? CL_NODE_NONE : node, .rule = rule};
+/* Why it is not that node. */
+static enum db_verdict verdict_of(const struct db *db, const struct plan_load *l,
+				  const struct db_group *g, const struct plan_choice *c,
+				  const struct field *f, uint8_t slot)
+{
+	enum db_verdict bar = plan_verdict(db, g, db_node_by_slot(db, slot));
+
+	if (slot == c->node)
+		return DB_VERDICT_CHOSEN;
+	if (slot == g->node)
+		return DB_VERDICT_HERE;
+	if (bar != DB_VERDICT_CHOSEN)
+		return bar;
+	if (!(f->candidates & cl_bit(slot)))
+		return DB_VERDICT_VOLUMES;
+	if (!(f->allowed & cl_bit(slot)))
+		return DB_VERDICT_AFFINITY;
+	if ((l->avoided & cl_bit(slot)) && !(l->avoided & cl_bit(c->node)))
+		return DB_VERDICT_FENCE;
+	if (c->rule != DB_RULE_LEAST)
+		return DB_VERDICT_OTHER;
+	if (!plan_not_busy(l, cl_bit(slot)))
+		return DB_VERDICT_BUSY;
+	return l->count[slot] > l->count[c->node]   ? DB_VERDICT_LOADED
+	       : l->count[slot] < l->count[c->node] ? DB_VERDICT_OTHER /* for a soft affinity */
+						    : DB_VERDICT_LATER;
 }
 
-struct plan_choice plan_place(const struct db *db, const struct plan_load *l,
-			      const struct db_group *g, uint16_t candidates, uint8_t wish)
+/* The node, unless it has to wait for it; and what is said of each. */
+static struct plan_choice chosen(const struct db *db, const struct plan_load *l,
+				 const struct db_group *g, const struct field *f,
+				 const struct plan_choice *pick)
 {
-	uint8_t owner, least;
+	struct plan_choice c = *pick;
 
-	if (candidates & ~l->avoided)
-		candidates = (uint16_t)(candidates & ~l->avoided);
-	if (wish < CL_MAX_NODES && (candidates & cl_bit(wish)))
-		return chosen(l, wish, PLAN_RULE_WISH);
-	owner = preferred(db, g, candidates);
-	if (owner != CL_NODE_NONE)
-		return chosen(l, owner, PLAN_RULE_PREFERRED);
-	least = plan_choose(l, plan_not_busy(l, candidates), CL_NODE_NONE);
-	if (g->goal < CL_MAX_NODES && g->goal != least && (candidates & cl_bit(g->goal)))
-		return chosen(l, g->goal, PLAN_RULE_GOAL);
-	return chosen(l, least, PLAN_RULE_LEAST);
+	if (c.node == CL_NODE_NONE || !plan_not_busy(l, cl_bit(c.node)))
+		return (struct plan_choice){.node = CL_NODE_NONE, .is_busy = f->allowed != 0};
+	for (uint32_t i = 0; i < db_count(db, DB_KIND_NODE); i++) {
+		const struct db_node *n = db_at(db, DB_KIND_NODE, i);
+
+		c.score[n->slot] = l->count[n->slot];
+		c.verdict[n->slot] = (uint8_t)verdict_of(db, l, g, &c, f, n->slot);
+	}
+	return c;
+}
+
+struct plan_choice plan_place(const struct db *db, const struct plan_orders *out,
+			      const struct plan_load *l, const struct db_group *g,
+			      uint16_t candidates, uint8_t wish)
+{
+	struct field f = {candidates, plan_affinity(db, out, g, candidates)};
+	struct plan_choice c = {.node = wish, .rule = DB_RULE_WISH};
+	uint16_t set = f.allowed;
+
+	if (set & ~l->avoided)
+		set = (uint16_t)(set & ~l->avoided);
+	if (wish < CL_MAX_NODES && (set & cl_bit(wish)))
+		return chosen(db, l, g, &f, &c);
+	c = (struct plan_choice){.node = preferred(db, g, set), .rule = DB_RULE_PREFERRED};
+	if (c.node != CL_NODE_NONE)
+		return chosen(db, l, g, &f, &c);
+	set = plan_affinity_soft(db, out, g, plan_not_busy(l, set) ? plan_not_busy(l, set) : set);
+	c = (struct plan_choice){.node = plan_choose(l, set, CL_NODE_NONE), .rule = DB_RULE_LEAST};
+	if (g->goal < CL_MAX_NODES && g->goal != c.node && (set & cl_bit(g->goal)))
+		c = (struct plan_choice){.node = g->goal, .rule = DB_RULE_GOAL};
+	return chosen(db, l, g, &f, &c);
 }
 
 void plan_place_reason(const struct plan_load *l, const struct db_group *g,
@@ -97,22 +145,24 @@ void plan_place_reason(const struct plan_load *l, const struct db_group *g,
 	while (placement_owner(g->preferred, owners) != CL_NODE_NONE)
 		owners++;
 	switch (c->rule) {
-	case PLAN_RULE_WISH:
+	case DB_RULE_WISH:
 		snprintf(text, size, "asked for on this node");
 		break;
-	case PLAN_RULE_PREFERRED:
+	case DB_RULE_PREFERRED:
 		if (!rank)
 			snprintf(text, size, "its preferred owner");
 		else
 			snprintf(text, size, "preferred owner %u of %u; those before cannot run it",
 				 rank + 1, owners);
 		break;
-	case PLAN_RULE_GOAL:
+	case DB_RULE_GOAL:
 		snprintf(text, size, "where it was to go when it was stopped");
 		break;
-	case PLAN_RULE_LEAST:
+	case DB_RULE_LEAST:
 		snprintf(text, size, "fewest groups (%u) of the nodes that can run it",
 			 l->count[c->node]);
+		break;
+	case DB_RULE_MAX:
 		break;
 	}
 }
@@ -122,7 +172,8 @@ uint8_t plan_failback(const struct db *db, const struct db_group *g, uint16_t ca
 	struct db_group as = *g;
 	uint8_t to;
 
-	if (g->work != DB_WORK_ONLINE || g->intent != DB_INTENT_ONLINE || g->wish < CL_MAX_NODES)
+	if (g->work != DB_WORK_ONLINE || g->intent != DB_INTENT_ONLINE || g->wish < CL_MAX_NODES ||
+	    (g->returned && plan_is_bound(db, g)))
 		return CL_NODE_NONE;
 	if (DB_MUTANT(db, PLAN_FAILS_BACK_FOR_EVER))
 		as.returned = UINT16_MAX;
@@ -158,6 +209,23 @@ static void explain_busy(const struct db *db, const struct plan_load *l, uint16_
 		snprintf(text + at, size - at, " (placement.starts_per_node)");
 }
 
+/* Who keeps it from each of the nodes that could have it. */
+static void explain_affinity(const struct db *db, const struct db_group *g, uint16_t candidates,
+			     char *text, size_t size)
+{
+	size_t at = (size_t)snprintf(text, size, "cannot start:");
+	char why[DB_REASON_MAX];
+	const char *before = " ";
+
+	for (uint8_t i = 0; i < CL_MAX_NODES && at < size; i++) {
+		if (!(candidates & cl_bit(i)) || !plan_affinity_bars(db, g, i, why, sizeof(why)))
+			continue;
+		at += (size_t)snprintf(text + at, size - at, "%s%s: %s", before,
+				       db_node_name(db, i), why);
+		before = "; ";
+	}
+}
+
 bool plan_explain_place(const struct db *db, const struct db_group *g, char *text, size_t size)
 {
 	uint16_t candidates = plan_candidates(db, g);
@@ -186,7 +254,11 @@ bool plan_explain_place(const struct db *db, const struct db_group *g, char *tex
 		return true;
 	}
 	plan_load_take_back(&l, g);
-	if (plan_place(db, &l, g, candidates, g->wish).node != CL_NODE_NONE)
+	if (!plan_affinity(db, NULL, g, candidates)) {
+		explain_affinity(db, g, candidates, text, size);
+		return true;
+	}
+	if (plan_place(db, NULL, &l, g, candidates, g->wish).node != CL_NODE_NONE)
 		return false;
 	explain_busy(db, &l, candidates, text, size);
 	return true;

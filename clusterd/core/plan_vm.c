@@ -137,19 +137,21 @@ static bool may_move(const struct db *db, const struct db_group *g)
 	const struct db_node *n = db_node_by_slot(db, g->node);
 
 	return g->work == DB_WORK_ONLINE && g->intent == DB_INTENT_ONLINE &&
-	       plan_node_is_admitted(db, g->node, g->incarnation) &&
+	       !plan_is_unmanaged(g) && plan_node_is_admitted(db, g->node, g->incarnation) &&
 	       (db_node_departs(n) || n->is_draining ||
 		(g->wish < CL_MAX_NODES && g->wish != g->node) || plan_may_fail_back(db, g));
 }
 
 /* Where it shall go now, with the verb and the reason; CL_NODE_NONE: it stays, for now. */
-static uint8_t plan_where(const struct db *db, const struct plan_orders *out,
-			  const struct db_group *g, const struct db_vm *v,
-			  const struct plan_load *l, const char **ret_verb, const char **ret_reason)
+static struct plan_choice plan_where(const struct db *db, const struct plan_orders *out,
+				     const struct db_group *g, const struct db_vm *v,
+				     const struct plan_load *l, const char **ret_verb,
+				     const char **ret_reason)
 {
 	const struct db_node *n = db_node_by_slot(db, g->node);
-	bool is_wished = g->wish < CL_MAX_NODES && g->wish != g->node &&
-			 (destinations(db, out, g) & cl_bit(g->wish));
+	uint16_t set = plan_affinity(db, out, g, destinations(db, out, g));
+	bool is_wished = g->wish < CL_MAX_NODES && g->wish != g->node && (set & cl_bit(g->wish));
+	uint8_t back;
 
 	*ret_verb = is_wished ? "group-move" : "node-drain";
 	*ret_reason = is_wished		  ? "asked to move"
@@ -157,12 +159,16 @@ static uint8_t plan_where(const struct db *db, const struct plan_orders *out,
 		      : n->is_quarantined ? "its node is quarantined"
 					  : "its node is drained";
 	if (is_wished)
-		return g->wish;
+		return plan_place(db, out, l, g, set, g->wish);
+	set = refuges(db, out, g, v);
 	if (db_node_departs(n) || n->is_draining)
-		return plan_place(db, l, g, refuges(db, out, g, v), CL_NODE_NONE).node;
+		return plan_place(db, out, l, g, set, CL_NODE_NONE);
+	back = plan_failback(db, g, plan_affinity(db, out, g, set));
 	*ret_verb = "group-failback";
 	*ret_reason = "its preferred owner is back";
-	return plan_failback(db, g, refuges(db, out, g, v));
+	if (back == CL_NODE_NONE)
+		return (struct plan_choice){.node = CL_NODE_NONE};
+	return plan_place(db, out, l, g, cl_bit(back), CL_NODE_NONE);
 }
 
 static void plan_move(const struct db *db, struct plan_orders *out, const struct db_group *g,
@@ -171,19 +177,22 @@ static void plan_move(const struct db *db, struct plan_orders *out, const struct
 	const struct db_vm *v = vm_of_group(db, g);
 	struct db_cmd_vm_migrate *o = &out->migration[out->migration_count];
 	const char *verb, *reason;
-	uint8_t to;
+	struct plan_choice to;
 
 	if (!v || migration_then(db, out, v))
 		return;
 	to = plan_where(db, out, g, v, l, &verb, &reason);
-	if (to == CL_NODE_NONE)
+	if (to.node == CL_NODE_NONE)
 		return;
-	*o = (struct db_cmd_vm_migrate){.to = to, .previous = g->order, .begin = true};
+	*o = (struct db_cmd_vm_migrate){
+		.to = to.node, .previous = g->order, .begin = true, .rule = (uint8_t)to.rule};
 	memcpy(o->name, g->name, sizeof(o->name));
+	memcpy(o->verdict, to.verdict, sizeof(o->verdict));
+	memcpy(o->score, to.score, sizeof(o->score));
 	snprintf(o->verb, sizeof(o->verb), "%s", verb);
 	snprintf(o->reason, sizeof(o->reason), "%s", reason);
 	out->migration_count++;
-	l->count[to]++;
+	l->count[to.node]++;
 }
 
 static void plan_moves(const struct db *db, struct plan_orders *out, struct plan_load *l)
@@ -236,7 +245,7 @@ const char *plan_vm_why_stop(const struct db *db, const struct plan_orders *out,
 		if (!strcmp(out->migration[i].name, g->name))
 			return NULL;
 	}
-	if (refuges(db, out, g, v))
+	if (plan_affinity(db, out, g, refuges(db, out, g, v)))
 		return NULL;
 	return n->is_leaving ? "its node stops, and it can be migrated to no other node"
 			     : "its node is quarantined, and it can be migrated to no other node";

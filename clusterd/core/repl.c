@@ -38,6 +38,7 @@ void repl_init(struct repl_state *s, const struct repl_config *config,
 		.durable = history->last.index,
 		.promised = history->promised,
 		.table = history->table,
+		.is_behind = history->is_behind,
 		.phase = REPL_DOWN,
 		.self_slot = CL_NODE_NONE,
 		.starter = CL_NODE_NONE,
@@ -53,6 +54,19 @@ static struct repl_peer *find_peer(struct repl_state *s, const struct repl_addre
 			return &s->peer[i];
 	}
 	return NULL;
+}
+
+uint8_t repl_sender(const struct repl_state *s, const struct repl_address *from,
+		    const struct cl_view_id *view)
+{
+	if (!s->view_complete || !cl_view_equal(&s->view, view) || s->phase == REPL_EXCHANGE ||
+	    s->self_slot == CL_NODE_NONE)
+		return CL_NODE_NONE;
+	for (uint8_t i = 0; i < s->peer_count; i++) {
+		if (s->peer[i].nodeid == from->nodeid && s->peer[i].pid == from->pid)
+			return s->peer[i].slot;
+	}
+	return CL_NODE_NONE;
 }
 
 static bool is_this_view(const struct repl_state *s, const struct cl_view_id *view)
@@ -101,6 +115,10 @@ static void view_message(struct repl_step *st, const struct repl_peer *from,
 	case CL_MSG_BEAT:
 		if (is_this_view(s, &msg->beat.view))
 			beat_heard(st, slot, &msg->beat);
+		break;
+	case CL_MSG_FORCE:
+		if (is_this_view(s, &msg->force.view))
+			repl_force_told(st, &msg->force);
 		break;
 	case CL_MSG_CLAIMED:
 		if (is_this_view(s, &msg->claimed.view))
@@ -191,6 +209,15 @@ int repl_step(struct repl_state *s, const struct repl_event *event, struct repl_
 		break;
 	case REPL_EV_CREATE:
 		r = create(&st);
+		break;
+	case REPL_EV_STALLED:
+		repl_view_stalled(&st);
+		break;
+	case REPL_EV_WRONG:
+		repl_view_wrong(&st);
+		break;
+	case REPL_EV_FORCE:
+		r = repl_force_ask(&st);
 		break;
 	case REPL_EV_TICK:
 		repl_view_tick(&st);
@@ -300,10 +327,15 @@ const char *repl_mutant_name(enum repl_mutant mutant)
 		[REPL_MUTANT_DROP_THEN_PULL] = "drop-suffix-before-pull",
 		[REPL_MUTANT_ACK_BEFORE_FSYNC] = "acknowledge-before-fsync",
 		[REPL_MUTANT_ANYONE_SEQUENCES] = "number-entries-by-delivery",
+		[REPL_MUTANT_OLD_DISK_VOTES] = "old-disk-votes",
 		[REPL_MUTANT_NEW_MAJORITY_ONLY] = "change-votes-without-the-old-majority",
 		[REPL_MUTANT_ABSENT_LOSE_VOTES] = "absent-lose-votes-without-quorum",
 		[REPL_MUTANT_OWN_TABLE] = "own-table-in-force",
 		[REPL_MUTANT_COMMITTED_TABLE] = "uncommitted-votes-do-not-count",
+		[REPL_MUTANT_COMPARE_INDEX] = "compare-index-before-generation",
+		[REPL_MUTANT_MERGE_SUFFIX] = "merge-a-diverged-suffix",
+		[REPL_MUTANT_FORCE_UNLISTED] = "force-without-listing",
+		[REPL_MUTANT_SAME_GENERATION] = "force-in-the-same-generation",
 		[REPL_MUTANT_WITNESS_UNCLAIMED] = "count-witness-without-claim",
 		[REPL_MUTANT_WITNESS_FOR_EVER] = "claim-kept-for-ever",
 		[REPL_MUTANT_WITNESS_OF_FEW] = "witness-of-a-minority",

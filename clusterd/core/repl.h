@@ -25,7 +25,9 @@
  *     (doc/adr/0002), so (epoch, index) names one content everywhere;
  *   - what a majority persisted in the sequencer's epoch is in every later winning history (C3);
  *   - sending a STATE means having left the view: it never says less than what we acknowledge;
- *   - messages of another view count for nothing.
+ *   - messages of another view count for nothing;
+ *   - a node whose disk went back in time, or takes no writes, has no vote until it has persisted
+ *     in the view: what it promised and acknowledged is not on that disk.
  *
  * Sources: van Renesse et al., "Extended virtual synchrony" as corosync's CPG implements it
  * (cpg_overview(3)); Ongaro 2014 for the commit rule; doc/adr/0001 and 0002 for what differs.
@@ -33,6 +35,7 @@
 #ifndef CLUSTERD_CORE_REPL_H
 #define CLUSTERD_CORE_REPL_H
 
+#include "clusterd/core/force.h"
 #include "clusterd/core/lease.h"
 #include "clusterd/core/msg.h"
 #include "clusterd/core/quorum.h"
@@ -90,6 +93,7 @@ struct repl_history {
 	struct cl_pos last;
 	uint64_t promised;
 	struct cl_table table; /* in force at `last` */
+	bool is_behind; /* this node has acknowledged more than the disk holds (doc/adr/0021) */
 };
 
 struct repl_peer {
@@ -117,13 +121,20 @@ enum repl_mutant {
 	REPL_MUTANT_DROP_THEN_PULL,	  /* an inferior node drops its suffix before it pulls */
 	REPL_MUTANT_ACK_BEFORE_FSYNC,	  /* PERSISTED when appended */
 	REPL_MUTANT_ANYONE_SEQUENCES,	  /* every node numbers entries by delivery order */
+	REPL_MUTANT_OLD_DISK_VOTES,	  /* a disk that went back in time counts as a voter */
 	REPL_MUTANT_VOTES_FIRST,	  /* from here on: what sim_votes has to find */
 	REPL_MUTANT_NEW_MAJORITY_ONLY =
 		REPL_MUTANT_VOTES_FIRST, /* a change of votes does not need the old majority */
 	REPL_MUTANT_ABSENT_LOSE_VOTES,	 /* without quorum the votes of the absent count no more */
 	REPL_MUTANT_OWN_TABLE,		 /* own table in force, not that of the highest history */
 	REPL_MUTANT_COMMITTED_TABLE, /* a change of votes that is not committed does not count */
-	REPL_MUTANT_WITNESS_FIRST,   /* from here on: what sim_witness has to find */
+	REPL_MUTANT_FORCE_FIRST,     /* from here on: forced quorum */
+	REPL_MUTANT_COMPARE_INDEX =
+		REPL_MUTANT_FORCE_FIRST, /* the longer history wins, whatever its generation */
+	REPL_MUTANT_MERGE_SUFFIX,	 /* what a node holds beyond the winner stays, behind it */
+	REPL_MUTANT_FORCE_UNLISTED,	 /* a force need not name who is absent */
+	REPL_MUTANT_SAME_GENERATION,	 /* a force does not raise it */
+	REPL_MUTANT_WITNESS_FIRST,	 /* from here on: what sim_witness has to find */
 	REPL_MUTANT_WITNESS_UNCLAIMED =
 		REPL_MUTANT_WITNESS_FIRST, /* count its vote without CLAIMED of this view */
 	REPL_MUTANT_WITNESS_FOR_EVER,	   /* a claim once heard of holds for ever */
@@ -163,6 +174,10 @@ struct repl_state {
 	uint64_t promised;     /* newest epoch number durably promised */
 	uint64_t promising;    /* promise on its way to disk, 0: none */
 	struct cl_table table; /* in force at `last` */
+	bool is_behind;	       /* the disk holds less than we have acknowledged: no vote */
+	bool is_wrong;	 /* the state built from the history is not the cluster's: drop both */
+	bool is_stalled; /* the disk takes no writes at the moment */
+	bool is_hollow;	 /* so our newest STATE claims no history */
 
 	/* exchange; what only ordered deliveries may change */
 	struct cl_ring ring;
@@ -190,6 +205,10 @@ struct repl_state {
 	bool change_pending;	/* vtable.changed_at is not committed */
 	struct quorum_answer quorum;
 	struct repl_witness witness;
+	struct cl_uuid vcluster; /* in whose name the view is judged */
+	bool is_forced;		 /* by an administrator, in this view */
+	struct force_record forced;
+	uint8_t forced_bytes[FORCE_RECORD_MAX]; /* encoded, for the entry that says so */
 	struct cl_pos winner;
 	uint8_t pulls_failed;
 	bool is_pulling;
@@ -217,6 +236,9 @@ enum repl_event_type {
 	REPL_EV_PULLED,	  /* comes once for each PULL: installed (r 0), or failed (r < 0) */
 	REPL_EV_PROPOSE,  /* a request of this node */
 	REPL_EV_CREATE,	  /* make this blank node the first of a new cluster */
+	REPL_EV_STALLED,  /* the disk takes no writes (`is_stalled`), or takes them again */
+	REPL_EV_WRONG,	  /* our applied state is not that of a majority: fetch everything anew */
+	REPL_EV_FORCE,	  /* an administrator forces quorum: see force.h */
 	REPL_EV_TICK,
 	REPL_EV_CLAIMED, /* this node's claim of the witness was made, renewed or lost */
 	REPL_EV_ADOPT,	 /* the witness's history is to be installed; PULLED comes when it is */
@@ -244,6 +266,7 @@ struct repl_event {
 			const struct cl_msg *msg; /* borrowed for the call */
 		} message;
 		uint64_t index; /* DURABLE, PROMISED */
+		bool is_stalled;
 		struct {
 			int r;
 			struct cl_view_id view; /* that the pull was made for */
@@ -267,6 +290,11 @@ struct repl_event {
 			struct cl_pos last;	/* of the witness's history */
 		} adopt;
 		bool is_reached;
+		struct {
+			uint16_t down; /* by slot: absent, and down by his word */
+			struct cl_name actor;
+			uint64_t at_ms; /* wall-clock time */
+		} force;
 	};
 };
 
@@ -324,6 +352,7 @@ void repl_init(struct repl_state *s, const struct repl_config *config,
  *            -EINVAL the change alters more than one vote, takes the last one, or gives one to
  *                    a node that does not hold all that is committed, or those present could not
  *                    commit it
+ *   FORCE    -EPERM  force_check() says why
  *   CLAIMED, ADOPT -ESTALE not of this view any more, or not wanted
  *   CREATE   -EEXIST this node belongs to a cluster already
  *            -EBUSY  a pull may still install another cluster's history
@@ -334,6 +363,9 @@ int repl_step(struct repl_state *s, const struct repl_event *event, struct repl_
 bool repl_witness_is_wanted(const struct repl_state *s);
 /* Whose votes count in the view: nodes, and CL_WITNESS_BIT. */
 uint32_t repl_countable(const struct repl_state *s);
+/* Slot of the sender of a message of that view, if it is the present one and he is in it. */
+uint8_t repl_sender(const struct repl_state *s, const struct repl_address *from,
+		    const struct cl_view_id *view);
 bool repl_is_sequencer(const struct repl_state *s);
 /* True if this node may act on the applied database at that moment. */
 bool repl_may_act(const struct repl_state *s, uint64_t now_ms);

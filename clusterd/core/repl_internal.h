@@ -27,10 +27,14 @@ void repl_view_close(struct repl_step *st, const struct cl_msg_close *m);
 void repl_view_synced(struct repl_step *st, uint8_t slot, const struct cl_msg_synced *m);
 void repl_view_promised(struct repl_step *st);
 void repl_view_pulled(struct repl_step *st);
+void repl_view_wrong(struct repl_step *st);
+void repl_view_stalled(struct repl_step *st);
 void repl_view_tick(struct repl_step *st);
+/* The view is quorate: pull what is missing, promise its epoch. */
+void repl_view_begin(struct repl_step *st);
 /* Leaves the view and asks everyone for a new exchange. */
 void repl_view_restart(struct repl_step *st);
-/* The view has quorum: fetch the winning history, promise. */
+/* The view has become quorate: show it, and begin. */
 void repl_view_sync(struct repl_step *st);
 void repl_view_add_synced(struct repl_step *st, uint32_t set);
 /* Sends our STATE if it is wanted and the disk is quiet. */
@@ -56,6 +60,12 @@ void repl_lease_extend(struct repl_state *s);
 int repl_witness_say(struct repl_step *st);
 int repl_witness_adopt(struct repl_step *st);
 void repl_witness_reach(struct repl_step *st);
+
+/* force.c: quorum by the word of an administrator */
+int repl_force_ask(struct repl_step *st);
+void repl_force_told(struct repl_step *st, const struct cl_msg_force *m);
+/* What the entry that opens a forced epoch says; the bytes live in the state. */
+int repl_force_record(struct repl_state *s, struct cl_blob *ret);
 
 static inline bool repl_epoch_begun(const struct repl_state *s)
 {

@@ -23,15 +23,24 @@ static void sequence(struct repl_step *st, const struct repl_entry *entry)
 	m->payload = entry->payload;
 }
 
+/* Of the entry that opens the epoch of this view. */
+static uint8_t opening_kind(const struct repl_state *s)
+{
+	return s->is_forced ? CL_ENTRY_FORCED : CL_ENTRY_EPOCH;
+}
+
 void repl_log_begin_epoch(struct repl_step *st)
 {
 	struct repl_state *s = st->s;
 
+	struct repl_entry first = {
+		.kind = opening_kind(s), .origin = s->self_slot, .instance = s->self.instance};
+
 	s->next = s->winner.index + 1;
 	s->next_table = 0;
-	sequence(st, &(struct repl_entry){.kind = CL_ENTRY_EPOCH,
-					  .origin = s->self_slot,
-					  .instance = s->self.instance});
+	if (s->is_forced)
+		must(!repl_force_record(s, &first.payload));
+	sequence(st, &first);
 }
 
 static void table_set(struct cl_table *table, uint8_t slot, const struct cl_member *row,
@@ -92,8 +101,9 @@ static bool is_next(const struct repl_state *s, uint8_t slot, const struct cl_ms
 		return false;
 	if (m->index != s->view_last + 1)
 		return false;
-	return (m->kind == CL_ENTRY_EPOCH) == (s->epoch_index == 0) && m->kind != CL_ENTRY_NONE &&
-	       m->kind != CL_ENTRY_GENESIS;
+	if (!s->epoch_index)
+		return m->kind == opening_kind(s);
+	return m->kind == CL_ENTRY_COMMAND || m->kind == CL_ENTRY_TABLE;
 }
 
 /* Mutant: no sequencer; everyone numbers what arrives. */
@@ -115,6 +125,7 @@ static void send_persisted(struct repl_step *st)
 		return;
 	if (s->durable < s->epoch_index || cl_epoch_compare(&s->last.epoch, &s->epoch))
 		return;
+	s->is_behind = false; /* what a majority without our vote holds is on our disk again */
 	m = &repl_send(st, CL_MSG_PERSISTED)->persisted;
 	m->view = s->view;
 	m->index = s->durable;
@@ -146,7 +157,7 @@ void repl_log_entry(struct repl_step *st, uint8_t slot, const struct cl_msg_entr
 		s->change_pending = true;
 		repl_witness_judge(s);
 	}
-	if (m->kind == CL_ENTRY_EPOCH)
+	if (!s->epoch_index)
 		s->epoch_index = m->index;
 	s->view_last = m->index;
 	entry = (struct repl_entry){
@@ -161,7 +172,7 @@ void repl_log_entry(struct repl_step *st, uint8_t slot, const struct cl_msg_entr
 	/* An install may have brought it already, from a donor that was ahead of this delivery. */
 	if (s->is_pulling || m->index > s->last.index)
 		append(st, &entry);
-	else if (m->kind == CL_ENTRY_EPOCH)
+	else if (m->index == s->epoch_index)
 		send_persisted(st); /* no DURABLE comes for it: the others would not know */
 	if (REPL_MUTANT(s, ACT_BEFORE_COMMIT))
 		repl_log_try_commit(st);
@@ -195,7 +206,9 @@ static uint32_t holders_of(const struct repl_state *s, uint64_t index)
 /*
  * An entry is committed when a majority holds it; from a change of votes on, of the old votes and
  * of the new. Entries of earlier epochs are committed with this epoch's first entry only (Ongaro
- * 2014, 3.6.2: counting copies of an older entry proves nothing).
+ * 2014, 3.6.2: counting copies of an older entry proves nothing). The entry that forces quorum has
+ * to be on the disk of each that forces: the majority that it makes need not share a voter with the
+ * old.
  */
 static bool is_held(const struct repl_state *s, uint64_t index)
 {
@@ -204,6 +217,8 @@ static bool is_held(const struct repl_state *s, uint64_t index)
 
 	if (REPL_MUTANT(s, ACT_BEFORE_COMMIT))
 		return true;
+	if (s->is_forced && index == s->epoch_index)
+		return (quorum_voters(&s->forced.table) & ~set) == 0;
 	if (!s->change_pending || REPL_MUTANT(s, VOTES_IN_A_BUNCH))
 		return quorum_is_majority(&s->vtable, set);
 	if (!quorum_is_majority(&s->vprev, set) && !REPL_MUTANT(s, NEW_MAJORITY_ONLY))

@@ -10,7 +10,7 @@ static void stop_acting(struct repl_step *st, enum repl_phase phase)
 {
 	struct repl_state *s = st->s;
 
-	if (s->is_pulling)
+	if (s->is_pulling || s->witness.is_adopting)
 		repl_act(st, REPL_DO_CANCEL_PULL);
 	if (s->phase == REPL_OPEN)
 		repl_act(st, REPL_DO_CLOSED);
@@ -34,18 +34,35 @@ static void begin_round(struct repl_step *st)
 	s->synced = 0;
 	s->starter = CL_NODE_NONE;
 	s->is_broken = false;
+	s->is_forced = false;
+}
+
+/* What is on the disk stays there until a whole history replaces it: a restart is judged anew. */
+static void forget(struct repl_state *s)
+{
+	s->is_wrong = s->is_behind = false;
+	s->is_blank = true;
+	s->cluster = (struct cl_uuid){{0}};
+	s->last = (struct cl_pos){0};
+	s->durable = 0;
+	s->table = (struct cl_table){0};
 }
 
 void repl_view_try_state(struct repl_step *st)
 {
 	struct repl_state *s = st->s;
+	bool is_quiet = s->durable == s->last.index && !s->promising && !s->pull_active;
 	struct cl_msg_state *m;
 
 	if (!s->state_wanted || s->phase == REPL_DOWN)
 		return;
-	if ((s->durable < s->last.index || s->promising || s->pull_active) &&
+	if (!is_quiet && (!s->is_stalled || s->pull_active) &&
 	    !REPL_MUTANT(s, STATE_BEFORE_DURABLE))
-		return; /* the disk is not quiet: DURABLE, PROMISED or PULLED comes back here */
+		return; /* DURABLE, PROMISED or PULLED comes back here */
+	/* A disk that takes nothing would keep us silent: then we claim nothing, but promises. */
+	s->is_hollow = s->is_stalled && !REPL_MUTANT(s, STATE_BEFORE_DURABLE);
+	if (is_quiet && s->is_wrong)
+		forget(s);
 	s->state_wanted = false;
 	s->state_inflight = true;
 	s->state_nonce = st->event->entropy;
@@ -61,17 +78,29 @@ void repl_view_try_state(struct repl_step *st)
 		.boot = s->self.boot,
 		.incarnation = s->self.incarnation,
 		.instance = s->self.instance,
-		.is_blank = s->is_blank,
-		.last = s->last,
-		.promised = s->promised,
-		.table = s->table,
+		.is_blank = s->is_blank || s->is_hollow,
+		.is_behind = s->is_behind,
+		.promised = s->promised > s->promising ? s->promised : s->promising,
 		.reaches = s->witness.is_reached,
 	};
+	if (s->is_hollow)
+		return;
+	m->last = s->last;
+	m->table = s->table;
 }
 
 static void want_state(struct repl_step *st)
 {
 	st->s->state_wanted = !st->s->state_inflight;
+	repl_view_try_state(st);
+}
+
+/* Like a lost disk: no vote and no source, until the history of the others is here. */
+void repl_view_wrong(struct repl_step *st)
+{
+	stop_acting(st, REPL_EXCHANGE);
+	st->s->is_wrong = true;
+	st->s->state_wanted = true; /* even if one is in flight: that one says that we hold it */
 	repl_view_try_state(st);
 }
 
@@ -219,6 +248,8 @@ static const struct repl_peer *find_winner(const struct repl_state *s,
 		mine = claimed_pos(s, &p->state);
 		theirs = claimed_pos(s, &best->state);
 		c = cl_pos_compare(&mine, &theirs);
+		if (REPL_MUTANT(s, COMPARE_INDEX) && mine.index != theirs.index)
+			c = mine.index < theirs.index ? -1 : 1;
 		if (c > 0 || (c == 0 && p->nodeid < best->nodeid))
 			best = p;
 	}
@@ -264,20 +295,27 @@ static void admit(struct repl_state *s, const struct cl_table *table, const stru
 			continue;
 		}
 		s->present = (uint16_t)(s->present | cl_bit(p->slot));
-		if (!p->state.is_blank || REPL_MUTANT(s, BLANK_VOTES))
+		if ((!p->state.is_blank || REPL_MUTANT(s, BLANK_VOTES)) &&
+		    (!p->state.is_behind || REPL_MUTANT(s, OLD_DISK_VOTES)))
 			s->countable = (uint16_t)(s->countable | cl_bit(p->slot));
 	}
 }
 
-/* The number of this view's epoch: above everything that anyone present promised or holds. */
-static void choose_epoch(struct repl_state *s, const struct cl_uuid *cluster)
+/*
+ * The number of this view's epoch: above everything that anyone present promised or holds. A force
+ * raises the generation.
+ */
+static void choose_epoch(struct repl_state *s)
 {
+	const struct cl_uuid *cluster = &s->vcluster;
+
 	s->number = 0;
 	s->generation = 0;
 	for (uint8_t i = 0; i < s->peer_count; i++) {
 		const struct cl_msg_state *m = &s->peer[i].state;
 
-		if (!has_history(&s->peer[i]) || !same_cluster(&m->cluster, cluster))
+		if (!s->peer[i].has_state || !speaks_our_protocol(m) ||
+		    !same_cluster(&m->cluster, cluster))
 			continue;
 		if (m->promised > s->number && !REPL_MUTANT(s, NO_PROMISE))
 			s->number = m->promised;
@@ -289,6 +327,9 @@ static void choose_epoch(struct repl_state *s, const struct cl_uuid *cluster)
 	if (s->witness.counts && s->witness.floor > s->number && !REPL_MUTANT(s, WITNESS_FLOOR))
 		s->number = s->witness.floor;
 	s->number++;
+	if (s->is_forced && !REPL_MUTANT(s, SAME_GENERATION))
+		s->generation =
+			force_generation(s->generation, (uint8_t)__builtin_ctz(s->countable));
 }
 
 static void promise(struct repl_step *st)
@@ -305,6 +346,11 @@ static void pull(struct repl_step *st)
 	struct repl_state *s = st->s;
 	uint32_t donor = 0, after = 0;
 	uint8_t holders = 0;
+
+	s->is_pulling = s->pull_again = true;
+	s->phase = REPL_PULLING;
+	if (s->is_stalled)
+		return; /* at the first tick after it: an install that hangs could not be undone */
 
 	for (uint8_t i = 0; i < s->peer_count; i++) {
 		if (has_history(&s->peer[i]) && !cl_pos_compare(&s->peer[i].state.last, &s->winner))
@@ -324,10 +370,8 @@ static void pull(struct repl_step *st)
 	}
 	if (REPL_MUTANT(s, DROP_THEN_PULL))
 		repl_act(st, REPL_DO_DROP_SUFFIX);
-	s->is_pulling = true;
 	s->pull_again = false;
 	s->pull_active = true;
-	s->phase = REPL_PULLING;
 	repl_act(st, REPL_DO_PULL)->pull = (__typeof__(((struct repl_action *)0)->pull)){
 		.view = s->view,
 		.donor_nodeid = donor,
@@ -356,11 +400,11 @@ static void mistake_table(struct repl_state *s)
 	}
 }
 
-static void begin_sync(struct repl_step *st, const struct cl_uuid *cluster)
+void repl_view_begin(struct repl_step *st)
 {
 	struct repl_state *s = st->s;
 
-	choose_epoch(s, cluster);
+	choose_epoch(s);
 	if (s->is_blank || cl_pos_compare(&s->last, &s->winner)) {
 		pull(st);
 		return;
@@ -418,21 +462,17 @@ static void complete(struct repl_step *st, uint64_t nonce)
 	lease_view_begin(&s->lease, s->self_slot, st->event->now_ms);
 	if (REPL_MUTANT(s, OLD_RING_ACK))
 		memcpy(s->lease.acked, acked, sizeof(acked));
-	if (!s->quorum.is_quorate) {
+	s->vcluster = cluster;
+	if (!s->quorum.is_quorate)
 		s->phase = REPL_INQUORATE;
-		return;
-	}
-	begin_sync(st, &cluster);
+	else
+		repl_view_begin(st);
 }
 
 void repl_view_sync(struct repl_step *st)
 {
-	struct cl_uuid cluster;
-	enum repl_refusal why;
-
-	must(choose_cluster(st->s, &cluster, &why)); /* it did when the view was complete */
 	repl_act(st, REPL_DO_VIEW);
-	begin_sync(st, &cluster);
+	repl_view_begin(st);
 }
 
 static bool round_is_full(const struct repl_state *s)
@@ -506,7 +546,7 @@ void repl_view_promised(struct repl_step *st)
 /* The disk holds an installed history now, whatever became of the view it was fetched for. */
 static void take_history(struct repl_state *s, const struct repl_event *e)
 {
-	s->is_blank = false;
+	s->is_blank = s->is_behind = false;
 	s->cluster = e->pulled.cluster;
 	s->last = e->pulled.last;
 	s->durable = s->last.index;
@@ -561,11 +601,29 @@ void repl_view_add_synced(struct repl_step *st, uint32_t set)
 	s->synced |= set | (REPL_MUTANT(s, WITNESS_UNCLAIMED) ? CL_WITNESS_BIT : 0);
 	if (s->starter != CL_NODE_NONE || !quorum_is_majority(&s->vtable, s->synced))
 		return;
+	/* Nobody of those who force is left behind in the old generation. */
+	if (s->is_forced && quorum_voters(&s->forced.table) & ~s->synced)
+		return;
 	s->starter = (uint8_t)__builtin_ctz(s->synced);
 	s->epoch = (struct cl_epoch){
 		.generation = s->generation, .number = s->number, .starter = s->starter};
 	if (s->starter == s->self_slot)
 		repl_log_begin_epoch(st);
+}
+
+/* ---- the disk */
+
+/* It writes again: where nothing goes without our vote, everyone has to hear what we hold. */
+void repl_view_stalled(struct repl_step *st)
+{
+	struct repl_state *s = st->s;
+
+	s->is_stalled = st->event->is_stalled;
+	if (s->is_stalled)
+		repl_view_try_state(st);
+	else if (s->is_hollow && s->view_complete &&
+		 (s->phase == REPL_INQUORATE || s->phase == REPL_UNCONFIGURED))
+		repl_view_restart(st);
 }
 
 /* ---- time */

@@ -57,7 +57,8 @@ void repl_lease_extend(struct repl_state *s)
 	if (REPL_MUTANT(s, WITNESS_UNCLAIMED) ||
 	    (REPL_MUTANT(s, WITNESS_FOR_EVER) && s->witness.counts))
 		s->lease.witness_ms = UINT64_MAX;
-	if (s->quorum.is_quorate)
+	/* A forced quorum is none before each of those who force has it on its disk. */
+	if (s->quorum.is_quorate && (!s->is_forced || s->phase == REPL_OPEN))
 		lease_extend(&s->lease, &s->vtable, repl_countable(s), s->config.lease_ms);
 }
 
@@ -87,6 +88,8 @@ void repl_witness_claimed(struct repl_step *st, uint8_t slot, const struct cl_ms
 
 	if (slot != s->witness.claimer)
 		return;
+	if (s->is_forced && !s->vtable.witness.vote)
+		return; /* begun before the force, which took its vote */
 	if (!m->is_held) {
 		lost(st);
 		return;
@@ -132,8 +135,8 @@ int repl_witness_adopt(struct repl_step *st)
 {
 	struct repl_state *s = st->s;
 
-	if (s->phase != REPL_INQUORATE || s->pull_active || s->durable < s->last.index ||
-	    !cl_view_equal(&st->event->adopt.view, &s->view) ||
+	if (s->phase != REPL_INQUORATE || s->pull_active || s->is_stalled ||
+	    s->durable < s->last.index || !cl_view_equal(&st->event->adopt.view, &s->view) ||
 	    cl_pos_compare(&st->event->adopt.last, &s->last) <= 0)
 		return -ESTALE;
 	s->pull_active = true;

@@ -17,18 +17,20 @@ DB_CHOICES(WORDS)
 #undef WORD
 
 /* ---- descriptors */
-#define WORDS_str(arg)	  NULL, 0
-#define WORDS_u8(arg)	  NULL, 0
-#define WORDS_u16(arg)	  NULL, 0
-#define WORDS_u32(arg)	  NULL, 0
-#define WORDS_u64(arg)	  NULL, 0
-#define WORDS_node(arg)	  NULL, 0
-#define WORDS_nodes(arg)  NULL, 0
-#define WORDS_owners(arg) NULL, 0
-#define WORDS_time(arg)	  NULL, 0
-#define WORDS_mark(arg)	  NULL, 0
-#define WORDS_flag(arg)	  NULL, 0
-#define WORDS_choice(arg) words_##arg, MUST_ARRAY_SIZE(words_##arg)
+#define WORDS_str(arg)	    NULL, 0
+#define WORDS_u8(arg)	    NULL, 0
+#define WORDS_u16(arg)	    NULL, 0
+#define WORDS_u32(arg)	    NULL, 0
+#define WORDS_u64(arg)	    NULL, 0
+#define WORDS_node(arg)	    NULL, 0
+#define WORDS_nodes(arg)    NULL, 0
+#define WORDS_owners(arg)   NULL, 0
+#define WORDS_verdicts(arg) WORDS_choice(arg)
+#define WORDS_scores(arg)   NULL, 0
+#define WORDS_time(arg)	    NULL, 0
+#define WORDS_mark(arg)	    NULL, 0
+#define WORDS_flag(arg)	    NULL, 0
+#define WORDS_choice(arg)   words_##arg, MUST_ARRAY_SIZE(words_##arg)
 
 #define DESCRIBE(type, name, arg)                                                                  \
 	{#name, DB_TYPE_##type, offsetof(STRUCT, name), sizeof(((STRUCT *)0)->name),               \
@@ -57,6 +59,10 @@ static const struct db_field fields_event[] = {DB_EVENT_FIELDS(DESCRIBE)};
 #undef STRUCT
 #define STRUCT struct db_origin
 static const struct db_field fields_origin[] = {DB_ORIGIN_FIELDS(DESCRIBE)};
+#undef STRUCT
+
+#define STRUCT struct db_epoch
+static const struct db_field fields_epoch[] = {DB_EPOCH_FIELDS(DESCRIBE)};
 #undef STRUCT
 
 #define STRUCT struct db_cmd_cluster_init
@@ -241,6 +247,22 @@ static const struct db_field fields_cmd_node_removed[] = {DB_CMD_NODE_REMOVED_FI
 static const struct db_field fields_cmd_group_place[] = {DB_CMD_GROUP_PLACE_FIELDS(DESCRIBE)};
 #undef STRUCT
 
+#define STRUCT struct db_decision
+static const struct db_field fields_decision[] = {DB_DECISION_FIELDS(DESCRIBE)};
+#undef STRUCT
+
+#define STRUCT struct db_affinity
+static const struct db_field fields_affinity[] = {DB_AFFINITY_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_cmd_affinity_create
+static const struct db_field fields_cmd_affinity_create[] = {
+	DB_CMD_AFFINITY_CREATE_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_cmd_affinity_delete
+static const struct db_field fields_cmd_affinity_delete[] = {
+	DB_CMD_AFFINITY_DELETE_FIELDS(DESCRIBE)};
+#undef STRUCT
+
 #define STRUCT struct db_setting
 static const struct db_field fields_setting[] = {DB_SETTING_FIELDS(DESCRIBE)};
 #undef STRUCT
@@ -254,8 +276,72 @@ static const struct db_field fields_cmd_node_quarantine_clear[] = {
 #define STRUCT struct db_cmd_conf_adopt
 static const struct db_field fields_cmd_conf_adopt[] = {DB_CMD_CONF_ADOPT_FIELDS(DESCRIBE)};
 #undef STRUCT
+#define STRUCT struct db_network
+static const struct db_field fields_network[] = {DB_NETWORK_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_cmd_network_set
+static const struct db_field fields_cmd_network_set[] = {DB_CMD_NETWORK_SET_FIELDS(DESCRIBE)};
+#undef STRUCT
 #define STRUCT struct db_cmd_vote_note
 static const struct db_field fields_cmd_vote_note[] = {DB_CMD_VOTE_NOTE_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_cmd_resource_set
+static const struct db_field fields_cmd_resource_set[] = {DB_CMD_RESOURCE_SET_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_cmd_resource_manage
+static const struct db_field fields_cmd_resource_manage[] = {
+	DB_CMD_RESOURCE_MANAGE_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_cmd_resource_intent
+static const struct db_field fields_cmd_resource_intent[] = {
+	DB_CMD_RESOURCE_INTENT_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_cmd_resource_clear
+static const struct db_field fields_cmd_resource_clear[] = {DB_CMD_RESOURCE_CLEAR_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_cmd_resource_fail
+static const struct db_field fields_cmd_resource_fail[] = {DB_CMD_RESOURCE_FAIL_FIELDS(DESCRIBE)};
+#undef STRUCT
+
+#define STRUCT struct db_cmd_db_note
+static const struct db_field fields_cmd_db_note[] = {DB_CMD_DB_NOTE_FIELDS(DESCRIBE)};
+#undef STRUCT
+
+#define STRUCT struct db_version
+static const struct db_field fields_version[] = {DB_VERSION_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_audit
+static const struct db_field fields_audit[] = {DB_AUDIT_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_checkpoint
+static const struct db_field fields_checkpoint[] = {DB_CHECKPOINT_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_checkpoint_part
+static const struct db_field fields_checkpoint_part[] = {DB_CHECKPOINT_PART_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_cmd_change
+static const struct db_field fields_cmd_change[] = {DB_CMD_CHANGE_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_cmd_config_set
+static const struct db_field fields_cmd_config_set[] = {DB_CMD_CONFIG_SET_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_cmd_config_unset
+static const struct db_field fields_cmd_config_unset[] = {DB_CMD_CONFIG_UNSET_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_cmd_checkpoint_create
+static const struct db_field fields_cmd_checkpoint_create[] = {
+	DB_CMD_CHECKPOINT_CREATE_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_cmd_checkpoint_delete
+static const struct db_field fields_cmd_checkpoint_delete[] = {
+	DB_CMD_CHECKPOINT_DELETE_FIELDS(DESCRIBE)};
+#undef STRUCT
+
+#define STRUCT struct db_cmd_history_saved
+static const struct db_field fields_cmd_history_saved[] = {DB_CMD_HISTORY_SAVED_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_cmd_node_down
+static const struct db_field fields_cmd_node_down[] = {DB_CMD_NODE_DOWN_FIELDS(DESCRIBE)};
 #undef STRUCT
 
 #define STRUCT struct db_cmd_quorum_mode
@@ -319,7 +405,12 @@ static void put_field(struct wire_writer *w, const struct db_field *f, const voi
 	case DB_TYPE_nodes:
 		wire_put_u16(w, *(const uint16_t *)p);
 		break;
+	case DB_TYPE_scores:
+		for (uint16_t i = 0; i < CL_MAX_NODES; i++)
+			wire_put_u32(w, ((const uint32_t *)p)[i]);
+		break;
 	case DB_TYPE_owners:
+	case DB_TYPE_verdicts:
 		for (uint16_t i = 0; i < f->size; i++)
 			wire_put_u8(w, ((const uint8_t *)p)[i]);
 		break;
@@ -353,6 +444,14 @@ static void get_field(struct wire_reader *r, const struct db_field *f, void *p)
 	case DB_TYPE_u16:
 	case DB_TYPE_nodes:
 		*(uint16_t *)p = wire_get_u16(r);
+		break;
+	case DB_TYPE_scores:
+		for (uint16_t i = 0; i < CL_MAX_NODES; i++)
+			((uint32_t *)p)[i] = wire_get_u32(r);
+		break;
+	case DB_TYPE_verdicts:
+		for (uint16_t i = 0; i < f->size; i++)
+			((uint8_t *)p)[i] = wire_get_enum(r, f->word_count);
 		break;
 	case DB_TYPE_owners:
 		for (uint16_t i = 0; i < f->size; i++)
@@ -427,5 +526,78 @@ int db_command_decode(const void *buf, size_t len, struct db_command *ret)
 	if (wire_reader_end(&r))
 		return -EBADMSG;
 	*ret = cmd;
+	return 0;
+}
+
+/* ---- changes */
+
+int db_change_encode(const struct db_command *change, const struct db_command *cmd, size_t count,
+		     void *buf, size_t cap, size_t *ret_len)
+{
+	struct wire_writer w;
+	size_t head;
+
+	must(change->type == DB_CMD_CHANGE);
+	if (count > DB_CHANGE_COMMANDS_MAX || db_command_encode(change, buf, cap, &head))
+		return -ENOBUFS;
+	wire_writer_init(&w, (uint8_t *)buf + head, cap - head);
+	wire_put_u16(&w, (uint16_t)count);
+	for (size_t i = 0; i < count; i++) {
+		wire_put_u16(&w, (uint16_t)cmd[i].type);
+		db_shape_put(&w, db_command_shape((uint16_t)cmd[i].type), &cmd[i].cluster_init);
+	}
+	if (wire_writer_end(&w, ret_len))
+		return -ENOBUFS;
+	*ret_len += head;
+	return 0;
+}
+
+bool db_change_is(const void *buf, size_t len)
+{
+	struct wire_reader r;
+
+	wire_reader_init(&r, buf, len);
+	return wire_get_u16(&r) == DB_CMD_CHANGE && !r.error;
+}
+
+void db_change_next(struct wire_reader *r, const struct db_command *change, struct db_command *ret)
+{
+	const struct db_shape *shape;
+	uint16_t type = wire_get_u16(r);
+
+	memset(ret, 0, sizeof(*ret));
+	shape = db_command_shape(type);
+	if (!shape || type == DB_CMD_CHANGE) {
+		wire_reader_fail(r);
+		return;
+	}
+	ret->type = (enum db_cmd_type)type;
+	ret->at_ms = change->at_ms;
+	memcpy(ret->actor, change->actor, sizeof(ret->actor));
+	db_shape_get(r, shape, command_body(ret));
+}
+
+int db_change_open(const void *buf, size_t len, struct db_command *ret_change,
+		   struct wire_reader *ret_reader, uint32_t *ret_count)
+{
+	struct db_command head, cmd;
+	struct wire_reader r, all;
+	uint32_t count;
+
+	memset(&head, 0, sizeof(head));
+	wire_reader_init(&r, buf, len);
+	head.type = (enum db_cmd_type)wire_get_u16(&r);
+	head.at_ms = wire_get_u64(&r);
+	wire_get_str(&r, head.actor, sizeof(head.actor));
+	db_shape_get(&r, db_command_shape(DB_CMD_CHANGE), &head.change);
+	count = wire_get_u16(&r);
+	all = r;
+	for (uint32_t i = 0; i < count && !all.error; i++)
+		db_change_next(&all, &head, &cmd);
+	if (wire_reader_end(&all) || head.type != DB_CMD_CHANGE || !count)
+		return -EBADMSG;
+	*ret_change = head;
+	*ret_reader = r;
+	*ret_count = count;
 	return 0;
 }

@@ -7,9 +7,9 @@
  *
  * Fields: F(type, name, size or enum). `str` has its size with the NUL; `choice` is one byte with
  * names. Some types are numbers that mean something: `node` a slot (u8) or CL_NODE_NONE, `nodes` a
- * set of them (u16, bit by slot), `owners` nodes in an order (placement.h), `time` milliseconds
- * since 1970 (u64), `mark` a number that is only compared (u64). The first field of a row is its
- * key.
+ * set of them (u16, bit by slot), `owners` nodes in an order (placement.h), `verdicts` a choice and
+ * `scores` a number for each slot, `time` milliseconds since 1970 (u64), `mark` a number that is
+ * only compared (u64). The first field of a row is its key.
  */
 #ifndef CLUSTERD_CORE_SCHEMA_H
 #define CLUSTERD_CORE_SCHEMA_H
@@ -32,6 +32,11 @@
 #define DB_DEVICE_MAX  256
 #define DB_NAMES_MAX   256 /* of several objects, with commas or spaces between */
 #define DB_ADDRESS_MAX 64
+#define DB_FIELD_MAX   72  /* params.NAME */
+#define DB_WORDS_MAX   400 /* of a command, for people */
+
+#define DB_DEPENDS_MAX 256  /* an expression over resources */
+#define DB_MEMBERS_MAX 2048 /* names of the groups of an affinity, with commas between */
 
 #define DB_KEEP UINT32_MAX /* in a command that changes a row: this stays as it is */
 
@@ -67,6 +72,14 @@
 	X(FENCE, "fence")                                                                          \
 	X(BLOCK, "block") /* it stays as it is until an administrator has seen to it */
 
+/* What the node that runs a resource has been asked to do with it, once. */
+#define DB_RESOURCE_ASKS(X)                                                                        \
+	X(NOTHING, "nothing")                                                                      \
+	X(FAIL, "fail")	      /* as if its monitor had failed */                                   \
+	X(RELOAD, "reload")   /* its agent takes new parameters while it runs */                   \
+	X(RESTART, "restart") /* for new parameters; its stop still gets the old ones */           \
+	X(RETRY, "retry")     /* it had failed, and that is forgotten */
+
 #define DB_MOUNT_STATES(X)                                                                         \
 	X(MOUNTING, "mounting")                                                                    \
 	X(MOUNTED, "mounted")                                                                      \
@@ -100,6 +113,41 @@
 	X(IMMEDIATE, "immediate")                                                                  \
 	X(HOURS, "hours") /* only between two hours of the day, UTC */
 
+/* What a node found its own database to be; the word ends the kind of the event. */
+#define DB_NOTES(X)                                                                                \
+	X(DAMAGED, "damaged")	  /* put aside, and fetched from the others */                     \
+	X(OLDER, "older")	  /* a copy from before something that the node acknowledged */    \
+	X(WRONG, "wrong")	  /* its state was not that of the majority: fetched anew */       \
+	X(UNDECIDED, "undecided") /* states differ, and none has a majority */                     \
+	X(STALLED, "stalled")	  /* the disk takes no writes */                                   \
+	X(WRITES, "writes")	  /* it takes them again */
+
+/* What decided which of the nodes gets a group. */
+#define DB_RULES(X)                                                                                \
+	X(WISH, "asked-for")                                                                       \
+	X(PREFERRED, "preferred-owner")                                                            \
+	X(GOAL, "goal") /* where it was to go when it was stopped */                               \
+	X(LEAST, "fewest-groups")
+
+/* What a decision says of a node: the one, or why not. */
+#define DB_VERDICTS(X)                                                                             \
+	X(NONE, "none") /* there is no such node */                                                \
+	X(CHOSEN, "chosen")                                                                        \
+	X(HERE, "here") /* it is to leave it */                                                    \
+	X(NOT_UP, "not-up")                                                                        \
+	X(STOPPING, "stopping")                                                                    \
+	X(QUARANTINED, "quarantined")                                                              \
+	X(PAUSED, "paused")                                                                        \
+	X(NOT_POSSIBLE, "not-possible")                                                            \
+	X(FAILED, "failed")                                                                        \
+	X(AFFINITY, "affinity") /* others are there, or elsewhere */                               \
+	X(VOLUMES, "volumes")	/* it has not all that the group needs */                          \
+	X(FENCE, "fence")	/* it is to be fenced */                                           \
+	X(BUSY, "busy")		/* as many starts as may be are under way there */                 \
+	X(OTHER, "other")	/* another was asked for, or is preferred, or was the goal */      \
+	X(LOADED, "loaded")	/* it has more to do */                                            \
+	X(LATER, "later")	/* as good, and a higher slot */
+
 #define DB_CHOICES(X)                                                                              \
 	X(membership, MEMBERSHIP, DB_MEMBERSHIPS)                                                  \
 	X(intent, INTENT, DB_INTENTS)                                                              \
@@ -110,7 +158,11 @@
 	X(migration_phase, MIGRATION_PHASE, DB_MIGRATION_PHASES)                                   \
 	X(stop_failure, STOP_FAILURE, DB_STOP_FAILURES)                                            \
 	X(quorum_mode, QUORUM_MODE, DB_QUORUM_MODES)                                               \
-	X(failback, FAILBACK, DB_FAILBACKS)
+	X(failback, FAILBACK, DB_FAILBACKS)                                                        \
+	X(note, NOTE, DB_NOTES)                                                                    \
+	X(resource_ask, RESOURCE_ASK, DB_RESOURCE_ASKS)                                            \
+	X(rule, RULE, DB_RULES)                                                                    \
+	X(verdict, VERDICT, DB_VERDICTS)
 
 #define DB_CHOICE_MEMBERSHIP(NAME, word)      DB_MEMBERSHIP_##NAME,
 #define DB_CHOICE_INTENT(NAME, word)	      DB_INTENT_##NAME,
@@ -122,6 +174,10 @@
 #define DB_CHOICE_STOP_FAILURE(NAME, word)    DB_STOP_FAILURE_##NAME,
 #define DB_CHOICE_QUORUM_MODE(NAME, word)     DB_QUORUM_MODE_##NAME,
 #define DB_CHOICE_FAILBACK(NAME, word)	      DB_FAILBACK_##NAME,
+#define DB_CHOICE_NOTE(NAME, word)	      DB_NOTE_##NAME,
+#define DB_CHOICE_RESOURCE_ASK(NAME, word)    DB_RESOURCE_ASK_##NAME,
+#define DB_CHOICE_RULE(NAME, word)	      DB_RULE_##NAME,
+#define DB_CHOICE_VERDICT(NAME, word)	      DB_VERDICT_##NAME,
 #define DB_CHOICE_ENUM(name, NAME, LIST)      enum db_##name{LIST(DB_CHOICE_##NAME) DB_##NAME##_MAX};
 DB_CHOICES(DB_CHOICE_ENUM)
 #undef DB_CHOICE_ENUM
@@ -131,7 +187,13 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(str, name, CL_NAME_MAX)                                                                  \
 	F(str, uuid, DB_UUID_TEXT)                                                                 \
 	F(time, created_ms, 0)                                                                     \
-	F(u64, conf, 0) /* version of corosync.conf that is wanted; 0: it is not ours yet */       \
+	F(u64, conf, 0)	      /* version of corosync.conf that is wanted; 0: it is not ours yet */ \
+	F(time, fence0_ms, 0) /* when the newest fence began; 0: none has */                       \
+	F(time, fence1_ms, 0) /* the one before it */                                              \
+	F(time, fence2_ms, 0) /* and before that (fence_window.h) */                               \
+	F(time, forced_ms, 0) /* when quorum was forced last; 0: never, or all are back */         \
+	F(nodes, forced_down, 0) /* of those said to be down then, who is not back yet */          \
+	F(str, forced_by, CL_NAME_MAX)                                                             \
 	F(choice, quorum_mode, quorum_mode)                                                        \
 	F(str, witness, DB_UUID_TEXT)	      /* of the witness; empty: there is none */           \
 	F(str, witness_device, DB_DEVICE_MAX) /* its path, the same on every node */               \
@@ -192,7 +254,11 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(flag, failback_open, 0) /* it is between them, by the committed clock */                 \
 	F(nodes, returned, 0) /* that have come back since it was placed, and may have it back */  \
 	F(time, wave_ms, 0)   /* since when it is to be started in its wave; 0: it is in none */   \
-	F(node, goal, 0)      /* where it is to be started when it has stopped; CL_NODE_NONE */
+	F(node, goal, 0)      /* where it is to be started when it has stopped; CL_NODE_NONE */    \
+	F(flag, is_unmanaged, 0) /* nothing of it is started, stopped, moved or recovered */       \
+	F(u32, unmanaged, 0)	 /* so many of its resources are unmanaged */                      \
+	F(u64, changed, 0) /* log index of the last change of what is wanted of its resources */   \
+	F(flag, is_degraded, 0) /* online, and some of its resources have failed */
 
 #define DB_RESOURCE_FIELDS(F)                                                                      \
 	F(str, name, CL_NAME_MAX)                                                                  \
@@ -206,8 +272,17 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(u32, start_ms, 0)                                                                        \
 	F(u32, stop_ms, 0)                                                                         \
 	F(str, reason, DB_REASON_MAX)                                                              \
-	F(u32, restart_ms, 0)	      /* of restart_max: restarts within it count */               \
-	F(time, restarts_since_ms, 0) /* of the first of `restarts`; 0: there is none */
+	F(u32, restart_ms, 0)		/* of restart_max: restarts within it count */             \
+	F(time, restarts_since_ms, 0)	/* of the first of `restarts`; 0: there is none */         \
+	F(str, depends, DB_DEPENDS_MAX) /* depends.h; "": on none, or on the list */               \
+	F(u32, deep_monitor_ms, 0)	/* 0: no deep monitor */                                   \
+	F(u8, deep_level, 0)		/* OCF_CHECK_LEVEL of that */                              \
+	F(flag, is_stopped, 0)		/* by an administrator: not started with its group */      \
+	F(flag, is_unmanaged, 0)	/* watched only */                                         \
+	F(choice, asked, resource_ask)	/* of the node that runs it */                             \
+	F(u64, asked_at, 0)		/* log index of that */                                    \
+	F(str, asked_by, CL_NAME_MAX)                                                              \
+	F(u64, task, 0) /* of its start or stop by an administrator; else 0 */
 
 #define DB_PARAM_FIELDS(F)                                                                         \
 	F(str, key, DB_KEY_MAX) /* OBJECT/NAME */                                                  \
@@ -275,7 +350,8 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(time, refused_since_ms, 0) /* when the last of refused and crashed was added */          \
 	F(u32, restarts, 0)	     /* unasked ends on restart_node since restarts_since_ms */    \
 	F(time, restarts_since_ms, 0)                                                              \
-	F(node, restart_node, 0)
+	F(node, restart_node, 0)                                                                   \
+	F(u8, link, 0) /* of corosync, over which the coordinator of this term serves */
 
 /* One node's mount of a volume. Its `mnt:<uuid>` in CR goes with the row and not before. */
 #define DB_MOUNT_FIELDS(F)                                                                         \
@@ -336,7 +412,8 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(str, address, DB_ADDRESS_MAX) /* of the peer, really used */                             \
 	F(time, since_ms, 0)		/* of its phase */                                         \
 	F(str, reason, DB_REASON_MAX)                                                              \
-	F(choice, outcome, task_state) /* running until it is known how it ends */
+	F(choice, outcome, task_state) /* running until it is known how it ends */                 \
+	F(u8, link, 0)		       /* of corosync, over which it goes */
 
 /* A setting that somebody has set (setting.h); without a row its default holds. */
 #define DB_SETTING_FIELDS(F)                                                                       \
@@ -344,6 +421,44 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(str, value, DB_VALUE_MAX)                                                                \
 	F(time, since_ms, 0)                                                                       \
 	F(str, actor, CL_NAME_MAX)
+
+/*
+ * The newest change of what an administrator has set of an object (config.h): key KIND/NAME, and
+ * "config" for anything at all. Its index is the object's version.
+ */
+#define DB_VERSION_FIELDS(F)                                                                       \
+	F(str, key, DB_KEY_MAX)                                                                    \
+	F(u64, index, 0)                                                                           \
+	F(time, at_ms, 0)                                                                          \
+	F(str, actor, CL_NAME_MAX)
+
+/* A command of an administrator that was applied. */
+#define DB_AUDIT_FIELDS(F)                                                                         \
+	F(u64, id, 0)                                                                              \
+	F(time, at_ms, 0)                                                                          \
+	F(u64, index, 0) /* of its log entry; that of a change as a whole is the same */           \
+	F(str, user, CL_NAME_MAX)                                                                  \
+	F(u32, uid, 0)                                                                             \
+	F(u32, pid, 0)                                                                             \
+	F(str, program, CL_NAME_MAX)                                                               \
+	F(str, node, CL_NAME_MAX) /* where it was given */                                         \
+	F(str, object, DB_KEY_MAX)                                                                 \
+	F(str, words, DB_WORDS_MAX)                                                                \
+	F(str, reason, DB_REASON_MAX) /* that the administrator gave */
+
+/* The configuration as it was at an index, kept under a name; its text is in its parts. */
+#define DB_CHECKPOINT_FIELDS(F)                                                                    \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(time, at_ms, 0)                                                                          \
+	F(u64, index, 0)                                                                           \
+	F(str, actor, CL_NAME_MAX)                                                                 \
+	F(u32, parts, 0)                                                                           \
+	F(u32, bytes, 0)
+
+/* Lines of a checkpoint (config.h), as many as fit. */
+#define DB_CHECKPOINT_PART_FIELDS(F)                                                               \
+	F(str, key, DB_KEY_MAX) /* CHECKPOINT/NUMBER, in five digits from 00000 */                 \
+	F(str, text, DB_PARAMS_MAX)
 
 /*
  * A secret by its name; its text is in a file of each node that holds it (edge/secrets.h), nowhere
@@ -355,6 +470,39 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(nodes, holders, 0) /* that have this version on disk */                                  \
 	F(time, since_ms, 0) /* when it was set */                                                 \
 	F(str, actor, CL_NAME_MAX)
+
+/* A network that somebody has set (network.h); without a row its default holds. */
+#define DB_NETWORK_FIELDS(F)                                                                       \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(u8, roles, 0) /* bit by enum network_role */                                             \
+	F(u32, metric, 0)
+
+/* Groups that are to run on one node, or each on another. */
+#define DB_AFFINITY_FIELDS(F)                                                                      \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(str, groups, DB_MEMBERS_MAX)                                                             \
+	F(flag, is_apart, 0) /* else together */                                                   \
+	F(flag, is_soft, 0)  /* only if something else does not stand against it */                \
+	F(time, since_ms, 0)
+
+/* Why the planner gave a group to a node, and not to the others; by the order that says so. */
+#define DB_DECISION_FIELDS(F)                                                                      \
+	F(u64, id, 0) /* log index of the order */                                                 \
+	F(time, at_ms, 0)                                                                          \
+	F(str, group, CL_NAME_MAX)                                                                 \
+	F(str, action, DB_VERB_MAX)                                                                \
+	F(node, node, 0) /* that gets it */                                                        \
+	F(choice, rule, rule)                                                                      \
+	F(verdicts, verdict, verdict) /* of each node */                                           \
+	F(scores, score, 0)	      /* groups that each had, or were on their way there */       \
+	F(str, trigger, DB_REASON_MAX)
+
+/* Of which epoch the entries are from that index on; the oldest go when there is no room. */
+#define DB_EPOCH_FIELDS(F)                                                                         \
+	F(u64, first, 0)                                                                           \
+	F(u32, generation, 0)                                                                      \
+	F(u64, number, 0)                                                                          \
+	F(u8, starter, 0) /* slot */
 
 /* KIND(name, NAME, capacity) */
 #define DB_KINDS(X)                                                                                \
@@ -372,7 +520,15 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	X(vm, VM, 4096)                                                                            \
 	X(migration, MIGRATION, 256)                                                               \
 	X(setting, SETTING, 256)                                                                   \
-	X(secret, SECRET, 64)
+	X(secret, SECRET, 64)                                                                      \
+	X(network, NETWORK, 2)                                                                     \
+	X(version, VERSION, 17408) /* of all that has one, and a bit */                            \
+	X(audit, AUDIT, 4096)                                                                      \
+	X(checkpoint, CHECKPOINT, 32)                                                              \
+	X(checkpoint_part, CHECKPOINT_PART, 4096)                                                  \
+	X(decision, DECISION, 2048)                                                                \
+	X(affinity, AFFINITY, 256)                                                                 \
+	X(epoch, EPOCH, 1024)
 
 /* ---- commands */
 #define DB_CMD_CLUSTER_INIT_FIELDS(F)                                                              \
@@ -430,7 +586,10 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(u32, start_ms, 0)                                                                        \
 	F(u32, stop_ms, 0)                                                                         \
 	F(str, params, DB_PARAMS_MAX) /* lines NAME=VALUE */                                       \
-	F(u32, restart_ms, 0)	      /* 0: AGE_RESTART_MS */
+	F(u32, restart_ms, 0)	      /* 0: AGE_RESTART_MS */                                      \
+	F(str, depends, DB_DEPENDS_MAX)                                                            \
+	F(u32, deep_monitor_ms, 0)                                                                 \
+	F(u8, deep_level, 0)
 
 #define DB_CMD_RESOURCE_DELETE_FIELDS(F) F(str, name, CL_NAME_MAX)
 
@@ -446,7 +605,10 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(mark, incarnation, 0)                                                                    \
 	F(u64, previous, 0) /* the order that it replaces; else it is void */                      \
 	F(str, reason, DB_REASON_MAX)                                                              \
-	F(node, goal, 0) /* of a stop: where it shall be started then; CL_NODE_NONE: nowhere */
+	F(node, goal, 0) /* of a stop: where it shall be started then; CL_NODE_NONE: nowhere */    \
+	F(choice, rule, rule)                                                                      \
+	F(verdicts, verdict, verdict)                                                              \
+	F(scores, score, 0)
 
 /* What became of the order, from the node that carried it out. */
 #define DB_CMD_GROUP_REPORT_FIELDS(F)                                                              \
@@ -460,7 +622,8 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(u64, order, 0)                                                                           \
 	F(choice, work, work)                                                                      \
 	F(flag, restarted, 0)                                                                      \
-	F(str, reason, DB_REASON_MAX)
+	F(str, reason, DB_REASON_MAX)                                                              \
+	F(u64, asked, 0) /* `asked_at` of what has been carried out; 0: nothing */
 
 #define DB_CMD_TASK_CANCEL_FIELDS(F) F(u64, id, 0)
 
@@ -600,7 +763,10 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(str, verb, DB_VERB_MAX)                                                                  \
 	F(u64, previous, 0) /* planner: the group's order in force; else it is void */             \
 	F(flag, begin, 0)   /* need not wait in the queue if the pair of nodes is free */          \
-	F(str, reason, DB_REASON_MAX)
+	F(str, reason, DB_REASON_MAX)                                                              \
+	F(choice, rule, rule) /* planner, as of group_order */                                     \
+	F(verdicts, verdict, verdict)                                                              \
+	F(scores, score, 0)
 
 /* The planner: a queued migration begins (phase setup), or cannot any more (ended). */
 #define DB_CMD_MIGRATION_ORDER_FIELDS(F)                                                           \
@@ -716,6 +882,51 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(str, device, DB_DEVICE_MAX)                                                              \
 	F(u32, io_ms, 0)
 
+/*
+ * What an administrator asks for: one command or several, which follow behind these fields
+ * (db_change_encode()) and are applied all or none; and who asks, when, from where, why. The only
+ * command that others stand in.
+ */
+#define DB_CMD_CHANGE_FIELDS(F)                                                                    \
+	F(str, user, CL_NAME_MAX)                                                                  \
+	F(u32, uid, 0)                                                                             \
+	F(u32, pid, 0)                                                                             \
+	F(str, program, CL_NAME_MAX)                                                               \
+	F(str, node, CL_NAME_MAX)                                                                  \
+	F(str, reason, DB_REASON_MAX)                                                              \
+	F(str, object, DB_KEY_MAX) /* that has to have if_version still: key of a `version` */     \
+	F(u64, if_version, 0)	   /* DB_ANY_VERSION: whatever it has */
+
+/* One field of what may be configured (config.h), as text; or a parameter, params.NAME. */
+#define DB_CMD_CONFIG_SET_FIELDS(F)                                                                \
+	F(str, kind, DB_VERB_MAX)                                                                  \
+	F(str, name, DB_KEY_MAX)                                                                   \
+	F(str, field, DB_FIELD_MAX)                                                                \
+	F(str, value, DB_PARAMS_MAX)
+
+/* A parameter goes: field is params.NAME. */
+#define DB_CMD_CONFIG_UNSET_FIELDS(F)                                                              \
+	F(str, kind, DB_VERB_MAX)                                                                  \
+	F(str, name, DB_KEY_MAX)                                                                   \
+	F(str, field, DB_FIELD_MAX)
+
+/* Keeps the configuration, as it is when this is applied. */
+#define DB_CMD_CHECKPOINT_CREATE_FIELDS(F) F(str, name, CL_NAME_MAX)
+
+#define DB_CMD_CHECKPOINT_DELETE_FIELDS(F) F(str, name, CL_NAME_MAX)
+
+/* A line of the history: what a node held and the cluster does not is kept in a file there. */
+#define DB_CMD_HISTORY_SAVED_FIELDS(F)                                                             \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(u64, after, 0) /* the index up to which it is the cluster's history */                   \
+	F(u64, entries, 0)                                                                         \
+	F(str, file, DB_DEVICE_MAX)
+
+/* An administrator says that this incarnation can do nothing any more. Nobody has looked. */
+#define DB_CMD_NODE_DOWN_FIELDS(F)                                                                 \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(mark, incarnation, 0)
+
 /* Where a group shall run. What keeps_ names, a set of none, and DB_KEEP stay as they are. */
 #define DB_CMD_GROUP_PLACE_FIELDS(F)                                                               \
 	F(str, name, CL_NAME_MAX)                                                                  \
@@ -728,6 +939,14 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(u8, failback_from, 0)                                                                    \
 	F(u8, failback_to, 0)
 
+#define DB_CMD_AFFINITY_CREATE_FIELDS(F)                                                           \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(str, groups, DB_MEMBERS_MAX)                                                             \
+	F(flag, is_apart, 0)                                                                       \
+	F(flag, is_soft, 0)
+
+#define DB_CMD_AFFINITY_DELETE_FIELDS(F) F(str, name, CL_NAME_MAX)
+
 /* What it was lost for is mended: it is a node like any other again, and its losses are forgotten.
  */
 #define DB_CMD_NODE_QUARANTINE_CLEAR_FIELDS(F) F(str, name, CL_NAME_MAX)
@@ -736,6 +955,55 @@ DB_CHOICES(DB_CHOICE_ENUM)
 #define DB_CMD_CONF_ADOPT_FIELDS(F)                                                                \
 	F(str, name, CL_NAME_MAX)                                                                  \
 	F(str, differs, DB_REASON_MAX)
+
+#define DB_CMD_NETWORK_SET_FIELDS(F)                                                               \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(u8, roles, 0)                                                                            \
+	F(flag, keeps_roles, 0)                                                                    \
+	F(u32, metric, 0) /* DB_KEEP: stays */
+
+/* A line of the history: what a node found wrong with its database, and what it did about it. */
+#define DB_CMD_DB_NOTE_FIELDS(F)                                                                   \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(choice, note, note)                                                                      \
+	F(str, text, DB_REASON_MAX)
+
+/*
+ * Numbers of DB_KEEP stay as they are, and so does `depends` if it is kept. `params` are lines:
+ * NAME=VALUE sets one, NAME takes one away.
+ */
+#define DB_CMD_RESOURCE_SET_FIELDS(F)                                                              \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(u32, restart_max, 0)                                                                     \
+	F(u32, restart_ms, 0)                                                                      \
+	F(u32, monitor_ms, 0)                                                                      \
+	F(u32, start_ms, 0)                                                                        \
+	F(u32, stop_ms, 0)                                                                         \
+	F(u32, deep_monitor_ms, 0)                                                                 \
+	F(u8, deep_level, 0) /* of deep_monitor_ms, unless that is kept */                         \
+	F(str, depends, DB_DEPENDS_MAX)                                                            \
+	F(flag, keeps_depends, 0)                                                                  \
+	F(str, params, DB_PARAMS_MAX)                                                              \
+	F(flag, is_reloadable, 0) /* the agent takes these parameters while it runs */
+
+/* Hands a group, or one resource, to the administrator, or back to the cluster. */
+#define DB_CMD_RESOURCE_MANAGE_FIELDS(F)                                                           \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(flag, is_group, 0)                                                                       \
+	F(flag, is_unmanaged, 0)
+
+/* Whether the resource runs where and when its group does. */
+#define DB_CMD_RESOURCE_INTENT_FIELDS(F)                                                           \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(choice, intent, intent)
+
+/* Failures are forgotten: of the resource, or of the group and all of its resources. */
+#define DB_CMD_RESOURCE_CLEAR_FIELDS(F)                                                            \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(flag, is_group, 0)
+
+/* As if its monitor had failed. */
+#define DB_CMD_RESOURCE_FAIL_FIELDS(F) F(str, name, CL_NAME_MAX)
 
 /* Its text is on the disk of that node already. */
 #define DB_CMD_SECRET_SET_FIELDS(F)                                                                \
@@ -803,27 +1071,45 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	X(47, mount_voice, MOUNT_VOICE)                                                            \
 	X(48, clock, CLOCK)                                                                        \
 	X(49, quorum_mode, QUORUM_MODE)                                                            \
+	X(53, history_saved, HISTORY_SAVED)                                                        \
+	X(54, node_down, NODE_DOWN)                                                                \
+	X(56, db_note, DB_NOTE)                                                                    \
+	X(58, change, CHANGE)                                                                      \
+	X(59, config_set, CONFIG_SET)                                                              \
+	X(60, config_unset, CONFIG_UNSET)                                                          \
+	X(61, checkpoint_create, CHECKPOINT_CREATE)                                                \
+	X(62, checkpoint_delete, CHECKPOINT_DELETE)                                                \
+	X(63, resource_set, RESOURCE_SET)                                                          \
+	X(64, resource_manage, RESOURCE_MANAGE)                                                    \
+	X(65, resource_intent, RESOURCE_INTENT)                                                    \
+	X(66, resource_clear, RESOURCE_CLEAR)                                                      \
+	X(67, resource_fail, RESOURCE_FAIL)                                                        \
 	X(68, group_place, GROUP_PLACE)                                                            \
+	X(69, affinity_create, AFFINITY_CREATE)                                                    \
+	X(70, affinity_delete, AFFINITY_DELETE)                                                    \
 	X(73, node_quarantine_clear, NODE_QUARANTINE_CLEAR)                                        \
 	X(74, conf_adopt, CONF_ADOPT)                                                              \
+	X(75, network_set, NETWORK_SET)                                                            \
 	X(78, secret_set, SECRET_SET)                                                              \
 	X(79, secret_delete, SECRET_DELETE)                                                        \
 	X(80, secret_held, SECRET_HELD)
 
 /* ---- structs */
-#define DB_CTYPE_str(name, arg)	   char name[arg];
-#define DB_CTYPE_u8(name, arg)	   uint8_t name;
-#define DB_CTYPE_u16(name, arg)	   uint16_t name;
-#define DB_CTYPE_u32(name, arg)	   uint32_t name;
-#define DB_CTYPE_u64(name, arg)	   uint64_t name;
-#define DB_CTYPE_node(name, arg)   uint8_t name;
-#define DB_CTYPE_nodes(name, arg)  uint16_t name;
-#define DB_CTYPE_owners(name, arg) uint8_t name[CL_MAX_NODES];
-#define DB_CTYPE_time(name, arg)   uint64_t name;
-#define DB_CTYPE_mark(name, arg)   uint64_t name;
-#define DB_CTYPE_flag(name, arg)   bool name;
-#define DB_CTYPE_choice(name, arg) uint8_t name;
-#define DB_FIELD(type, name, arg)  DB_CTYPE_##type(name, arg)
+#define DB_CTYPE_str(name, arg)	     char name[arg];
+#define DB_CTYPE_u8(name, arg)	     uint8_t name;
+#define DB_CTYPE_u16(name, arg)	     uint16_t name;
+#define DB_CTYPE_u32(name, arg)	     uint32_t name;
+#define DB_CTYPE_u64(name, arg)	     uint64_t name;
+#define DB_CTYPE_node(name, arg)     uint8_t name;
+#define DB_CTYPE_nodes(name, arg)    uint16_t name;
+#define DB_CTYPE_owners(name, arg)   uint8_t name[CL_MAX_NODES];
+#define DB_CTYPE_verdicts(name, arg) uint8_t name[CL_MAX_NODES];
+#define DB_CTYPE_scores(name, arg)   uint32_t name[CL_MAX_NODES];
+#define DB_CTYPE_time(name, arg)     uint64_t name;
+#define DB_CTYPE_mark(name, arg)     uint64_t name;
+#define DB_CTYPE_flag(name, arg)     bool name;
+#define DB_CTYPE_choice(name, arg)   uint8_t name;
+#define DB_FIELD(type, name, arg)    DB_CTYPE_##type(name, arg)
 
 #define DB_ROW_STRUCT(name, NAME, capacity)                                                        \
 	struct db_##name {                                                                         \
@@ -875,6 +1161,8 @@ enum db_type {
 	DB_TYPE_node,
 	DB_TYPE_nodes,
 	DB_TYPE_owners,
+	DB_TYPE_verdicts,
+	DB_TYPE_scores,
 	DB_TYPE_time,
 	DB_TYPE_mark,
 	DB_TYPE_flag,
@@ -886,7 +1174,7 @@ struct db_field {
 	enum db_type type;
 	uint16_t offset;
 	uint16_t size;		  /* of the member */
-	const char *const *words; /* choice: its words, by value */
+	const char *const *words; /* choice and verdicts: the words, by value */
 	uint8_t word_count;
 };
 
@@ -914,5 +1202,23 @@ int db_command_encode(const struct db_command *cmd, void *buf, size_t cap, size_
 int db_command_decode(const void *buf, size_t len, struct db_command *ret);
 
 #define DB_COMMAND_MAX 4096
+
+/* ---- changes: several commands in one payload, under one head (DB_CMD_CHANGE) */
+#define DB_CHANGE_MAX	       (256 * 1024) /* bytes of a payload (CL_MSG_PAYLOAD_MAX) */
+#define DB_CHANGE_COMMANDS_MAX UINT16_MAX
+#define DB_ANY_VERSION	       UINT64_MAX
+
+/* Of the commands only type and body count. -ENOBUFS: too many, or too long for the buffer. */
+int db_change_encode(const struct db_command *change, const struct db_command *cmd, size_t count,
+		     void *buf, size_t cap, size_t *ret_len);
+bool db_change_is(const void *buf, size_t len);
+/*
+ * Opens a reader behind the head. -EBADMSG unless every command in it decodes, and none is a
+ * change itself.
+ */
+int db_change_open(const void *buf, size_t len, struct db_command *ret_change,
+		   struct wire_reader *ret_reader, uint32_t *ret_count);
+/* The next one, with time and actor of the head. */
+void db_change_next(struct wire_reader *r, const struct db_command *change, struct db_command *ret);
 
 #endif

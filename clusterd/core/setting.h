@@ -14,11 +14,13 @@
 /* SETTING(NAME, key, type, default, min, max): type flag, number, or of_object (a number) */
 #define SETTINGS(X)                                                                                \
 	X(CLUSTER_STOPPING, "cluster.stopping", flag, 0, 0, 1)                                     \
+	X(FENCE_MAX, "fence.max", number, 3, 1, 3)                                                 \
+	X(FENCE_WINDOW_MS, "fence.window_ms", number, 60000, 1000, 3600000)                        \
 	X(QUORUM_DYNAMIC, "quorum.dynamic", flag, 1, 0, 1)                                         \
 	X(QUORUM_ABSENT_MS, "quorum.absent_ms", number, 30000, 1000, 3600000)                      \
 	X(QUORUM_QUARANTINE_MAX, "quorum.quarantine_max", number, 3, 0, 1000)                      \
 	X(QUORUM_QUARANTINE_MS, "quorum.quarantine_ms", number, 3600000, 1000, 86400000)           \
-	X(TOTEM_TOKEN_MS, "totem.token_ms", number, 2000, 500, 30000) /* totem.h */                \
+	X(TOTEM_TOKEN_MS, "totem.token_ms", number, 1750, 500, 30000) /* totem.h */                \
 	X(QUORUM_PRIORITY, "quorum.priority", of_object, 100, 0, 255)                              \
 	X(PLACEMENT_STARTS, "placement.starts_per_node", number, 8, 1, 4096)                       \
 	X(PLACEMENT_WAVE_MS, "placement.wave_ms", number, 120000, 1000, 3600000)

@@ -14,7 +14,7 @@
 
 #include "clusterd/core/corosync_conf.h"
 
-#define TOTEM_TOKEN_MS	   2000 /* 4.4 s until a dead node is out of the ring */
+#define TOTEM_TOKEN_MS	   1750 /* 3.85 s until a dead node is out of the ring */
 #define TOTEM_TOKEN_MIN_MS 500
 #define TOTEM_TOKEN_MAX_MS 30000
 #define TOTEM_TEXT_MAX	   160

@@ -36,7 +36,8 @@ struct cl_view_id {
 
 /*
  * Epoch: the reign of one sequencer. Ordered by generation (raised only when an administrator
- * forces quorum), then number. `starter` is the node that sequences its entries.
+ * forces quorum: force.h), then number, then starter, the node that sequences its entries. Within
+ * one generation a number has one starter.
  */
 struct cl_epoch {
 	uint32_t generation;
@@ -93,6 +94,8 @@ static inline int cl_epoch_compare(const struct cl_epoch *a, const struct cl_epo
 		return a->generation < b->generation ? -1 : 1;
 	if (a->number != b->number)
 		return a->number < b->number ? -1 : 1;
+	if (a->starter != b->starter)
+		return a->starter < b->starter ? -1 : 1;
 	return 0;
 }
 

@@ -9,6 +9,7 @@
 #include "clusterd/core/stuck.h"
 #include "clusterd/core/vm.h"
 #include "lib/must.h"
+#include "lib/wire.h"
 
 #define ORIGIN	     0		/* no request of the copy came from here under this: */
 #define INSTANCE     UINT64_MAX /* so none is taken for a repeated one */
@@ -151,6 +152,48 @@ static enum db_code fail(struct whatif *w, const char *name, struct db_result *r
 	return apply(w, &cmd, r);
 }
 
+/* As the cluster would take it: refusals are the same. */
+static enum db_code change(struct whatif *w, struct db_result *r)
+{
+	struct db_entry e = {.index = w->db.index + 1,
+			     .epoch = w->db.epoch,
+			     .kind = CL_ENTRY_COMMAND,
+			     .origin = ORIGIN,
+			     .instance = INSTANCE,
+			     .request = ++w->request,
+			     .payload = w->event.change,
+			     .payload_len = w->event.change_len};
+	struct wire_reader reader;
+	struct db_command head;
+	uint32_t count;
+
+	if (!db_change_open(e.payload, e.payload_len, &head, &reader, &count) &&
+	    head.at_ms > w->at_ms)
+		w->at_ms = head.at_ms;
+	db_apply(&w->db, &e, r);
+	w->event.change = NULL; /* borrowed until here */
+	w->is_stale = r->is_stale;
+	for (uint8_t slot = 0; slot < CL_MAX_NODES && !r->code; slot++) {
+		const struct db_node *n = db_node_by_slot(&w->db, slot);
+
+		if (n && n->membership == DB_MEMBERSHIP_FENCING)
+			w->fences = (uint16_t)(w->fences | cl_bit(slot));
+	}
+	return r->code;
+}
+
+/* After the change, whose own rows are looked at first. */
+static void fences_succeed(struct whatif *w)
+{
+	for (uint8_t slot = 0; slot < CL_MAX_NODES; slot++) {
+		const struct db_node *n = db_node_by_slot(&w->db, slot);
+
+		if (n && (w->fences & cl_bit(slot)))
+			fenced(w, n->name, n->incarnation);
+	}
+	w->fences = 0;
+}
+
 static enum db_code happen(struct whatif *w, struct db_result *r)
 {
 	const struct whatif_event *e = &w->event;
@@ -158,6 +201,8 @@ static enum db_code happen(struct whatif *w, struct db_result *r)
 
 	if (e->kind == WHATIF_FAIL)
 		return fail(w, e->group, r);
+	if (e->kind == WHATIF_CHANGE)
+		return change(w, r);
 	for (uint8_t slot = 0; slot < CL_MAX_NODES && !code; slot++) {
 		const struct db_node *n = db_node_by_slot(&w->db, slot);
 
@@ -353,6 +398,8 @@ bool whatif_step(struct whatif *w)
 
 	if (w->is_over)
 		return false;
+	if (w->fences)
+		fences_succeed(w);
 	if (!w->is_reporting && plan(w) && !w->refusal[0])
 		return true;
 	done = w->refusal[0] ? 0 : report(w);

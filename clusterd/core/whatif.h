@@ -26,6 +26,7 @@ enum whatif_kind {
 	WHATIF_DRAIN,  /* the nodes are drained */
 	WHATIF_RETURN, /* the nodes are booted anew and admitted */
 	WHATIF_FAIL,   /* the group fails where it is online, for good */
+	WHATIF_CHANGE, /* a change is applied (DB_CMD_CHANGE); a fence that it begins succeeds */
 };
 
 struct whatif_event {
@@ -34,7 +35,9 @@ struct whatif_event {
 	char group[CL_NAME_MAX];
 	/* Of the nodes that are left (quorum.h). Without a quorum nothing is planned. */
 	bool is_quorate;
-	uint16_t may_fence; /* without which they would still be quorate */
+	uint16_t may_fence;    /* without which they would still be quorate */
+	const uint8_t *change; /* its payload, borrowed for whatif_begin() */
+	size_t change_len;
 };
 
 /* An order of the planner, in the words of an administrator. */
@@ -83,6 +86,8 @@ struct whatif {
 	uint32_t round;
 	bool is_planning, is_reporting; /* the orders, or the reports, may not be through yet */
 	bool is_over, is_at_rest;
+	uint16_t fences;	     /* of the change, which succeed at the first step */
+	bool is_stale;		     /* the change was refused because of if_version */
 	uint16_t unfenced;	     /* lost, and no fence device covers them */
 	char refusal[DB_REASON_MAX]; /* of an order or a report, which ended it; else "" */
 	uint32_t order_count, orders_left_off;

@@ -33,8 +33,7 @@ struct api_client {
 	struct api *api;
 	struct api_client *next;
 	int fd;
-	char actor[CL_NAME_MAX];
-	bool may_change;
+	struct api_asker asker;
 	char *in;
 	size_t in_len, in_cap;
 	char *out;
@@ -80,28 +79,47 @@ static bool in_group(const char *user, gid_t gid, const char *group)
 	return false;
 }
 
+/* What the process calls itself; "" if it has gone already. */
+static void read_program(pid_t pid, char *to, size_t size)
+{
+	char path[64];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/comm", pid);
+	f = fopen(path, "re");
+	to[0] = 0;
+	if (!f)
+		return;
+	if (!fgets(to, (int)size, f))
+		to[0] = 0;
+	to[strcspn(to, "\n")] = 0;
+	fclose(f);
+}
+
 /* False: may not even look. */
 static bool authorize(struct api_client *c)
 {
 	struct ucred cred;
 	socklen_t len = sizeof(cred);
 	const struct passwd *pw;
-	char user[CL_NAME_MAX];
+	struct api_asker *a = &c->asker;
 
 	if (getsockopt(c->fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0)
 		return false;
 	pw = getpwuid(cred.uid);
+	a->uid = cred.uid;
+	a->pid = (uint32_t)cred.pid;
+	read_program(cred.pid, a->program, sizeof(a->program));
 	if (pw)
-		snprintf(user, sizeof(user), "%s", pw->pw_name);
+		snprintf(a->user, sizeof(a->user), "%s", pw->pw_name);
 	else
-		snprintf(user, sizeof(user), "uid %u", cred.uid);
-	memcpy(c->actor, user, sizeof(user));
+		snprintf(a->user, sizeof(a->user), "uid %u", cred.uid);
 	if (cred.uid == 0) {
-		c->may_change = true;
+		a->may_change = true;
 		return true;
 	}
-	c->may_change = in_group(user, cred.gid, API_GROUP_ADMIN);
-	return c->may_change || in_group(user, cred.gid, API_GROUP_VIEW);
+	a->may_change = in_group(a->user, cred.gid, API_GROUP_ADMIN);
+	return a->may_change || in_group(a->user, cred.gid, API_GROUP_VIEW);
 }
 
 /* ---- tickets: for answers that come later */
@@ -189,7 +207,7 @@ static void client_send(struct api_client *c, json_t *object)
 	must(text);
 	len = strlen(text);
 	if (c->out_len + len + 1 > API_OUT_MAX) {
-		log_warning("api: %s does not read its replies -> disconnected", c->actor);
+		log_warning("api: %s does not read its replies -> disconnected", c->asker.user);
 		c->is_gone = true;
 		free(text);
 		return;
@@ -242,12 +260,51 @@ struct engine *api_engine(struct api_client *c)
 	return c->api->engine;
 }
 
-const char *api_actor(const struct api_client *c)
+const struct api_asker *api_asker(const struct api_client *c)
 {
-	return c->actor;
+	return &c->asker;
 }
 
 /* ---- requests */
+
+/* What every verb that changes takes; false with a reply. */
+static bool take_common(struct api_client *c, const struct verb *verb, const json_t *args)
+{
+	const json_t *reason = json_object_get(args, "reason");
+	const json_t *version = json_object_get(args, "if_version");
+	const json_t *dry = json_object_get(args, "dry_run");
+	struct api_asker *a = &c->asker;
+
+	a->reason[0] = 0;
+	a->if_version = DB_ANY_VERSION;
+	a->is_dry = false;
+	if (!verb->changes && (reason || version || dry)) {
+		api_reply(c, API_USAGE, NULL,
+			  "%s changes nothing: it takes no reason, if_version or dry_run",
+			  verb->name);
+		return false;
+	}
+	if (reason && (!json_is_string(reason) || json_string_length(reason) >= DB_REASON_MAX)) {
+		api_reply(c, API_USAGE, NULL, "reason: a text of at most %d bytes",
+			  DB_REASON_MAX - 1);
+		return false;
+	}
+	if (version && (!json_is_integer(version) || json_integer_value(version) < 0)) {
+		api_reply(c, API_USAGE, NULL,
+			  "if_version: the number that config_version of the object has");
+		return false;
+	}
+	if (dry && !json_is_boolean(dry)) {
+		api_reply(c, API_USAGE, NULL, "dry_run: true or false");
+		return false;
+	}
+	if (reason)
+		snprintf(a->reason, sizeof(a->reason), "%s", json_string_value(reason));
+	if (version)
+		a->if_version = (uint64_t)json_integer_value(version);
+	a->is_dry = json_is_true(dry);
+	return true;
+}
 
 static void run_line(struct api_client *c, const char *line, size_t len)
 {
@@ -266,13 +323,14 @@ static void run_line(struct api_client *c, const char *line, size_t len)
 		api_reply(c, API_USAGE, NULL, "no such verb: %.64s", name ? name : "(none)");
 	} else if (args && !json_is_object(args)) {
 		api_reply(c, API_USAGE, NULL, "args: not an object");
-	} else if (verb->changes && !c->may_change) {
+	} else if (verb->changes && !c->asker.may_change) {
 		api_reply(c, API_NOT_PERMITTED, NULL,
 			  "%s: %s may look only; root and group %s may change", verb->name,
-			  c->actor, API_GROUP_ADMIN);
-	} else {
+			  c->asker.user, API_GROUP_ADMIN);
+	} else if (take_common(c, verb, args)) {
 		if (verb->changes)
-			log_info("api: %s by %s", verb->name, c->actor);
+			log_info("api: %s%s by %s", verb->name, c->asker.is_dry ? " (dry run)" : "",
+				 c->asker.user);
 		verb->run(c, args);
 	}
 }
@@ -365,7 +423,7 @@ static int on_accept(int32_t fd, int32_t revents, void *arg)
 	must(!qb_loop_poll_add(a->loop, QB_LOOP_MED, client_fd, POLLIN, c, on_client));
 	if (!authorize(c)) {
 		api_reply(c, API_NOT_PERMITTED, NULL, "%s is neither root nor in group %s or %s",
-			  c->actor, API_GROUP_ADMIN, API_GROUP_VIEW);
+			  c->asker.user, API_GROUP_ADMIN, API_GROUP_VIEW);
 		client_free(c);
 	}
 	return 0;

@@ -46,8 +46,19 @@ void api_changed(struct api *a);
 void api_reply(struct api_client *c, enum api_code code, json_t *data, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
 struct engine *api_engine(struct api_client *c);
-/* "root", a user's name, or "uid 1234". */
-const char *api_actor(const struct api_client *c);
+
+/* Who asks, from the kernel, and what comes with each request that changes. */
+struct api_asker {
+	uint32_t uid, pid;
+	char user[CL_NAME_MAX];	   /* "root", a user's name, or "uid 1234" */
+	char program[CL_NAME_MAX]; /* that has connected; its own word (/proc/PID/comm) */
+	bool may_change;
+	char reason[DB_REASON_MAX];
+	uint64_t if_version; /* or DB_ANY_VERSION */
+	bool is_dry;
+};
+
+const struct api_asker *api_asker(const struct api_client *c);
 /* Looks whether there is an answer; true: it has replied. When `is_late` it has to. */
 typedef bool (*api_look)(struct api_client *c, const char *name, bool is_late);
 /* Keeps the request until the look finds an answer or the time is over. */

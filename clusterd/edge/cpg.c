@@ -368,24 +368,25 @@ int cpg_node_address(uint32_t nodeid, char *address, size_t size)
 							  .size = size});
 }
 
-/* The network for migrations is the second link, if there are two. */
-int cpg_node_migration_address(uint32_t nodeid, char *address, size_t size)
+int cpg_node_link_address(uint32_t nodeid, uint8_t link, char *address, size_t size)
 {
-	int r = each_node(match_node, &(struct node_query){.nodeid = nodeid,
-							   .key = "ring1_addr",
-							   .value = address,
-							   .size = size});
+	char key[16];
+	int r;
+
+	snprintf(key, sizeof(key), "ring%u_addr", link);
+	r = each_node(
+		match_node,
+		&(struct node_query){.nodeid = nodeid, .key = key, .value = address, .size = size});
 
 	return r ? cpg_node_address(nodeid, address, size) : 0;
 }
 
-const char *cpg_address(struct cpg_addresses *a, uint8_t slot, uint32_t nodeid,
-			int (*ask)(uint32_t nodeid, char *address, size_t size))
+const char *cpg_address(struct cpg_addresses *a, uint8_t slot, uint32_t nodeid, uint8_t link)
 {
 	if (slot >= CL_MAX_NODES || !nodeid)
 		return "";
 	if (a->nodeid[slot] != nodeid) {
-		if (ask(nodeid, a->text[slot], sizeof(a->text[slot])))
+		if (cpg_node_link_address(nodeid, link, a->text[slot], sizeof(a->text[slot])))
 			return "";
 		a->nodeid[slot] = nodeid;
 	}

@@ -43,19 +43,18 @@ int cpg_node_name(uint32_t nodeid, char *name, size_t size);
 int cpg_node_find(const char *name, uint32_t *ret_nodeid);
 /* First address of that node in corosync's nodelist, or -ENOENT. */
 int cpg_node_address(uint32_t nodeid, char *address, size_t size);
-/* Its second address, for migrations, or its first if it has no other. */
-int cpg_node_migration_address(uint32_t nodeid, char *address, size_t size);
+/* Its address on that link, or its first if it has none there. */
+int cpg_node_link_address(uint32_t nodeid, uint8_t link, char *address, size_t size);
 /*
- * Addresses by slot, each asked of corosync once: that takes milliseconds in which the loop stands
- * still. All zero: none is known yet.
+ * Addresses by slot, on one link, each asked of corosync once: that takes milliseconds in which the
+ * loop stands still. All zero: none is known yet.
  */
 struct cpg_addresses {
 	uint32_t nodeid[CL_MAX_NODES];
 	char text[CL_MAX_NODES][CPG_ADDRESS_MAX];
 };
-/* `ask` is one of the two above. "" if it does not know: it is asked again the next time. */
-const char *cpg_address(struct cpg_addresses *a, uint8_t slot, uint32_t nodeid,
-			int (*ask)(uint32_t nodeid, char *address, size_t size));
+/* "" if corosync does not know it: it is asked again the next time. */
+const char *cpg_address(struct cpg_addresses *a, uint8_t slot, uint32_t nodeid, uint8_t link);
 /* Version of the configuration that corosync runs with; 0 if it has none. -ENOTCONN without it. */
 int cpg_config_version(uint64_t *ret);
 /* corosync's times to detect a loss and to form a ring that are in force; 0: it does not tell. */

@@ -50,6 +50,8 @@ void duty_run(struct engine *e)
 	struct db_command cmd;
 
 	voting_see(e);
+	if (!health_may_act(e))
+		return;
 	if (e->conf && repl_is_sequencer(&e->repl) && duty_needs_local(&facts))
 		facts.local = conf_local(e->conf);
 	duty_decide(&e->duty, &facts, &out);

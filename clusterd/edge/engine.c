@@ -13,6 +13,8 @@
 #include "clusterd/edge/duty.h"
 #include "clusterd/edge/engine_impl.h"
 #include "clusterd/edge/log.h"
+#include "clusterd/edge/parting.h"
+#include "clusterd/edge/rescue.h"
 #include "clusterd/edge/voting.h"
 #include "clusterd/edge/witness.h"
 #include "lib/cleanup.h"
@@ -51,7 +53,7 @@ static uint64_t random_u64(void)
 
 bool engine_may_act(const struct engine *e)
 {
-	return repl_may_act(&e->repl, engine_now_ms());
+	return repl_may_act(&e->repl, engine_now_ms()) && health_may_act(e);
 }
 
 /* ---- applying */
@@ -100,6 +102,7 @@ static void apply_entry(struct engine *e, const struct store_entry *entry)
 
 	must(!store_log_table(&one, &e->applied_table));
 	db_apply(&e->db, &de, &result);
+	health_applied(e, entry);
 	if (!result.is_repeat)
 		answer_request(e, entry, &result);
 }
@@ -127,7 +130,7 @@ static void checkpoint(struct engine *e)
 	e->checkpoint_index = e->db.index;
 }
 
-static void apply_until(struct engine *e, uint64_t index)
+void engine_apply_until(struct engine *e, uint64_t index)
 {
 	size_t n = 0;
 
@@ -147,7 +150,7 @@ static void apply_until(struct engine *e, uint64_t index)
 
 /* ---- actions */
 
-static void send_message(struct engine *e, const struct cl_msg *msg)
+void engine_send(struct engine *e, const struct cl_msg *msg)
 {
 	uint8_t *buf = malloc(CL_MSG_MAX);
 	size_t len;
@@ -186,7 +189,7 @@ static void do_action(struct engine *e, const struct repl_action *a)
 {
 	switch (a->type) {
 	case REPL_DO_SEND:
-		send_message(e, &a->msg);
+		engine_send(e, &a->msg);
 		break;
 	case REPL_DO_APPEND:
 		append(e, &a->entry);
@@ -203,11 +206,11 @@ static void do_action(struct engine *e, const struct repl_action *a)
 	case REPL_DO_CANCEL_PULL:
 		e->pull_cancelled = true;
 		store_log_clear(&e->held);
-		if (!e->install_runs)
+		if (!e->install_runs && !e->ends_first)
 			bulk_cancel(e->bulk);
 		break;
 	case REPL_DO_COMMIT:
-		apply_until(e, a->index);
+		engine_apply_until(e, a->index);
 		break;
 	case REPL_DO_OPENED:
 		log_notice("epoch %llu open, sequencer slot %u",
@@ -308,6 +311,7 @@ void engine_settle(struct engine *e)
 		settle_requests(e);
 	while (e->witness && witness_run(e->witness));
 	e->is_settling = false;
+	health_settle(e);
 	if (!e->view_changed)
 		return;
 	e->view_changed = false;
@@ -343,6 +347,15 @@ static void on_store_failed(void *arg, const char *what)
 	log_error("database %s cannot be written: %s -> this node stops", e->options.db_path, what);
 	e->has_failed = true;
 	qb_loop_stop(e->loop);
+}
+
+static void on_stalled(void *arg, const char *what)
+{
+	struct engine *e = arg;
+
+	if (health_stalled(e, what))
+		engine_step(e, &(struct repl_event){.type = REPL_EV_STALLED,
+						    .is_stalled = what != NULL});
 }
 
 static void on_joined(void *arg, uint32_t nodeid)
@@ -410,6 +423,8 @@ static void on_message(void *arg, const struct repl_address *from, const void *d
 	}
 	event.message.from = *from;
 	event.message.msg = &msg;
+	if (msg.type == CL_MSG_HASH && health_heard(e, from, &msg.hash))
+		event.type = REPL_EV_WRONG;
 	engine_step(e, &event);
 }
 
@@ -432,7 +447,12 @@ static void on_tick(void *arg)
 
 	qb_loop_timer_add(e->loop, QB_LOOP_HIGH, TICK_NS, e, on_tick, &e->timer);
 	expire_requests(e);
+	engine_end_first(e);
+	parting_tell(e);
 	voting_see(e);
+	if (health_tick(e))
+		engine_step(e, &(struct repl_event){.type = REPL_EV_STALLED,
+						    .is_stalled = e->health.is_stalled});
 	e->duty_wanted = true;
 	engine_step(e, &(struct repl_event){.type = REPL_EV_TICK});
 }
@@ -485,6 +505,12 @@ int engine_request(struct engine *e, const struct db_command *cmd, uint64_t time
 	return engine_submit(e, CL_ENTRY_COMMAND, buf, len, timeout_ms, false, done, arg);
 }
 
+int engine_change(struct engine *e, const void *payload, size_t len, uint64_t timeout_ms,
+		  engine_done done, void *arg)
+{
+	return engine_submit(e, CL_ENTRY_COMMAND, payload, len, timeout_ms, false, done, arg);
+}
+
 int engine_create(struct engine *e, const struct cl_uuid *cluster, const struct cl_table *table)
 {
 	struct repl_event event = {.type = REPL_EV_CREATE};
@@ -492,6 +518,16 @@ int engine_create(struct engine *e, const struct cl_uuid *cluster, const struct 
 	event.create.cluster = *cluster;
 	event.create.table = *table;
 	return engine_run(e, &event); /* what it makes necessary is done at the next tick */
+}
+
+int engine_force(struct engine *e, uint16_t down, const char *actor)
+{
+	struct repl_event event = {.type = REPL_EV_FORCE};
+
+	event.force.down = down;
+	event.force.at_ms = engine_wall_ms();
+	snprintf(event.force.actor.text, sizeof(event.force.actor.text), "%s", actor);
+	return engine_run(e, &event);
 }
 
 /* ---- start and end */
@@ -580,10 +616,10 @@ int engine_open(struct engine *e, qb_loop_t *loop, const struct engine_options *
 		size_t size)
 {
 	static const struct store_calls store_calls = {on_durable, on_promised, engine_installed,
-						       on_store_failed};
+						       on_store_failed, on_stalled};
 	static const struct cpg_calls cpg_calls = {on_joined,  on_confchg, on_ring,
 						   on_message, on_left,	   on_unsafe};
-	struct store_content content;
+	uint64_t commit;
 	struct repl_identity self = {.instance = random_u64()};
 	struct repl_history history;
 	int r;
@@ -606,22 +642,14 @@ int engine_open(struct engine *e, qb_loop_t *loop, const struct engine_options *
 	e->db_mem = malloc(db_size(&db_limits_full));
 	e->actions = malloc(sizeof(*e->actions));
 	must(e->db_mem && e->actions);
-	r = store_open(options->db_path, loop, &store_calls, e, &e->store, &content, text, size);
+	r = rescue_open(e, &store_calls, load, &history, &commit, text, size);
 	if (r)
 		return r;
-	r = load(e, &content, &history);
-	if (r) {
-		snprintf(text, size,
-			 "%s: the snapshot does not decode; move the file away, and "
-			 "this node fetches the database from the others",
-			 options->db_path);
-		return r;
-	}
 	repl_init(&e->repl, &options->repl, &self, &history);
 	r = open_bulk(e, text, size);
 	if (r)
 		return r;
-	apply_until(e, content.commit);
+	engine_apply_until(e, commit);
 	e->duty_wanted = e->view_changed = false;
 	if (is_being_fenced(e)) {
 		snprintf(text, size, "this boot of the node is being fenced, or was: reboot it");

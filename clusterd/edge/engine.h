@@ -18,6 +18,7 @@
 #include "clusterd/core/votes.h"
 #include "clusterd/edge/bulk.h"
 #include "clusterd/edge/cpg.h"
+#include "clusterd/edge/health.h"
 #include "clusterd/edge/store.h"
 
 /* Requests of this node that are not applied yet. */
@@ -26,8 +27,9 @@
 struct engine_options {
 	const char *db_path;
 	const char *secrets_dir;
-	const char *key_path; /* corosync's authkey */
-	const char *group;    /* CPG group */
+	const char *key_path;  /* corosync's authkey */
+	const char *conf_path; /* corosync.conf: who else may have the database */
+	const char *group;     /* CPG group */
 	uint16_t bulk_port;
 	struct repl_config repl;
 	uint64_t checkpoint_entries;
@@ -66,6 +68,7 @@ struct engine {
 	struct tls_key key;
 	struct repl_state repl;
 	struct repl_actions *actions;
+	struct health health;
 	bool is_stepping, is_settling;
 	bool has_failed; /* the database cannot be written: the process must end with an error */
 
@@ -85,7 +88,17 @@ struct engine {
 	struct store_log held;
 	bool pull_runs, pull_cancelled, install_runs;
 	struct cl_view_id pull_view;
+	uint64_t pull_base; /* what it brings goes behind this entry; 0: it is all there is */
 	struct bulk_result installed; /* what the running install writes */
+	/* what of ours it replaces, see parting.h */
+	struct store_saving saving;
+	bool replaces_all, ends_first;
+	uint64_t end_said_ms;
+	struct store_saved saved; /* the cluster is to be told of it */
+	bool saved_runs;
+	/* Ends everything that runs here, from call to call; true when it is over. */
+	bool (*end_here)(void *arg);
+	void *end_arg;
 
 	struct engine_request *requests, **requests_end;
 	size_t request_count;
@@ -121,8 +134,17 @@ struct db_command engine_command(const struct engine *e, enum db_cmd_type type);
 /* Gives a command to the cluster; done comes once, from the loop. -EBUSY: too many under way. */
 int engine_request(struct engine *e, const struct db_command *cmd, uint64_t timeout_ms,
 		   engine_done done, void *arg);
+/* As engine_request(), of what db_change_encode() made. */
+int engine_change(struct engine *e, const void *payload, size_t len, uint64_t timeout_ms,
+		  engine_done done, void *arg);
+
+/* Asks the nodes of this view to go on without `down`; -EPERM: see force_check(). */
+int engine_force(struct engine *e, uint16_t down, const char *actor);
 /* Makes this blank node the first of a cluster with these members; -EEXIST, -EINVAL. */
 int engine_create(struct engine *e, const struct cl_uuid *cluster, const struct cl_table *table);
+/* Multicasts a message; drops it (and says so) when corosync takes none. */
+void engine_send(struct engine *e, const struct cl_msg *msg);
+/* Quorum, the lease, and a state that a majority has: it may be acted upon. */
 bool engine_may_act(const struct engine *e);
 
 #endif

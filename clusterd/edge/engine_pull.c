@@ -6,6 +6,7 @@
 
 #include "clusterd/edge/engine_impl.h"
 #include "clusterd/edge/log.h"
+#include "clusterd/edge/parting.h"
 #include "lib/must.h"
 
 static void pull_failed(struct engine *e, int r)
@@ -30,7 +31,9 @@ void engine_pull_start(struct engine *e, const struct repl_action *a)
 			    a->pull.donor_nodeid);
 		address[0] = 0;
 	}
-	bulk_pull(e->bulk, address, &a->pull.view, e->db.index, &e->db.epoch);
+	/* A state that is wrong is no base to build on. */
+	e->pull_base = e->health.is_refetching ? 0 : e->db.index;
+	bulk_pull(e->bulk, address, &a->pull.view, e->pull_base, &e->db.epoch);
 }
 
 /* Moves what was held while the pull ran behind what it brought. */
@@ -51,12 +54,17 @@ static void log_dup(struct store_log *to, const struct store_log *from)
 		store_log_push_copy(to, &from->entry[i]);
 }
 
-/* Writes what is to be installed, up to `end`; memory follows when the disk has it. */
-static void install(struct engine *e, uint64_t end)
+/* What has come replaces what we hold. */
+static void install(struct engine *e)
 {
 	struct store_snapshot snapshot = {0};
 	struct store_log log = {0};
+	uint64_t end, keep = e->replaces_all ? 0 : e->db.index;
 
+	end = e->installed.snapshot.bytes ? e->installed.snapshot.index : keep;
+	if (e->installed.log.count)
+		end = e->installed.log.entry[e->installed.log.count - 1].index;
+	take_held(e, &e->installed.log, end);
 	if (e->installed.snapshot.bytes) {
 		snapshot = e->installed.snapshot;
 		snapshot.bytes = malloc(snapshot.len);
@@ -67,14 +75,22 @@ static void install(struct engine *e, uint64_t end)
 	e->install_runs = true;
 	log_info("pull: installing %s%zu entries up to %llu",
 		 snapshot.bytes ? "a snapshot and " : "", log.count, (unsigned long long)end);
-	store_install(e->store, &e->installed.cluster, e->db.index, &snapshot, &log,
-		      &e->installed.table);
+	store_install(e->store, &e->installed.cluster, keep, &snapshot, &log, &e->installed.table,
+		      &e->saving);
+}
+
+/* At once, or when what runs here under a history that it does not continue has ended. */
+static void take_place(struct engine *e, bool has_applied)
+{
+	e->end_said_ms = 0;
+	e->ends_first = !has_applied;
+	if (has_applied)
+		install(e);
 }
 
 void engine_pulled(void *arg, struct bulk_result *result)
 {
 	struct engine *e = arg;
-	uint64_t end;
 
 	if (e->pull_cancelled)
 		result->r = result->r ? result->r : -ECANCELED;
@@ -85,21 +101,35 @@ void engine_pulled(void *arg, struct bulk_result *result)
 	}
 	e->installed = *result;
 	*result = (struct bulk_result){0};
-	end = e->installed.snapshot.bytes ? e->installed.snapshot.index : e->db.index;
-	if (e->installed.log.count)
-		end = e->installed.log.entry[e->installed.log.count - 1].index;
-	take_held(e, &e->installed.log, end);
-	install(e, end);
+	take_place(e, parting_look(e));
+}
+
+void engine_end_first(struct engine *e)
+{
+	if (!e->ends_first)
+		return;
+	if (e->pull_cancelled) {
+		e->ends_first = false;
+		store_log_clear(&e->installed.log);
+		free(e->installed.snapshot.bytes);
+		e->installed = (struct bulk_result){0};
+		pull_failed(e, -ECANCELED);
+	} else if (parting_may_install(e)) {
+		e->ends_first = false;
+		install(e);
+	}
 }
 
 /* The file holds the new history: so does memory from here on. */
 static void take_installed(struct engine *e)
 {
 	struct bulk_result *in = &e->installed;
+	uint64_t applied = e->db.index;
 
-	if (in->snapshot.bytes) {
+	if (e->replaces_all) {
 		must(!db_init(&e->db, e->db_mem, db_size(&db_limits_full), &db_limits_full));
-		must(!db_decode(&e->db, in->snapshot.bytes, in->snapshot.len));
+		must(!in->snapshot.bytes ||
+		     !db_decode(&e->db, in->snapshot.bytes, in->snapshot.len));
 		e->applied_table = in->table;
 		e->checkpoint_index = e->db.index;
 	}
@@ -108,9 +138,13 @@ static void take_installed(struct engine *e)
 	in->log = (struct store_log){0};
 	free(in->snapshot.bytes);
 	in->snapshot = (struct store_snapshot){0};
+	/* Committed before, so committed: what runs here has its rows at no time less. */
+	if (e->health.is_refetching)
+		engine_apply_until(e, applied);
+	health_fetched(e);
 }
 
-void engine_installed(void *arg, uint64_t end)
+void engine_installed(void *arg, uint64_t end, const struct store_saved *saved)
 {
 	struct engine *e = arg;
 	struct repl_event event = {.type = REPL_EV_PULLED};
@@ -118,6 +152,14 @@ void engine_installed(void *arg, uint64_t end)
 
 	(void)end;
 	take_installed(e);
+	e->replaces_all = false;
+	if (saved) {
+		e->saved = *saved;
+		log_notice("pull: %llu entries after %llu, which the cluster does not have, are "
+			   "kept in %s",
+			   (unsigned long long)saved->entries, (unsigned long long)saved->after,
+			   saved->file);
+	}
 	/* What came while the disk wrote is appended behind, and waited for as well. */
 	if (e->held.count && !e->pull_cancelled) {
 		struct store_log more = {0};
@@ -130,7 +172,7 @@ void engine_installed(void *arg, uint64_t end)
 			log_dup(&e->installed.log, &e->tail);
 			log_dup(&e->installed.log, &more);
 			store_install(e->store, &e->installed.cluster, keep, &none, &more,
-				      &e->installed.table);
+				      &e->installed.table, NULL);
 			return;
 		}
 	}
@@ -151,7 +193,7 @@ void engine_installed(void *arg, uint64_t end)
 
 /* ---- from the witness */
 
-/* Leaves out what we have applied: it is in every higher history, and the same. */
+/* Leaves out what we have applied, which is in it, too. */
 static void trim(struct engine *e, struct bulk_result *h)
 {
 	struct store_log rest = {0};
@@ -171,34 +213,50 @@ static void trim(struct engine *e, struct bulk_result *h)
 	h->table = e->applied_table;
 }
 
-/* The whole of it joins what we have: nothing is missing between. */
+/* The whole of it joins what stays: nothing is missing between. */
 static bool is_joined(const struct engine *e, const struct bulk_result *h)
 {
-	uint64_t from = h->snapshot.bytes ? h->snapshot.index : e->db.index;
+	uint64_t from = h->snapshot.bytes ? h->snapshot.index : e->replaces_all ? 0 : e->db.index;
 
-	return !h->log.count || h->log.entry[0].index == from + 1;
+	return h->log.count && h->log.entry[0].index == from + 1;
+}
+
+/* Its last entry, told to the core: is it wanted? */
+static int ask_core(struct engine *e, const struct cl_view_id *view)
+{
+	struct repl_event event = {.type = REPL_EV_ADOPT};
+	const struct store_log *log = &e->installed.log;
+	const struct store_entry *last = &log->entry[log->count - 1];
+
+	event.adopt.view = *view;
+	event.adopt.last = (struct cl_pos){.epoch = last->epoch, .index = last->index};
+	return engine_run(e, &event);
 }
 
 int engine_adopt(struct engine *e, const struct cl_view_id *view, struct bulk_result *history)
 {
-	struct repl_event event = {.type = REPL_EV_ADOPT};
-	uint64_t end;
+	bool has_applied;
 	int r;
 
-	trim(e, history);
-	if (!history->log.count || !is_joined(e, history))
-		return -EBADMSG;
-	end = history->log.entry[history->log.count - 1].index;
-	event.adopt.view = *view;
-	event.adopt.last = (struct cl_pos){history->log.entry[history->log.count - 1].epoch, end};
-	r = e->pull_runs ? -EBUSY : engine_run(e, &event);
-	if (r)
+	if (e->pull_runs)
+		return -EBUSY;
+	e->installed = *history;
+	*history = (struct bulk_result){0};
+	has_applied = parting_look(e);
+	if (has_applied) { /* after a forced quorum it may not be */
+		trim(e, &e->installed);
+		parting_look(e);
+	}
+	r = is_joined(e, &e->installed) ? ask_core(e, view) : -EBADMSG;
+	if (r) {
+		*history = e->installed;
+		e->installed = (struct bulk_result){0};
+		e->replaces_all = false;
 		return r;
+	}
 	e->pull_runs = true;
 	e->pull_cancelled = false;
 	e->pull_view = *view;
-	e->installed = *history;
-	*history = (struct bulk_result){0};
-	install(e, end);
+	take_place(e, has_applied);
 	return 0;
 }

@@ -31,5 +31,10 @@ void exec_set_vms(struct exec *x, struct vms *vms, const char *own_agents);
 /* The engine has changed: look at the orders. */
 void exec_changed(struct exec *x);
 void exec_stop_all(struct exec *x);
+/*
+ * Stops everything that the database says is here, whoever started it, and reports nothing; from
+ * call to call. True when it is over, provably.
+ */
+bool exec_end(struct exec *x);
 
 #endif

@@ -4,16 +4,17 @@
 #define CLUSTERD_EDGE_EXEC_IMPL_H
 
 #include "clusterd/core/stopping.h"
+#include "clusterd/core/tree.h"
 #include "clusterd/edge/exec.h"
 #include "clusterd/edge/ocf.h"
 
-#define EXEC_TIMER_NS	   (200 * 1000 * 1000ull)
-#define EXEC_GRACE_MS	   5000
-#define EXEC_REPORT_MS	   10000
-#define EXEC_VOTE_MS	   10000  /* for so long a node that leaves waits until its vote is taken */
-#define EXEC_LEAVE_MS	   120000 /* a node that stops moves everything off, for so long at most */
-#define EXEC_AGAIN_MS	   30000  /* what is stuck is stopped again, and asked for, so often */
-#define EXEC_RESOURCES_MAX 256	  /* of one group */
+#define EXEC_TIMER_NS  (200 * 1000 * 1000ull)
+#define EXEC_GRACE_MS  5000
+#define EXEC_REPORT_MS 10000
+#define EXEC_VOTE_MS   10000  /* for so long a node that leaves waits until its vote is taken */
+#define EXEC_LEAVE_MS  120000 /* a node that stops moves everything off, for so long at most */
+#define EXEC_AGAIN_MS  30000  /* what is stuck is stopped again, and asked for, so often */
+#define EXEC_RUNS_MAX  16     /* agents of one group that run at the same time */
 
 /* What a group's agents are at, on this node. */
 enum local_phase {
@@ -27,15 +28,32 @@ enum stop_cause {
 	STOP_ORDERED,	/* the planner wants it */
 	STOP_LEASE,	/* no quorum any more: it starts again here, or elsewhere after a fence */
 	STOP_FAILED,	/* a start or a monitor failed beyond repair */
-	STOP_RESTART,	/* a monitor failed: from the failed resource on, then start again */
 	STOP_FORGOTTEN, /* the group is not ours any more */
 };
 
+enum local_doing { DOING_NOTHING, DOING_START, DOING_STOP, DOING_MONITOR, DOING_RELOAD };
+
 struct local_resource {
+	struct local_group *group;
 	char name[CL_NAME_MAX];
-	uint64_t monitor_due_ms;
-	uint64_t seen_ok_ms;
-	int start_rc; /* of its last start by this process; 0 before */
+	enum tree_state state;
+	enum local_doing doing;
+	struct ocf_run *run; /* of `doing` */
+	bool is_failed;	     /* beyond its restarts: it is not started any more */
+	bool must_stop;	     /* to be started again */
+	bool is_bad;	     /* unmanaged, and its monitor says that it does not run */
+	bool was_unmanaged;
+	uint64_t monitor_due_ms, deep_due_ms;
+	int start_rc;	      /* of its last start by this process; 0 before */
+	struct stopping stop; /* while TREE_STOPPING */
+	bool has_agent_left;  /* one that not even SIGKILL ends; it is tracked nowhere else */
+	bool is_stuck;	      /* its stop has gone as far as it goes */
+	uint64_t asked;	      /* `asked_at` of what was taken up last */
+	uint64_t started; /* index of the database when this process started it; 0: it did not */
+	bool reload_wanted;
+	bool restart_wanted; /* a restart in place is to be told */
+	bool restart_told;   /* that is on its way */
+	char reason[DB_REASON_MAX];
 };
 
 struct local_group {
@@ -45,26 +63,22 @@ struct local_group {
 	uint64_t order;
 	enum local_phase phase;
 	enum stop_cause cause;
-	size_t count, at; /* resources in order of start; the one in work */
-	size_t watched;	  /* the one whose monitor runs */
-	size_t stop_to;	  /* STOP_RESTART: stops down to this one */
-	struct local_resource resource[EXEC_RESOURCES_MAX];
-	struct ocf_run *run;
-	bool is_monitoring;
-	struct stopping stop; /* of the resource in work */
-	bool was_killed;      /* an agent's stop was not enough, so far in this stop */
-	bool has_agent_left;  /* one that not even SIGKILL ends; it is tracked nowhere else */
-	bool is_stuck;	      /* stopped as far as it goes, and not proven to be over */
-	uint64_t again_ms;    /* then: not again before */
+	size_t count;
+	struct local_resource *resource[TREE_MAX]; /* owned */
+	uint64_t changed;			   /* what was last looked at of the row */
+	bool is_stepping, steps_again;
+	bool is_withheld;  /* a start that is due waits for quorum */
+	bool is_settled;   /* nothing is under way */
+	bool was_killed;   /* an agent's stop was not enough, so far in this stop */
+	bool is_stuck;	   /* stopped as far as it goes, and not proven to be over */
+	uint64_t again_ms; /* then: not again before */
 	bool ask_runs;
 	uint64_t ask_ms;
 	char reason[DB_REASON_MAX];
 	/* what the database has to be told */
 	bool report_wanted, report_runs;
 	enum db_work report_work;
-	/* restart of one resource, to be told */
-	bool restart_wanted;
-	char restarted[CL_NAME_MAX];
+	struct local_resource *reporting; /* whose report is on its way; NULL: the group's */
 };
 
 struct exec {
@@ -86,16 +100,35 @@ struct exec {
 
 const struct db_group *exec_row_of(const struct local_group *l);
 bool exec_is_ours(const struct exec *x, const struct db_group *g);
-/* Starts the action; -errno when the agent cannot even be called. */
-int exec_call_agent(struct local_group *l, const char *resource, const char *action,
-		    ocf_done_fn done);
-/* Makes it the group's reason. */
-void exec_describe(struct local_group *l, const char *resource, const char *action,
-		   const struct ocf_result *result);
-/* What the cluster is to be told. */
+
+/* ---- exec_leave.c */
+
+/* The cluster is stopped as a whole, and this process was here when that was said. */
+bool exec_cluster_stops(const struct exec *x);
+/* The next step of a node that stops. */
+void exec_leave(struct exec *x);
+
+/* ---- exec_report.c */
+
+/* What the cluster is to be told of the group; of its resources it is told what has changed. */
 void exec_report(struct local_group *l, enum db_work work);
-/* The next agent action of a group that is starting or stopping. */
-void exec_go_on(struct local_group *l);
+void exec_send_reports(struct local_group *l);
+
+/* ---- exec_resource.c */
+
+const struct db_resource *exec_resource_row(const struct local_resource *r);
+/* Not to be touched: it, or its whole group. */
+bool exec_is_unmanaged(const struct local_resource *r);
+/* Starts the action; -errno when the agent cannot even be called. */
+int exec_call_agent(struct local_resource *r, enum local_doing doing, const char *action,
+		    ocf_done_fn done);
+/* Makes it the resource's reason. */
+void exec_describe(struct local_resource *r, const char *action, const struct ocf_result *result);
+void exec_start_resource(struct local_resource *r);
+/* What is due of the group's monitors. */
+void exec_monitor(struct local_group *l);
+/* What its row asks for once, if that is new. */
+void exec_take_up(struct local_resource *r, const struct db_resource *row);
 
 /* ---- exec_stop.c */
 
@@ -105,11 +138,27 @@ int exec_track_open(struct exec *x, const char *resource);
 void exec_untrack(const struct local_group *l);
 /* What not being able to call an agent comes to as exit code. */
 int exec_rc_of_no_call(int r);
-/* The step of the stop of the resource in work that is next. */
-void exec_stop_on(struct local_group *l);
+/* Whatever runs of it ends first. */
+void exec_stop_resource(struct local_resource *r);
+/* The action that ran when its stop was wanted has ended. */
+void exec_stop_begin(struct local_resource *r);
 /* From the timer. */
 void exec_stop_look(struct local_group *l);
+/* Nothing more can be done here: the cluster hears it, and asks for a fence if it may. */
+void exec_give_up(struct local_group *l);
 /* Asks for a fence, if the group is stuck and may. */
 void exec_ask_fence(struct local_group *l);
+
+/* ---- exec_tree.c */
+
+bool exec_has_run(const struct local_group *l);
+/* Something has happened: all that can be done next, of core/tree.h. */
+void exec_go_on(struct local_group *l);
+void exec_begin_start(struct local_group *l, uint64_t order);
+/* Nothing is known of what runs here: all of it is stopped. */
+void exec_assume_up(struct local_group *l);
+void exec_begin_stop(struct local_group *l, enum stop_cause cause);
+/* Frees what is known of the resources. */
+void exec_forget_resources(struct local_group *l);
 
 #endif

@@ -41,44 +41,57 @@ void exec_untrack(const struct local_group *l)
 	char name[CL_NAME_MAX + 8];
 
 	for (size_t i = 0; i < l->count; i++) {
-		track_name(l->resource[i].name, name);
+		track_name(l->resource[i]->name, name);
 		(void)cgroup_remove_beside(name);
 	}
 }
 
 /* ---- one resource's stop, see core/stopping.h */
 
-static void append(struct local_group *l, const char *more)
+static void append(struct local_resource *r, const char *more)
 {
-	size_t len = strlen(l->reason), n = strlen(more);
+	size_t len = strlen(r->reason), n = strlen(more);
 
-	if (len + n >= sizeof(l->reason))
-		len = sizeof(l->reason) - 1 - n;
-	memcpy(l->reason + len, more, n + 1);
+	if (len + n >= sizeof(r->reason))
+		len = sizeof(r->reason) - 1 - n;
+	memcpy(r->reason + len, more, n + 1);
+}
+
+/* The group's reason, too: of a stop that needs a kill, or fails, people want to know most. */
+static void tell_group(struct local_resource *r)
+{
+	/* But what the whole group is stopped for stays its reason. */
+	if (r->group->cause == STOP_FAILED && r->group->phase == LOCAL_STOPPING && !r->is_failed)
+		return;
+	memcpy(r->group->reason, r->reason, sizeof(r->reason));
 }
 
 /* Why it is killed; where a start or a monitor has failed before, that stays the reason. */
-static void note_failure(struct local_group *l, const struct ocf_result *result)
+static void note_failure(struct local_resource *r, const struct ocf_result *result)
 {
-	if (l->cause == STOP_FAILED)
-		append(l, "; its stop failed, too");
+	if (r->is_failed || r->must_stop)
+		append(r, "; its stop failed, too");
 	else
-		exec_describe(l, l->resource[l->at].name, "stop", result);
+		exec_describe(r, "stop", result);
+	tell_group(r);
 }
+
+static void stop_on(struct local_resource *r);
 
 static void stop_done(void *data, const struct ocf_result *result)
 {
-	struct local_group *l = data;
-	enum stopping_step before = l->stop.step;
+	struct local_resource *r = data;
+	enum stopping_step before = r->stop.step;
 
-	l->run = NULL;
-	if (l->phase != LOCAL_STOPPING)
+	r->run = NULL;
+	r->doing = DOING_NOTHING;
+	if (r->state != TREE_STOPPING)
 		return; /* forgotten meanwhile */
-	stopping_agent_done(&l->stop, result->rc, engine_now_ms());
-	l->has_agent_left = l->has_agent_left || result->is_left_running;
-	if (before == STOPPING_AGENT && l->stop.step == STOPPING_KILL)
-		note_failure(l, result);
-	exec_stop_on(l);
+	stopping_agent_done(&r->stop, result->rc, engine_now_ms());
+	r->has_agent_left = r->has_agent_left || result->is_left_running;
+	if (before == STOPPING_AGENT && r->stop.step == STOPPING_KILL)
+		note_failure(r, result);
+	stop_on(r);
 }
 
 /* What cannot be called at all, with these parameters, has never started anything. */
@@ -87,95 +100,148 @@ int exec_rc_of_no_call(int r)
 	return r == -EINVAL || r == -E2BIG ? OCF_ERR_CONFIGURED : STOPPING_NO_RC;
 }
 
-static void call_for_stop(struct local_group *l, const char *action)
+static void call_for_stop(struct local_resource *r, const char *action)
 {
-	const char *resource = l->resource[l->at].name;
-	int r = exec_call_agent(l, resource, action, stop_done);
+	int e = exec_call_agent(r, DOING_STOP, action, stop_done);
 
-	if (!r)
+	if (!e)
 		return;
-	if (l->stop.step == STOPPING_AGENT)
-		snprintf(l->reason, sizeof(l->reason), "%.60s: agent cannot be run: %s", resource,
-			 strerror(-r));
-	stopping_agent_done(&l->stop, exec_rc_of_no_call(r), engine_now_ms());
-	exec_stop_on(l);
+	if (r->stop.step == STOPPING_AGENT) {
+		snprintf(r->reason, sizeof(r->reason), "%.60s: agent cannot be run: %s", r->name,
+			 strerror(-e));
+		tell_group(r);
+	}
+	stopping_agent_done(&r->stop, exec_rc_of_no_call(e), engine_now_ms());
+	stop_on(r);
 }
 
-static void kill_tracked(struct local_group *l)
+static void kill_tracked(struct local_resource *r)
 {
+	struct local_group *l = r->group;
 	char name[CL_NAME_MAX + 8];
-	int r;
+	int e;
 
-	track_name(l->resource[l->at].name, name);
-	r = cgroup_kill_beside(name);
+	track_name(r->name, name);
+	e = cgroup_kill_beside(name);
 	if (l->exec->vms)
 		vms_kill(l->exec->vms, l->name);
 	log_warning("group %s: %s -> all that its agents have left is killed%s%s", l->name,
-		    l->reason, r ? ", but that cannot be done: " : "", r ? strerror(-r) : "");
+		    r->reason, e ? ", but that cannot be done: " : "", e ? strerror(-e) : "");
 }
 
 /* Called until nothing is left, or it takes too long. */
-void exec_stop_look(struct local_group *l)
+static void look_at_killed(struct local_resource *r)
 {
 	char name[CL_NAME_MAX + 8];
-	int r;
+	int e;
 
-	track_name(l->resource[l->at].name, name);
-	r = cgroup_is_populated_beside(name);
-	stopping_look(&l->stop, (!r || r == -ENOENT) && !l->has_agent_left, engine_now_ms());
-	if (l->stop.step != STOPPING_KILL)
-		exec_stop_on(l);
+	track_name(r->name, name);
+	e = cgroup_is_populated_beside(name);
+	stopping_look(&r->stop, (!e || e == -ENOENT) && !r->has_agent_left, engine_now_ms());
+	if (r->stop.step != STOPPING_KILL)
+		stop_on(r);
 }
 
-/* Nothing more can be done here: the cluster hears it, and asks for a fence if it may. */
-static void give_up(struct local_group *l, const char *why)
+void exec_stop_look(struct local_group *l)
 {
-	const struct db_group *g = exec_row_of(l);
+	for (size_t i = 0; i < l->count; i++) {
+		struct local_resource *r = l->resource[i];
 
-	append(l, why);
-	log_error("group %s: %s -> it stays as it is", l->name, l->reason);
-	l->phase = LOCAL_STOPPED;
-	l->is_stuck = true;
-	l->restart_wanted = false;
-	l->again_ms = engine_now_ms() + EXEC_AGAIN_MS;
-	/* Once it has failed the cluster has heard it. */
-	if (l->cause != STOP_LEASE && l->cause != STOP_FORGOTTEN && g && g->work != DB_WORK_FAILED)
-		exec_report(l, DB_WORK_UNKNOWN);
+		if (r->state == TREE_STOPPING && !r->run && !r->is_stuck &&
+		    r->stop.step == STOPPING_KILL)
+			look_at_killed(r);
+	}
+}
+
+/* It is over: what was to be stopped for another start may start. */
+static void is_over(struct local_resource *r)
+{
+	char name[CL_NAME_MAX + 8];
+
+	if (r->stop.was_killed) {
+		append(r, "; killed, and it is not running any more");
+		tell_group(r);
+		log_notice("group %s: %s", r->group->name, r->reason);
+		r->group->was_killed = true;
+	}
+	track_name(r->name, name);
+	(void)cgroup_remove_beside(name);
+	r->state = TREE_DOWN;
+	r->must_stop = false;
+	r->start_rc = 0;
+	exec_go_on(r->group);
+}
+
+static void is_stuck(struct local_resource *r)
+{
+	append(r, r->stop.has_survivors ? "; SIGKILL does not end its processes"
+					: "; killed, and not proven to be over");
+	tell_group(r);
+	r->is_stuck = true;
+	exec_go_on(r->group);
 }
 
 /* The step that is next. */
-void exec_stop_on(struct local_group *l)
+static void stop_on(struct local_resource *r)
 {
-	char name[CL_NAME_MAX + 8];
-
-	switch (l->stop.step) {
+	switch (r->stop.step) {
 	case STOPPING_AGENT:
 	case STOPPING_AGAIN:
-		call_for_stop(l, "stop");
+		call_for_stop(r, "stop");
 		break;
 	case STOPPING_PROBE:
-		call_for_stop(l, "monitor");
+		call_for_stop(r, "monitor");
 		break;
 	case STOPPING_KILL:
-		kill_tracked(l);
+		kill_tracked(r);
 		break;
 	case STOPPING_OVER:
-		if (l->stop.was_killed) {
-			append(l, "; killed, and it is not running any more");
-			log_notice("group %s: %s", l->name, l->reason);
-			l->was_killed = true;
-		}
-		track_name(l->resource[l->at].name, name);
-		(void)cgroup_remove_beside(name);
-		exec_go_on(l);
+		is_over(r);
 		break;
 	case STOPPING_STUCK:
-		give_up(l, l->stop.has_survivors ? "; SIGKILL does not end its processes"
-						 : "; killed, and not proven to be over");
+		is_stuck(r);
 		break;
 	case STOPPING_STEP_MAX:
 		break;
 	}
+}
+
+void exec_stop_begin(struct local_resource *r)
+{
+	stopping_begin(&r->stop, r->start_rc);
+	r->has_agent_left = r->is_stuck = false;
+	stop_on(r);
+}
+
+void exec_stop_resource(struct local_resource *r)
+{
+	r->state = TREE_STOPPING;
+	r->reload_wanted = false;
+	r->stop.step = STOPPING_AGENT;
+	if (r->run)
+		ocf_cancel(r->run, EXEC_GRACE_MS); /* its end comes back to exec_stop_begin() */
+	else
+		exec_stop_begin(r);
+}
+
+void exec_give_up(struct local_group *l)
+{
+	const struct db_group *g = exec_row_of(l);
+
+	for (size_t i = 0; i < l->count && l->cause == STOP_FAILED; i++) {
+		size_t len = strlen(l->reason);
+
+		if (l->resource[i]->is_stuck && !l->resource[i]->is_failed)
+			snprintf(l->reason + len, sizeof(l->reason) - len, "; %s does not stop",
+				 l->resource[i]->name);
+	}
+	log_error("group %s: %s -> it stays as it is", l->name, l->reason);
+	l->phase = LOCAL_STOPPED;
+	l->is_stuck = true;
+	l->again_ms = engine_now_ms() + EXEC_AGAIN_MS;
+	/* Once it has failed the cluster has heard it. */
+	if (l->cause != STOP_LEASE && l->cause != STOP_FORGOTTEN && g && g->work != DB_WORK_FAILED)
+		exec_report(l, DB_WORK_UNKNOWN);
 }
 
 /* ---- what is stuck */

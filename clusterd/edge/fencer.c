@@ -9,6 +9,8 @@
 #include <unistd.h>
 
 #include "clusterd/core/duty.h"
+#include "clusterd/core/fence_window.h"
+#include "clusterd/core/setting.h"
 #include "clusterd/core/stuck.h"
 #include "clusterd/edge/duty.h"
 #include "clusterd/edge/log.h"
@@ -39,6 +41,7 @@ struct fence_victim {
 	bool is_used;
 	bool is_begun; /* NODE_FENCING is applied and the ladder has started */
 	bool begin_runs, confirm_runs;
+	bool is_waiting; /* and has said so */
 	bool is_confirmed;
 	char how[DB_REASON_MAX];
 	uint64_t incarnation;
@@ -110,6 +113,23 @@ static void say_fencing(struct fence_victim *v, const struct db_node *n)
 	must(!db_command_encode(&cmd, buf, sizeof(buf), &len));
 	v->begin_runs = !engine_submit(v->fencer->engine, CL_ENTRY_COMMAND, buf, len,
 				       FENCER_REQUEST_MS, true, begun, v);
+}
+
+static void say_waiting(struct fence_victim *v, const struct db_node *n)
+{
+	const struct db *db = &v->fencer->engine->db;
+	char text[DB_REASON_MAX];
+
+	if (v->is_waiting)
+		return;
+	v->is_waiting = true;
+	snprintf(text, sizeof(text),
+		 "waits %" PRIu64 " ms: %" PRIu64 " fences have begun within %" PRIu64
+		 " ms, which is all; until then it may come back",
+		 fence_window_wait_ms(db, engine_wall_ms()),
+		 setting_get(db, SETTING_FENCE_MAX, NULL),
+		 setting_get(db, SETTING_FENCE_WINDOW_MS, NULL));
+	note(v->fencer, n->slot, "fence-waits", text);
 }
 
 static void say_fenced(struct fence_victim *v, const struct db_node *n)
@@ -479,7 +499,8 @@ static void look_at(struct fencer *f, const struct db_node *n)
 {
 	struct fence_victim *v = &f->victim[n->slot];
 	uint64_t boot = 0;
-	enum duty_fence what = duty_fence(&f->engine->repl, n, &boot);
+	enum duty_fence what =
+		duty_fence(&f->engine->repl, &f->engine->db, n, engine_wall_ms(), &boot);
 
 	if (v->is_used && v->incarnation != n->incarnation)
 		drop(v);
@@ -498,7 +519,9 @@ static void look_at(struct fencer *f, const struct db_node *n)
 		v->is_used = true;
 		v->incarnation = n->incarnation;
 	}
-	if (what == DUTY_FENCE_OVER)
+	if (what == DUTY_FENCE_WAIT)
+		say_waiting(v, n);
+	else if (what == DUTY_FENCE_OVER)
 		boot_seen(v, n);
 	else if (what == DUTY_FENCE_SAY)
 		say_fencing(v, n);

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 #include <syslog.h>
 
 #include "clusterd/edge/api.h"
@@ -18,6 +19,7 @@
 #include "clusterd/edge/exec.h"
 #include "clusterd/edge/fencer.h"
 #include "clusterd/edge/log.h"
+#include "clusterd/edge/saved.h"
 #include "clusterd/edge/secrets.h"
 #include "clusterd/edge/vms.h"
 #include "clusterd/edge/volumes.h"
@@ -39,6 +41,7 @@ struct options {
 	uint64_t lease_ms;
 	uint16_t port;
 	const char *csvfsd, *volumes, *xfs_options, *vm_host, *agents;
+	const char *save, *restore;
 };
 
 struct daemon {
@@ -64,6 +67,7 @@ static void usage(FILE *f)
 		"usage: clusterd [--foreground] [--debug] [--root DIR] [--lease MS] [--port N]\n"
 		"                [--csvfsd PATH] [--volumes DIR] [--xfs-options LIST]\n"
 		"                [--vm-host PATH] [--agents DIR]\n"
+		"       clusterd [--root DIR] --save FILE | --restore FILE\n"
 		"\n"
 		"The cluster manager's daemon, one per node; see clusterd(8).\n"
 		"  --foreground  stay in the foreground and log to standard error\n"
@@ -79,6 +83,9 @@ static void usage(FILE *f)
 		"  --vm-host PATH\n"
 		"                the program that runs a virtual machine (default %s)\n"
 		"  --agents DIR  OCF agents of provider clusterd (default %s)\n"
+		"  --save FILE   write a copy of the database to FILE, and end\n"
+		"  --restore FILE\n"
+		"                put that copy in place of the database, and end\n"
 		"  --help, --version\n",
 		DEFAULT_LEASE_MS, DEFAULT_BULK_PORT, DEFAULT_CSVFSD, DEFAULT_VOLUMES,
 		DEFAULT_VM_HOST, DEFAULT_AGENTS);
@@ -112,6 +119,8 @@ static int parse(int argc, char **argv, struct options *o)
 		{"xfs-options", required_argument, NULL, 'x'},
 		{"vm-host", required_argument, NULL, 'H'},
 		{"agents", required_argument, NULL, 'a'},
+		{"save", required_argument, NULL, 's'},
+		{"restore", required_argument, NULL, 'R'},
 		{"version", no_argument, NULL, 'V'},
 		{NULL, 0, NULL, 0},
 	};
@@ -144,6 +153,10 @@ static int parse(int argc, char **argv, struct options *o)
 			o->vm_host = optarg;
 		} else if (c == 'a' && optarg[0] == '/') {
 			o->agents = optarg;
+		} else if (c == 's' && strlen(optarg) < PATH_BYTES) {
+			o->save = optarg;
+		} else if (c == 'R' && strlen(optarg) < PATH_BYTES) {
+			o->restore = optarg;
 		} else if (c == 'x') {
 			o->xfs_options = optarg;
 		} else if (c == 'h') {
@@ -161,6 +174,10 @@ static int parse(int argc, char **argv, struct options *o)
 	}
 	if (optind < argc) {
 		fprintf(stderr, "clusterd: what is '%s'?\n", argv[optind]);
+		return 2;
+	}
+	if (o->save && o->restore) {
+		fprintf(stderr, "clusterd: either --save or --restore\n");
 		return 2;
 	}
 	return -1;
@@ -187,6 +204,15 @@ static bool volumes_hold(void *arg)
 	const struct daemon *d = arg;
 
 	return volumes_has_work(d->volumes);
+}
+
+/* What ran here is not the cluster's: machines first, then what stands on volumes, then those. */
+static bool end_here(void *arg)
+{
+	struct daemon *d = arg;
+	bool vms = vms_end(d->vms), groups = exec_end(d->exec);
+
+	return vms && groups && volumes_end(d->volumes);
 }
 
 static void on_changed(void *arg)
@@ -250,6 +276,7 @@ static int start(struct daemon *d, const struct options *o)
 		.db_path = d->db,
 		.secrets_dir = d->secrets_dir,
 		.key_path = d->key,
+		.conf_path = d->corosync_conf,
 		.group = "clusterd",
 		.bulk_port = o->port,
 		.checkpoint_entries = CHECKPOINT_EVERY,
@@ -304,9 +331,40 @@ static int start(struct daemon *d, const struct options *o)
 	witness_open(&d->engine, &d->witness);
 	d->engine.witness = d->witness;
 	d->engine.own_agents = o->agents;
+	d->engine.end_here = end_here;
+	d->engine.end_arg = d;
 	d->engine.changed = on_changed;
 	d->engine.changed_arg = d;
 	return 0;
+}
+
+/* The name that this node has in corosync's nodelist; without corosync, its host name. */
+static void own_name(char *name, size_t size)
+{
+	uint32_t nodeid = cpg_local_nodeid();
+	struct utsname u;
+
+	if (nodeid && !cpg_node_name(nodeid, name, size))
+		return;
+	snprintf(name, size, "%s", uname(&u) ? "" : u.nodename);
+}
+
+/* What needs no clusterd; an exit code. */
+static int serve_copy(const struct options *o)
+{
+	char db[PATH_BYTES], socket[PATH_BYTES], self[CL_NAME_MAX], text[2048] = "";
+	int r;
+
+	snprintf(db, sizeof(db), "%s/var/lib/clusterd/cluster.db", o->root);
+	snprintf(socket, sizeof(socket), "%s/run/clusterd/api.sock", o->root);
+	own_name(self, sizeof(self));
+	umask(077);
+	if (o->save)
+		r = saved_make(db, o->save, text, sizeof(text));
+	else
+		r = saved_restore(db, o->restore, self, socket, text, sizeof(text));
+	fprintf(r ? stderr : stdout, "%s%s\n", r ? "clusterd: " : "", text);
+	return r ? 1 : 0;
 }
 
 int main(int argc, char **argv)
@@ -322,6 +380,8 @@ int main(int argc, char **argv)
 
 	if (r >= 0)
 		return r;
+	if (o.save || o.restore)
+		return serve_copy(&o);
 	umask(022);
 	if (!o.foreground && daemon(0, 0) < 0) {
 		perror("clusterd: daemon");

@@ -52,7 +52,7 @@ struct secrets {
 	qb_loop_timer_handle timer;
 	bool timer_runs;
 	/* secrets_set() */
-	struct db_command set;
+	struct db_command head, set;
 	secrets_done done;
 	void *arg;
 };
@@ -197,17 +197,23 @@ static void was_set(void *arg, int r, const struct db_result *result)
 
 static void staged(struct secrets *s, int r)
 {
+	uint8_t buf[2 * DB_COMMAND_MAX];
+	size_t len = 0;
+
 	if (!r)
-		r = engine_request(s->engine, &s->set, REQUEST_MS, was_set, s);
+		r = db_change_encode(&s->head, &s->set, 1, buf, sizeof(buf), &len);
+	if (!r)
+		r = engine_change(s->engine, buf, len, REQUEST_MS, was_set, s);
 	if (r)
 		set_end(s, r, NULL);
 }
 
-int secrets_set(struct secrets *s, const struct db_command *cmd, const char *value,
-		secrets_done done, void *arg)
+int secrets_set(struct secrets *s, const struct db_command *head, const struct db_command *cmd,
+		const char *value, secrets_done done, void *arg)
 {
 	if (s->done || s->job.type != JOB_NONE)
 		return -EBUSY;
+	s->head = *head;
 	s->set = *cmd;
 	s->done = done;
 	s->arg = arg;

@@ -33,7 +33,7 @@ const char *secrets_resolve(const struct secrets *s, const char *value);
 /* What an agent said: a secret in it becomes asterisks, one for each byte. */
 void secrets_redact(const struct secrets *s, char *text);
 /* A new text: to this node's disk first, then to the cluster. -EBUSY: one is under way. */
-int secrets_set(struct secrets *s, const struct db_command *cmd, const char *value,
-		secrets_done done, void *arg);
+int secrets_set(struct secrets *s, const struct db_command *head, const struct db_command *cmd,
+		const char *value, secrets_done done, void *arg);
 
 #endif

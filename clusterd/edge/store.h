@@ -15,9 +15,11 @@
 
 #include <qb/qbloop.h>
 
+#include "clusterd/core/history.h"
 #include "clusterd/core/repl.h"
 
-#define STORE_SCHEMA_VERSION 1
+#define STORE_SCHEMA_VERSION 2 /* 1: entries without a checksum */
+#define STORE_PATH_MAX	     512
 
 struct store;
 
@@ -44,6 +46,22 @@ struct store_snapshot {
 	size_t len;
 };
 
+/* How far this node had come, as it stands beside the file and not in it. */
+struct store_mark {
+	bool is_set;
+	struct cl_uuid cluster;
+	uint64_t promised;
+	struct cl_pos last;
+	bool is_restored; /* the file is a saved copy that an administrator has put there */
+};
+
+/* A file of entries that the cluster does not have, and has not been told of yet. */
+struct store_saved {
+	bool is_set;
+	uint64_t after, entries;
+	char file[DB_DEVICE_MAX];
+};
+
 /* What the file held at start. */
 struct store_content {
 	bool is_blank;
@@ -55,14 +73,30 @@ struct store_content {
 	struct cl_table snapshot_table; /* in force at the snapshot */
 	struct cl_table table;		/* in force at the end */
 	struct cl_pos last;
+	struct store_mark mark;
+	struct store_saved saved;
+};
+
+/* What an install replaces and the cluster does not have: kept in a file before it goes. */
+struct store_saving {
+	bool is_wanted;
+	char node[CL_NAME_MAX];
+	struct history_part part;
+	struct cl_pos won; /* end of the history that replaces it */
 };
 
 struct store_calls {
 	void (*durable)(void *arg, uint64_t index);
 	void (*promised)(void *arg, uint64_t number);
-	void (*installed)(void *arg, uint64_t end);
+	/* `saved`, if something was kept: the cluster is to be told, then store_saved_told(). */
+	void (*installed)(void *arg, uint64_t end, const struct store_saved *saved);
 	/* The file cannot be written any more: the process must stop acting. */
 	void (*failed)(void *arg, const char *what);
+	/*
+	 * The disk takes nothing now (full, an I/O error): nothing is answered, the writes wait and
+	 * are tried again each second. NULL: it takes them again, and all of them are answered.
+	 */
+	void (*stalled)(void *arg, const char *what);
 };
 
 /*
@@ -72,7 +106,9 @@ struct store_calls {
  */
 int store_open(const char *path, qb_loop_t *loop, const struct store_calls *calls, void *arg,
 	       struct store **ret, struct store_content *ret_content, char *text, size_t text_size);
-/* Waits for what is under way; no call comes back any more. */
+/* For how long the disk has not answered the writes that it was given; 0: it owes none. */
+uint64_t store_unanswered_ms(struct store *s);
+/* Waits for what is under way, unless the disk takes nothing; no call comes back any more. */
 void store_close(struct store *s);
 
 /* Appends a copy of the entry; answers durable(index). The cluster's uuid goes with the first. */
@@ -85,11 +121,14 @@ void store_checkpoint(struct store *s, uint64_t index, uint8_t *bytes, size_t le
 		      const struct cl_table *table);
 /*
  * Replaces, in one transaction, everything after `keep` by the log (taken over; emptied); with a
- * snapshot (bytes taken over) everything there is. Answers installed(end).
+ * snapshot (bytes taken over), or with keep 0, everything there is. What is wanted of `saving`
+ * (NULL: nothing) is on the disk before, or the store fails. Answers installed(end).
  */
 void store_install(struct store *s, const struct cl_uuid *cluster, uint64_t keep,
 		   struct store_snapshot *snapshot, struct store_log *log,
-		   const struct cl_table *table_at_keep);
+		   const struct cl_table *table_at_keep, const struct store_saving *saving);
+/* The cluster knows of the file that was kept. */
+void store_saved_told(struct store *s);
 
 /*
  * Reads what a node that has applied `after` (in `epoch`) needs: entries alone if the log reaches

@@ -12,6 +12,7 @@ enum store_write_type {
 	STORE_PROMISE,
 	STORE_CHECKPOINT,
 	STORE_INSTALL,
+	STORE_TOLD,
 };
 
 struct store_write {
@@ -23,7 +24,31 @@ struct store_write {
 	struct store_log log;
 	struct cl_uuid cluster;
 	struct cl_table table;
+	struct store_saving saving;
+	struct store_saved saved;
 };
+
+/* store.c: what the file holds; on SQLITE_CORRUPT *ret_what may say in which way it is. */
+int store_load(sqlite3 *db, struct store_content *ret, const char **ret_what);
+
+/* store_check.c */
+uint32_t store_entry_crc(const struct store_entry *e);
+/* SQLite's check of the pages, in bounded time: SQLITE_CORRUPT with a text, or another code. */
+int store_check_pages(sqlite3 *db, char *text, size_t size);
+void store_mark_path(const char *db_path, char *to, size_t size);
+/* Not set if there is none that can be read. */
+void store_mark_read(const char *db_path, struct store_mark *ret);
+/* Returns a descriptor or -errno. */
+int store_mark_open(const char *db_path);
+int store_mark_write(int fd, const struct store_mark *mark);
+
+/* store_saved.c; SQLite codes. Keeps what the install is about to replace. */
+int store_saved_write(sqlite3 *db, const char *dir, struct store_write *w, char *failure,
+		      size_t size);
+/* The folder for such files, beside the database. */
+void store_saved_dir(const char *db_path, char *to, size_t size);
+/* The one that the cluster has not been told of. */
+int store_saved_get(sqlite3 *db, struct store_saved *ret);
 
 /* store_sql.c; all return 0 or an SQLite code. */
 int store_sql_open(const char *path, bool is_writer, sqlite3 **ret);
@@ -39,6 +64,8 @@ int store_sql_put_snapshot(sqlite3 *db, const struct store_snapshot *s,
 			   const struct cl_table *table);
 /* The newest snapshot whose checksum holds; index 0 and no bytes if there is none. */
 int store_sql_read_snapshot(sqlite3 *db, struct store_snapshot *ret, struct cl_table *ret_table);
+/* Index of the oldest entry of the log; 0: there is none. */
+int store_sql_first(sqlite3 *db, uint64_t *ret);
 /* -ENOENT if there is no such entry. */
 int store_sql_epoch_at(sqlite3 *db, uint64_t index, struct cl_epoch *ret);
 

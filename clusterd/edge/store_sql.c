@@ -36,6 +36,8 @@ int store_sql_open(const char *path, bool is_writer, sqlite3 **ret)
 	int r = sqlite3_open_v2(path, ret, flags | SQLITE_OPEN_NOMUTEX, NULL);
 
 	if (!r)
+		r = sqlite3_extended_result_codes(*ret, 1);
+	if (!r)
 		r = sqlite3_busy_timeout(*ret, 10000);
 	if (!r && is_writer)
 		r = sqlite3_exec(*ret, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;", NULL,
@@ -50,7 +52,8 @@ int store_sql_init(sqlite3 *db)
 		"CREATE TABLE IF NOT EXISTS meta(key TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID;"
 		"CREATE TABLE IF NOT EXISTS log(idx INTEGER PRIMARY KEY, generation INT, number "
 		"INT,"
-		" starter INT, kind INT, origin INT, instance INT, request INT, payload BLOB);"
+		" starter INT, kind INT, origin INT, instance INT, request INT, payload BLOB,"
+		" crc INT);"
 		"CREATE TABLE IF NOT EXISTS snapshot(idx INTEGER PRIMARY KEY, crc INT, members "
 		"BLOB,"
 		" bytes BLOB);",
@@ -131,7 +134,7 @@ int store_sql_exec(sqlite3 *db, const char *sql, uint64_t arg)
 int store_sql_put_entry(sqlite3 *db, const struct store_entry *e)
 {
 	_cleanup_stmt_ sqlite3_stmt *s = NULL;
-	int r = prepare(db, "INSERT INTO log VALUES(?,?,?,?,?,?,?,?,?)", &s);
+	int r = prepare(db, "INSERT INTO log VALUES(?,?,?,?,?,?,?,?,?,?)", &s);
 
 	if (r)
 		return r;
@@ -144,10 +147,12 @@ int store_sql_put_entry(sqlite3 *db, const struct store_entry *e)
 	sqlite3_bind_int64(s, 7, (sqlite3_int64)e->instance);
 	sqlite3_bind_int64(s, 8, (sqlite3_int64)e->request);
 	sqlite3_bind_blob(s, 9, e->payload, (int)e->payload_len, SQLITE_STATIC);
+	sqlite3_bind_int64(s, 10, store_entry_crc(e));
 	return done(s);
 }
 
-static void read_entry(sqlite3_stmt *s, struct store_log *log)
+/* False if it is not what was written. Entries of schema version 1 have no checksum. */
+static bool read_entry(sqlite3_stmt *s, struct store_log *log)
 {
 	struct repl_entry e = {
 		.index = (uint64_t)sqlite3_column_int64(s, 0),
@@ -162,20 +167,25 @@ static void read_entry(sqlite3_stmt *s, struct store_log *log)
 	};
 
 	store_log_push(log, &e);
+	return sqlite3_column_type(s, 9) == SQLITE_NULL ||
+	       (uint32_t)sqlite3_column_int64(s, 9) == store_entry_crc(&log->entry[log->count - 1]);
 }
 
 int store_sql_read_log(sqlite3 *db, uint64_t after, struct store_log *ret)
 {
 	_cleanup_stmt_ sqlite3_stmt *s = NULL;
-	int r = prepare(db, "SELECT * FROM log WHERE idx>? ORDER BY idx", &s);
+	int r = prepare(
+		db,
+		"SELECT idx, generation, number, starter, kind, origin, instance, request, payload,"
+		" crc FROM log WHERE idx>? ORDER BY idx",
+		&s);
 
 	if (r)
 		return r;
 	sqlite3_bind_int64(s, 1, (sqlite3_int64)after);
 	while ((r = sqlite3_step(s)) == SQLITE_ROW) {
-		read_entry(s, ret);
 		/* A gap would let us claim a history that we do not hold. */
-		if (ret->entry[ret->count - 1].index != after + ret->count)
+		if (!read_entry(s, ret) || ret->entry[ret->count - 1].index != after + ret->count)
 			return SQLITE_CORRUPT;
 	}
 	return r == SQLITE_DONE ? SQLITE_OK : r;
@@ -240,6 +250,20 @@ int store_sql_read_snapshot(sqlite3 *db, struct store_snapshot *ret, struct cl_t
 			return SQLITE_OK;
 	}
 	return r == SQLITE_DONE ? SQLITE_OK : r;
+}
+
+int store_sql_first(sqlite3 *db, uint64_t *ret)
+{
+	_cleanup_stmt_ sqlite3_stmt *s = NULL;
+	int r = prepare(db, "SELECT min(idx) FROM log", &s);
+
+	*ret = 0;
+	if (r)
+		return r;
+	r = sqlite3_step(s);
+	if (r == SQLITE_ROW)
+		*ret = (uint64_t)sqlite3_column_int64(s, 0);
+	return r == SQLITE_ROW || r == SQLITE_DONE ? SQLITE_OK : r;
 }
 
 int store_sql_epoch_at(sqlite3 *db, uint64_t index, struct cl_epoch *ret)

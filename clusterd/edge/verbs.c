@@ -7,6 +7,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "clusterd/core/config.h"
 #include "clusterd/core/placement.h"
 #include "clusterd/core/stuck.h"
 #include "clusterd/core/totem.h"
@@ -51,6 +52,28 @@ static json_t *owners_json(const struct db *db, const uint8_t *owners)
 	return a;
 }
 
+static bool is_list(const char *field)
+{
+	return !strcmp(field, "volumes") || !strcmp(field, "groups");
+}
+
+/* Of the nodes that there are, by name. */
+static json_t *by_node_json(const struct db *db, const struct db_field *f, const void *p)
+{
+	json_t *o = json_object();
+
+	must(o);
+	for (uint8_t slot = 0; slot < CL_MAX_NODES; slot++) {
+		if (!db_node_by_slot(db, slot))
+			continue;
+		json_object_set_new(o, db_node_name(db, slot),
+				    f->type == DB_TYPE_scores
+					    ? json_integer(((const uint32_t *)p)[slot])
+					    : json_string(f->words[((const uint8_t *)p)[slot]]));
+	}
+	return o;
+}
+
 static json_t *field_json(const struct db *db, const struct db_field *f, const void *p)
 {
 	char text[40];
@@ -58,7 +81,7 @@ static json_t *field_json(const struct db *db, const struct db_field *f, const v
 
 	switch (f->type) {
 	case DB_TYPE_str:
-		return strcmp(f->name, "volumes") != 0 ? json_string(p) : names_list(p);
+		return is_list(f->name) ? names_list(p) : json_string(p);
 	case DB_TYPE_choice:
 		return json_string(f->words[v8 < f->word_count ? v8 : 0]);
 	case DB_TYPE_flag:
@@ -69,6 +92,9 @@ static json_t *field_json(const struct db *db, const struct db_field *f, const v
 		return node_set_json(db, *(const uint16_t *)p);
 	case DB_TYPE_owners:
 		return owners_json(db, p);
+	case DB_TYPE_verdicts:
+	case DB_TYPE_scores:
+		return by_node_json(db, f, p);
 	case DB_TYPE_u8:
 		return json_integer(v8);
 	case DB_TYPE_u16:
@@ -99,8 +125,10 @@ static void field_name(const struct db_field *f, char *name, size_t size)
 
 json_t *verb_row_json(const struct db *db, enum db_kind kind, const void *row)
 {
+	const char *state = verb_row_state(kind, row);
 	const struct db_shape *shape = db_kind_shape(kind);
 	json_t *o = json_object();
+	char key[DB_KEY_MAX];
 
 	must(o);
 	for (uint8_t i = 0; i < shape->field_count; i++) {
@@ -110,6 +138,11 @@ json_t *verb_row_json(const struct db *db, enum db_kind kind, const void *row)
 		field_name(f, name, sizeof(name));
 		json_object_set_new(o, name, field_json(db, f, (const char *)row + f->offset));
 	}
+	if (state)
+		json_object_set_new(o, "state", json_string(state));
+	if (config_key(kind, row, key))
+		json_object_set_new(o, "config_version",
+				    json_integer((json_int_t)config_version(db, key)));
 	return o;
 }
 
@@ -212,64 +245,6 @@ bool verb_is_confirmed(struct api_client *c, const json_t *args, const char *nam
 
 /* ---- requests that change */
 
-void verb_answer(struct api_client *c, int r, const struct db_result *result)
-{
-	json_t *data = NULL;
-
-	if (r == -ETIME) {
-		api_reply(c, API_NO_QUORUM, NULL,
-			  "no quorum here: nothing was changed; see 'clusterctl quorum show'");
-	} else if (r == -ETIMEDOUT) {
-		api_reply(c, API_TIMED_OUT, NULL,
-			  "given to the cluster, not confirmed in time: it may still be done");
-	} else if (r) {
-		api_reply(c, API_FAILED, NULL, "%s", strerror(-r));
-	} else {
-		if (result->task)
-			data = json_pack("{s:I}", "task", (json_int_t)result->task);
-		api_reply(c, (enum api_code)result->code, data, "%s", result->text);
-	}
-}
-
-static void changed(void *arg, int r, const struct db_result *result)
-{
-	struct api_client *c = api_ticket_take(arg);
-
-	if (c)
-		verb_answer(c, r, result);
-}
-
-struct db_command verb_command(struct api_client *c, enum db_cmd_type type)
-{
-	struct db_command cmd;
-
-	memset(&cmd, 0, sizeof(cmd));
-	cmd.type = type;
-	cmd.at_ms = engine_wall_ms();
-	snprintf(cmd.actor, sizeof(cmd.actor), "%.32s@%.30s", api_actor(c),
-		 api_engine(c)->repl.self.name.text);
-	return cmd;
-}
-
-bool verb_submit_unseen(struct api_client *c, const struct db_command *cmd)
-{
-	if (!engine_request(api_engine(c), cmd, API_TIMEOUT_MS, NULL, NULL))
-		return true;
-	api_reply(c, API_FAILED, NULL, "too many requests under way on this node");
-	return false;
-}
-
-void verb_submit(struct api_client *c, const struct db_command *cmd)
-{
-	struct api_ticket *t = api_ticket_new(c);
-	int r = engine_request(api_engine(c), cmd, API_TIMEOUT_MS, changed, t);
-
-	if (r) {
-		api_ticket_take(t);
-		api_reply(c, API_FAILED, NULL, "too many requests under way on this node");
-	}
-}
-
 /* The first member table: every node named, this one with the only vote. */
 static bool make_table(struct api_client *c, const json_t *nodes, struct cl_table *table)
 {
@@ -322,6 +297,12 @@ static void cluster_create(struct api_client *c, const json_t *args)
 	struct cl_uuid uuid;
 	int r;
 
+	if (!verb_has_no_dry_run(c, "makes a cluster before there is a database"))
+		return;
+	if (health_refuses(api_engine(c))) {
+		api_reply(c, API_REFUSED, NULL, "%s", health_refuses(api_engine(c)));
+		return;
+	}
 	if (!verb_arg_name(c, args, "name", cmd.cluster_init.name, sizeof(cmd.cluster_init.name)) ||
 	    !make_table(c, json_object_get(args, "nodes"), &table))
 		return;
@@ -491,7 +472,7 @@ static void fence_run(struct api_client *c, const json_t *args)
 	verb_submit(c, &cmd);
 }
 
-static bool arg_id(struct api_client *c, const json_t *args, uint64_t *ret)
+bool verb_arg_id(struct api_client *c, const json_t *args, uint64_t *ret)
 {
 	const json_t *v = json_object_get(args, "id");
 
@@ -507,7 +488,7 @@ static void task_cancel(struct api_client *c, const json_t *args)
 {
 	struct db_command cmd = verb_command(c, DB_CMD_TASK_CANCEL);
 
-	if (arg_id(c, args, &cmd.task_cancel.id))
+	if (verb_arg_id(c, args, &cmd.task_cancel.id))
 		verb_submit(c, &cmd);
 }
 
@@ -537,7 +518,7 @@ static void cluster_status(struct api_client *c, const json_t *args)
 {
 	const struct engine *e = api_engine(c);
 	json_t *o = json_object();
-	char hash[20];
+	char hash[20], text[2 * DB_REASON_MAX];
 
 	(void)args;
 	snprintf(hash, sizeof(hash), "%016" PRIx64, db_hash(&e->db));
@@ -553,6 +534,9 @@ static void cluster_status(struct api_client *c, const json_t *args)
 	json_object_set_new(o, "groups", verb_table_json(&e->db, DB_KIND_GROUP));
 	json_object_set_new(o, "applied", json_integer((json_int_t)e->db.index));
 	json_object_set_new(o, "hash", json_string(hash));
+	health_text(e, text, sizeof(text));
+	json_object_set_new(o, "database",
+			    json_pack("{s:s, s:s}", "state", health_word(e), "text", text));
 	api_reply(c, API_OK, o, "%s", "");
 }
 
@@ -595,7 +579,7 @@ static void task_show(struct api_client *c, const json_t *args)
 	json_t *o, *migration;
 	uint64_t id;
 
-	if (!arg_id(c, args, &id))
+	if (!verb_arg_id(c, args, &id))
 		return;
 	t = db_find_id(db, DB_KIND_TASK, id);
 	if (!t) {
@@ -614,7 +598,7 @@ static void task_wait(struct api_client *c, const json_t *args)
 	uint64_t id;
 	uint32_t timeout_ms;
 
-	if (arg_id(c, args, &id) &&
+	if (verb_arg_id(c, args, &id) &&
 	    verb_arg_u32(c, args, "timeout_ms", 60000, API_WAIT_MAX_MS, &timeout_ms))
 		api_wait_task(c, id, timeout_ms);
 }
@@ -690,28 +674,50 @@ static void lock_list(struct api_client *c, const json_t *args)
 }
 
 static const struct verb verbs[] = {
+	{"affinity.create", true, verb_affinity_create},
+	{"affinity.delete", true, verb_affinity_delete},
+	{"affinity.list", false, verb_affinity_list},
 	{"agent.list", false, verb_agent_list},
 	{"agent.show", false, verb_agent_show},
 	{"cluster.can_lose", false, verb_cluster_can_lose},
 	{"cluster.create", true, cluster_create},
+	{"cluster.start", true, verb_cluster_start},
 	{"cluster.status", false, cluster_status},
 	{"cluster.stop", true, verb_cluster_stop},
+	{"config.apply", true, verb_config_apply},
+	{"config.checkpoint_create", true, verb_config_checkpoint_create},
+	{"config.checkpoint_delete", true, verb_config_checkpoint_delete},
+	{"config.checkpoint_list", false, verb_config_checkpoint_list},
+	{"config.diff", false, verb_config_diff},
+	{"config.history", false, verb_config_history},
+	{"config.rollback", true, verb_config_rollback},
+	{"config.show", false, verb_config_show},
 	{"event.list", false, event_list},
+	{"event.show", false, verb_event_show},
 	{"event.watch", false, event_watch},
+	{"fence.confirm", true, verb_fence_confirm},
 	{"fence.create", true, fence_create},
 	{"fence.delete", true, fence_delete},
 	{"fence.history", false, fence_history},
 	{"fence.list", false, fence_list},
 	{"fence.run", true, fence_run},
+	{"fence.set", true, verb_fence_set},
+	{"group.clear", true, verb_group_clear},
 	{"group.create", true, verb_group_create},
 	{"group.delete", true, group_delete},
+	{"group.explain", false, verb_group_explain},
 	{"group.list", false, group_list},
+	{"group.manage", true, verb_group_manage},
 	{"group.move", true, group_move},
 	{"group.set", true, verb_group_set},
 	{"group.show", false, group_show},
 	{"group.start", true, group_start},
 	{"group.stop", true, group_stop},
+	{"group.unmanage", true, verb_group_unmanage},
 	{"lock.list", false, lock_list},
+	{"network.list", false, verb_network_list},
+	{"network.set", true, verb_network_set},
+	{"network.show", false, verb_network_show},
 	{"node.add", true, verb_node_add},
 	{"node.drain", true, verb_node_drain},
 	{"node.evict", true, verb_node_evict},
@@ -723,10 +729,18 @@ static const struct verb verbs[] = {
 	{"placement.show", false, verb_placement_show},
 	{"quorum.set", true, verb_quorum_set},
 	{"quorum.show", false, verb_quorum_show},
+	{"resource.clear", true, verb_resource_clear},
 	{"resource.create", true, verb_resource_create},
 	{"resource.delete", true, verb_resource_delete},
+	{"resource.explain", false, verb_resource_explain},
+	{"resource.fail", true, verb_resource_fail},
 	{"resource.list", false, verb_resource_list},
+	{"resource.manage", true, verb_resource_manage},
+	{"resource.set", true, verb_resource_set},
 	{"resource.show", false, verb_resource_show},
+	{"resource.start", true, verb_resource_start},
+	{"resource.stop", true, verb_resource_stop},
+	{"resource.unmanage", true, verb_resource_unmanage},
 	{"secret.delete", true, verb_secret_delete},
 	{"secret.list", false, verb_secret_list},
 	{"secret.set", true, verb_secret_set},

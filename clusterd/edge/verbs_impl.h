@@ -4,6 +4,7 @@
 #define CLUSTERD_EDGE_VERBS_IMPL_H
 
 #include "clusterd/core/age.h"
+#include "clusterd/edge/ocf_meta.h"
 #include "clusterd/edge/verbs.h"
 
 #define VERB_PERIOD_MAX_MS (30 * 86400000u)
@@ -26,13 +27,6 @@ const struct db_node *verb_arg_node(struct api_client *c, const json_t *args, co
 bool verb_is_confirmed(struct api_client *c, const json_t *args, const char *name,
 		       const char *what);
 
-struct db_command verb_command(struct api_client *c, enum db_cmd_type type);
-/* Hands it to the cluster; the reply comes when it is applied. */
-void verb_submit(struct api_client *c, const struct db_command *cmd);
-/* The reply to a command that has ended so (engine_done). */
-void verb_answer(struct api_client *c, int r, const struct db_result *result);
-/* Hands it over before another one, which has the reply; false: it could not, and has replied. */
-bool verb_submit_unseen(struct api_client *c, const struct db_command *cmd);
 json_t *verb_table_json(const struct db *db, enum db_kind kind);
 
 /* Every row of that kind; the one in argument `name`. */
@@ -43,15 +37,71 @@ void verb_show(struct api_client *c, const json_t *args, enum db_kind kind);
 void verb_group_intent(struct api_client *c, const json_t *args, enum db_intent intent,
 		       const char *verb, bool to_is_needed);
 
-/* ---- verbs.c, for verbs_place.c */
+/* ---- verbs_affinity.c */
+
+void verb_affinity_create(struct api_client *c, const json_t *args);
+void verb_affinity_delete(struct api_client *c, const json_t *args);
+void verb_affinity_list(struct api_client *c, const json_t *args);
+
+/* ---- verbs_decision.c */
+
+void verb_event_show(struct api_client *c, const json_t *args);
+void verb_group_explain(struct api_client *c, const json_t *args);
+
+/* ---- verbs.c, for verbs_place.c and verbs_decision.c */
+
+/* The number in argument `id`; replies and returns false if it is none. */
+bool verb_arg_id(struct api_client *c, const json_t *args, uint64_t *ret);
 
 /* A list of names of volumes becomes one text. */
 bool verb_arg_volumes(struct api_client *c, const json_t *volumes, char *to, size_t size);
+
+/* ---- verbs_change.c */
+
+struct db_command verb_command(struct api_client *c, enum db_cmd_type type);
+/*
+ * Hands it to the cluster, in the name of who asks; the reply comes when it is applied. With
+ * dry_run it is done on a copy, and the reply is what would follow.
+ */
+void verb_submit(struct api_client *c, const struct db_command *cmd);
+/* Several, of which all or none are done; `object` has to have if_version, see config.h. */
+void verb_submit_all(struct api_client *c, const struct db_command *cmd, size_t count,
+		     const char *object);
+/*
+ * Likewise, only if the whole configuration still has the version on which they were planned. Takes
+ * `data`, an object, which is in the reply, too.
+ */
+void verb_submit_planned(struct api_client *c, const struct db_command *cmd, size_t count,
+			 uint64_t version, json_t *data);
+/* The head of a change in the name of who asks, for those that hand it over by themselves. */
+struct db_command verb_change_head(struct api_client *c, const char *object);
+/* The reply to a change that has ended so (engine_done). */
+void verb_answer(struct api_client *c, int r, const struct db_result *result);
+/* Refused because of if_version, with that text: who was faster, and when. */
+void verb_reply_stale(struct api_client *c, const char *text);
+/* False, with a reply, if a dry run is asked for of what is no command of the database. */
+bool verb_has_no_dry_run(struct api_client *c, const char *why);
 
 /* ---- verbs_agent.c */
 
 void verb_agent_list(struct api_client *c, const json_t *args);
 void verb_agent_show(struct api_client *c, const json_t *args);
+
+/* ---- verbs_config.c */
+
+void verb_config_apply(struct api_client *c, const json_t *args);
+void verb_config_checkpoint_create(struct api_client *c, const json_t *args);
+void verb_config_checkpoint_delete(struct api_client *c, const json_t *args);
+void verb_config_checkpoint_list(struct api_client *c, const json_t *args);
+void verb_config_diff(struct api_client *c, const json_t *args);
+void verb_config_history(struct api_client *c, const json_t *args);
+void verb_config_rollback(struct api_client *c, const json_t *args);
+void verb_config_show(struct api_client *c, const json_t *args);
+
+/* ---- verbs_force.c */
+
+void verb_cluster_start(struct api_client *c, const json_t *args);
+void verb_fence_confirm(struct api_client *c, const json_t *args);
 
 /* ---- verbs_member.c */
 
@@ -64,6 +114,12 @@ void verb_node_resume(struct api_client *c, const json_t *args);
 void verb_node_show(struct api_client *c, const json_t *args);
 /* Every member, with its state and why. */
 json_t *verb_nodes_json(const struct engine *e);
+
+/* ---- verbs_network.c */
+
+void verb_network_list(struct api_client *c, const json_t *args);
+void verb_network_set(struct api_client *c, const json_t *args);
+void verb_network_show(struct api_client *c, const json_t *args);
 
 /* ---- verbs_place.c */
 
@@ -81,6 +137,7 @@ json_t *verb_quorum_json(const struct engine *e);
 /* Names of the nodes in the set. */
 json_t *verb_names_json(const struct cl_table *table, uint16_t set);
 void verb_cluster_stop(struct api_client *c, const json_t *args);
+void verb_fence_set(struct api_client *c, const json_t *args);
 void verb_quorum_set(struct api_client *c, const json_t *args);
 void verb_quorum_show(struct api_client *c, const json_t *args);
 
@@ -88,10 +145,46 @@ void verb_quorum_show(struct api_client *c, const json_t *args);
 
 /* An object of strings becomes lines NAME=VALUE; replies and returns false if it cannot. */
 bool verb_arg_params(struct api_client *c, const json_t *params, char *to, size_t size);
+/*
+ * Asks the agent of the command's resource for its meta-data, and hands it to `then`, which
+ * replies. Where there is none the reply says why.
+ */
+typedef void (*verb_meta_fn)(struct api_client *c, struct db_command *cmd,
+			     const struct ocf_meta *meta);
+void verb_ask_agent(struct api_client *c, const struct db_command *cmd, const char *agent,
+		    verb_meta_fn then);
+/* Holds them to what the agent says; replies and returns false if they are wrong. */
+bool verb_params_fit(struct api_client *c, const char *agent, const struct ocf_meta *meta,
+		     const struct ocf_value *params, size_t n);
+/* Takes lines NAME=VALUE, as of verb_arg_params(), apart in place. */
+size_t verb_take_params(char *lines, struct ocf_value *params, size_t max);
+/* The level of a deep monitor, 0 without one; replies and returns false if the agent has none. */
+bool verb_deep_level(struct api_client *c, const char *agent, const struct ocf_meta *meta,
+		     uint32_t deep_monitor_ms, uint8_t *ret);
+/* The expression in argument `depends`; replies and returns false if it is too long or no text. */
+bool verb_arg_depends(struct api_client *c, const json_t *args, char *to, size_t size);
 void verb_resource_create(struct api_client *c, const json_t *args);
 void verb_resource_delete(struct api_client *c, const json_t *args);
 void verb_resource_list(struct api_client *c, const json_t *args);
 void verb_resource_show(struct api_client *c, const json_t *args);
+
+/* ---- verbs_resource_set.c */
+
+/* One word for what people ask first of a group or resource; else NULL. Its fields say it apart. */
+const char *verb_row_state(enum db_kind kind, const void *row);
+void verb_group_clear(struct api_client *c, const json_t *args);
+/* State and explanation of each resource of the group. */
+json_t *verb_group_resources_json(const struct db *db, const char *group);
+void verb_group_manage(struct api_client *c, const json_t *args);
+void verb_group_unmanage(struct api_client *c, const json_t *args);
+void verb_resource_clear(struct api_client *c, const json_t *args);
+void verb_resource_explain(struct api_client *c, const json_t *args);
+void verb_resource_fail(struct api_client *c, const json_t *args);
+void verb_resource_manage(struct api_client *c, const json_t *args);
+void verb_resource_set(struct api_client *c, const json_t *args);
+void verb_resource_start(struct api_client *c, const json_t *args);
+void verb_resource_stop(struct api_client *c, const json_t *args);
+void verb_resource_unmanage(struct api_client *c, const json_t *args);
 
 /* ---- verbs_secret.c */
 
@@ -125,6 +218,9 @@ void verb_simulate_group_fail(struct api_client *c, const json_t *args);
 void verb_simulate_node_drain(struct api_client *c, const json_t *args);
 void verb_simulate_node_loss(struct api_client *c, const json_t *args);
 void verb_simulate_node_return(struct api_client *c, const json_t *args);
+
+/* On a copy; the reply comes when that is at rest. Borrows the payload for the call; takes data. */
+void verb_dry_run(struct api_client *c, const uint8_t *change, size_t len, json_t *data);
 
 /* ---- verbs_witness.c */
 

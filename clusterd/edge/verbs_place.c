@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clusterd/core/config.h"
 #include "clusterd/core/placement.h"
 #include "clusterd/core/setting.h"
 #include "clusterd/edge/verbs_impl.h"
@@ -195,6 +196,8 @@ void verb_group_set(struct api_client *c, const json_t *args)
 	struct db_command place = verb_command(c, DB_CMD_GROUP_PLACE);
 	struct db_cmd_group_set *s = &set.group_set;
 	struct db_cmd_group_place *p = &place.group_place;
+	struct db_command both[2];
+	char key[DB_KEY_MAX];
 	bool has_set, has_place;
 
 	if (!verb_arg_name(c, args, "name", s->name, sizeof(s->name)) ||
@@ -209,9 +212,10 @@ void verb_group_set(struct api_client *c, const json_t *args)
 			  "on_stop_failure, possible, preferred, priority, retry_ms");
 		return;
 	}
-	if (has_set && has_place && !verb_submit_unseen(c, &set))
-		return;
-	verb_submit(c, has_place ? &place : &set);
+	snprintf(key, sizeof(key), "group/%s", s->name);
+	both[0] = has_set ? set : place;
+	both[1] = place;
+	verb_submit_all(c, both, (size_t)has_set + has_place, key);
 }
 
 /* ---- placement */
@@ -268,10 +272,8 @@ void verb_placement_set(struct api_client *c, const json_t *args)
 	}
 	if (!count)
 		api_reply(c, API_USAGE, NULL, "nothing to set: give starts_per_node or wave_ms");
-	for (size_t i = 0; i < count; i++) {
-		if (i + 1 == count)
-			verb_submit(c, &cmd[i]);
-		else if (!verb_submit_unseen(c, &cmd[i]))
-			return;
-	}
+	else if (count == 1)
+		verb_submit(c, cmd);
+	else
+		verb_submit_all(c, cmd, count, CONFIG_WHOLE);
 }

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "clusterd/core/config.h"
 #include "clusterd/core/failover.h"
 #include "clusterd/core/setting.h"
 #include "clusterd/edge/verbs_impl.h"
@@ -258,6 +259,22 @@ static bool add_number(struct quorum_sets *q, const json_t *args, const char *na
 	return add_set(q, setting, NULL, number, expected);
 }
 
+static void submit_sets(struct quorum_sets *q, const char *what)
+{
+	struct db_command cmd[SETS_MAX];
+
+	for (size_t i = 0; i < q->count; i++) {
+		cmd[i] = verb_command(q->client, DB_CMD_SETTING_SET);
+		cmd[i].setting_set = q->set[i];
+	}
+	if (!q->count)
+		api_reply(q->client, API_USAGE, NULL, "name what to set: %s", what);
+	else if (q->count == 1)
+		verb_submit(q->client, cmd);
+	else
+		verb_submit_all(q->client, cmd, q->count, CONFIG_WHOLE);
+}
+
 void verb_quorum_set(struct api_client *c, const json_t *args)
 {
 	struct quorum_sets q = {.client = c};
@@ -283,21 +300,17 @@ void verb_quorum_set(struct api_client *c, const json_t *args)
 		return;
 	if (!add_priorities(&q, json_object_get(args, "priority")))
 		return;
-	if (!q.count) {
-		api_reply(c, API_USAGE, NULL,
-			  "name what to set: mode, dynamic, absent_ms, priority, quarantine_max, "
-			  "quarantine_ms or token_ms");
-		return;
-	}
-	for (size_t i = 0; i < q.count; i++) {
-		struct db_command cmd = verb_command(c, DB_CMD_SETTING_SET);
+	submit_sets(&q, "mode, dynamic, absent_ms, priority, quarantine_max, quarantine_ms or "
+			"token_ms");
+}
 
-		cmd.setting_set = q.set[i];
-		if (i + 1 == q.count)
-			verb_submit(c, &cmd);
-		else if (!verb_submit_unseen(c, &cmd))
-			return;
-	}
+void verb_fence_set(struct api_client *c, const json_t *args)
+{
+	struct quorum_sets q = {.client = c};
+
+	if (add_number(&q, args, "max", SETTING_FENCE_MAX) &&
+	    add_number(&q, args, "window_ms", SETTING_FENCE_WINDOW_MS))
+		submit_sets(&q, "max or window_ms");
 }
 
 /* The reply comes before clusterd ends: nobody goes before all have left. */

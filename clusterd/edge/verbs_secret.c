@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "clusterd/core/config.h"
 #include "clusterd/core/secret.h"
 #include "clusterd/edge/secrets.h"
 #include "clusterd/edge/verbs_impl.h"
@@ -86,7 +87,7 @@ static void was_set(void *arg, int r, const struct db_result *result)
 
 void verb_secret_set(struct api_client *c, const json_t *args)
 {
-	struct db_command cmd = verb_command(c, DB_CMD_SECRET_SET);
+	struct db_command cmd = verb_command(c, DB_CMD_SECRET_SET), head;
 	struct db_cmd_secret_set *set = &cmd.secret_set;
 	const char *text = verb_arg_text(args, "text");
 	struct setting_one *s;
@@ -106,11 +107,16 @@ void verb_secret_set(struct api_client *c, const json_t *args)
 		return;
 	}
 	must(getrandom(&set->version, sizeof(set->version), 0) == sizeof(set->version));
+	if (api_asker(c)->is_dry) {
+		verb_submit(c, &cmd);
+		return;
+	}
+	head = verb_change_head(c, CONFIG_WHOLE);
 	s = calloc(1, sizeof(*s));
 	must(s);
 	s->ticket = api_ticket_new(c);
 	memcpy(s->name, set->name, sizeof(s->name));
-	if (secrets_set(api_engine(c)->secrets, &cmd, text, was_set, s)) {
+	if (secrets_set(api_engine(c)->secrets, &head, &cmd, text, was_set, s)) {
 		api_ticket_take(s->ticket);
 		free(s);
 		api_reply(c, API_CONFLICT, NULL,

@@ -8,7 +8,7 @@
 
 #include "clusterd/core/plan.h"
 #include "clusterd/core/vm.h"
-#include "clusterd/core/volume.h"
+#include "clusterd/edge/config_json.h"
 #include "clusterd/edge/verbs_impl.h"
 #include "clusterd/edge/vms.h"
 #include "clusterd/edge/volumes.h"
@@ -32,68 +32,18 @@ static const struct db_vm *arg_vm(struct api_client *c, const json_t *args)
 
 /* ---- creation: the definition */
 
-/* The volume's name in mount_dir/NAME/..., without parts that lead elsewhere. */
-static bool volume_of_path(const char *mount_dir, const char *path, char ret[CL_NAME_MAX])
-{
-	size_t dir = strlen(mount_dir), len;
-
-	if (strncmp(path, mount_dir, dir) != 0 || path[dir] != '/')
-		return false;
-	for (const char *p = path + dir; *p; p++) {
-		if (p[0] != '/')
-			continue;
-		len = strcspn(p + 1, "/");
-		if (!len || (len <= 2 && !strncmp(p + 1, "..", len)))
-			return false;
-	}
-	path += dir + 1;
-	len = strcspn(path, "/");
-	if (len >= CL_NAME_MAX || !path[len])
-		return false;
-	memcpy(ret, path, len);
-	ret[len] = 0;
-	return true;
-}
-
 /* Each disk lies on a volume, and each volume is named once. */
 static bool take_disks(struct api_client *c, const json_t *disks, char *to, size_t size)
 {
 	struct engine *e = api_engine(c);
-	size_t i;
-	json_t *disk;
+	char why[CONFIG_JSON_WHY];
 
-	if (disks && !json_is_array(disks)) {
-		api_reply(c, API_USAGE, NULL, "definition: /disks: a list");
-		return false;
-	}
-	json_array_foreach(disks, i, disk)
-	{
-		const char *path = json_string_value(json_object_get(disk, "path"));
-		const char *dir = volumes_mount_dir(e->volumes);
-		char name[CL_NAME_MAX];
-		size_t at = strlen(to);
-
-		if (!path || !volume_of_path(dir, path, name)) {
-			api_reply(c, API_USAGE, NULL,
-				  "definition: /disks/%zu/path: '%.100s': a file on a volume, %s/"
-				  "VOLUME/..., without empty, '.' and '..' parts",
-				  i, path ? path : "", dir);
-			return false;
-		}
-		if (!db_find(&e->db, DB_KIND_VOLUME, name)) {
-			api_reply(c, API_NO_SUCH, NULL,
-				  "definition: /disks/%zu/path: there is no volume %s", i, name);
-			return false;
-		}
-		if (volume_is_named(to, name))
-			continue;
-		if (at + 1 + strlen(name) >= size) {
-			api_reply(c, API_USAGE, NULL, "definition: disks on too many volumes");
-			return false;
-		}
-		snprintf(to + at, size - at, "%s%s", at ? "," : "", name);
-	}
-	return true;
+	if (config_disk_volumes(disks, volumes_mount_dir(e->volumes), &e->db, to, size, why,
+				sizeof(why)))
+		return true;
+	api_reply(c, strstr(why, "there is no volume") ? API_NO_SUCH : API_USAGE, NULL,
+		  "definition: %s", why);
+	return false;
 }
 
 /* In lower case; a new one is made if there is none. */

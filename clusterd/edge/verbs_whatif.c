@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clusterd/core/compare.h"
 #include "clusterd/core/whatif.h"
 #include "clusterd/edge/verbs_impl.h"
 #include "clusterd/edge/voting.h"
@@ -25,6 +26,7 @@ struct whatif_run {
 	struct api_ticket *ticket; /* who has asked; may have gone */
 	struct quorum_answer quorum;
 	bool decides; /* can-lose: the code says whether everything keeps running */
+	json_t *dry;  /* of a dry run: what its reply has besides, else NULL */
 	uint64_t applied;
 	qb_loop_timer_handle timer;
 	struct whatif w;
@@ -35,6 +37,7 @@ static void run_free(struct whatif_run *r)
 {
 	if (!r)
 		return;
+	json_decref(r->dry);
 	free(r->mem);
 	free(r);
 }
@@ -80,13 +83,16 @@ static json_t *orders_json(const struct whatif *w)
 	return a;
 }
 
-static json_t *outcomes_json(const struct whatif *w)
+/* Of a dry run only those that it touches. */
+static json_t *outcomes_json(const struct whatif *w, bool all)
 {
 	json_t *a = json_array();
 	struct whatif_outcome o;
 
 	must(a);
-	for (uint32_t i = 0; whatif_outcome(w, i, &o); i++)
+	for (uint32_t i = 0; whatif_outcome(w, i, &o); i++) {
+		if (!all && o.was == o.work && o.was_node == o.node)
+			continue;
 		json_array_append_new(
 			a, json_pack("{s:s, s:s, s:s, s:s, s:o, s:s, s:o, s:s}", "kind", o.kind,
 				     "name", o.name, "change", whatif_change_word(o.change), "was",
@@ -94,6 +100,7 @@ static json_t *outcomes_json(const struct whatif *w)
 				     "was_node", node_or_null(&w->db, o.was_node), "work",
 				     db_choice_word(DB_KIND_GROUP, "work", (uint8_t)o.work), "node",
 				     node_or_null(&w->db, o.node), "why", o.why));
+	}
 	return a;
 }
 
@@ -188,8 +195,10 @@ static void answer(struct whatif_run *r)
 	o = json_pack("{s:s, s:b, s:I, s:o, s:o, s:o, s:o}", "summary", text, "keeps_running",
 		      is_well, "applied", (json_int_t)r->applied, "quorum", quorum_json(&r->quorum),
 		      "notes", notes_json(&r->w), "orders", orders_json(&r->w), "outcome",
-		      outcomes_json(&r->w));
+		      outcomes_json(&r->w, !r->dry));
 	must(o);
+	if (r->dry)
+		json_object_update(o, r->dry);
 	api_reply(c, is_well || !r->decides ? API_OK : API_FAILED, o, "%s",
 		  is_well || !r->decides ? "" : text);
 }
@@ -256,7 +265,68 @@ static void count_votes(struct engine *e, struct whatif_event *event, struct quo
 	event->may_fence = quorum_may_lose(&in.table, votes_here(&in, left));
 }
 
-static void start(struct api_client *c, struct whatif_event *event, bool decides)
+/* ---- dry runs */
+
+#define ROWS_MAX 1024
+
+struct rows {
+	json_t *list;
+	uint32_t left_off;
+};
+
+/* Names of the fields that differ. */
+static json_t *fields_json(const struct compare_row *row)
+{
+	const struct db_shape *shape = db_kind_shape(row->kind);
+	json_t *a = json_array();
+
+	for (uint8_t i = 0; row->before && row->after && i < shape->field_count; i++) {
+		if (compare_field_differs(&shape->field[i], row->before, row->after))
+			json_array_append_new(a, json_string(shape->field[i].name));
+	}
+	return a;
+}
+
+static void take_row(void *arg, const struct compare_row *row)
+{
+	static const char *const word[] = {"added", "removed", "changed"};
+	struct rows *rows = arg;
+
+	if (json_array_size(rows->list) == ROWS_MAX) {
+		rows->left_off++;
+		return;
+	}
+	json_array_append_new(rows->list,
+			      json_pack("{s:s, s:s, s:s, s:o}", "kind",
+					db_kind_shape(row->kind)->name, "name", row->key, "change",
+					word[row->change], "fields", fields_json(row)));
+}
+
+/* What the change alone does to the rows, before anything follows from it. */
+static json_t *dry_json(const struct db *before, const struct db *after, const json_t *data)
+{
+	struct rows rows = {.list = json_array()};
+	char text[API_TEXT_MAX];
+	uint32_t n;
+	json_t *o;
+
+	must(rows.list);
+	n = compare(before, after, take_row, &rows);
+	if (n)
+		snprintf(text, sizeof(text), "dry run: %u rows would change%s; nothing was done", n,
+			 rows.left_off ? " (not all are listed)" : "");
+	else
+		snprintf(text, sizeof(text), "dry run: nothing would change");
+	o = json_pack("{s:b, s:b, s:s, s:o}", "is_dry_run", true, "would_change", n > 0, "summary",
+		      text, "rows", rows.list);
+	must(o);
+	json_object_update(o, (json_t *)data);
+	return o;
+}
+
+/* `data`: what the reply to a dry run has besides; borrowed. */
+static void start(struct api_client *c, struct whatif_event *event, bool decides,
+		  const json_t *data)
 {
 	struct engine *e = api_engine(c);
 	_cleanup_(run_freep) struct whatif_run *r = NULL;
@@ -272,15 +342,34 @@ static void start(struct api_client *c, struct whatif_event *event, bool decides
 	must(r);
 	count_votes(e, event, &r->quorum);
 	code = begin(r, &e->db, event, text, sizeof(text));
+	if (code && r->w.is_stale) {
+		verb_reply_stale(c, text);
+		return;
+	}
 	if (code) {
 		api_reply(c, (enum api_code)code, NULL, "%s", text);
 		return;
 	}
+	if (event->kind == WHATIF_CHANGE)
+		r->dry = dry_json(&e->db, &r->w.db, data);
 	r->engine = e;
 	r->decides = decides;
 	r->ticket = api_ticket_new(c);
 	e->whatif = r;
 	go_on(steal_ptr(r));
+}
+
+void verb_dry_run(struct api_client *c, const uint8_t *change, size_t len, json_t *data)
+{
+	struct engine *e = api_engine(c);
+	struct whatif_event event = {.kind = WHATIF_CHANGE, .change = change, .change_len = len};
+
+	if (engine_may_act(e))
+		start(c, &event, false, data);
+	else
+		api_reply(c, API_NO_QUORUM, NULL,
+			  "no quorum here: nothing would be changed; see 'clusterctl quorum show'");
+	json_decref(data);
 }
 
 /* ---- verbs */
@@ -318,7 +407,7 @@ static void of_nodes(struct api_client *c, const json_t *args, enum whatif_kind 
 	struct whatif_event event = {.kind = kind};
 
 	if (arg_node_set(c, args, &event.nodes))
-		start(c, &event, decides);
+		start(c, &event, decides, NULL);
 }
 
 void verb_cluster_can_lose(struct api_client *c, const json_t *args)
@@ -346,5 +435,5 @@ void verb_simulate_group_fail(struct api_client *c, const json_t *args)
 	struct whatif_event event = {.kind = WHATIF_FAIL};
 
 	if (verb_arg_name(c, args, "name", event.group, sizeof(event.group)))
-		start(c, &event, false);
+		start(c, &event, false, NULL);
 }

@@ -106,6 +106,8 @@ static void set_disk(struct api_client *c, const struct db_cluster *cluster, con
 			  device);
 		return;
 	}
+	if (!verb_has_no_dry_run(c, "writes on the disk"))
+		return;
 	must(getrandom(h.id.byte, sizeof(h.id.byte), 0) == sizeof(h.id.byte));
 	h.id.byte[6] = (uint8_t)((h.id.byte[6] & 0x0f) | 0x40);
 	h.id.byte[8] = (uint8_t)((h.id.byte[8] & 0x3f) | 0x80);

@@ -72,7 +72,7 @@ struct vms {
 	struct local *local;
 	qb_loop_timer_handle timer;
 	struct vms_spawn spawn[VMS_SPAWNS];
-	struct cpg_addresses addresses; /* for migrations */
+	struct cpg_addresses addresses[COROSYNC_LINKS];
 	/* strings of vms_add_params() */
 	char definition[VMS_PATH_MAX], instance[24];
 };
@@ -128,12 +128,14 @@ static struct vms_client *client_find(const struct vms *v, const uint8_t *vm, ui
 	return NULL;
 }
 
-static void link_address(struct vms *v, uint8_t slot, char *to, size_t size)
+static void link_address(struct vms *v, uint8_t slot, uint8_t link, char *to, size_t size)
 {
 	const struct db_node *n = db_node_by_slot(&v->engine->db, slot);
 
 	snprintf(to, size, "%s",
-		 n ? cpg_address(&v->addresses, slot, n->nodeid, cpg_node_migration_address) : "");
+		 n && link < COROSYNC_LINKS
+			 ? cpg_address(&v->addresses[link], slot, n->nodeid, link)
+			 : "");
 }
 
 /* ---- telling vm-hosts */
@@ -154,8 +156,8 @@ static void fill_migration(struct vms *v, const struct vms_client *c, const stru
 	to->is_cancelled = m->is_cancelled;
 	to->is_peer_dead = is_destination ? is_dead(db, m->source, m->source_incarnation)
 					  : is_dead(db, m->destination, m->destination_incarnation);
-	link_address(v, v->engine->repl.self_slot, to->listen, sizeof(to->listen));
-	link_address(v, peer, to->peer, sizeof(to->peer));
+	link_address(v, v->engine->repl.self_slot, m->link, to->listen, sizeof(to->listen));
+	link_address(v, peer, m->link, to->peer, sizeof(to->peer));
 	to->peer_port = is_destination ? 0 : m->port;
 	to->bandwidth = m->bandwidth;
 }
@@ -721,6 +723,19 @@ void vms_kill(struct vms *v, const char *group)
 		log_error("vm %s: vm-host %d does not stop it -> killed", group, l->pid);
 		kill(l->pid, SIGKILL);
 	}
+}
+
+bool vms_end(struct vms *v)
+{
+	bool is_over = true;
+
+	for (struct local_conn *l = local_first(v->local); l; l = l->next) {
+		if (l->is_gone || !l->user)
+			continue;
+		kill(l->pid, SIGKILL);
+		is_over = false;
+	}
+	return is_over;
 }
 
 bool vms_holds_still(const struct vms *v, const char *group)

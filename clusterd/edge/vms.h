@@ -51,6 +51,8 @@ int vms_add_params(struct vms *v, const char *group, bool is_at_once, struct ocf
 		   size_t *count, size_t max);
 /* SIGKILL to the vm-hosts of that group, if it is a virtual machine: their QEMU goes with them. */
 void vms_kill(struct vms *v, const char *group);
+/* SIGKILL to all of them; true when none is left that has attached. */
+bool vms_end(struct vms *v);
 /*
  * True if the group stops itself at the end of the lease: its processor stands still then, and goes
  * on when the lease is back.

@@ -508,7 +508,8 @@ static void tell_clients(struct volumes_local *l, const struct db_volume *row)
 			s.node = row->node;
 			s.is_online = row->work == DB_WORK_ONLINE && row->port;
 			s.port = row->port;
-			snprintf(s.address, sizeof(s.address), "%s", volumes_address(v, row->node));
+			snprintf(s.address, sizeof(s.address), "%s",
+				 volumes_address(v, row->node, row->link));
 		}
 		fill_mounts(l, &s);
 	}
@@ -625,6 +626,32 @@ bool volumes_has_work(const struct volumes *v)
 			return true;
 	}
 	return false;
+}
+
+static bool end_process(struct volumes_local *l, struct volumes_process *p)
+{
+	if (volumes_process_is_over(l, p))
+		return true;
+	l->is_proven = false;
+	volumes_process_kill(l, p);
+	return false;
+}
+
+bool volumes_end(struct volumes *v)
+{
+	bool is_over = true;
+
+	for (struct volumes_local *l = v->locals; l; l = l->next) {
+		const struct db_volume *row = row_of(l);
+		bool mount = end_process(l, &l->mount);
+
+		if (mount)
+			volumes_clean_mount_point(l);
+		is_over = is_over && mount && end_process(l, &l->coordinator) && l->is_proven;
+		if (row && !l->is_proven && !l->prove && engine_now_ms() >= l->prove_next_ms)
+			volumes_prove(l, row->device);
+	}
+	return is_over;
 }
 
 const struct csv_link_status *volumes_mount_status(const struct volumes *v, const char *name)

@@ -36,6 +36,8 @@ void volumes_close(struct volumes *v);
 void volumes_changed(struct volumes *v);
 /* Something of a volume is still mounted here, or held in the database. */
 bool volumes_has_work(const struct volumes *v);
+/* Kills what is left of volumes here, from call to call; true when it is over, provably. */
+bool volumes_end(struct volumes *v);
 /* Volumes are mounted in it, each under its name. */
 const char *volumes_mount_dir(const struct volumes *v);
 /* What a LUN says of itself, by the process that looked; all "" if `text` says why not. */

@@ -91,7 +91,7 @@ struct volumes {
 	struct local *local;
 	qb_loop_timer_handle timer;
 	struct volumes_local *locals;
-	struct cpg_addresses addresses;
+	struct cpg_addresses addresses[COROSYNC_LINKS];
 };
 
 /* volumes_link.c */
@@ -121,7 +121,7 @@ bool volumes_find_voice(struct volumes_local *l, const struct db_volume *row,
 bool volumes_find_stuck(struct volumes_local *l, const struct db_mount *m, struct db_command *ret);
 
 /* volumes_process.c */
-const char *volumes_address(struct volumes *v, uint8_t slot);
+const char *volumes_address(struct volumes *v, uint8_t slot, uint8_t link);
 /* 0: it runs now (or ends at once: see the child). */
 int volumes_spawn_mount(struct volumes_local *l, const struct db_volume *row);
 int volumes_spawn_coordinator(struct volumes_local *l, const struct db_volume *row);

@@ -27,11 +27,12 @@
 
 #define ARGS_MAX 40
 
-const char *volumes_address(struct volumes *v, uint8_t slot)
+const char *volumes_address(struct volumes *v, uint8_t slot, uint8_t link)
 {
 	const struct db_node *n = db_node_by_slot(&v->engine->db, slot);
 
-	return n ? cpg_address(&v->addresses, slot, n->nodeid, cpg_node_address) : "";
+	return n && link < COROSYNC_LINKS ? cpg_address(&v->addresses[link], slot, n->nodeid, link)
+					  : "";
 }
 
 static void mount_point(const struct volumes_local *l, char *path, size_t size)
@@ -95,8 +96,8 @@ int volumes_spawn_coordinator(struct volumes_local *l, const struct db_volume *r
 		o->csvfsd, "coordinate", "--volume", l->name, "--uuid", l->uuid_text, "--cluster",
 		cluster->uuid, "--device", row->device, "--term", term, "--node", node,
 		"--node-name", s->self.name.text, "--incarnation", incarnation, "--listen",
-		volumes_address(v, s->self_slot), "--socket", v->socket, "--key", o->key_path,
-		"--log", o->to_syslog ? "syslog" : "stderr",
+		volumes_address(v, s->self_slot, row->link), "--socket", v->socket, "--key",
+		o->key_path, "--log", o->to_syslog ? "syslog" : "stderr",
 		/* the last pair may be missing */
 		o->xfs_options ? "--xfs-options" : NULL, o->xfs_options, NULL};
 	int r;

@@ -5,8 +5,10 @@
  *
  *   C4  the vCPUs run only while the lock is ours and the lease lasts. They are begun on the word
  *       of a fresh STATE, go on until any STATE contradicts it, and are stopped when the lease is
- *       over; that they stand still is read back from QEMU. If that cannot be proven within
- *       halt_ms of the end of the lease, QEMU is killed: whoever fences by waiting waits that long
+ *       over; that they stand still is read back from QEMU, or is its event STOP: it answers
+ *       nothing while its disks are silent, as they are when all links are down. If that cannot
+ *       be proven within halt_ms of the end of the lease, QEMU is killed: whoever fences by
+ *       waiting waits that long
  *   R1  a source that has told clusterd HANDLE does not run until a fresh STATE says that the lock
  *       is its own and that the migration is cancelled, over, or the other side dead
  *   R2  a source whose lock was transferred does not run again, unless a fresh STATE gives the lock
@@ -224,7 +226,8 @@ enum mig_event_type {
 
 /* Events of QMP. Others need not be told. */
 enum mig_qemu_event {
-	MIG_QEMU_STATUS,   /* STOP, BLOCK_IO_ERROR, GUEST_PANICKED, SUSPEND, WAKEUP … */
+	MIG_QEMU_STATUS,   /* BLOCK_IO_ERROR, GUEST_PANICKED, SUSPEND, WAKEUP … */
+	MIG_QEMU_STOP,	   /* STOP: the vCPUs stand still; then it waits for I/O under way */
 	MIG_QEMU_RESUME,   /* RESUME: the vCPUs run */
 	MIG_QEMU_SHUTDOWN, /* SHUTDOWN: by the guest, or by our system_powerdown */
 	MIG_QEMU_MIGRATION /* MIGRATION, MIGRATION_PASS */
@@ -432,6 +435,7 @@ struct mig_state {
 	uint64_t cont_ms;	 /* `cont` not again before */
 	uint64_t poll_ms;	 /* when to read again */
 	uint32_t proof_seq;	 /* only answers to commands after it prove anything */
+	uint32_t read_seq;	 /* of the query-status that was last believed */
 	bool is_status_due;	 /* query-status is to be given */
 	bool is_stream_due;	 /* query-migrate is to be given */
 	bool is_powerdown_given; /* since the last `cont` */

@@ -74,6 +74,15 @@ void mig_qemu_on_ended(struct mig_state *s, const char *text)
 	s->session.is_migrate_given = false;
 }
 
+/*
+ * Nothing of ours is under way that could set the vCPUs going after a STOP: each `cont` was carried
+ * out before a status that was read since (QMP keeps the order), and there is no migration.
+ */
+static bool is_stop_final(const struct mig_state *s)
+{
+	return s->read_seq > s->proof_seq && !s->session.is_migrate_given;
+}
+
 void mig_qemu_on_event(struct mig_state *s, enum mig_qemu_event event)
 {
 	if (event == MIG_QEMU_RESUME && MIG_MUTANT(s, SELF_RESUME))
@@ -83,6 +92,8 @@ void mig_qemu_on_event(struct mig_state *s, enum mig_qemu_event event)
 		s->may_run = s->has_run = true;
 		s->proof_seq = s->seq;
 	}
+	if (event == MIG_QEMU_STOP && is_stop_final(s))
+		s->may_run = false;
 	if (event == MIG_QEMU_MIGRATION)
 		s->is_stream_due = true;
 }
@@ -109,6 +120,7 @@ static void on_status(struct mig_state *s, const struct mig_answer *a)
 		s->is_status_due = true; /* it was asked before the last change */
 		return;
 	}
+	s->read_seq = a->seq;
 	/* `completed` counts when finish-migrate is over; or it is that of a migration before. */
 	if (m->completed_seq && a->seq > m->completed_seq && a->run != MIG_RUNSTATE_FINISH_MIGRATE)
 		m->is_migrate_given = false;

@@ -11,7 +11,7 @@ USAGE, NO_SUCH = 2, 3
 FILE = os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "golden", "vm",
                     "small.json")
 # What an option takes where "nope" is no word of it.
-WORDS = {"--on-stop-failure": "block", "--address": "10.77.0.9,10.77.1.9"}
+WORDS = {"--keep": "apart", "--on-stop-failure": "block", "--address": "10.77.0.9,10.77.1.9"}
 TYPES = {"N": ["many", "-1", "1x", "", "99999999999999999999"]}
 
 
@@ -91,7 +91,7 @@ def test_every_command_that_names_an_object_says_when_there_is_none(make_lab):
     Cluster(lab).create()
     cases = []
     for words, takes_name, options, needed in commands():
-        if not takes_name or words[1] in ("create", "add") or words[:2] == ["secret", "set"]:
+        if not takes_name or words[1] in ("create", "add", "checkpoint-create") or words[:2] == ["secret", "set"]:
             continue
         name = "7" if takes_name[1] == "ID" else "nope"
         confirm = ["--confirm", name] if "--confirm" in options else []

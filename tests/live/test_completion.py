@@ -63,7 +63,7 @@ def test_every_noun_verb_and_option_of_the_help_is_completed():
         assert set(found[f"clusterctl {noun} "]) == \
             {v for n, v in commands if n == noun} | {"--help"}
     common = {"--json", "--fields", "--no-headers", "--wait", "--no-wait", "--timeout", "--root",
-              "--help", "--version"}
+              "--reason", "--if-version", "--dry-run", "--detailed-exit", "--help", "--version"}
     for (noun, verb), line in commands.items():
         assert set(found[f"clusterctl {noun} {verb} --"]) == \
             set(re.findall(r"--[a-z-]+", line)) | common, line

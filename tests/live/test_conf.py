@@ -36,8 +36,8 @@ def test_slower_times_are_replaced_and_told_and_can_be_set(lab):
     wait_until(lambda: in_force(lab, "n3") == (3650, 4380), 60, "corosync's own times")
     c = Cluster(lab).create()
     for node in NODES:
-        c.wait(node, lambda n=node: in_force(lab, n) == (2000, 2400), "the cluster's times", 60)
-    assert "token 3650 instead of 2000" in c.events("n1", "conf-adopted")[0]["text"]
+        c.wait(node, lambda n=node: in_force(lab, n) == (1750, 2100), "the cluster's times", 60)
+    assert "token 3650 instead of 1750" in c.events("n1", "conf-adopted")[0]["text"]
     c.wait("n1", lambda: {e["object"] for e in c.events("n1", "conf-replaced")} == set(NODES), "told")
     assert any("join 77 instead of 50" in e["text"] and e["object"] == "n2"
                for e in c.events("n1", "conf-replaced"))

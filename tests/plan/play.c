@@ -7,6 +7,7 @@
 
 #include "clusterd/core/age.h"
 #include "clusterd/core/assume.h"
+#include "clusterd/core/decision.h"
 #include "clusterd/core/msg.h"
 #include "clusterd/core/volume.h"
 #include "lib/must.h"
@@ -519,6 +520,20 @@ static void explain(struct scenario *s, const char *name)
 		explain_volume(s, v);
 }
 
+/* What was decided of it last, node by node. */
+static void tell_decision(struct scenario *s, const char *name)
+{
+	const struct db_decision *d = decision_newest(&s->db, name);
+	char text[SCENARIO_LINE_MAX - 128];
+
+	if (!d) {
+		fputs("  nothing was decided\n", s->out);
+		return;
+	}
+	decision_text(&s->db, d, text, sizeof(text));
+	say(s, "  %s, because: %s\n    %s\n", d->action, d->trigger, text);
+}
+
 void scenario_end(struct scenario *s)
 {
 	fputs("in the end\n", s->out);
@@ -548,6 +563,8 @@ void scenario_event(struct scenario *s, const struct scenario_line *line)
 	}
 	if (!strcmp(word, "explain") && line->count == 2) {
 		explain(s, line->word[1]);
+	} else if (!strcmp(word, "decision") && line->count == 2) {
+		tell_decision(s, line->word[1]);
 	} else if (!strcmp(word, "succeed") && line->count <= 2) {
 		if (!scenario_succeed(s, line->count == 2 ? line->word[1] : NULL))
 			fputs("  nothing\n", s->out);
@@ -562,7 +579,7 @@ void scenario_event(struct scenario *s, const struct scenario_line *line)
 	} else {
 		scenario_fault(s,
 			       "%s: neither a command nor plan, succeed [NAME], settle, "
-			       "explain NAME, wait SECONDS",
+			       "explain NAME, decision NAME, wait SECONDS",
 			       word);
 	}
 }

@@ -270,6 +270,9 @@ static void put_value(struct scenario *s, const struct db_shape *shape, const st
 	case DB_TYPE_owners:
 		owner_list(s, value, p);
 		break;
+	case DB_TYPE_verdicts:
+	case DB_TYPE_scores:
+		scenario_fault(s, "%s is the planner's, and not to be given", f->name);
 	case DB_TYPE_u32:
 		*(uint32_t *)p = (uint32_t)number(s, shape, f, value, UINT32_MAX);
 		break;

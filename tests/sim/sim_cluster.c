@@ -31,6 +31,7 @@ static const struct mutant mutants[] = {
 	{"admits-a-fenced-incarnation", "C5", .db = DB_MUTANT_ADMITS_FENCED},
 	{"fenced-before-it-is-proven", "C4", .db = DB_MUTANT_FENCE_BEGIN_FREES},
 	{"carries-out-what-comes-again", "C3", .db = DB_MUTANT_REPEATS},
+	{"fences-any-number", "C7", .db = DB_MUTANT_FENCE_STORM},
 	{"transfers-to-a-lost-node", "C5", .db = DB_MUTANT_VM_TRANSFER_LOST},
 	{"starts-on-quarantined-nodes", "C8", .db = DB_MUTANT_PLAN_QUARANTINED},
 	{"quarantines-whoever-is-left", "C8", .db = DB_MUTANT_QUARANTINES_ALL},

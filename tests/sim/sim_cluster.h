@@ -172,19 +172,14 @@ struct cluster {
 	size_t verdict_cap;
 	uint64_t term[VOLUMES];
 	size_t fencing_count;
-	uint64_t fencing[256]; /* incarnations whose fence has begun */
+	uint64_t fencing[256];	  /* incarnations whose fence has begun */
+	uint64_t fencing_ms[256]; /* when */
 	struct {
 		uint64_t index;
 		struct cl_epoch epoch;
 		uint8_t origin;
 	} ordered[GROUPS + VMS + VOLUMES]; /* the newest order that was taken */
-	struct {
-		uint64_t at_ms;
-		uint8_t victim;
-		uint64_t incarnation;
-	} begun[256]; /* fences, by whichever node */
-	size_t begun_count;
-	uint64_t most_fences; /* in a window */
+	uint64_t most_fences;		   /* in a window */
 	bool was_quarantined[CL_MAX_NODES];
 	uint64_t orders, fences, migrations, acks, quarantines;
 };

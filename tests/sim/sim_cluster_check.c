@@ -184,10 +184,27 @@ static void check_transfer(struct cluster *c, const struct db_cmd_migration_tran
 		sim_fail(&c->w, m->source, "C4: transferred while it runs at the source");
 }
 
-/* Of what has begun to be fenced, nothing comes back. */
-static void check_fencing(struct cluster *c, const struct db_cmd_node_fencing *cmd)
+/*
+ * Of what has begun to be fenced, nothing comes back; and no more than so many begin in a window,
+ * whoever the sequencer is.
+ */
+static void check_fencing(struct cluster *c, const struct db_command *command)
 {
+	const struct db_cmd_node_fencing *cmd = &command->node_fencing;
 	const struct db_node *row = db_find(&c->db, DB_KIND_NODE, cmd->name);
+	int recent = 1;
+
+	for (size_t i = 0; i < c->fencing_count; i++) {
+		if (c->fencing[i] == cmd->incarnation)
+			return; /* it had begun */
+		recent += command->at_ms < c->fencing_ms[i] + FENCE_WINDOW_MS;
+	}
+	if (recent > FENCES_MAX)
+		sim_fail(&c->w, row->slot, "C7: more fences begin in a window than may");
+	if ((uint64_t)recent > c->most_fences)
+		c->most_fences = (uint64_t)recent;
+	if (c->fencing_count < MUST_ARRAY_SIZE(c->fencing))
+		c->fencing_ms[c->fencing_count] = command->at_ms;
 
 	if (c->fencing_count < MUST_ARRAY_SIZE(c->fencing))
 		c->fencing[c->fencing_count++] = cmd->incarnation;
@@ -227,7 +244,7 @@ static void check_command(struct cluster *c, uint8_t node, const struct sim_entr
 	if (cmd->type == DB_CMD_MIGRATION_TRANSFER)
 		check_transfer(c, &cmd->migration_transfer);
 	if (cmd->type == DB_CMD_NODE_FENCING)
-		check_fencing(c, &cmd->node_fencing);
+		check_fencing(c, cmd);
 	if (cmd->type == DB_CMD_NODE_ADMIT) {
 		check_admit(c, &cmd->node_admit);
 		check_quarantines(c, &cmd->node_admit);
@@ -396,27 +413,6 @@ void check_fence(struct cluster *c, uint8_t node, uint8_t victim)
 		sim_fail(&c->w, node, "C1: fences outside of quorum");
 }
 
-/* By whomever: how many different victims a window has seen. */
-static void count_fences(struct cluster *c, uint8_t victim, uint64_t incarnation)
-{
-	uint64_t recent = 1;
-
-	for (size_t i = 0; i < c->begun_count; i++) {
-		if (c->w.now_ms - c->begun[i].at_ms >= FENCE_WINDOW_MS)
-			continue;
-		if (c->begun[i].victim == victim && c->begun[i].incarnation == incarnation)
-			return;
-		recent++;
-	}
-	if (recent > c->most_fences)
-		c->most_fences = recent;
-	if (c->begun_count == MUST_ARRAY_SIZE(c->begun))
-		return;
-	c->begun[c->begun_count].at_ms = c->w.now_ms;
-	c->begun[c->begun_count].victim = victim;
-	c->begun[c->begun_count++].incarnation = incarnation;
-}
-
 void check_permit(struct cluster *c, uint8_t node, const struct victim *v, uint8_t victim)
 {
 	struct fencer *f = &c->member[node].fencer;
@@ -433,7 +429,6 @@ void check_permit(struct cluster *c, uint8_t node, const struct victim *v, uint8
 		sim_fail(&c->w, node, "C7: more fences in a window than the cap allows");
 	f->permitted_ms[victim] = c->w.now_ms;
 	f->permitted[victim] = v->incarnation;
-	count_fences(c, victim, v->incarnation);
 }
 
 /* ---- at any time */

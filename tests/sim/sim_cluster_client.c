@@ -236,10 +236,15 @@ void client_op(struct cluster *c, uint8_t node)
 
 void client_begin(struct cluster *c)
 {
+	static const char key[] = "fence.window_ms";
 	struct db_command init = {.type = DB_CMD_CLUSTER_INIT, .cluster_init = {.name = "c"}};
+	struct db_command window = {.type = DB_CMD_SETTING_SET};
 	char name[CL_NAME_MAX];
 
 	ask(c, 0, &init);
+	memcpy(window.setting_set.key, key, sizeof(key));
+	snprintf(window.setting_set.value, sizeof(window.setting_set.value), "%d", FENCE_WINDOW_MS);
+	ask(c, 0, &window);
 	if (cluster_chance(c, 50)) {
 		struct db_command cmd = {
 			.type = DB_CMD_SETTING_SET,

@@ -349,7 +349,8 @@ static void boot_seen(struct cluster *c, uint8_t node, const struct db_node *n)
 static enum duty_fence what_to_do(const struct cluster *c, uint8_t node, const struct db_node *n,
 				  uint64_t *ret_boot)
 {
-	enum duty_fence what = duty_fence(&c->w.node[node].repl, n, ret_boot);
+	enum duty_fence what =
+		duty_fence(&c->w.node[node].repl, &c->member[node].db, n, c->w.now_ms, ret_boot);
 
 	if (what == DUTY_FENCE_OVER && c->mutant->cluster == CLUSTER_MUTANT_BLIND_TO_BOOT)
 		return n->membership == DB_MEMBERSHIP_LOST ? DUTY_FENCE_SAY : DUTY_FENCE_RUN;
@@ -375,6 +376,8 @@ static void look_at(struct cluster *c, uint8_t node, const struct db_node *n)
 			return; /* what is left of an earlier fence ends first */
 		*v = (struct victim){.is_used = true, .incarnation = n->incarnation};
 	}
+	if (what == DUTY_FENCE_WAIT)
+		return;
 	if (what == DUTY_FENCE_OVER)
 		boot_seen(c, node, n);
 	else if (what == DUTY_FENCE_SAY)

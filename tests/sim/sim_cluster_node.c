@@ -29,7 +29,7 @@ const struct db_limits cluster_limits = {
 			[DB_KIND_MOUNT] = VOLUMES * CL_MAX_NODES,
 			[DB_KIND_VM] = VMS,
 			[DB_KIND_MIGRATION] = VMS + 2,
-			[DB_KIND_SETTING] = 1,
+			[DB_KIND_SETTING] = 4,
 		},
 	.locks = {.max_sessions = 96, .max_resources = 32, .max_locks = 96, .max_queued = 4},
 };

@@ -20,17 +20,21 @@ static void tell(struct world *w, int h, enum mig_qemu_event event)
 static void set_run(struct world *w, int h, enum mig_runstate run)
 {
 	struct qemu *q = &w->host[h].qemu;
+	enum mig_qemu_event event;
 
 	if (q->run == run)
 		return;
 	TRACE(w, "h%d: QEMU is %s", h, mig_runstate_word(run));
+	event = run == MIG_RUNSTATE_RUNNING	 ? MIG_QEMU_RESUME
+		: q->run == MIG_RUNSTATE_RUNNING ? MIG_QEMU_STOP
+						 : MIG_QEMU_STATUS;
 	q->run = run;
 	if (run == MIG_RUNSTATE_RUNNING) {
 		sim_oracle_run(w, h);
 		q->has_run = true;
 		q->is_disk_active = true;
 	}
-	tell(w, h, run == MIG_RUNSTATE_RUNNING ? MIG_QEMU_RESUME : MIG_QEMU_STATUS);
+	tell(w, h, event);
 }
 
 static void set_stream(struct world *w, int h, enum mig_stream stream)
@@ -110,6 +114,10 @@ static void stop(struct world *w, int h)
 	}
 	q->lies = 0;
 	set_run(w, h, MIG_RUNSTATE_PAUSED);
+	/* Now it waits for I/O under way, and answers nothing, for as long as its disks are silent.
+	 */
+	if (!w->is_healed && q->stream == MIG_STREAM_NONE && sim_chance(w, w->rate_lie))
+		q->hang_ms = sim_in(w, 100, 20000);
 }
 
 static void migrate(struct world *w, int h, const struct mig_command *c, struct mig_answer *a)
@@ -192,7 +200,9 @@ static void execute(struct world *w, int h, const struct mig_command *c)
 		break;
 	}
 	if (w->host[h].is_alive)
-		sim_push(w, h, LINE_QMP, w->now_ms, MIG_EV_ANSWER)->answer = a;
+		sim_push(w, h, LINE_QMP, q->hang_ms > w->now_ms ? q->hang_ms : w->now_ms,
+			 MIG_EV_ANSWER)
+			->answer = a;
 }
 
 void sim_qemu_command(struct world *w, int h, const struct mig_command *c)
@@ -384,7 +394,7 @@ static void start(struct world *w, int h)
 void sim_qemu_run(struct world *w, int h)
 {
 	struct qemu *q = &w->host[h].qemu;
-	int count;
+	int done = 0;
 
 	if (w->now_ms >= w->host[h].kill_ms) {
 		w->host[h].kill_ms = MIG_NEVER;
@@ -402,10 +412,10 @@ void sim_qemu_run(struct world *w, int h)
 	if (w->now_ms < q->hang_ms)
 		return;
 	run_stream(w, h);
-	count = q->life == QEMU_UP ? q->count : 0;
-	for (int i = 0; i < count && q->life == QEMU_UP; i++)
-		execute(w, h, &q->queue[i]);
-	q->count = 0;
+	while (done < q->count && q->life == QEMU_UP && w->now_ms >= q->hang_ms)
+		execute(w, h, &q->queue[done++]);
+	q->count = q->life == QEMU_UP ? q->count - done : 0;
+	memmove(q->queue, q->queue + done, (size_t)q->count * sizeof(q->queue[0]));
 }
 
 uint64_t sim_qemu_next_ms(const struct world *w, int h)

@@ -21,7 +21,7 @@
 #define INSTANCES   64
 #define VERSIONS    1024
 #define QUEUE	    512
-#define COMMANDS    32
+#define COMMANDS    128
 #define SAME_MOMENT 300 /* steps of one vm-host in one millisecond: it turns in circles */
 
 #define HEAL_MS	  30000

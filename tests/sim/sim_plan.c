@@ -124,7 +124,9 @@ static bool is_wanted_back(const struct db *db, const struct db_group *g)
 
 		if (slot == g->node)
 			return false;
-		if ((g->returned & cl_bit(slot)) && may_run(db, g, slot))
+		if ((g->returned & cl_bit(slot)) && may_take(node(db, slot)) &&
+		    (g->possible & cl_bit(slot)) && !(g->refused & cl_bit(slot)) &&
+		    has_volumes(db, g, slot, !db_find(db, DB_KIND_VM, g->name)))
 			return true;
 	}
 	return false;
@@ -172,14 +174,72 @@ static uint8_t first_owner(const struct db *db, const struct db_group *g)
 	return CL_NODE_NONE;
 }
 
+/* A hard set of that kind in which both are. */
+static bool are_set(const struct db *db, const struct db_group *a, const struct db_group *b,
+		    bool is_apart)
+{
+	for (uint32_t i = 0; i < db_count(db, DB_KIND_AFFINITY); i++) {
+		const struct db_affinity *row = db_at(db, DB_KIND_AFFINITY, i);
+
+		if (!row->is_soft && row->is_apart == is_apart && strstr(row->groups, a->name) &&
+		    strstr(row->groups, b->name))
+			return a != b;
+	}
+	return false;
+}
+
+static bool is_in_a_set(const struct db *db, const struct db_group *g)
+{
+	for (uint32_t i = 0; i < db_count(db, DB_KIND_GROUP); i++) {
+		const struct db_group *o = db_at(db, DB_KIND_GROUP, i);
+
+		if (are_set(db, g, o, true) || are_set(db, g, o, false))
+			return true;
+	}
+	return false;
+}
+
+/* By an order of this plan. */
+static uint8_t ordered_to(const struct scenario *s, const struct db_group *g)
+{
+	for (size_t i = 0; i < s->orders.count; i++) {
+		const struct db_cmd_group_order *o = &s->orders.item[i];
+
+		if (o->work == DB_WORK_STARTING && !strcmp(o->name, g->name))
+			return o->node;
+	}
+	return CL_NODE_NONE;
+}
+
+/* Nothing is started beside what it is kept apart from, nor away from what it is kept with. */
+static void check_sets(struct scenario *s, const struct db_group *g, uint8_t slot)
+{
+	for (uint32_t i = 0; i < db_count(&s->db, DB_KIND_GROUP); i++) {
+		const struct db_group *o = db_at(&s->db, DB_KIND_GROUP, i);
+		uint8_t to = ordered_to(s, o);
+		bool is_placed = o->intent == DB_INTENT_ONLINE &&
+				 (o->work == DB_WORK_ONLINE || o->work == DB_WORK_STARTING);
+
+		if (are_set(&s->db, g, o, true) &&
+		    (to == slot || (o->work != DB_WORK_OFFLINE && o->node == slot)))
+			scenario_fault(s, "%s is started beside %s", g->name, o->name);
+		if (are_set(&s->db, g, o, false) &&
+		    ((to != CL_NODE_NONE && to != slot) ||
+		     (is_placed && o->node != slot && !db_find(&s->db, DB_KIND_VM, o->name))))
+			scenario_fault(s, "%s is started away from %s", g->name, o->name);
+	}
+}
+
 static void check_place(struct scenario *s, const struct db_group *g, uint8_t slot)
 {
 	bool is_wished = g->wish < CL_MAX_NODES && may_run(&s->db, g, g->wish);
 	uint8_t owner = first_owner(&s->db, g);
 
+	check_sets(s, g, slot);
 	if (awaited(&s->db, g))
 		scenario_fault(s, "%s does not wait for %s", g->name, awaited(&s->db, g)->name);
-	if (!is_wished && owner != CL_NODE_NONE && owner != slot && !s->orders.has_fence)
+	if (!is_wished && owner != CL_NODE_NONE && owner != slot && !s->orders.has_fence &&
+	    !is_in_a_set(&s->db, g))
 		scenario_fault(s, "%s is not started on its preferred owner", g->name);
 }
 
@@ -224,7 +284,7 @@ static void check_start(struct scenario *s, const struct db_cmd_group_order *o)
 	if (g->failures - forgiven[g->name[1] - '0'] > failovers_allowed(&s->db, g))
 		scenario_fault(s, "%s has failed too often, and is started", g->name);
 	if (g->wish < CL_MAX_NODES && may_run(&s->db, g, g->wish) && o->node != g->wish &&
-	    !s->orders.has_fence)
+	    !is_in_a_set(&s->db, g) && !s->orders.has_fence)
 		scenario_fault(s, "%s is not started where it was asked for", g->name);
 	check_place(s, g, o->node);
 }
@@ -342,7 +402,7 @@ static void check_fence(struct scenario *s)
 
 		for (uint8_t slot = 0; slot < CL_MAX_NODES; slot++) {
 			if (o->work == DB_WORK_STARTING && o->node == n->slot && slot != o->node &&
-			    may_run(&s->db, g, slot))
+			    may_run(&s->db, g, slot) && !is_in_a_set(&s->db, g))
 				scenario_fault(s, "%s is started where a fence begins", g->name);
 		}
 	}
@@ -363,6 +423,8 @@ static void check_group_at_rest(struct scenario *s, const struct db_group *g)
 	bool is_vm = db_find(&s->db, DB_KIND_VM, g->name) != NULL;
 	bool can_move = may_run_elsewhere(&s->db, g);
 
+	if (is_in_a_set(&s->db, g)) /* where the others are says whether it can */
+		can_move = false;
 	if (g->work == DB_WORK_OFFLINE && g->intent == DB_INTENT_ONLINE && can_move &&
 	    !awaited(&s->db, g))
 		scenario_fault(s, "%s can run, and is left offline", g->name);
@@ -376,9 +438,10 @@ static void check_group_at_rest(struct scenario *s, const struct db_group *g)
 		scenario_fault(s, "%s is left on a node that is quarantined", g->name);
 	if (!is_vm && n->is_draining && can_move)
 		scenario_fault(s, "%s is left on a drained node", g->name);
-	if (g->wish < CL_MAX_NODES && g->wish != g->node && may_run(&s->db, g, g->wish))
+	if (g->wish < CL_MAX_NODES && g->wish != g->node && may_run(&s->db, g, g->wish) &&
+	    !is_in_a_set(&s->db, g))
 		scenario_fault(s, "%s is not moved where it was asked to be", g->name);
-	if (!is_vm && is_wanted_back(&s->db, g))
+	if (!is_vm && is_wanted_back(&s->db, g) && !is_in_a_set(&s->db, g))
 		scenario_fault(s, "%s is not moved back to its preferred owner", g->name);
 }
 
@@ -510,6 +573,11 @@ static void make_state(struct world *w)
 		if (i + w->vms >= w->groups)
 			add(w, "vm g%u", i);
 	}
+	if (w->groups > 2 && chance(w, 30))
+		add(w, "affinity a groups=g0,g1,g2 is_apart=yes is_soft=%s",
+		    chance(w, 30) ? "yes" : "no");
+	if (w->groups > 4 && chance(w, 30))
+		add(w, "affinity t groups=g3,g4 is_soft=%s", chance(w, 30) ? "yes" : "no");
 	w->state_count = w->count;
 }
 
@@ -613,8 +681,9 @@ static void make_volume_event(struct world *w)
 
 static void make_group_event(struct world *w)
 {
-	static const char *const words[] = {"online", "offline", "failed", "unknown"};
-	unsigned int g = below(w, w->groups);
+	static const char *const words[] = {"online", "offline", "failed", "failed", "unknown"};
+	/* Often the same one: it has to fail many times to be given up. */
+	unsigned int g = chance(w, 40) ? 0 : below(w, w->groups);
 	char name[16];
 
 	snprintf(name, sizeof(name), "g%u", g);
@@ -637,7 +706,7 @@ static void make_group_event(struct world *w)
 		break;
 	case 2:
 	case 3:
-		add(w, "group_report g%u work=%s reason=made-up", g, words[below(w, 4)]);
+		add(w, "group_report g%u work=%s reason=made-up", g, words[below(w, 5)]);
 		break;
 	case 4:
 		if (has_number(w, name))

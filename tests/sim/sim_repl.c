@@ -21,6 +21,7 @@
 
 struct rates { /* once in so many steps */
 	uint64_t partition, heal, crash, start, kill, restart, freeze, thaw, wipe, propose, vote;
+	uint64_t restore, stall, unstall, wrong;
 	uint64_t slow_disk; /* completions are tried once in so many disk turns */
 };
 
@@ -43,6 +44,10 @@ static void draw_rates(struct prng *p, struct rates *r)
 		.propose = prng_range(p, 5, 60),
 		.vote = prng_range(p, 50, 800),
 		.slow_disk = prng_range(p, 1, 12),
+		.restore = prng_range(p, 1500, 9000),
+		.stall = prng_range(p, 1000, 12000),
+		.unstall = prng_range(p, 200, 2500),
+		.wrong = prng_range(p, 1000, 9000),
 	};
 }
 
@@ -130,6 +135,22 @@ static void lose_newest_disk(struct sim_world *w)
 	sim_machine_start(w, newest);
 }
 
+/* The same with an older copy of the database in its place. */
+static void restore_newest_disk(struct sim_world *w)
+{
+	uint8_t newest = 0;
+
+	for (uint8_t i = 0; i < w->nodes; i++) {
+		if (w->node[i].disk.log.count > w->node[newest].disk.log.count)
+			newest = i;
+	}
+	sim_machine_crash(w, newest);
+	if (!sim_disk_restore(w, newest))
+		return;
+	sim_machine_crash(w, any_node(w));
+	sim_machine_start(w, newest);
+}
+
 static void faults(struct sim_world *w, const struct rates *r)
 {
 	uint8_t node = any_node(w);
@@ -153,6 +174,16 @@ static void faults(struct sim_world *w, const struct rates *r)
 		sim_disk_wipe(w, node);
 	if (once_in(w, r->wipe))
 		lose_newest_disk(w);
+	if (once_in(w, r->restore))
+		sim_disk_restore(w, node);
+	if (once_in(w, r->restore))
+		restore_newest_disk(w);
+	if (once_in(w, r->wrong))
+		sim_state_is_wrong(w, node);
+	if (once_in(w, r->stall))
+		n->is_stalled = true;
+	if (n->is_stalled && once_in(w, r->unstall))
+		n->is_stalled = false;
 	if (!n->machine_up && once_in(w, r->start))
 		sim_machine_start(w, node);
 	if (n->machine_up && !n->process_up && once_in(w, r->restart))
@@ -300,7 +331,7 @@ static void demand_progress(struct sim_world *w)
 	bool all_open = false;
 
 	for (uint8_t i = 0; i < w->nodes; i++) {
-		w->node[i].is_frozen = false;
+		w->node[i].is_frozen = w->node[i].is_stalled = false;
 		sim_machine_start(w, i);
 		sim_process_start(w, i);
 	}
@@ -323,7 +354,7 @@ static void demand_progress(struct sim_world *w)
 	for (uint8_t i = 0; i < w->nodes && !w->failure; i++) {
 		struct sim_node *n = &w->node[i];
 
-		if (n->applied != w->committed_count)
+		if (n->applied != w->line[0].count)
 			sim_fail(w, i, "healed, but has not applied all that is committed");
 		if (n->acked_request != n->next_request)
 			sim_fail(w, i, "healed, but a request is not acknowledged");

@@ -710,7 +710,7 @@ static int run_mutants(const struct options *o)
 {
 	int passed = 0, failed = 0;
 
-	for (int m = REPL_MUTANT_VOTES_FIRST; m < REPL_MUTANT_WITNESS_FIRST; m++) {
+	for (int m = REPL_MUTANT_VOTES_FIRST; m < REPL_MUTANT_FORCE_FIRST; m++) {
 		struct mutants one = {.repl = (enum repl_mutant)m};
 		const char *name = repl_mutant_name(one.repl);
 

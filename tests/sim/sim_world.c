@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clusterd/core/force.h"
+#include "clusterd/core/history.h"
 #include "lib/hash.h"
 #include "lib/must.h"
 
@@ -133,7 +135,8 @@ static uint8_t node_of(uint32_t nodeid)
 void sim_world_init(struct sim_world *w, uint64_t seed, uint8_t nodes, enum repl_mutant mutant,
 		    bool trace)
 {
-	*w = (struct sim_world){.nodes = nodes, .mutant = mutant, .trace = trace, .now_ms = 1000};
+	*w = (struct sim_world){
+		.nodes = nodes, .mutant = mutant, .trace = trace, .now_ms = 1000, .lines = 1};
 	prng_init(&w->prng, seed);
 	w->config = (struct repl_config){
 		.exchange_timeout_ms = 300, .silence_ms = 400, .beat_ms = 100, .lease_ms = 500};
@@ -186,7 +189,8 @@ void sim_world_done(struct sim_world *w)
 		queue_clear(&w->ring[i].order);
 	}
 	sim_witness_done(w);
-	free(w->committed);
+	for (uint8_t i = 0; i < w->lines; i++)
+		free(w->line[i].entry);
 	payloads_free(w);
 }
 
@@ -294,6 +298,31 @@ void sim_rings_form(struct sim_world *w)
 
 /* ---- machines and processes */
 
+static void disk_mark(struct sim_disk *d)
+{
+	const struct sim_entry *e = d->log.count ? &d->log.entry[d->log.count - 1] : NULL;
+
+	d->mark = e ? (struct cl_pos){.epoch = e->epoch, .index = e->index} : (struct cl_pos){0};
+}
+
+/* Like store_check.c and engine.c: the database holds less than it once did. */
+static bool disk_is_behind(const struct sim_disk *d)
+{
+	const struct sim_entry *e = d->log.count ? &d->log.entry[d->log.count - 1] : NULL;
+	struct cl_pos last =
+		e ? (struct cl_pos){.epoch = e->epoch, .index = e->index} : (struct cl_pos){0};
+
+	return !d->is_blank &&
+	       (cl_pos_compare(&last, &d->mark) < 0 || d->promised < d->mark_promised);
+}
+
+static bool same_entry(const struct sim_entry *a, const struct sim_entry *b)
+{
+	return a->index == b->index && !cl_epoch_compare(&a->epoch, &b->epoch) &&
+	       a->kind == b->kind && a->origin == b->origin && a->instance == b->instance &&
+	       a->request == b->request && a->content == b->content;
+}
+
 static void disk_apply(struct sim_disk *d, struct sim_write *write)
 {
 	switch (write->type) {
@@ -303,17 +332,25 @@ static void disk_apply(struct sim_disk *d, struct sim_write *write)
 		else if (write->entry.index <= d->log.count)
 			d->log.entry[write->entry.index - 1] = write->entry;
 		d->is_blank = false;
+		disk_mark(d);
 		break;
 	case SIM_WRITE_PROMISE:
 		if (write->promise > d->promised)
 			d->promised = write->promise;
+		if (write->promise > d->mark_promised)
+			d->mark_promised = write->promise;
 		break;
 	case SIM_WRITE_INSTALL:
 		if (write->is_cancelled)
 			break;
+		while (d->applied && (d->applied > write->log.count ||
+				      !same_entry(&d->log.entry[d->applied - 1],
+						  &write->log.entry[d->applied - 1])))
+			d->applied--;
 		sim_log_copy(&d->log, &write->log, write->log.count);
 		d->cluster = write->cluster;
 		d->is_blank = false;
+		disk_mark(d);
 		break;
 	case SIM_WRITE_DROP:
 		if (d->log.count > d->applied)
@@ -359,6 +396,14 @@ void sim_process_kill(struct sim_world *w, uint8_t node)
 	item->from = (struct repl_address){.nodeid = nodeid_of(node)};
 }
 
+static struct force_record forced_of(const struct sim_entry *e)
+{
+	struct force_record r;
+
+	must(!force_record_decode((struct cl_blob){e->payload->data, e->payload->len}, &r));
+	return r;
+}
+
 static void table_at_end(const struct sim_disk *d, const struct sim_log *log, struct cl_table *ret)
 {
 	(void)d;
@@ -370,6 +415,8 @@ static void table_at_end(const struct sim_disk *d, const struct sim_log *log, st
 			*ret = d->genesis;
 			ret->changed_at = e->index;
 		}
+		if (e->kind == CL_ENTRY_FORCED)
+			*ret = forced_of(e).table;
 		if (e->has_row) {
 			*cl_table_row(ret, e->slot) = e->row;
 			ret->changed_at = e->index;
@@ -411,7 +458,10 @@ void sim_process_start(struct sim_world *w, uint8_t node)
 	n->pid = (uint32_t)random_pid(w);
 	h = (struct repl_history){.is_blank = n->disk.is_blank,
 				  .cluster = n->disk.cluster,
-				  .promised = n->disk.promised};
+				  .promised = n->disk.promised,
+				  .is_behind = disk_is_behind(&n->disk)};
+	if (h.promised < n->disk.mark_promised && !h.is_blank)
+		h.promised = n->disk.mark_promised;
 	if (n->disk.log.count) {
 		const struct sim_entry *e = &n->disk.log.entry[n->disk.log.count - 1];
 
@@ -493,15 +543,47 @@ void sim_disk_wipe(struct sim_world *w, uint8_t node)
 	*d = (struct sim_disk){.is_blank = true};
 }
 
-bool sim_may_wipe(const struct sim_world *w, uint8_t node)
+/* One node may do without what it holds. */
+static bool may_forget(const struct sim_world *w)
 {
-	if (w->nodes < 4 || w->node[node].machine_up || w->node[node].disk.is_blank)
+	if (w->nodes < 4)
 		return false;
 	for (uint8_t i = 0; i < w->nodes; i++) {
-		if (w->node[i].disk.is_blank)
+		if (w->node[i].disk.is_blank || disk_is_behind(&w->node[i].disk) ||
+		    (w->node[i].process_up && w->node[i].repl.is_blank))
 			return false;
 	}
 	return sim_fewest_voters(w) >= 3;
+}
+
+bool sim_may_wipe(const struct sim_world *w, uint8_t node)
+{
+	return !w->node[node].machine_up && may_forget(w);
+}
+
+bool sim_state_is_wrong(struct sim_world *w, uint8_t node)
+{
+	struct sim_node *n = &w->node[node];
+	struct repl_event e = {.type = REPL_EV_WRONG};
+
+	if (!n->process_up || n->is_frozen || n->repl.phase != REPL_OPEN || !may_forget(w))
+		return false;
+	TRACE(w, "n%u state is wrong\n", node);
+	step(w, node, &e);
+	return true;
+}
+
+bool sim_disk_restore(struct sim_world *w, uint8_t node)
+{
+	struct sim_disk *d = &w->node[node].disk;
+
+	if (!sim_may_wipe(w, node) || d->log.count < 2)
+		return false;
+	d->log.count = prng_range(&w->prng, 1, d->log.count - 1);
+	d->promised = d->log.entry[d->log.count - 1].epoch.number;
+	d->applied = d->applied < d->log.count ? d->applied : d->log.count;
+	TRACE(w, "n%u has an older copy of its database, log %zu\n", node, d->log.count);
+	return true;
 }
 
 bool sim_disk_age(struct sim_world *w, uint8_t node)
@@ -525,6 +607,8 @@ bool sim_disk_age(struct sim_world *w, uint8_t node)
 	}
 	d->log.count = prng_range(&w->prng, table.changed_at, d->log.count - 1);
 	d->promised = d->log.entry[d->log.count - 1].epoch.number;
+	disk_mark(d);
+	d->mark_promised = d->promised;
 	d->applied = d->applied < d->log.count ? d->applied : d->log.count;
 	TRACE(w, "n%u has an older disk, log %zu\n", node, d->log.count);
 	return true;
@@ -532,29 +616,69 @@ bool sim_disk_age(struct sim_world *w, uint8_t node)
 
 /* ---- oracle of committed entries */
 
-static bool same_entry(const struct sim_entry *a, const struct sim_entry *b)
+/* The entry that began the line of the first `count`; NULL: nobody has forced anything there. */
+static const struct sim_entry *line_begin(const struct sim_world *w, const struct sim_log *log,
+					  size_t count)
 {
-	return a->index == b->index && !cl_epoch_compare(&a->epoch, &b->epoch) &&
-	       a->kind == b->kind && a->origin == b->origin && a->instance == b->instance &&
-	       a->request == b->request && a->content == b->content;
+	for (size_t i = w->forces ? count : 0; i-- > 0;) {
+		if (log->entry[i].kind == CL_ENTRY_FORCED)
+			return &log->entry[i];
+	}
+	return NULL;
+}
+
+static struct sim_line *line_find(struct sim_world *w, const struct sim_log *log, size_t count)
+{
+	const struct sim_entry *e = line_begin(w, log, count);
+	struct force_record r;
+	struct sim_line *line;
+
+	for (uint8_t i = e ? 1 : 0; i < w->lines; i++) {
+		if (!e || !cl_epoch_compare(&w->line[i].forced, &e->epoch))
+			return &w->line[i];
+	}
+	must(w->lines < SIM_LINES_MAX);
+	r = forced_of(e);
+	line = &w->line[w->lines++];
+	*line = (struct sim_line){
+		.forced = e->epoch, .down = r.down, .voters = quorum_voters(&r.table)};
+	for (size_t i = 0; i + 1 < e->index; i++) {
+		line->entry = grow(line->entry, line->count, &line->cap, sizeof(*line->entry));
+		line->entry[line->count++] = log->entry[i];
+	}
+	return line;
+}
+
+const struct sim_line *sim_line_of(struct sim_world *w, uint8_t node)
+{
+	return line_find(w, &w->node[node].memory, w->node[node].memory.count);
+}
+
+static struct cl_epoch line_key(struct sim_world *w, uint8_t node)
+{
+	const struct sim_log *log = &w->node[node].memory;
+	const struct sim_entry *e = line_begin(w, log, log->count);
+
+	return e ? e->epoch : (struct cl_epoch){0};
 }
 
 /*
  * A change of votes is committed: a majority of the new table has it on disk, and of the old one,
  * too, unless a later view found it there. Wiped disks are not held against it.
  */
-static void check_table_commit(struct sim_world *w, uint8_t node, const struct sim_entry *e)
+static void check_table_commit(struct sim_world *w, uint8_t node, const struct sim_line *line,
+			       const struct sim_entry *e)
 {
 	uint32_t on_witness = 0;
 	const struct sim_node *n = &w->node[node];
-	struct sim_log before = {.entry = w->committed, .count = w->committed_count - 1};
+	struct sim_log before = {.entry = line->entry, .count = line->count - 1};
 	struct cl_table old, new;
 	uint16_t holders = 0;
 
 	for (uint8_t i = 0; i < w->nodes; i++) {
 		const struct sim_disk *d = &w->node[i].disk;
 
-		if (d->is_blank ||
+		if (d->is_blank || disk_is_behind(d) ||
 		    (d->log.count >= e->index && same_entry(&d->log.entry[e->index - 1], e)))
 			holders = (uint16_t)(holders | cl_bit(i));
 		if (w->witness.area[i].log.count >= e->index &&
@@ -581,19 +705,21 @@ static void apply_committed(struct sim_world *w, uint8_t node, uint64_t index)
 	}
 	for (uint64_t i = n->applied + 1; i <= index; i++) {
 		const struct sim_entry *e = &n->memory.entry[i - 1];
+		/* What a force commits of an earlier epoch belongs to its line, too. */
+		struct sim_line *line = line_find(w, &n->memory, index);
 
-		if (i > w->committed_count + 1) {
+		if (i > line->count + 1) {
 			sim_fail(w, node, "C3: applied beyond what was ever committed");
 			return;
 		}
-		if (i == w->committed_count + 1) {
-			w->committed = grow(w->committed, w->committed_count, &w->committed_cap,
-					    sizeof(*w->committed));
-			w->committed[w->committed_count++] = *e;
+		if (i == line->count + 1) {
+			line->entry =
+				grow(line->entry, line->count, &line->cap, sizeof(*line->entry));
+			line->entry[line->count++] = *e;
 			w->commits++;
 			if (e->has_row)
-				check_table_commit(w, node, e);
-		} else if (!same_entry(&w->committed[i - 1], e)) {
+				check_table_commit(w, node, line, e);
+		} else if (!same_entry(&line->entry[i - 1], e)) {
 			sim_fail(w, node, "C3: two different entries committed at one index");
 			return;
 		}
@@ -680,6 +806,7 @@ static void cancel_pull(struct sim_node *n)
 static void note_view(struct sim_world *w, uint8_t node)
 {
 	const struct repl_state *s = &w->node[node].repl;
+	const struct cl_epoch line = line_key(w, node);
 
 	w->views++;
 	TRACE(w,
@@ -689,7 +816,9 @@ static void note_view(struct sim_world *w, uint8_t node)
 	      s->quorum.votes_present, s->quorum.votes_total,
 	      s->quorum.is_quorate ? " quorate" : "", s->number, s->winner.epoch.number,
 	      s->winner.index, s->last.epoch.number, s->last.index);
-	if (!s->quorum.is_quorate || s->self_slot == CL_NODE_NONE)
+	/* Who is still to take over the view's line leaves it to those who have it. */
+	if (!s->quorum.is_quorate || s->self_slot == CL_NODE_NONE ||
+	    s->last.epoch.generation != s->winner.epoch.generation)
 		return;
 	for (uint8_t i = 0; i < w->nodes; i++) {
 		struct sim_node *n = &w->node[i];
@@ -699,8 +828,9 @@ static void note_view(struct sim_world *w, uint8_t node)
 		if (s->present & cl_bit(i)) {
 			n->excluded_ms = 0;
 			n->included_seq = s->view.ring.seq;
-		} else if (!n->excluded_ms) {
+		} else if (!n->excluded_ms || cl_epoch_compare(&n->excluded_line, &line)) {
 			n->excluded_ms = w->now_ms;
+			n->excluded_line = line;
 		}
 	}
 }
@@ -853,6 +983,48 @@ bool sim_sequence(struct sim_world *w, uint8_t node)
 	return true;
 }
 
+static void spans_of(struct history *h, const struct sim_log *log)
+{
+	*h = (struct history){.cap = log->count + 1};
+	h->span = calloc(h->cap, sizeof(*h->span));
+	must(h->span);
+	for (size_t i = 0; i < log->count; i++)
+		must(history_add(h, &log->entry[i].epoch, log->entry[i].index));
+}
+
+/* What the disk holds replaces what the process held: where do they part, and may they? */
+static void check_parting(struct sim_world *w, uint8_t node)
+{
+	struct sim_node *n = &w->node[node];
+	const struct sim_log *own = &n->memory, *won = &n->disk.log;
+	const struct sim_entry *a = line_begin(w, own, own->count);
+	const struct sim_entry *b = line_begin(w, won, won->count);
+	struct history h, k;
+	uint64_t common = 0;
+
+	while (common < own->count && common < won->count &&
+	       same_entry(&own->entry[common], &won->entry[common]))
+		common++;
+	for (size_t i = 1; i < won->count; i++) {
+		if (cl_epoch_compare(&won->entry[i - 1].epoch, &won->entry[i].epoch) > 0)
+			sim_fail(w, node, "an entry of an earlier epoch behind a later one");
+	}
+	spans_of(&h, own);
+	spans_of(&k, won);
+	if (history_parts(&h, &k, n->applied).common != common && own->count)
+		sim_fail(w, node, "the core sees two histories part where they do not");
+	free(h.span);
+	free(k.span);
+	w->saved += own->count - common;
+	if (b && (!a || cl_epoch_compare(&a->epoch, &b->epoch)))
+		n->excluded_ms = 0; /* the lease that it had was of the line that it leaves */
+	if (n->applied <= common)
+		return;
+	if (!b || (a && cl_epoch_compare(&a->epoch, &b->epoch) >= 0))
+		sim_fail(w, node, "C3: an install replaced an applied entry");
+	n->applied = common;
+}
+
 static void install_done(struct sim_world *w, uint8_t node, struct sim_write *write)
 {
 	struct sim_node *n = &w->node[node];
@@ -864,13 +1036,8 @@ static void install_done(struct sim_world *w, uint8_t node, struct sim_write *wr
 		step(w, node, &e);
 		return;
 	}
+	check_parting(w, node);
 	sim_log_copy(&n->memory, &n->disk.log, n->disk.log.count);
-	if (n->applied > n->memory.count)
-		sim_fail(w, node, "installed less than it had applied");
-	for (uint64_t i = 0; i < n->applied && i < n->memory.count; i++) {
-		if (!same_entry(&n->memory.entry[i], &w->committed[i]))
-			sim_fail(w, node, "C3: an install replaced an applied entry");
-	}
 	e.pulled.cluster = n->disk.cluster;
 	e.pulled.last = (struct cl_pos){
 		.epoch = n->memory.entry[n->memory.count - 1].epoch,
@@ -896,13 +1063,17 @@ bool sim_disk_complete(struct sim_world *w, uint8_t node)
 	struct sim_write write;
 	struct repl_event e = {0};
 
-	if (!n->process_up || !n->write_count)
+	if (!n->process_up || !n->write_count || n->is_stalled)
 		return false;
 	write = n->write[0];
 	n->write_count--;
 	memmove(&n->write[0], &n->write[1], n->write_count * sizeof(write));
 	if (write.type == SIM_WRITE_INSTALL && !write.is_cancelled)
 		take_held(n, &write);
+	if (write.type == SIM_WRITE_INSTALL && w->mutant == REPL_MUTANT_MERGE_SUFFIX) {
+		for (size_t i = write.log.count; i < n->disk.log.count; i++)
+			*log_push(&write.log) = n->disk.log.entry[i];
+	}
 	disk_apply(&n->disk, &write);
 	switch (write.type) {
 	case SIM_WRITE_APPEND:
@@ -974,12 +1145,26 @@ bool sim_pull_run(struct sim_world *w, uint8_t node)
 	return true;
 }
 
+/* A process finds out about its disk when it has something to write. */
+static void tell_stall(struct sim_world *w, uint8_t node)
+{
+	struct sim_node *n = &w->node[node];
+	struct repl_event e = {.type = REPL_EV_STALLED, .is_stalled = n->is_stalled};
+
+	if (n->is_stalled == n->repl.is_stalled || (n->is_stalled && !n->write_count))
+		return;
+	TRACE(w, "n%u disk %s\n", node, n->is_stalled ? "stalls" : "writes again");
+	step(w, node, &e);
+}
+
 void sim_tick(struct sim_world *w, uint8_t node)
 {
 	struct repl_event e = {.type = REPL_EV_TICK};
 
-	if (w->node[node].process_up && !w->node[node].is_frozen)
-		step(w, node, &e);
+	if (!w->node[node].process_up || w->node[node].is_frozen)
+		return;
+	tell_stall(w, node);
+	step(w, node, &e);
 }
 
 int sim_propose(struct sim_world *w, uint8_t node, uint8_t kind, uint64_t request,
@@ -993,6 +1178,20 @@ int sim_propose(struct sim_world *w, uint8_t node, uint8_t kind, uint64_t reques
 	return sim_step(w, node, &e);
 }
 
+int sim_force(struct sim_world *w, uint8_t node, uint16_t down)
+{
+	struct repl_event e = {.type = REPL_EV_FORCE};
+	int r;
+
+	e.force.down = down;
+	snprintf(e.force.actor.text, sizeof(e.force.actor.text), "admin");
+	r = sim_step(w, node, &e);
+	w->forces += !r;
+	if (!r)
+		TRACE(w, "n%u forces quorum without %04x\n", node, down);
+	return r;
+}
+
 int sim_create(struct sim_world *w, uint8_t node, const struct cl_table *table)
 {
 	struct repl_event e = {.type = REPL_EV_CREATE};
@@ -1004,14 +1203,42 @@ int sim_create(struct sim_world *w, uint8_t node, const struct cl_table *table)
 
 /* ---- safety */
 
+/* Who acts in another line than one of a later force was said to be down, or forced with it. */
+static void check_lines(struct sim_world *w)
+{
+	for (uint8_t i = 0; i < w->nodes && w->lines > 1; i++) {
+		const struct sim_line *old;
+
+		if (!w->node[i].process_up || !repl_may_act(&w->node[i].repl, sim_local_ms(w, i)))
+			continue;
+		old = sim_line_of(w, i);
+		for (uint8_t k = 0; k < w->nodes; k++) {
+			const struct sim_line *line;
+
+			if (!w->node[k].process_up ||
+			    !repl_may_act(&w->node[k].repl, sim_local_ms(w, k)))
+				continue;
+			line = sim_line_of(w, k);
+			if (cl_epoch_compare(&line->forced, &old->forced) > 0 &&
+			    !((line->down | line->voters) & cl_bit(i)))
+				sim_fail(w, i,
+					 "C1: acts in another history, and nobody has said that "
+					 "it is down");
+		}
+	}
+}
+
 void sim_check(struct sim_world *w)
 {
+	check_lines(w);
 	for (uint8_t i = 0; i < w->nodes; i++) {
 		const struct sim_node *n = &w->node[i];
 		uint64_t deadline = n->repl.lease.deadline_ms;
 
-		if (!n->process_up || !n->excluded_ms)
-			continue;
+		const struct cl_epoch line = line_key(w, i);
+
+		if (!n->process_up || !n->excluded_ms || cl_epoch_compare(&n->excluded_line, &line))
+			continue; /* of another line no view tells this one anything */
 		if (deadline > n->excluded_ms + n->skew_ms + w->config.lease_ms)
 			sim_fail(w, i,
 				 "C1: lease outlives a quorate view without the node by more "

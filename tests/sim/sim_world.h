@@ -96,6 +96,9 @@ struct sim_disk {
 	uint64_t promised;
 	struct sim_log log;
 	uint64_t applied; /* durable mark: never above what is committed */
+	/* Beside the database: how far it has come. An older database does not take it along. */
+	struct cl_pos mark;
+	uint64_t mark_promised;
 };
 
 /* One I/O of a node on the witness: it lands, then its end is told. */
@@ -128,7 +131,8 @@ struct sim_node {
 	struct witness_state witness;
 	struct sim_witness_io record_io, area_io, orphan; /* orphan: of a process that ended */
 	bool machine_up, process_up, is_frozen;
-	uint8_t ring; /* index in world.ring */
+	bool is_stalled; /* its disk takes no writes */
+	uint8_t ring;	 /* index in world.ring */
 	size_t cursor;
 	struct sim_queue
 		inbox; /* rest of broken rings and ring changes, before ring.order[cursor] */
@@ -147,8 +151,18 @@ struct sim_node {
 	struct sim_log memory; /* what the process believes its log is */
 	uint64_t applied;
 	uint64_t next_request, acked_request;
+	struct cl_epoch excluded_line; /* the line of that view */
 	uint64_t excluded_ms;  /* when a quorate view without it was complete; 0: it is in */
 	uint64_t included_seq; /* newest ring with a quorate view that it is in */
+};
+
+/* What was committed. A forced quorum begins another line; its first entries are those before it.
+ */
+struct sim_line {
+	struct cl_epoch forced;	 /* of the entry that began it; zeros: no force */
+	uint16_t down, voters;	 /* as that entry says */
+	struct sim_entry *entry; /* by index - 1 */
+	size_t count, cap;
 };
 
 struct sim_world;
@@ -166,7 +180,8 @@ struct sim_hooks {
 	void (*opened)(void *arg, uint8_t node); /* what is not applied has to be proposed again */
 };
 
-#define SIM_PAYLOADS 1024
+#define SIM_PAYLOADS  1024
+#define SIM_LINES_MAX 64
 
 struct sim_world {
 	struct prng prng;
@@ -184,8 +199,9 @@ struct sim_world {
 	struct sim_witness witness;
 	enum witness_mutant witness_mutant;
 	/* oracle */
-	struct sim_entry *committed; /* by index - 1 */
-	size_t committed_count, committed_cap;
+	struct sim_line line[SIM_LINES_MAX];
+	uint8_t lines;
+	uint64_t forces, saved; /* entries that an install replaced by others */
 	const char *failure;
 	char failure_text[256];
 	uint64_t steps, commits, opens, views, pulls, holes, crashes;
@@ -213,6 +229,16 @@ bool sim_may_wipe(const struct sim_world *w, uint8_t node);
  * members: with an older one, in which fewer had a vote, it would be quorate without those others.
  */
 bool sim_disk_age(struct sim_world *w, uint8_t node);
+/*
+ * The database of a machine that is off is replaced by an older copy of it: the same rule as for a
+ * disk that is lost, since what it holds counts as little.
+ */
+bool sim_disk_restore(struct sim_world *w, uint8_t node);
+/*
+ * The state of a node is found to be another than the majority's: it has to drop all that it has
+ * and fetch it anew. Only where a lost disk would do no harm, and where it acts.
+ */
+bool sim_state_is_wrong(struct sim_world *w, uint8_t node);
 /* Components changed: builds the rings anew. */
 void sim_rings_form(struct sim_world *w);
 
@@ -224,6 +250,10 @@ bool sim_pull_run(struct sim_world *w, uint8_t node);
 void sim_tick(struct sim_world *w, uint8_t node);
 int sim_propose(struct sim_world *w, uint8_t node, uint8_t kind, uint64_t request,
 		struct cl_blob payload);
+/* An administrator forces quorum there; 0 if he was heard. */
+int sim_force(struct sim_world *w, uint8_t node, uint16_t down);
+/* The line of which the node's history is. */
+const struct sim_line *sim_line_of(struct sim_world *w, uint8_t node);
 int sim_create(struct sim_world *w, uint8_t node, const struct cl_table *table);
 /* The node's CLOCK_BOOTTIME. */
 uint64_t sim_local_ms(const struct sim_world *w, uint8_t node);

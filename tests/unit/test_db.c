@@ -1518,6 +1518,11 @@ static void fill_field(struct prng *p, const struct db_field *field, uint8_t *at
 		for (uint8_t i = (uint8_t)prng_below(p, CL_MAX_NODES + 1); i-- > 0;)
 			placement_owner_add(at, (uint8_t)((i * 5u) % CL_MAX_NODES));
 		break;
+	case DB_TYPE_verdicts:
+		for (uint16_t i = 0; i < field->size; i++)
+			at[i] = (uint8_t)prng_below(p, field->word_count);
+		break;
+	case DB_TYPE_scores:
 	case DB_TYPE_u8:
 	case DB_TYPE_u16:
 	case DB_TYPE_u32:
@@ -1594,7 +1599,7 @@ static void the_largest_command_fits_its_bound(void **state)
 		const struct db_shape *shape = db_command_shape(type);
 		size_t size = 2 + 8 + 2 + CL_NAME_MAX;
 
-		for (uint8_t i = 0; shape && i < shape->field_count; i++)
+		for (uint8_t i = 0; i < shape->field_count; i++)
 			size += shape->field[i].size + 2u;
 		assert_true(size <= DB_COMMAND_MAX);
 	}
@@ -1613,6 +1618,9 @@ static void bad_bytes_of_a_command_are_refused(void **state)
 		uint8_t buf[DB_COMMAND_MAX + 1];
 		size_t len, end;
 
+		if (!db_command_shape(type))
+			continue;
+		c = filled_command(&p, type);
 		assert_int_equal(db_command_encode(&c, buf, sizeof(buf), &len), 0);
 		for (size_t n = 0; n < len; n++)
 			assert_int_equal(db_command_decode(buf, n, &back), -EBADMSG);

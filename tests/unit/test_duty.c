@@ -13,6 +13,7 @@
 
 #include "clusterd/core/age.h"
 #include "clusterd/core/duty.h"
+#include "clusterd/core/fence_window.h"
 #include "clusterd/core/msg.h"
 
 #define NODES	    3
@@ -36,6 +37,7 @@ static const struct db_limits limits = {
 			[DB_KIND_FENCE] = 1,
 			[DB_KIND_VOLUME] = 2,
 			[DB_KIND_MOUNT] = 4,
+			[DB_KIND_SETTING] = 2,
 		},
 	.locks = {.max_sessions = 8, .max_resources = 8, .max_locks = 8, .max_queued = 4},
 };
@@ -52,7 +54,7 @@ struct fixture {
 	struct duty_actions out;
 };
 
-static void apply(struct fixture *f, struct db_command cmd)
+static enum db_code apply_at(struct fixture *f, uint64_t at_ms, struct db_command cmd)
 {
 	uint8_t buf[DB_COMMAND_MAX];
 	struct db_entry e = {.index = f->db.index + 1,
@@ -62,10 +64,16 @@ static void apply(struct fixture *f, struct db_command cmd)
 			     .payload = buf};
 	struct db_result result;
 
+	cmd.at_ms = at_ms;
 	assert_int_equal(db_command_encode(&cmd, buf, sizeof(buf), &e.payload_len), 0);
 	db_apply(&f->db, &e, &result);
-	assert_int_equal(result.code, DB_OK);
 	assert_null(db_check(&f->db));
+	return result.code;
+}
+
+static void apply(struct fixture *f, struct db_command cmd)
+{
+	assert_int_equal(apply_at(f, 0, cmd), DB_OK);
 }
 
 #define DO(f, TYPE, member, ...)                                                                   \
@@ -535,7 +543,18 @@ static void test_addresses_that_only_corosync_knows_are_taken_into_the_database(
 
 static enum duty_fence fence_of(const struct fixture *f, const char *name, uint64_t *ret_boot)
 {
-	return duty_fence(&f->repl, db_find(&f->db, DB_KIND_NODE, name), ret_boot);
+	return duty_fence(&f->repl, &f->db, db_find(&f->db, DB_KIND_NODE, name), f->wall_ms,
+			  ret_boot);
+}
+
+static enum db_code fencing(struct fixture *f, uint8_t i, bool by_admin, uint64_t at_ms)
+{
+	struct db_command cmd = {.type = DB_CMD_NODE_FENCING};
+
+	snprintf(cmd.node_fencing.name, sizeof(cmd.node_fencing.name), "n%u", i);
+	cmd.node_fencing.incarnation = BOOT(i);
+	cmd.node_fencing.by_admin = by_admin;
+	return apply_at(f, at_ms, cmd);
 }
 
 static void test_a_fence_is_committed_before_its_ladder_runs(void **state)
@@ -554,6 +573,45 @@ static void test_a_fence_is_committed_before_its_ladder_runs(void **state)
 	DO(f, NODE_FENCED, node_fenced, .name = "n1", .incarnation = BOOT(1));
 	assert_int_equal(fence_of(f, "n1", &boot), DUTY_FENCE_NONE);
 	assert_int_equal(boot, 0);
+}
+
+/* Whoever is the sequencer: when fences began stands in the database. */
+static void test_a_fence_waits_when_too_many_have_begun(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t boot = 0;
+
+	admit_all(f);
+	DO(f, CLUSTER_INIT, cluster_init, .name = "lab");
+	DO(f, SETTING_SET, setting_set, .key = "fence.max", .value = "1");
+	DO(f, NODE_LOST, node_lost, .name = "n1", .incarnation = BOOT(1));
+	DO(f, NODE_LOST, node_lost, .name = "n2", .incarnation = BOOT(2));
+	f->wall_ms = 100000;
+	assert_int_equal(fencing(f, 1, false, 100000), DB_OK);
+	assert_int_equal(fence_of(f, "n1", &boot), DUTY_FENCE_RUN);
+	assert_int_equal(fence_of(f, "n2", &boot), DUTY_FENCE_WAIT);
+	f->wall_ms = 159999;
+	assert_int_equal(fence_of(f, "n2", &boot), DUTY_FENCE_WAIT);
+	/* From one that has not heard of it. */
+	assert_int_equal(fencing(f, 2, false, 159999), DB_CONFLICT);
+	assert_int_equal(fence_of(f, "n2", &boot), DUTY_FENCE_WAIT);
+	/* A later boot of it is here: there is nothing to wait for. */
+	f->repl.peer[2].state.incarnation = BOOT(2) + 1000;
+	assert_int_equal(fence_of(f, "n2", &boot), DUTY_FENCE_OVER);
+	f->repl.peer[2].state.incarnation = BOOT(2);
+	f->wall_ms = 160000;
+	assert_int_equal(fence_of(f, "n2", &boot), DUTY_FENCE_SAY);
+	/* A clock that went wrong does not hold fences up for good. */
+	f->wall_ms = 30000;
+	assert_int_equal(fence_of(f, "n2", &boot), DUTY_FENCE_SAY);
+	/* Who asks for one in person does not wait. */
+	assert_int_equal(fencing(f, 2, true, 120000), DB_OK);
+	f->wall_ms = 120000;
+	assert_int_equal(fence_of(f, "n2", &boot), DUTY_FENCE_RUN);
+	f->wall_ms = 179999;
+	DO(f, SETTING_SET, setting_set, .key = "fence.max", .value = "2");
+	assert_int_equal(fence_window_wait_ms(&f->db, 159999), 1);
+	assert_int_equal(fence_window_wait_ms(&f->db, 160000), 0);
 }
 
 /* Whether it can be admitted already or not: it must not be switched off for what it was. */
@@ -600,6 +658,7 @@ int main(void)
 		TEST(a_node_with_something_stuck_is_fenced_if_the_others_are_quorate_without_it),
 		TEST(addresses_that_only_corosync_knows_are_taken_into_the_database),
 		TEST(a_fence_is_committed_before_its_ladder_runs),
+		TEST(a_fence_waits_when_too_many_have_begun),
 		TEST(a_node_that_is_here_with_a_later_boot_is_not_fenced),
 		TEST(commands_come_in_the_order_in_which_they_are_proposed),
 	};

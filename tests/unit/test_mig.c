@@ -357,6 +357,41 @@ static void a_qemu_that_does_not_halt_is_killed_in_time(void **state)
 	assert_null(action(&f, MIG_DO_END));
 }
 
+static void a_stop_that_is_heard_of_is_proof_while_qemu_waits_for_its_disks(void **state)
+{
+	struct fixture f = running();
+
+	(void)state;
+	tick(&f, LEASE_MS);
+	assert_non_null(command(&f, MIG_COMMAND_STOP));
+	qemu_event(&f, MIG_QEMU_STOP);
+	assert_int_equal(told(&f), VM_LINK_HALTED);
+	tick(&f, config.halt_ms);
+	assert_null(action(&f, MIG_DO_KILL));
+	tick(&f, 60000);
+	assert_null(action(&f, MIG_DO_KILL));
+	/* The lease is back before the disks are: it goes on when it is read that it stands still.
+	 */
+	grant(&f);
+	assert_null(command(&f, MIG_COMMAND_CONT));
+	read_status(&f, MIG_RUNSTATE_PAUSED);
+	assert_non_null(command(&f, MIG_COMMAND_CONT));
+}
+
+static void a_stop_before_the_last_cont_was_carried_out_proves_nothing(void **state)
+{
+	struct fixture f = fresh(false);
+
+	(void)state;
+	grant(&f);
+	assert_non_null(command(&f, MIG_COMMAND_CONT));
+	tick(&f, LEASE_MS);
+	qemu_event(&f, MIG_QEMU_STOP);
+	assert_int_equal(told(&f), VM_LINK_RUNNING);
+	tick(&f, config.halt_ms);
+	assert_non_null(action(&f, MIG_DO_KILL));
+}
+
 static void a_process_that_slept_past_the_end_kills_at_once(void **state)
 {
 	struct fixture f = running();
@@ -1558,6 +1593,8 @@ int main(void)
 		cmocka_unit_test(a_stop_without_effect_is_repeated),
 		cmocka_unit_test(an_answer_from_before_the_last_cont_proves_nothing),
 		cmocka_unit_test(a_qemu_that_does_not_halt_is_killed_in_time),
+		cmocka_unit_test(a_stop_that_is_heard_of_is_proof_while_qemu_waits_for_its_disks),
+		cmocka_unit_test(a_stop_before_the_last_cont_was_carried_out_proves_nothing),
 		cmocka_unit_test(a_process_that_slept_past_the_end_kills_at_once),
 		cmocka_unit_test(a_lease_that_is_taken_back_counts_from_now),
 		cmocka_unit_test(it_goes_on_when_the_lease_is_back_and_a_fresh_state_says_so),

@@ -225,6 +225,24 @@ static void a_change_of_votes_is_noted_with_its_reason(void **state)
 	assert_string_equal(newest(f)->kind, "vote-given");
 }
 
+static void what_a_node_found_its_database_to_be_is_noted(void **state)
+{
+	struct fixture *f = *state;
+	struct db_command cmd = {
+		.type = DB_CMD_DB_NOTE,
+		.db_note = {.name = "n3", .note = DB_NOTE_WRONG, .text = "fetched anew"}};
+
+	assert_int_equal(apply(f, &cmd), DB_OK);
+	assert_string_equal(newest(f)->kind, "database-wrong");
+	assert_string_equal(newest(f)->object, "n3");
+	assert_string_equal(newest(f)->text, "fetched anew");
+	for (uint8_t i = 0; i < DB_NOTE_MAX; i++) {
+		cmd.db_note.note = i;
+		assert_int_equal(apply(f, &cmd), DB_OK);
+		assert_memory_equal(newest(f)->kind, "database-", 9);
+	}
+}
+
 static enum db_code admit(struct fixture *f, const char *name, uint8_t slot, uint64_t instance)
 {
 	struct db_command cmd = {.type = DB_CMD_NODE_ADMIT,
@@ -315,6 +333,7 @@ int main(void)
 		TEST(what_is_no_setting_is_refused),
 		TEST(settings_survive_a_snapshot),
 		TEST(a_change_of_votes_is_noted_with_its_reason),
+		TEST(what_a_node_found_its_database_to_be_is_noted),
 		TEST(a_cluster_that_is_stopped_has_all_leave_at_once_until_one_is_new),
 	};
 #undef TEST

@@ -47,6 +47,7 @@ struct fixture {
 	bool wants_install;  /* or when one says that it is installed */
 	bool has_failed;
 	bool has_timed_out;
+	struct store_saved saved; /* of the last install */
 	char failure[256];
 	int report_fd; /* a child tells what is durable here */
 };
@@ -80,8 +81,11 @@ static void on_promised(void *arg, uint64_t number)
 	take(arg, PROMISED, number);
 }
 
-static void on_installed(void *arg, uint64_t end)
+static void on_installed(void *arg, uint64_t end, const struct store_saved *saved)
 {
+	struct fixture *f = arg;
+
+	f->saved = saved ? *saved : (struct store_saved){0};
 	take(arg, INSTALLED, end);
 }
 
@@ -94,7 +98,14 @@ static void on_failed(void *arg, const char *what)
 	qb_loop_stop(f->loop);
 }
 
-static const struct store_calls calls = {on_durable, on_promised, on_installed, on_failed};
+static void on_stalled(void *arg, const char *what)
+{
+	(void)arg;
+	(void)what;
+}
+
+static const struct store_calls calls = {on_durable, on_promised, on_installed, on_failed,
+					 on_stalled};
 
 static int setup(void **state)
 {
@@ -137,6 +148,7 @@ static int teardown(void **state)
 	remove_file(f, "-wal");
 	remove_file(f, "-shm");
 	remove_file(f, "-journal");
+	remove_file(f, ".mark");
 	rmdir(f->dir);
 	free(f);
 	return 0;
@@ -586,6 +598,102 @@ static void a_cluster_without_a_history_is_refused(void **state)
 	assert_int_equal(open_raw(f), -EBADMSG);
 }
 
+static void a_changed_bit_in_the_log_is_refused(void **state)
+{
+	struct fixture *f = *state;
+
+	make_full(f);
+	sql(f, "UPDATE log SET request=request+1 WHERE idx=28");
+	assert_int_equal(open_raw(f), -EBADMSG);
+	assert_non_null(strstr(f->text, "checksum"));
+	sql(f, "UPDATE log SET request=request-1 WHERE idx=28");
+	open_store(f);
+	close_store(f);
+	sql(f, "UPDATE log SET payload=zeroblob(length(payload)) WHERE idx=30");
+	assert_int_equal(open_raw(f), -EBADMSG);
+}
+
+static void a_changed_bit_in_the_log_is_given_to_nobody(void **state)
+{
+	struct fixture *f = *state;
+	struct store_snapshot snapshot;
+	struct store_log log;
+	struct cl_table table;
+	struct cl_uuid uuid;
+
+	make_full(f);
+	sql(f, "UPDATE log SET kind=1 WHERE idx=28");
+	assert_int_not_equal(store_read(f->path, 26, &epoch, &uuid, &table, &snapshot, &log), 0);
+}
+
+static void a_file_of_schema_1_is_taken_over(void **state)
+{
+	struct fixture *f = *state;
+
+	make_full(f);
+	sql(f, "ALTER TABLE log DROP COLUMN crc");
+	sql(f, "UPDATE meta SET value=x'0100000000000000' WHERE key='schema'");
+	open_store(f);
+	check_log(&f->content.log, 26, 31);
+	append(f, 32, 33);
+	wait_durable(f, 33);
+	reopen(f);
+	check_log(&f->content.log, 26, 33);
+}
+
+/* ---- the mark beside the file */
+
+static void the_mark_says_how_far_the_file_has_come(void **state)
+{
+	struct fixture *f = *state;
+
+	make_full(f);
+	open_store(f);
+	assert_true(f->content.mark.is_set);
+	assert_int_equal(f->content.mark.promised, 9);
+	assert_int_equal(f->content.mark.last.index, 31);
+	assert_int_equal(f->content.mark.last.epoch.number, epoch.number);
+	assert_memory_equal(&f->content.mark.cluster, &cluster, sizeof(cluster));
+	assert_false(f->content.mark.is_restored);
+}
+
+static void an_older_file_does_not_change_what_the_mark_says(void **state)
+{
+	struct fixture *f = *state;
+
+	make_full(f);
+	sql(f, "DELETE FROM log WHERE idx>27");
+	sql(f, "UPDATE meta SET value=x'0200000000000000' WHERE key='promised'");
+	open_store(f);
+	assert_int_equal(f->content.last.index, 27);
+	assert_int_equal(f->content.promised, 2);
+	assert_int_equal(f->content.mark.last.index, 31);
+	store_promise(f->store, 3); /* a promise alone does not make up for what is gone */
+	reopen(f);
+	assert_int_equal(f->content.mark.last.index, 31);
+	assert_int_equal(f->content.mark.promised, 9);
+	append(f, 28, 28);
+	reopen(f);
+	assert_int_equal(f->content.mark.last.index, 28);
+}
+
+static void a_torn_mark_says_nothing(void **state)
+{
+	struct fixture *f = *state;
+	char path[160];
+	int fd;
+
+	make_full(f);
+	snprintf(path, sizeof(path), "%s.mark", f->path);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(pwrite(fd, "x", 1, 30), 1);
+	close(fd);
+	open_store(f);
+	assert_false(f->content.mark.is_set);
+	check_log(&f->content.log, 26, 31);
+}
+
 /* ---- install */
 
 static struct store_log log_of(uint64_t first, uint64_t last)
@@ -599,6 +707,22 @@ static struct store_log log_of(uint64_t first, uint64_t last)
 		store_log_push(&log, &e);
 	}
 	return log;
+}
+
+static void an_install_of_a_whole_log_leaves_no_snapshot(void **state)
+{
+	struct fixture *f = *state;
+	struct store_log log = log_of(1, 5);
+	struct store_snapshot none = {0};
+	struct cl_table table = {0};
+
+	make_full(f);
+	open_store(f);
+	store_install(f->store, &cluster, 0, &none, &log, &table, NULL);
+	assert_int_equal(wait_installed(f), 5);
+	reopen(f);
+	assert_null(f->content.snapshot.bytes);
+	check_log(&f->content.log, 1, 5);
 }
 
 static void an_install_replaces_what_is_after_keep(void **state)
@@ -616,12 +740,110 @@ static void an_install_replaces_what_is_after_keep(void **state)
 	other.epoch.number = 3;
 	other.payload.len = 2;
 	store_append(f->store, &other);
-	store_install(f->store, &cluster, 7, &none, &log, &table);
+	store_install(f->store, &cluster, 7, &none, &log, &table, NULL);
 	assert_int_equal(log.count, 0);
 	assert_null(log.entry);
 	assert_int_equal(wait_installed(f), 12);
 	reopen(f);
 	check_log(&f->content.log, 1, 12);
+}
+
+static size_t lines_of(const char *path, char *text, size_t size)
+{
+	FILE *f = fopen(path, "r");
+	size_t n, lines = 0;
+
+	assert_non_null(f);
+	n = fread(text, 1, size - 1, f);
+	text[n] = 0;
+	fclose(f);
+	for (size_t i = 0; i < n; i++)
+		lines += text[i] == '\n';
+	return lines;
+}
+
+/* Entries 6 and 7 are not the winner's: in the file, on the disk, before they go. */
+static void an_install_keeps_what_differs_in_a_file(void **state)
+{
+	struct fixture *f = *state;
+	struct store_log log = log_of(6, 12);
+	struct store_snapshot none = {0};
+	struct cl_table table = table_of(1);
+	struct store_saving saving = {
+		.is_wanted = true, .node = "n1", .part = {.common = 5, .is_known = true}};
+	char text[8192];
+
+	open_store(f);
+	append(f, 1, 7);
+	store_install(f->store, &cluster, 5, &none, &log, &table, &saving);
+	assert_int_equal(wait_installed(f), 12);
+	assert_true(f->saved.is_set);
+	assert_int_equal(f->saved.after, 5);
+	assert_int_equal(f->saved.entries, 2);
+	assert_non_null(strstr(f->saved.file, "/saved/history-0.7-6-7.jsonl"));
+	assert_int_equal(lines_of(f->saved.file, text, sizeof(text)), 3);
+	assert_non_null(strstr(text, "\"node\":\"n1\""));
+	assert_non_null(strstr(text, "\"index\":6"));
+	assert_non_null(strstr(text, "\"index\":7"));
+	assert_null(strstr(text, "\"index\":5,"));
+	/* Until the cluster has been told, a restart remembers it. */
+	reopen(f);
+	check_log(&f->content.log, 1, 12);
+	assert_true(f->content.saved.is_set);
+	assert_int_equal(f->content.saved.entries, 2);
+	assert_string_equal(f->content.saved.file, f->saved.file);
+	store_saved_told(f->store);
+	reopen(f);
+	assert_false(f->content.saved.is_set);
+	assert_int_equal(unlink(f->saved.file), 0);
+	snprintf(text, sizeof(text), "%s/saved", f->dir);
+	assert_int_equal(rmdir(text), 0);
+}
+
+/* A file in the place of the folder: nothing can be kept, so nothing goes. */
+static void an_install_that_cannot_keep_what_differs_replaces_nothing(void **state)
+{
+	struct fixture *f = *state;
+	struct store_log log = log_of(6, 12);
+	struct store_snapshot none = {0};
+	struct cl_table table = table_of(1);
+	struct store_saving saving = {.is_wanted = true, .node = "n1", .part = {.common = 5}};
+	char path[160];
+	FILE *in_the_way;
+
+	open_store(f);
+	append(f, 1, 7);
+	wait_durable(f, 7);
+	snprintf(path, sizeof(path), "%s/saved", f->dir);
+	in_the_way = fopen(path, "w");
+	assert_non_null(in_the_way);
+	fclose(in_the_way);
+	store_install(f->store, &cluster, 5, &none, &log, &table, &saving);
+	run_loop(f);
+	assert_true(f->has_failed);
+	assert_non_null(strstr(f->failure, "cannot be kept in"));
+	reopen(f);
+	check_log(&f->content.log, 1, 7);
+	assert_int_equal(unlink(path), 0);
+}
+
+/* A lower index than what was committed in the history that goes. */
+static void what_was_committed_in_a_history_that_goes_is_not_in_the_next(void **state)
+{
+	struct fixture *f = *state;
+	struct store_log log = log_of(1, 4);
+	struct store_snapshot none = {0};
+	struct cl_table table = table_of(1);
+
+	open_store(f);
+	append(f, 1, 7);
+	store_commit(f->store, 7);
+	store_install(f->store, &cluster, 0, &none, &log, &table, NULL);
+	assert_int_equal(wait_installed(f), 4);
+	store_promise(f->store, 9);
+	reopen(f);
+	check_log(&f->content.log, 1, 4);
+	assert_int_equal(f->content.commit, 0);
 }
 
 static void an_install_of_nothing_cuts_the_log(void **state)
@@ -633,7 +855,7 @@ static void an_install_of_nothing_cuts_the_log(void **state)
 
 	open_store(f);
 	append(f, 1, 9);
-	store_install(f->store, &cluster, 4, &none, &log, &table);
+	store_install(f->store, &cluster, 4, &none, &log, &table, NULL);
 	assert_int_equal(wait_installed(f), 4);
 	reopen(f);
 	check_log(&f->content.log, 1, 4);
@@ -660,7 +882,7 @@ static void an_install_with_a_snapshot_replaces_everything(void **state)
 	make_full(f);
 	open_store(f);
 	f->answers = 0;
-	store_install(f->store, &other, 0, &snapshot, &log, &table);
+	store_install(f->store, &other, 0, &snapshot, &log, &table, NULL);
 	assert_null(snapshot.bytes);
 	wait_answers(f, 1);
 	assert_int_equal(f->answer[0].number, 105);
@@ -686,7 +908,7 @@ static void an_install_that_fails_leaves_what_was(void **state)
 	append(f, 1, 7);
 	wait_durable(f, 7);
 	log.entry[1].index = 8; /* the same index twice: the second is not taken */
-	store_install(f->store, &cluster, 3, &none, &log, &table);
+	store_install(f->store, &cluster, 3, &none, &log, &table, NULL);
 	run_loop(f);
 	assert_true(f->has_failed);
 	reopen(f);
@@ -826,7 +1048,7 @@ static void a_file_of_garbage_is_refused_by_name(void **state)
 
 	write_at(f, 0, 'x', 10000);
 	assert_int_equal(open_damaged(f), -EBADMSG);
-	assert_non_null(strstr(f->text, "move the file away"));
+	assert_non_null(strstr(f->text, "not a database"));
 }
 
 static void a_file_of_zeros_is_refused_by_name(void **state)
@@ -886,9 +1108,9 @@ static void a_newer_schema_is_refused_by_name(void **state)
 	struct fixture *f = *state;
 
 	make_full(f);
-	sql(f, "UPDATE meta SET value=x'0200000000000000' WHERE key='schema'");
+	sql(f, "UPDATE meta SET value=x'0300000000000000' WHERE key='schema'");
 	assert_int_equal(open_raw(f), -EPROTO);
-	assert_non_null(strstr(f->text, "schema version 2"));
+	assert_non_null(strstr(f->text, "schema version 3"));
 	assert_non_null(strstr(f->text, f->path));
 }
 
@@ -1047,7 +1269,17 @@ int main(void)
 		TEST(a_gap_in_the_log_is_refused),
 		TEST(a_log_entry_that_does_not_decode_is_refused),
 		TEST(a_cluster_without_a_history_is_refused),
+		TEST(a_changed_bit_in_the_log_is_refused),
+		TEST(a_changed_bit_in_the_log_is_given_to_nobody),
+		TEST(a_file_of_schema_1_is_taken_over),
+		TEST(the_mark_says_how_far_the_file_has_come),
+		TEST(an_older_file_does_not_change_what_the_mark_says),
+		TEST(a_torn_mark_says_nothing),
+		TEST(an_install_of_a_whole_log_leaves_no_snapshot),
 		TEST(an_install_replaces_what_is_after_keep),
+		TEST(an_install_keeps_what_differs_in_a_file),
+		TEST(an_install_that_cannot_keep_what_differs_replaces_nothing),
+		TEST(what_was_committed_in_a_history_that_goes_is_not_in_the_next),
 		TEST(an_install_of_nothing_cuts_the_log),
 		TEST(an_install_with_a_snapshot_replaces_everything),
 		TEST(an_install_that_fails_leaves_what_was),

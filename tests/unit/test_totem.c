@@ -9,6 +9,7 @@
 /* cmocka.h wants the headers above before it. */
 #include <cmocka.h>
 
+#include "clusterd/core/setting.h"
 #include "clusterd/core/totem.h"
 
 static const struct corosync_times nothing;
@@ -30,6 +31,9 @@ static void a_dead_node_of_sixteen_is_noticed_within_five_seconds(void **state)
 	totem_in_force(&wanted, CL_MAX_NODES, &t);
 	assert_memory_equal(t.ms, wanted.ms, sizeof(t.ms));
 	assert_true(totem_detection_ms(&t) <= 5000);
+	assert_int_equal(setting_shape(SETTING_TOTEM_TOKEN_MS)->def, TOTEM_TOKEN_MS);
+	assert_int_equal(setting_shape(SETTING_TOTEM_TOKEN_MS)->min, TOTEM_TOKEN_MIN_MS);
+	assert_int_equal(setting_shape(SETTING_TOTEM_TOKEN_MS)->max, TOTEM_TOKEN_MAX_MS);
 }
 
 static void corosyncs_own_times_grow_with_the_nodes(void **state)
@@ -53,8 +57,8 @@ static void what_differs_is_named(void **state)
 	totem_wanted(TOTEM_TOKEN_MS, &wanted);
 	totem_in_force(&given, 3, &t);
 	assert_true(totem_differs(&t, &wanted, text));
-	assert_string_equal(text, "token 5650 instead of 2000, token_coefficient 650 instead of 0, "
-				  "consensus 6780 instead of 2400");
+	assert_string_equal(text, "token 5650 instead of 1750, token_coefficient 650 instead of 0, "
+				  "consensus 6780 instead of 2100");
 	assert_false(totem_differs(&wanted, &wanted, text));
 	assert_string_equal(text, "");
 }

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Sets of groups that are kept together, or apart. What runs is not moved for it: a set bars nodes
+ * for what is placed, be it by a start, a drain or an administrator.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "clusterd/core/plan_impl.h"
+#include "clusterd/core/vm.h"
+#include "clusterd/core/volume.h"
+
+/* Where a group is and where it goes, if the orders are carried out. */
+struct whereabouts {
+	uint16_t all;	/* both, as a set */
+	uint8_t at, to; /* CL_NODE_NONE: nowhere */
+	bool is_ending; /* it is stopped, or told to be */
+};
+
+static void goes(struct whereabouts *w, uint8_t slot)
+{
+	if (slot >= CL_MAX_NODES)
+		return;
+	w->all = (uint16_t)(w->all | cl_bit(slot));
+	w->to = slot;
+}
+
+static void by_orders(const struct plan_orders *out, const struct db_group *g,
+		      struct whereabouts *w)
+{
+	for (size_t i = 0; out && i < out->count; i++) {
+		const struct db_cmd_group_order *o = &out->item[i];
+
+		if (strcmp(o->name, g->name) != 0)
+			continue;
+		goes(w, o->work == DB_WORK_STARTING ? o->node : o->goal);
+		w->is_ending = o->work == DB_WORK_STOPPING;
+	}
+	for (size_t i = 0; out && i < out->migration_count; i++) {
+		if (!strcmp(out->migration[i].name, g->name))
+			goes(w, out->migration[i].to);
+	}
+}
+
+static struct whereabouts where_is(const struct db *db, const struct plan_orders *out,
+				   const struct db_group *g)
+{
+	const struct db_vm *v = vm_of_group(db, g);
+	const struct db_migration *m = v ? vm_migration(db, v) : NULL;
+	struct whereabouts w = {.at = CL_NODE_NONE, .to = CL_NODE_NONE};
+
+	if (g->work != DB_WORK_OFFLINE && g->node < CL_MAX_NODES) {
+		w.at = g->node;
+		w.all = cl_bit(g->node);
+	}
+	w.is_ending = g->work == DB_WORK_STOPPING;
+	if (plan_is_on_its_way(g))
+		goes(&w, g->goal);
+	if (m && m->destination != g->node)
+		goes(&w, m->destination);
+	by_orders(out, g, &w);
+	return w;
+}
+
+/*
+ * What a member leaves of the nodes for another that is kept together with it. An order for the
+ * member never leaves more of them than there were before it: else planning would have no end.
+ */
+static uint16_t with(const struct db *db, const struct db_group *g, const struct db_group *other,
+		     const struct whereabouts *w, uint16_t set)
+{
+	bool is_moved = g->work != DB_WORK_OFFLINE;
+	uint16_t both = (uint16_t)(set & plan_owners(db, other));
+
+	if (other->intent == DB_INTENT_OFFLINE)
+		return set;
+	if (!is_moved && w->is_ending) /* wait and see where it goes */
+		return 0;
+	if (w->to != CL_NODE_NONE)
+		return (uint16_t)(set & cl_bit(w->to));
+	if (w->at == CL_NODE_NONE)
+		return both ? both : set;
+	/* Both are to leave a node: to one that can have the other, too. */
+	return is_moved && w->at == g->node ? both : (uint16_t)(set & cl_bit(w->at));
+}
+
+/* What one set leaves of the nodes for the group, one of its members. */
+static uint16_t within(const struct db *db, const struct plan_orders *out, const struct db_group *g,
+		       const struct db_affinity *row, uint16_t set)
+{
+	const char *at = row->groups;
+	char name[CL_NAME_MAX];
+
+	if (DB_MUTANT(db, PLAN_MIXES) && row->is_apart)
+		return set;
+	if (DB_MUTANT(db, PLAN_PARTS) && !row->is_apart)
+		return set;
+	while (volume_name_next(&at, name)) {
+		const struct db_group *other = db_find(db, DB_KIND_GROUP, name);
+
+		struct whereabouts w;
+
+		if (!other || other == g)
+			continue;
+		w = where_is(db, out, other);
+		set = row->is_apart ? (uint16_t)(set & ~w.all) : with(db, g, other, &w, set);
+	}
+	return set;
+}
+
+static bool is_member(const struct db_affinity *row, const struct db_group *g)
+{
+	return volume_is_named(row->groups, g->name);
+}
+
+uint16_t plan_affinity(const struct db *db, const struct plan_orders *out, const struct db_group *g,
+		       uint16_t set)
+{
+	for (uint32_t i = 0; set && i < db_count(db, DB_KIND_AFFINITY); i++) {
+		const struct db_affinity *row = db_at(db, DB_KIND_AFFINITY, i);
+
+		if (!row->is_soft && is_member(row, g))
+			set = within(db, out, g, row, set);
+	}
+	return set;
+}
+
+uint16_t plan_affinity_soft(const struct db *db, const struct plan_orders *out,
+			    const struct db_group *g, uint16_t set)
+{
+	for (uint32_t i = 0; i < db_count(db, DB_KIND_AFFINITY); i++) {
+		const struct db_affinity *row = db_at(db, DB_KIND_AFFINITY, i);
+		uint16_t left = set;
+
+		if (row->is_soft && is_member(row, g))
+			left = within(db, out, g, row, set);
+		if (left)
+			set = left;
+	}
+	return set;
+}
+
+bool plan_is_bound(const struct db *db, const struct db_group *g)
+{
+	for (uint32_t i = 0; i < db_count(db, DB_KIND_AFFINITY); i++) {
+		const struct db_affinity *row = db_at(db, DB_KIND_AFFINITY, i);
+		const char *at = row->groups;
+		char name[CL_NAME_MAX];
+
+		while (!row->is_soft && !row->is_apart && is_member(row, g) &&
+		       volume_name_next(&at, name)) {
+			const struct db_group *other = db_find(db, DB_KIND_GROUP, name);
+
+			if (other && other != g && other->intent == DB_INTENT_ONLINE &&
+			    where_is(db, NULL, other).all)
+				return true;
+		}
+	}
+	return false;
+}
+
+/* A member that keeps the group from the node as things are, or NULL. */
+static const struct db_group *opponent(const struct db *db, const struct db_affinity *row,
+				       const struct db_group *g, uint8_t slot)
+{
+	const char *at = row->groups;
+	char name[CL_NAME_MAX];
+
+	while (volume_name_next(&at, name)) {
+		const struct db_group *other = db_find(db, DB_KIND_GROUP, name);
+		struct whereabouts w;
+
+		if (!other || other == g)
+			continue;
+		w = where_is(db, NULL, other);
+		if (row->is_apart ? (w.all & cl_bit(slot)) != 0
+				  : other->intent == DB_INTENT_ONLINE && (w.all & ~cl_bit(slot)))
+			return other;
+	}
+	return NULL;
+}
+
+bool plan_affinity_bars(const struct db *db, const struct db_group *group, uint8_t slot, char *text,
+			size_t size)
+{
+	for (uint32_t i = 0; i < db_count(db, DB_KIND_AFFINITY); i++) {
+		const struct db_affinity *row = db_at(db, DB_KIND_AFFINITY, i);
+		const struct db_group *other;
+
+		if (row->is_soft || !is_member(row, group))
+			continue;
+		other = opponent(db, row, group, slot);
+		if (!other)
+			continue;
+		snprintf(text, size, "kept %s %.40s, which is %s (affinity %.40s)",
+			 row->is_apart ? "apart from" : "together with", other->name,
+			 row->is_apart ? "there" : "elsewhere", row->name);
+		return true;
+	}
+	return false;
+}

@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Outages that pass: machines and groups stand still or go on, and nothing is killed or run twice.
+
+A witness runs on each of three nodes (witness.py), and a group too. The fence device waits until a
+gate is open: so what a node has stopped by itself is seen before its power goes. The tests of this
+file share one cluster.
+"""
+import os
+import time
+
+import pytest
+from cluster import BUILD, Cluster
+from lablib import poll, wait_until
+from witness import FENCE, Witness
+
+LINKS_DOWN_SECONDS = 30
+LEASE_SECONDS = 5
+STILL_SECONDS = 3       # without a stamp, twenty of which come in a second
+GATE = """#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-or-later
+# fence_lab, which lets no power be cut until the file `open` is there.
+request=$(cat)
+case "$request" in
+*action=off*|*action=reboot*)
+    : >"{dir}/asked"
+    until [ -e "{dir}/open" ]; do sleep 0.1; done ;;
+esac
+printf '%s\\n' "$request" | {fence}
+"""
+
+
+class Outage:
+    """The cluster, a witness and a group for each of its nodes, and the gate."""
+
+    def __init__(self, lab):
+        self.c = c = Cluster(lab).create()
+        self.dir = os.path.join(lab.dir, "shared")
+        os.makedirs(self.dir, exist_ok=True)
+        agent = os.path.join(self.dir, "fence_gate")
+        with open(agent, "w", encoding="ascii") as f:
+            f.write(GATE.format(dir=self.dir, fence=FENCE))
+        os.chmod(agent, 0o755)
+        c.ctl("n1", "fence", "create", "bmc", "--agent", agent, "--timeout-ms", "300000",
+              "--param", "bmc_socket=/run/lab/bmc.sock")
+        c.volume()
+        self.vms = {}
+        for node in lab.nodes:
+            w = self.vms[node] = Witness(c, f"vm-{node}", memory=64, mem=8, dirty=16)
+            w.create()
+            c.ctl("n1", "vm", "start", w.name, "--to", node, "--wait=60", timeout=90)
+            w.wait_alive(node)
+            c.dummy(f"g-{node}")
+            c.ctl("n1", "group", "start", f"g-{node}", "--to", node, "--wait")
+        self.pids = {n: self.qemu(n) for n in lab.nodes}
+
+    def close(self):
+        for w in self.vms.values():
+            w.close()
+
+    def qemu(self, node):
+        """The process of the node's machine, by a look at the node."""
+        return self.c.lab.run(node, ["pgrep", "-x", "qemu-system-x86"], check=False).stdout.split()
+
+    def open_gate(self):
+        open(os.path.join(self.dir, "open"), "w", encoding="ascii").close()
+
+    def is_asked(self):
+        return os.path.exists(os.path.join(self.dir, "asked"))
+
+    def last_stamp(self, node):
+        """Of the machine that was started on the node; by time.monotonic()."""
+        return max(t for t, n, _ in self.vms[node].stamps(node))
+
+    def wait_still(self, node):
+        wait_until(lambda: time.monotonic() - self.last_stamp(node) > STILL_SECONDS, 60,
+                   f"the machine of {node} stands still")
+
+    def check_untouched(self):
+        """Every machine is the process that it was, where it was, and nobody was fenced."""
+        for node, w in self.vms.items():
+            w.wait_alive(node, timeout=120)
+            assert len(w.boots()) == 1 and self.qemu(node) == self.pids[node]
+            assert w.judge(node) == []
+        assert not self.is_asked() and not self.c.events("n1", "fence-begin")
+
+
+@pytest.fixture(scope="module")
+def shared(make_module_lab):
+    o = Outage(make_module_lab(3, bin=BUILD))
+    yield o
+    o.close()
+
+
+@pytest.fixture
+def outage(shared, request):
+    """A test whose predecessor has failed would only say so again."""
+    if getattr(shared, "has_failed", False):
+        pytest.fail("an earlier test of this cluster has failed")
+    yield shared
+    shared.has_failed = getattr(request.node, "lab_failed", False)
+    request.node.getparent(pytest.Module).lab_failed = shared.has_failed    # shows the logs
+
+
+def test_all_links_down_for_thirty_seconds_pauses_every_machine_and_kills_none(outage):
+    o, c = outage, outage.c
+    began = time.monotonic()
+    for node in c.lab.nodes:
+        c.lab.cut(node)
+    for node in c.lab.nodes:
+        o.wait_still(node)
+        wait_until(lambda n=node: not c.has_state(n, f"g-{n}-d"), 60, f"the group of {node} stops")
+    still = {n: o.last_stamp(n) for n in c.lab.nodes}
+    left = began + LINKS_DOWN_SECONDS - time.monotonic()
+    assert not poll(lambda: any(o.last_stamp(n) > still[n] for n in still), max(left, STILL_SECONDS))
+    assert {n: o.qemu(n) for n in c.lab.nodes} == o.pids, "what stands still is there"
+    c.lab.heal()
+    for node in c.lab.nodes:
+        c.wait(node, lambda n=node: c.is_whole(n), "whole again", 90)
+        c.wait_group(node, f"g-{node}", work="online", node=node, timeout=60)
+    o.check_untouched()
+
+
+def gaps(w, since):
+    """The longest silence of the witness since then."""
+    times = [t for t, _, _ in w.stamps() if t > since]
+    return max(b - a for a, b in zip([since] + times, times + [time.monotonic()]))
+
+
+def test_clusterd_killed_on_every_node_in_turn_touches_nothing(outage):
+    o, c = outage, outage.c
+    measured = 0
+    for node in c.lab.nodes:
+        began = time.monotonic()
+        c.lab.service(node, "kill", "clusterd")
+        assert c.has_state(node, f"g-{node}-d") and o.qemu(node) == o.pids[node]
+        c.lab.service(node, "start", "clusterd")
+        c.wait(node, lambda n=node: c.is_whole(n), "whole again", 60)
+        took = time.monotonic() - began
+        for n in c.lab.nodes:
+            assert c.where(f"g-{n}-d") == [n]
+            o.vms[n].wait_alive(n)
+        # Within a lease nothing stands still. A machine too busy for that proves nothing of it.
+        if took < LEASE_SECONDS * 4 / 5:
+            measured += 1
+            longest = {n: gaps(w, began) for n, w in o.vms.items()}
+            assert max(longest.values()) < STILL_SECONDS, f"{node}: {longest}"
+    print(f"{measured} of 3 restarts were within the lease")
+    o.check_untouched()
+    assert not c.events("n1", "node-lost")
+
+
+def test_a_stopped_corosync_ends_the_lease_before_anybody_else_starts(outage):
+    """Not the fence but the node itself has stopped by then: the gate is shut meanwhile."""
+    o, c = outage, outage.c
+    victim, via = "n3", "n1"
+    w = o.vms[victim]
+    c.lab.service(victim, "freeze", "corosync")
+    wait_until(o.is_asked, 60, "the others ask for its power")
+    o.wait_still(victim)
+    wait_until(lambda: c.where(f"g-{victim}-d") == [], 60, "the victim's group stops by itself")
+    assert o.qemu(victim) == o.pids[victim], "it stands still, and is not gone"
+    assert [n for _, n, _ in w.stamps()].count(victim) == len(w.stamps())
+    stood = o.last_stamp(victim)
+    for name in (w.name, f"g-{victim}"):
+        assert c.group(via, name)["work"] == "unknown"
+    assert not poll(lambda: w.stamps()[-1][0] > stood or c.where(f"g-{victim}-d"), STILL_SECONDS)
+    opened = time.monotonic()
+    o.open_gate()
+    for name in (w.name, f"g-{victim}"):
+        c.wait(via, lambda n=name: c.group(via, n)["work"] == "online" and
+               c.group(via, n)["node"] not in (victim, None), f"{name} runs elsewhere", 90)
+    w.wait_alive(c.group(via, w.name)["node"])
+    boots = w.boots()
+    assert len(boots) == 2 and boots[1][0] > opened > stood
+    assert w.judge(via) == []
+    assert c.events(via, "node-fenced")
