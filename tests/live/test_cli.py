@@ -91,12 +91,15 @@ def test_every_command_that_names_an_object_says_when_there_is_none(make_lab):
     Cluster(lab).create()
     cases = []
     for words, takes_name, options, needed in commands():
-        if not takes_name or words[1] in ("create", "add", "checkpoint-create") or words[:2] == ["secret", "set"]:
+        if not takes_name or words[1] in ("create", "add", "checkpoint-create") or \
+                words[:2] == ["secret", "set"]:
             continue
         name = "7" if takes_name[1] == "ID" else "nope"
         confirm = ["--confirm", name] if "--confirm" in options else []
         if words == ["group", "set"]:       # one of its options, whichever
             confirm = ["--on-stop-failure", WORDS["--on-stop-failure"]]
+        if words == ["network", "set"]:
+            confirm = ["--metric", "5"]
         cases.append(([*call(words, name, needed), *confirm], NO_SUCH, name))
     wrong = [f"{words}: exit {got}: {err.strip()!r}"
              for (words, code, name), (got, _, err) in zip(cases, run_all(lab, cases))

@@ -40,7 +40,7 @@ def parse(stdout, lines):
 def complete(*lines):
     """{line: what bash would be offered at its end}, where no daemon runs."""
     p = subprocess.run(["/usr/bin/python3", "-c", COMPLETE, CTL], input=json.dumps(lines),
-                       capture_output=True, text=True, timeout=60, check=True)
+                       capture_output=True, text=True, timeout=300, check=True)
     return parse(p.stdout, lines)
 
 
@@ -87,7 +87,7 @@ def test_words_are_completed_where_they_belong(tmp_path, monkeypatch):
         "web.json", "name,state",
         "--no-headers", "",
         "--param", "--no-headers --no-wait",
-        "", "--priority --volumes"]
+        "", "--failback --possible --preferred --priority --volumes"]
 
 
 def test_without_a_daemon_names_are_not_completed_and_nothing_is_said():
