@@ -40,7 +40,7 @@ core_sources = \
 	clusterd/core/plan_vm.c clusterd/core/plan_volume.c clusterd/core/plan_wave.c \
 	clusterd/core/quorum.c clusterd/core/quorum.h \
 	clusterd/core/repl.c clusterd/core/repl.h clusterd/core/repl_internal.h \
-	clusterd/core/repl_log.c clusterd/core/repl_view.c \
+	clusterd/core/repl_log.c clusterd/core/repl_view.c clusterd/core/repl_witness.c \
 	clusterd/core/schema.c clusterd/core/schema.h \
 	clusterd/core/secret.c clusterd/core/secret.h \
 	clusterd/core/setting.c clusterd/core/setting.h \
@@ -51,6 +51,8 @@ core_sources = \
 	clusterd/core/vm.c clusterd/core/vm.h \
 	clusterd/core/volume.c clusterd/core/volume.h \
 	clusterd/core/votes.c clusterd/core/votes.h clusterd/core/votes_facts.c \
+	clusterd/core/witness.c clusterd/core/witness.h \
+	clusterd/core/witness_disk.c clusterd/core/witness_disk.h \
 	clusterd/core/whatif.c clusterd/core/whatif.h
 
 noinst_LIBRARIES += clusterd/libcore.a
@@ -82,7 +84,8 @@ clusterd_clusterd_SOURCES = \
 	clusterd/edge/config_json.c clusterd/edge/config_json.h \
 	clusterd/edge/cpg.c clusterd/edge/cpg.h \
 	clusterd/edge/duty.c clusterd/edge/duty.h \
-	clusterd/edge/engine.c clusterd/edge/engine.h \
+	clusterd/edge/engine.c clusterd/edge/engine.h clusterd/edge/engine_impl.h \
+	clusterd/edge/engine_pull.c \
 	clusterd/edge/exec.c clusterd/edge/exec.h clusterd/edge/exec_impl.h \
 	clusterd/edge/exec_leave.c clusterd/edge/exec_report.c clusterd/edge/exec_resource.c \
 	clusterd/edge/exec_stop.c clusterd/edge/exec_tree.c \
@@ -102,11 +105,14 @@ clusterd_clusterd_SOURCES = \
 	clusterd/edge/verbs_quorum.c clusterd/edge/verbs_resource.c \
 	clusterd/edge/verbs_resource_set.c clusterd/edge/verbs_secret.c \
 	clusterd/edge/verbs_vm.c clusterd/edge/verbs_volume.c \
-	clusterd/edge/verbs_whatif.c \
+	clusterd/edge/verbs_whatif.c clusterd/edge/verbs_witness.c \
 	clusterd/edge/volumes.c clusterd/edge/volumes.h clusterd/edge/volumes_impl.h \
 	clusterd/edge/volumes_link.c clusterd/edge/volumes_life.c clusterd/edge/volumes_process.c \
 	clusterd/edge/vms.c clusterd/edge/vms.h \
-	clusterd/edge/voting.c clusterd/edge/voting.h
+	clusterd/edge/voting.c clusterd/edge/voting.h \
+	clusterd/edge/witness.c clusterd/edge/witness.h \
+	clusterd/edge/witness_channel.c clusterd/edge/witness_channel.h \
+	clusterd/edge/witness_io.c clusterd/edge/witness_link.c clusterd/edge/witness_link.h
 clusterd_clusterd_CPPFLAGS = $(AM_CPPFLAGS) $(QB_CFLAGS) $(COROSYNC_CFLAGS) $(JANSSON_CFLAGS) \
 	$(GNUTLS_CFLAGS) -DSBINDIR='"$(sbindir)"' \
 	-DAGENTSDIR='"$(prefix)/lib/ocf/resource.d/clusterd"'

@@ -6,18 +6,24 @@ scenario_sources = \
 SIMULATORS = \
 	tests/sim/sim_repl tests/sim/sim_lock tests/sim/sim_ladder tests/sim/sim_volume \
 	tests/sim/sim_session tests/sim/sim_mig tests/sim/sim_vm tests/sim/sim_grant \
-	tests/sim/sim_force tests/sim/sim_plan tests/sim/sim_votes tests/sim/sim_claim tests/sim/sim_cluster
+	tests/sim/sim_force tests/sim/sim_plan tests/sim/sim_votes tests/sim/sim_claim \
+	tests/sim/sim_witness tests/sim/sim_cluster
 check_PROGRAMS += $(SIMULATORS)
-tests_sim_sim_repl_SOURCES = tests/sim/sim_repl.c tests/sim/sim_world.c tests/sim/sim_world.h
+world_sources = tests/sim/sim_world.c tests/sim/sim_world_witness.c tests/sim/sim_world.h
+tests_sim_sim_repl_SOURCES = tests/sim/sim_repl.c $(world_sources)
 tests_sim_sim_repl_CPPFLAGS = $(AM_CPPFLAGS) -DCLUSTERD_MUTANTS
 tests_sim_sim_repl_LDADD = clusterd/libcore_mutants.a lib/liblock.a lib/libbase.a
 
-tests_sim_sim_force_SOURCES = tests/sim/sim_force.c tests/sim/sim_world.c tests/sim/sim_world.h
+tests_sim_sim_force_SOURCES = tests/sim/sim_force.c $(world_sources)
 tests_sim_sim_force_CPPFLAGS = $(AM_CPPFLAGS) -DCLUSTERD_MUTANTS
 tests_sim_sim_force_LDADD = clusterd/libcore_mutants.a lib/liblock.a lib/libbase.a
-tests_sim_sim_votes_SOURCES = tests/sim/sim_votes.c tests/sim/sim_world.c tests/sim/sim_world.h
+tests_sim_sim_votes_SOURCES = tests/sim/sim_votes.c $(world_sources)
 tests_sim_sim_votes_CPPFLAGS = $(AM_CPPFLAGS) -DCLUSTERD_MUTANTS
 tests_sim_sim_votes_LDADD = clusterd/libcore_mutants.a lib/liblock.a lib/libbase.a
+
+tests_sim_sim_witness_SOURCES = tests/sim/sim_witness.c $(world_sources)
+tests_sim_sim_witness_CPPFLAGS = $(AM_CPPFLAGS) -DCLUSTERD_MUTANTS
+tests_sim_sim_witness_LDADD = clusterd/libcore_mutants.a lib/liblock.a lib/libbase.a
 
 tests_sim_sim_claim_SOURCES = tests/sim/sim_claim.c
 tests_sim_sim_claim_CPPFLAGS = $(AM_CPPFLAGS) -DCLUSTERD_MUTANTS
@@ -27,7 +33,7 @@ tests_sim_sim_cluster_SOURCES = \
 	tests/sim/sim_cluster.c tests/sim/sim_cluster.h tests/sim/sim_cluster_check.c \
 	tests/sim/sim_cluster_client.c tests/sim/sim_cluster_fence.c tests/sim/sim_cluster_life.c \
 	tests/sim/sim_cluster_node.c tests/sim/sim_exec_vm.c tests/sim/sim_exec_volume.c \
-	tests/sim/sim_exec.h tests/sim/sim_world.c tests/sim/sim_world.h
+	tests/sim/sim_exec.h $(world_sources)
 tests_sim_sim_cluster_CPPFLAGS = $(AM_CPPFLAGS) -DCLUSTERD_MUTANTS
 tests_sim_sim_cluster_LDADD = clusterd/libcore_mutants.a fence/libfence_mutants.a lib/liblock.a \
 	lib/libbase.a
@@ -106,7 +112,7 @@ UNIT_TESTS = \
 	tests/unit/test_failover tests/unit/test_force tests/unit/test_history \
 	tests/unit/test_claim tests/unit/test_datapath \
 	tests/unit/test_quarantine tests/unit/test_node_state tests/unit/test_totem \
-	tests/unit/test_network
+	tests/unit/test_network tests/unit/test_witness
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
 UNIT_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS) $(QB_CFLAGS) $(XML_CFLAGS)
@@ -141,6 +147,9 @@ tests_unit_test_secret_LDADD = $(UNIT_LDADD)
 tests_unit_test_setting_SOURCES = tests/unit/test_setting.c
 tests_unit_test_setting_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_setting_LDADD = $(UNIT_LDADD)
+tests_unit_test_witness_SOURCES = tests/unit/test_witness.c
+tests_unit_test_witness_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_witness_LDADD = $(UNIT_LDADD)
 tests_unit_test_claim_SOURCES = tests/unit/test_claim.c
 tests_unit_test_claim_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_claim_LDADD = $(UNIT_LDADD)

@@ -75,6 +75,7 @@ void do_checkpoint_delete(struct apply *a, const struct db_cmd_checkpoint_delete
 /* ---- apply_setting.c */
 
 void do_setting_set(struct apply *a, const struct db_cmd_setting_set *c);
+void do_quorum_mode(struct apply *a, const struct db_cmd_quorum_mode *c);
 void do_vote_note(struct apply *a, const struct db_cmd_vote_note *c);
 void do_db_note(struct apply *a, const struct db_cmd_db_note *c);
 

@@ -99,6 +99,37 @@ void do_vote_note(struct apply *a, const struct db_cmd_vote_note *c)
 	apply_event(a, c->is_given ? "vote-given" : "vote-taken", c->name, "%s", c->text);
 }
 
+static bool names_witness(const struct db_cmd_quorum_mode *c)
+{
+	return c->witness[0] && c->device[0] == '/' && c->io_ms;
+}
+
+void do_quorum_mode(struct apply *a, const struct db_cmd_quorum_mode *c)
+{
+	struct db_cluster *row =
+		db_count(a->db, DB_KIND_CLUSTER) ? db_at(a->db, DB_KIND_CLUSTER, 0) : NULL;
+	bool has_witness = c->mode != DB_QUORUM_MODE_NODE_MAJORITY;
+
+	if (!row) {
+		apply_answer(a, DB_NO_SUCH, "there is no cluster yet");
+		return;
+	}
+	if (has_witness ? !names_witness(c) : c->witness[0] || c->device[0]) {
+		apply_answer(a, DB_INVALID, "a mode with a witness names one, and only such");
+		return;
+	}
+	if (row->quorum_mode == c->mode && !strcmp(row->witness, c->witness) &&
+	    !strcmp(row->witness_device, c->device))
+		return;
+	row->quorum_mode = c->mode;
+	COPY(row->witness, c->witness);
+	COPY(row->witness_device, c->device);
+	row->witness_io_ms = c->io_ms;
+	apply_event(a, "quorum-mode", "cluster", "%s%s%s, by %s",
+		    db_choice_word(DB_KIND_CLUSTER, "quorum_mode", c->mode),
+		    has_witness ? " on " : "", c->device, a->cmd->actor);
+}
+
 void do_db_note(struct apply *a, const struct db_cmd_db_note *c)
 {
 	static const char *const kind[] = {

@@ -3,7 +3,7 @@
  * The claim of a disk witness: one record on a shared disk, and the rule by which at most one
  * partition may count the disk's vote at a time. It is the one thing that may be written outside
  * quorum. Pure: it asks for reads and writes of the record and is told how they went. How the other
- * members of the view come to count the vote is not its matter, and no disk is wired to it yet.
+ * members of the view come to count the vote is not its matter (witness.h).
  *
  * D is the longest time that an I/O may take. Times are of this node's clock alone; clocks need
  * the same speed and nothing else.

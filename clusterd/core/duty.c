@@ -100,8 +100,10 @@ static void declare_lost(struct duty_state *s, const struct duty_facts *f, struc
 
 void duty_see(struct duty_state *s, const struct repl_state *repl, uint64_t now_ms)
 {
-	if (repl->phase == REPL_OPEN)
-		votes_watch(s->missed_ms, quorum_members(&repl->vtable), repl->present, now_ms);
+	if (repl->phase != REPL_OPEN)
+		return;
+	votes_watch(s->missed.node_ms, quorum_members(&repl->vtable), repl->present, now_ms);
+	votes_watch_witness(&s->missed.witness_ms, repl, now_ms);
 }
 
 static void change_vote(const struct duty_state *s, const struct duty_facts *f,
@@ -111,12 +113,17 @@ static void change_vote(const struct duty_state *s, const struct duty_facts *f,
 
 	if (f->repl->change_pending)
 		return;
-	votes_facts(&in, f->repl, f->db, s->missed_ms, f->now_ms);
+	votes_facts(&in, f->repl, f->db, &s->missed, f->now_ms);
+	if (votes_witness_row(&in.table, f->db, &ret->row)) {
+		ret->has_row = true;
+		ret->slot = CL_WITNESS_SLOT;
+		return;
+	}
 	if (!votes_next(&in, &ret->vote))
 		return;
 	ret->has_row = ret->is_vote = true;
 	ret->slot = ret->vote.slot;
-	ret->row = in.table.member[ret->slot];
+	ret->row = *cl_table_row(&in.table, ret->slot);
 	ret->row.vote = ret->vote.is_given;
 }
 
@@ -160,8 +167,9 @@ static void plan(const struct duty_facts *f, struct duty_actions *ret)
 		return;
 	/* Nobody could fence it without quorum, nor would anything start elsewhere. */
 	n = db_find(f->db, DB_KIND_NODE, ret->orders.fence.name);
-	ret->has_fence = n && !fence_window_wait_ms(f->db, f->wall_ms) &&
-			 (quorum_may_lose(&f->repl->vtable, f->repl->countable) & cl_bit(n->slot));
+	ret->has_fence =
+		n && !fence_window_wait_ms(f->db, f->wall_ms) &&
+		(quorum_may_lose(&f->repl->vtable, repl_countable(f->repl)) & cl_bit(n->slot));
 }
 
 /* ---- fences */

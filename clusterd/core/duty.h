@@ -37,8 +37,8 @@ struct duty_state {
 	enum duty_mutant mutant;	  /* stays DUTY_MUTANT_NONE outside the simulator */
 	uint64_t epoch;			  /* number of that in which `absent_ms` was seen */
 	uint64_t absent_ms[CL_MAX_NODES]; /* since when a member's clusterd is not in our view; 0 */
-	/* since when a member is not in a view that has quorum, for its vote: duty_see(); 0 */
-	uint64_t missed_ms[CL_MAX_NODES];
+	/* who is not in a view that has quorum, for its vote: duty_see() */
+	struct votes_missed missed;
 };
 
 /* What is known at the moment; all of it is borrowed. */

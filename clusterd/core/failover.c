@@ -49,6 +49,12 @@ void failover_from_db(struct failover *f, const struct db *db, uint16_t members)
 	}
 	if (all) /* a node that nothing can fence is waited for without end */
 		failover_set(f, FAILOVER_FENCE, longest);
+	/* Watched for 4 D, written within D, waited for 2 D, read back within D. */
+	if (db_count(db, DB_KIND_CLUSTER) && !f->is_known[FAILOVER_WITNESS])
+		failover_set(
+			f, FAILOVER_WITNESS,
+			8 * (uint64_t)((const struct db_cluster *)db_at(db, DB_KIND_CLUSTER, 0))
+					->witness_io_ms);
 	longest = 0;
 	for (uint32_t i = 0; i < db_count(db, DB_KIND_GROUP); i++) {
 		const struct db_group *g = db_at(db, DB_KIND_GROUP, i);

@@ -60,6 +60,9 @@ struct cl_table force_table(const struct cl_table *from, uint16_t voters, uint64
 	struct cl_table to = *from;
 
 	to.changed_at = index;
+	/* What it holds is of the old history. It gets its vote back as a node does, by a change.
+	 */
+	to.witness.vote = 0;
 	for (uint8_t i = 0; i < CL_MAX_NODES; i++)
 		to.member[i].vote = to.member[i].nodeid && (voters & cl_bit(i));
 	return to;
@@ -118,6 +121,10 @@ void repl_force_told(struct repl_step *st, const struct cl_msg_force *m)
 	/* Only the first counts: from then on the view is quorate. */
 	if (s->quorum.is_quorate || !s->countable)
 		return;
+	/* A higher history is on its way to our disk: the view ends when it is there. */
+	if (s->witness.is_adopting)
+		return;
+	s->witness.counts = false;
 	s->is_forced = true;
 	s->forced = (struct force_record){.at_ms = m->at_ms, .actor = m->actor, .down = m->down};
 	s->forced.table = force_table(&s->vtable, s->countable, s->winner.index + 1);

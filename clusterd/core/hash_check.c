@@ -53,7 +53,7 @@ static uint16_t group_of(const struct hash_point *p, uint8_t slot)
 }
 
 /* The group with a majority when those of `more` join it, too; 0: none. */
-static uint16_t majority(const struct hash_point *p, const struct cl_table *table, uint16_t more)
+static uint16_t majority(const struct hash_point *p, const struct cl_table *table, uint32_t more)
 {
 	for (uint8_t i = 0; i < CL_MAX_NODES; i++) {
 		uint16_t group = (p->told & cl_bit(i)) ? group_of(p, i) : 0;
@@ -64,20 +64,30 @@ static uint16_t majority(const struct hash_point *p, const struct cl_table *tabl
 	return 0;
 }
 
-static enum hash_verdict judge(const struct hash_point *p, uint8_t self, uint16_t present,
-			       const struct cl_table *table)
+/*
+ * Only while the nodes that are here are no majority by themselves: then no two groups of them can
+ * both be one with the witness.
+ */
+static uint32_t witness_of(uint32_t present, const struct cl_table *table)
 {
-	uint16_t group = majority(p, table, 0);
+	return quorum_is_majority(table, present & UINT16_MAX) ? 0 : present & CL_WITNESS_BIT;
+}
+
+static enum hash_verdict judge(const struct hash_point *p, uint8_t self, uint32_t present,
+			       uint32_t with, const struct cl_table *table)
+{
+	uint16_t group = majority(p, table, with);
 
 	if (!(p->told & cl_bit(self)))
 		return HASH_WAIT;
 	if (group)
 		return (group & cl_bit(self)) ? HASH_AGREE : HASH_WRONG;
-	return majority(p, table, present & (uint16_t)~p->told) ? HASH_WAIT : HASH_UNDECIDED;
+	present &= UINT16_MAX & ~(uint32_t)p->told;
+	return majority(p, table, present | with) ? HASH_WAIT : HASH_UNDECIDED;
 }
 
 enum hash_verdict hash_check_take(struct hash_check *h, uint8_t slot, uint64_t index, uint64_t hash,
-				  uint8_t self, uint16_t present, const struct cl_table *table)
+				  uint8_t self, uint32_t present, const struct cl_table *table)
 {
 	struct hash_point *p = point_at(h, index);
 
@@ -85,7 +95,8 @@ enum hash_verdict hash_check_take(struct hash_check *h, uint8_t slot, uint64_t i
 		return HASH_WAIT;
 	p->told = (uint16_t)(p->told | cl_bit(slot));
 	p->hash[slot] = hash;
-	return judge(p, self, present, table);
+	h->with = witness_of(present, table);
+	return judge(p, self, present, h->with, table);
 }
 
 uint16_t hash_check_majority(const struct hash_check *h, uint64_t index,
@@ -93,7 +104,7 @@ uint16_t hash_check_majority(const struct hash_check *h, uint64_t index,
 {
 	const struct hash_point *p = find(h, index);
 
-	return p ? majority(p, table, 0) : 0;
+	return p ? majority(p, table, h->with) : 0;
 }
 
 const char *hash_verdict_name(enum hash_verdict verdict)

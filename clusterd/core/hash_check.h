@@ -32,6 +32,7 @@ struct hash_point {
 
 struct hash_check {
 	struct hash_point point[HASH_POINTS];
+	uint32_t with; /* CL_WITNESS_BIT: its vote goes with any hash */
 };
 
 /* True if the state after that entry is compared. */
@@ -40,10 +41,12 @@ bool hash_check_is_due(uint64_t index, bool is_epoch);
 void hash_check_begin(struct hash_check *h);
 /*
  * Node `slot` has that hash at `index`; returns what is known then of the state of `self` at that
- * index. `present`: who is in the view; `table`: whose votes count.
+ * index. `present`: who is in the view; `table`: whose votes count. CL_WITNESS_BIT in `present`:
+ * its vote is present. It holds no state, so it goes with whoever is here, where nothing goes
+ * without it.
  */
 enum hash_verdict hash_check_take(struct hash_check *h, uint8_t slot, uint64_t index, uint64_t hash,
-				  uint8_t self, uint16_t present, const struct cl_table *table);
+				  uint8_t self, uint32_t present, const struct cl_table *table);
 /* Who has told the hash that a majority of votes has at `index`; 0: there is no such hash. */
 uint16_t hash_check_majority(const struct hash_check *h, uint64_t index,
 			     const struct cl_table *table);

@@ -42,9 +42,22 @@ void lease_beat_heard(struct lease_state *l, uint8_t from, const struct cl_msg_b
 		l->acked[from] = ack;
 }
 
-void lease_extend(struct lease_state *l, const struct cl_table *table, uint16_t countable,
+void lease_witness_heard(struct lease_state *l, uint64_t beat, uint64_t valid_ms)
+{
+	uint64_t until;
+
+	/* None of this view, or so old that its time is not known any more. */
+	if (!beat || beat > l->beat || l->beat - beat >= LEASE_BEATS_KEPT)
+		return;
+	until = l->sent_ms[beat % LEASE_BEATS_KEPT] + valid_ms;
+	if (until > l->witness_ms)
+		l->witness_ms = until;
+}
+
+void lease_extend(struct lease_state *l, const struct cl_table *table, uint32_t countable,
 		  uint64_t duration_ms)
 {
+	uint32_t nodes = countable & UINT16_MAX;
 	uint64_t oldest = l->beat < LEASE_BEATS_KEPT ? 1 : l->beat - LEASE_BEATS_KEPT + 1;
 
 	for (uint64_t n = l->beat; n >= oldest && n > 0; n--) {
@@ -57,10 +70,15 @@ void lease_extend(struct lease_state *l, const struct cl_table *table, uint16_t 
 			if (l->acked[i] >= n)
 				set = (uint16_t)(set | cl_bit(i));
 		}
-		if (quorum_is_majority(table, set & countable)) {
+		if (quorum_is_majority(table, set & nodes)) {
 			l->deadline_ms = until;
 			return;
 		}
+		if (!quorum_is_majority(table, (set & nodes) | (countable & CL_WITNESS_BIT)))
+			continue;
+		until = until < l->witness_ms ? until : l->witness_ms;
+		if (until > l->deadline_ms)
+			l->deadline_ms = until;
 	}
 }
 

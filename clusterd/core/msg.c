@@ -153,12 +153,14 @@ static void put_row(struct wire_writer *w, uint8_t slot, const struct cl_member 
 /* An empty slot (nodeid 0) carries neither vote nor name: one table has one encoding. */
 static uint8_t get_row(struct wire_reader *r, struct cl_member *row)
 {
-	uint8_t slot = wire_get_enum(r, CL_MAX_NODES);
+	uint8_t slot = wire_get_enum(r, CL_WITNESS_SLOT + 1);
 
 	row->nodeid = wire_get_u32(r);
 	row->vote = wire_get_enum(r, 2);
 	wire_get_str(r, row->name, sizeof(row->name));
 	if (!row->nodeid ? row->vote || row->name[0] : !row->name[0])
+		wire_reader_fail(r);
+	if (slot == CL_WITNESS_SLOT && row->nodeid && row->nodeid != CL_WITNESS_NODEID)
 		wire_reader_fail(r);
 	return slot;
 }
@@ -169,12 +171,15 @@ void cl_table_put(struct wire_writer *w, const struct cl_table *table)
 
 	for (uint8_t i = 0; i < CL_MAX_NODES; i++)
 		used = (uint8_t)(used + (table->member[i].nodeid != 0));
+	used = (uint8_t)(used + (table->witness.nodeid != 0));
 	wire_put_u64(w, table->changed_at);
 	wire_put_u8(w, used);
 	for (uint8_t i = 0; i < CL_MAX_NODES; i++) {
 		if (table->member[i].nodeid)
 			put_row(w, i, &table->member[i]);
 	}
+	if (table->witness.nodeid)
+		put_row(w, CL_WITNESS_SLOT, &table->witness);
 }
 
 void cl_table_get(struct wire_reader *r, struct cl_table *table)
@@ -183,7 +188,7 @@ void cl_table_get(struct wire_reader *r, struct cl_table *table)
 	int previous = -1;
 
 	*table = (struct cl_table){.changed_at = wire_get_u64(r)};
-	used = wire_get_enum(r, CL_MAX_NODES + 1);
+	used = wire_get_enum(r, CL_MAX_NODES + 2);
 	for (uint8_t n = 0; n < used && !r->error; n++) {
 		struct cl_member row = {0};
 		uint8_t slot = get_row(r, &row);
@@ -195,7 +200,7 @@ void cl_table_get(struct wire_reader *r, struct cl_table *table)
 			break;
 		}
 		previous = slot;
-		table->member[slot] = row;
+		*cl_table_row(table, slot) = row;
 	}
 }
 

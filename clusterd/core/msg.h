@@ -71,7 +71,8 @@ struct cl_counts {
 	F(pos, struct cl_pos, last)                                                                \
 	F(u64, uint64_t, promised)                                                                 \
 	F(table, struct cl_table, table)                                                           \
-	F(flag, bool, is_behind)
+	F(flag, bool, is_behind)                                                                   \
+	F(flag, bool, reaches) /* the witness */
 
 /* CLOSE: who has not sent its STATE by now is not in the view (its process does not run). */
 #define CL_MSG_CLOSE_FIELDS(F)                                                                     \
@@ -111,7 +112,8 @@ struct cl_counts {
 #define CL_MSG_BEAT_FIELDS(F)                                                                      \
 	F(view, struct cl_view_id, view)                                                           \
 	F(u64, uint64_t, beat)                                                                     \
-	F(counts, struct cl_counts, seen)
+	F(counts, struct cl_counts, seen)                                                          \
+	F(flag, bool, reaches) /* the witness */
 
 /* HASH: the hash of the sender's applied database at `index`. */
 #define CL_MSG_HASH_FIELDS(F)                                                                      \
@@ -126,6 +128,20 @@ struct cl_counts {
 	F(name, struct cl_name, actor)                                                             \
 	F(u64, uint64_t, at_ms)
 
+/*
+ * CLAIMED: the sender owns the witness for this view (or does not any more), and what the witness
+ * has. `seen`: the newest beats that it had seen when the renewal began that made it so: nobody
+ * counts the vote later than `valid_ms` after the sending of its beat there.
+ */
+#define CL_MSG_CLAIMED_FIELDS(F)                                                                   \
+	F(view, struct cl_view_id, view)                                                           \
+	F(flag, bool, is_held)                                                                     \
+	F(u64, uint64_t, valid_ms)                                                                 \
+	F(counts, struct cl_counts, seen)                                                          \
+	F(u64, uint64_t, floor)	    /* the highest epoch number promised on it before */           \
+	F(u64, uint64_t, promised)  /* by it for this view; 0: not yet */                          \
+	F(u64, uint64_t, persisted) /* its copy is whole up to this index of this epoch; 0 */
+
 #define CL_MESSAGES(X)                                                                             \
 	X(1, STATE, state)                                                                         \
 	X(2, CLOSE, close)                                                                         \
@@ -135,7 +151,8 @@ struct cl_counts {
 	X(6, PERSISTED, persisted)                                                                 \
 	X(7, BEAT, beat)                                                                           \
 	X(8, HASH, hash)                                                                           \
-	X(9, FORCE, force)
+	X(9, FORCE, force)                                                                         \
+	X(10, CLAIMED, claimed)
 
 enum cl_msg_type {
 #define CL_MSG_ENUM(number, NAME, name) CL_MSG_##NAME = (number),

@@ -25,31 +25,50 @@ uint16_t quorum_voters(const struct cl_table *table)
 	return set;
 }
 
-struct quorum_answer quorum_evaluate(const struct cl_table *table, uint16_t present)
+/* Of nodes and of the witness. */
+static uint32_t all_voters(const struct cl_table *table)
 {
-	uint16_t voters = quorum_voters(table);
+	bool has_witness = table->witness.nodeid && table->witness.vote;
+
+	return quorum_voters(table) | (has_witness ? CL_WITNESS_BIT : 0);
+}
+
+struct quorum_answer quorum_evaluate(const struct cl_table *table, uint32_t present)
+{
+	uint32_t voters = all_voters(table);
 	struct quorum_answer a = {
 		.votes_total = (uint8_t)__builtin_popcount(voters),
 		.votes_present = (uint8_t)__builtin_popcount(voters & present),
-		.missing = (uint16_t)(voters & ~present),
+		.missing = (uint16_t)(voters & ~present & UINT16_MAX),
+		.has_witness = voters & present & CL_WITNESS_BIT,
 	};
+	bool lacks_witness = voters & ~present & CL_WITNESS_BIT;
 
 	a.votes_needed = (uint8_t)(a.votes_total / 2 + 1);
 	if (!a.votes_total)
 		a.reason = QUORUM_NO_VOTES;
 	else if (a.votes_present >= a.votes_needed)
-		a.reason = QUORUM_MAJORITY;
+		a.reason = a.has_witness && a.votes_present == a.votes_needed ? QUORUM_WITNESS
+									      : QUORUM_MAJORITY;
+	else if (lacks_witness && a.votes_present + 1 == a.votes_needed)
+		a.reason = QUORUM_UNCLAIMED;
 	else if (a.votes_present * 2 == a.votes_total)
 		a.reason = QUORUM_TIE;
 	else
 		a.reason = QUORUM_MINORITY;
-	a.is_quorate = a.reason == QUORUM_MAJORITY;
+	a.is_quorate = a.reason == QUORUM_MAJORITY || a.reason == QUORUM_WITNESS;
 	return a;
 }
 
-bool quorum_is_majority(const struct cl_table *table, uint16_t present)
+bool quorum_is_majority(const struct cl_table *table, uint32_t present)
 {
 	return quorum_evaluate(table, present).is_quorate;
+}
+
+bool quorum_witness_decides(const struct cl_table *table, uint16_t present)
+{
+	return !quorum_is_majority(table, present) &&
+	       quorum_is_majority(table, present | CL_WITNESS_BIT);
 }
 
 uint8_t quorum_find_nodeid(const struct cl_table *table, uint32_t nodeid)
@@ -72,7 +91,7 @@ uint8_t quorum_find_name(const struct cl_table *table, const char *name)
 
 bool quorum_change_allowed(const struct cl_table *from, const struct cl_table *to)
 {
-	uint16_t before = quorum_voters(from), after = quorum_voters(to);
+	uint32_t before = all_voters(from), after = all_voters(to);
 	int changed = __builtin_popcount(before ^ after);
 
 	/* A voter's slot given to another node takes one vote and gives another. */
@@ -80,17 +99,19 @@ bool quorum_change_allowed(const struct cl_table *from, const struct cl_table *t
 		if ((before & after & cl_bit(i)) && from->member[i].nodeid != to->member[i].nodeid)
 			changed += 2;
 	}
+	if ((before & after & CL_WITNESS_BIT) && strcmp(from->witness.name, to->witness.name) != 0)
+		changed += 2; /* another disk */
 	return changed <= 1 && before && after;
 }
 
-uint16_t quorum_may_lose(const struct cl_table *table, uint16_t present)
+uint16_t quorum_may_lose(const struct cl_table *table, uint32_t present)
 {
 	uint16_t set = 0;
 
 	for (uint8_t i = 0; i < CL_MAX_NODES; i++) {
 		uint16_t bit = cl_bit(i);
 
-		if ((present & bit) && quorum_is_majority(table, (uint16_t)(present & ~bit)))
+		if ((present & bit) && quorum_is_majority(table, present & ~(uint32_t)bit))
 			set = (uint16_t)(set | bit);
 	}
 	return set;
@@ -103,6 +124,8 @@ const char *quorum_reason_name(enum quorum_reason reason)
 		[QUORUM_NO_VOTES] = "no-votes",
 		[QUORUM_MINORITY] = "minority",
 		[QUORUM_TIE] = "tie",
+		[QUORUM_WITNESS] = "majority-with-witness",
+		[QUORUM_UNCLAIMED] = "witness-not-claimed",
 	};
 
 	return reason < QUORUM_REASON_MAX ? name[reason] : "?";

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Quorum: the one authority that says which set of nodes may act. A pure function of (member
- * table, nodes present); nothing else in the project decides it, corosync's votequorum included.
+ * table, nodes present, whether their claim of the witness stands); nothing else in the project
+ * decides it, corosync's votequorum included.
  *
  * Two sets that are both quorate under one table, or under two tables that differ in one vote,
  * share a voter. That is why a change alters one vote only (quorum_change_allowed()).
@@ -14,10 +15,12 @@
 #include "clusterd/core/types.h"
 
 enum quorum_reason {
-	QUORUM_MAJORITY, /* quorate: more than half of the votes are present */
-	QUORUM_NO_VOTES, /* not quorate: nobody in the table has a vote */
-	QUORUM_MINORITY, /* not quorate: fewer than half of the votes */
-	QUORUM_TIE,	 /* not quorate: exactly half; a tie is never broken after the fact */
+	QUORUM_MAJORITY,  /* quorate: more than half of the votes are present */
+	QUORUM_NO_VOTES,  /* not quorate: nobody in the table has a vote */
+	QUORUM_MINORITY,  /* not quorate: fewer than half of the votes */
+	QUORUM_TIE,	  /* not quorate: exactly half; a tie is never broken after the fact */
+	QUORUM_WITNESS,	  /* quorate: more than half, the vote of the witness with them */
+	QUORUM_UNCLAIMED, /* not quorate: it would be with the vote of the witness */
 	QUORUM_REASON_MAX,
 };
 
@@ -28,16 +31,22 @@ struct quorum_answer {
 	uint8_t votes_present;
 	uint8_t votes_needed;
 	uint16_t missing; /* absent voters: those whose return would help */
+	bool has_witness; /* its vote is among those present */
 };
 
 /* Which slots of the table are filled. */
 uint16_t quorum_members(const struct cl_table *table);
 /* Which slots carry a vote. */
 uint16_t quorum_voters(const struct cl_table *table);
-/* Counts the votes of `present` (bits outside the table count nothing). */
-struct quorum_answer quorum_evaluate(const struct cl_table *table, uint16_t present);
+/*
+ * Counts the votes of `present` (bits outside the table count nothing): nodes, and CL_WITNESS_BIT
+ * for as long as one of them owns the witness.
+ */
+struct quorum_answer quorum_evaluate(const struct cl_table *table, uint32_t present);
 /* True if `present` holds a majority of the table's votes. */
-bool quorum_is_majority(const struct cl_table *table, uint16_t present);
+bool quorum_is_majority(const struct cl_table *table, uint32_t present);
+/* True if these nodes have no majority, and would have one with the witness. */
+bool quorum_witness_decides(const struct cl_table *table, uint16_t present);
 /* Index of the member with that corosync nodeid, or CL_NODE_NONE. */
 uint8_t quorum_find_nodeid(const struct cl_table *table, uint32_t nodeid);
 /* Index of the member with that name, or CL_NODE_NONE. */
@@ -46,9 +55,9 @@ uint8_t quorum_find_name(const struct cl_table *table, const char *name);
 bool quorum_change_allowed(const struct cl_table *from, const struct cl_table *to);
 /*
  * The single nodes of `present` whose loss, next and alone, keeps the rest quorate. What is in
- * `present` but not in the answer must not be lost.
+ * `present` but not in the answer must not be lost. The witness's bit there: it works.
  */
-uint16_t quorum_may_lose(const struct cl_table *table, uint16_t present);
+uint16_t quorum_may_lose(const struct cl_table *table, uint32_t present);
 const char *quorum_reason_name(enum quorum_reason reason);
 
 #endif

@@ -42,6 +42,7 @@ void repl_init(struct repl_state *s, const struct repl_config *config,
 		.phase = REPL_DOWN,
 		.self_slot = CL_NODE_NONE,
 		.starter = CL_NODE_NONE,
+		.witness.claimer = CL_NODE_NONE,
 	};
 }
 
@@ -78,9 +79,11 @@ static void beat_heard(struct repl_step *st, uint8_t slot, const struct cl_msg_b
 	struct repl_state *s = st->s;
 
 	lease_beat_heard(&s->lease, slot, m, st->event->now_ms);
-	/* A forced quorum is none before each of those who force has it on its disk. */
-	if (s->quorum.is_quorate && (!s->is_forced || s->phase == REPL_OPEN))
-		lease_extend(&s->lease, &s->vtable, s->countable, s->config.lease_ms);
+	repl_lease_extend(s);
+	if (m->reaches)
+		s->witness.reaches = (uint16_t)(s->witness.reaches | cl_bit(slot));
+	else
+		s->witness.reaches = (uint16_t)(s->witness.reaches & ~cl_bit(slot));
 }
 
 /* Messages of a view: from an admitted member of it, or nothing. */
@@ -116,6 +119,10 @@ static void view_message(struct repl_step *st, const struct repl_peer *from,
 	case CL_MSG_FORCE:
 		if (is_this_view(s, &msg->force.view))
 			repl_force_told(st, &msg->force);
+		break;
+	case CL_MSG_CLAIMED:
+		if (is_this_view(s, &msg->claimed.view))
+			repl_witness_claimed(st, slot, &msg->claimed);
 		break;
 	case CL_MSG_STATE:
 	case CL_MSG_CLOSE:
@@ -214,6 +221,15 @@ int repl_step(struct repl_state *s, const struct repl_event *event, struct repl_
 		break;
 	case REPL_EV_TICK:
 		repl_view_tick(&st);
+		break;
+	case REPL_EV_CLAIMED:
+		r = repl_witness_say(&st);
+		break;
+	case REPL_EV_ADOPT:
+		r = repl_witness_adopt(&st);
+		break;
+	case REPL_EV_REACH:
+		repl_witness_reach(&st);
 		break;
 	case REPL_EV_MAX:
 		must(!"event type");
@@ -320,6 +336,10 @@ const char *repl_mutant_name(enum repl_mutant mutant)
 		[REPL_MUTANT_MERGE_SUFFIX] = "merge-a-diverged-suffix",
 		[REPL_MUTANT_FORCE_UNLISTED] = "force-without-listing",
 		[REPL_MUTANT_SAME_GENERATION] = "force-in-the-same-generation",
+		[REPL_MUTANT_WITNESS_UNCLAIMED] = "count-witness-without-claim",
+		[REPL_MUTANT_WITNESS_FOR_EVER] = "claim-kept-for-ever",
+		[REPL_MUTANT_WITNESS_OF_FEW] = "witness-of-a-minority",
+		[REPL_MUTANT_WITNESS_FLOOR] = "witness-promise-ignored",
 	};
 
 	return mutant < REPL_MUTANT_MAX ? name[mutant] : "?";

@@ -13,6 +13,9 @@
  *             epoch number and says SYNCED.
  *   epoch     when a majority of votes is SYNCED, the lowest of them becomes the *sequencer* and
  *             multicasts the entry EPOCH. Only it gives entries their index from then on.
+ *   witness   where only its vote is missing, the lowest who reaches it claims it (witness.h) and
+ *             says CLAIMED: from there on it is one more member of the view, which promises, holds
+ *             the history and persists like the others, through the hands of its owner.
  *   open      when a majority of votes has PERSISTED the entry EPOCH, it and all before it are
  *             committed; now requests are taken, committed when a majority has persisted them,
  *             and only then applied.
@@ -131,6 +134,12 @@ enum repl_mutant {
 	REPL_MUTANT_MERGE_SUFFIX,	 /* what a node holds beyond the winner stays, behind it */
 	REPL_MUTANT_FORCE_UNLISTED,	 /* a force need not name who is absent */
 	REPL_MUTANT_SAME_GENERATION,	 /* a force does not raise it */
+	REPL_MUTANT_WITNESS_FIRST,	 /* from here on: what sim_witness has to find */
+	REPL_MUTANT_WITNESS_UNCLAIMED =
+		REPL_MUTANT_WITNESS_FIRST, /* count its vote without CLAIMED of this view */
+	REPL_MUTANT_WITNESS_FOR_EVER,	   /* a claim once heard of holds for ever */
+	REPL_MUTANT_WITNESS_OF_FEW,	   /* who owns it is quorate, however few */
+	REPL_MUTANT_WITNESS_FLOOR,	   /* what it promised to others does not count */
 	REPL_MUTANT_MAX,
 };
 
@@ -139,6 +148,18 @@ enum repl_mutant {
 #else
 #define REPL_MUTANT(s, which) ((void)(s), false)
 #endif
+
+/* The witness, as this view knows it. */
+struct repl_witness {
+	bool is_reached;    /* by this node; what STATE and beats say */
+	uint16_t reaches;   /* who says so */
+	uint8_t claimer;    /* who is to claim it if its vote is needed; CL_NODE_NONE: nobody can */
+	bool counts;	    /* the claimer owns it for this view: its vote is present */
+	bool is_adopting;   /* its history is being installed */
+	uint64_t valid_ms;  /* how long a renewal of the claim holds */
+	uint64_t floor;	    /* the highest epoch number that it promised before this view */
+	uint64_t persisted; /* its copy is whole up to this index of this epoch; 0 */
+};
 
 struct repl_state {
 	struct repl_config config;
@@ -183,6 +204,7 @@ struct repl_state {
 	struct cl_table vprev;	/* before the newest change, while that is uncommitted */
 	bool change_pending;	/* vtable.changed_at is not committed */
 	struct quorum_answer quorum;
+	struct repl_witness witness;
 	struct cl_uuid vcluster; /* in whose name the view is judged */
 	bool is_forced;		 /* by an administrator, in this view */
 	struct force_record forced;
@@ -192,7 +214,7 @@ struct repl_state {
 	bool is_pulling;
 	uint64_t number; /* of the epoch of this view */
 	uint32_t generation;
-	uint16_t synced;
+	uint32_t synced;      /* nodes, and the witness */
 	uint8_t starter;      /* sequencer, once a majority is synced */
 	uint64_t epoch_index; /* index of its EPOCH entry; 0: not begun */
 	struct cl_epoch epoch;
@@ -218,6 +240,9 @@ enum repl_event_type {
 	REPL_EV_WRONG,	  /* our applied state is not that of a majority: fetch everything anew */
 	REPL_EV_FORCE,	  /* an administrator forces quorum: see force.h */
 	REPL_EV_TICK,
+	REPL_EV_CLAIMED, /* this node's claim of the witness was made, renewed or lost */
+	REPL_EV_ADOPT,	 /* the witness's history is to be installed; PULLED comes when it is */
+	REPL_EV_REACH,	 /* this node reaches the witness, or not any more */
 	REPL_EV_MAX,
 };
 
@@ -259,6 +284,12 @@ struct repl_event {
 			struct cl_uuid cluster;
 			struct cl_table table; /* this node with the only vote */
 		} create;
+		struct cl_msg_claimed claimed;
+		struct {
+			struct cl_view_id view; /* that the claim was made for */
+			struct cl_pos last;	/* of the witness's history */
+		} adopt;
+		bool is_reached;
 		struct {
 			uint16_t down; /* by slot: absent, and down by his word */
 			struct cl_name actor;
@@ -322,11 +353,16 @@ void repl_init(struct repl_state *s, const struct repl_config *config,
  *                    a node that does not hold all that is committed, or those present could not
  *                    commit it
  *   FORCE    -EPERM  force_check() says why
+ *   CLAIMED, ADOPT -ESTALE not of this view any more, or not wanted
  *   CREATE   -EEXIST this node belongs to a cluster already
  *            -EBUSY  a pull may still install another cluster's history
  *            -EINVAL this node is not in the table with the only vote
  */
 int repl_step(struct repl_state *s, const struct repl_event *event, struct repl_actions *out);
+/* True if this node has to claim the witness, for the view that it is in. */
+bool repl_witness_is_wanted(const struct repl_state *s);
+/* Whose votes count in the view: nodes, and CL_WITNESS_BIT. */
+uint32_t repl_countable(const struct repl_state *s);
 /* Slot of the sender of a message of that view, if it is the present one and he is in it. */
 uint8_t repl_sender(const struct repl_state *s, const struct repl_address *from,
 		    const struct cl_view_id *view);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What the three files of the replication core share; nobody else includes this. */
+/* What the files of the replication core share; nobody else includes this. */
 #ifndef CLUSTERD_CORE_REPL_INTERNAL_H
 #define CLUSTERD_CORE_REPL_INTERNAL_H
 
@@ -34,6 +34,9 @@ void repl_view_tick(struct repl_step *st);
 void repl_view_begin(struct repl_step *st);
 /* Leaves the view and asks everyone for a new exchange. */
 void repl_view_restart(struct repl_step *st);
+/* The view has become quorate: show it, and begin. */
+void repl_view_sync(struct repl_step *st);
+void repl_view_add_synced(struct repl_step *st, uint32_t set);
 /* Sends our STATE if it is wanted and the disk is quiet. */
 void repl_view_try_state(struct repl_step *st);
 
@@ -46,6 +49,17 @@ void repl_log_durable(struct repl_step *st);
 void repl_log_begin_epoch(struct repl_step *st);
 /* After an install: tell the others how far our log reaches, apply, open. */
 void repl_log_caught_up(struct repl_step *st);
+
+void repl_log_try_commit(struct repl_step *st);
+
+/* repl_witness.c: the vote of the witness */
+void repl_witness_view(struct repl_state *s);  /* a view is complete, and its nodes are judged */
+void repl_witness_judge(struct repl_state *s); /* the answer to whether it is quorate, anew */
+void repl_witness_claimed(struct repl_step *st, uint8_t slot, const struct cl_msg_claimed *m);
+void repl_lease_extend(struct repl_state *s);
+int repl_witness_say(struct repl_step *st);
+int repl_witness_adopt(struct repl_step *st);
+void repl_witness_reach(struct repl_step *st);
 
 /* force.c: quorum by the word of an administrator */
 int repl_force_ask(struct repl_step *st);

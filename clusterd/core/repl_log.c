@@ -46,7 +46,7 @@ void repl_log_begin_epoch(struct repl_step *st)
 static void table_set(struct cl_table *table, uint8_t slot, const struct cl_member *row,
 		      uint64_t index)
 {
-	table->member[slot] = *row;
+	*cl_table_row(table, slot) = *row;
 	table->changed_at = index;
 }
 
@@ -106,8 +106,6 @@ static bool is_next(const struct repl_state *s, uint8_t slot, const struct cl_ms
 	return m->kind == CL_ENTRY_COMMAND || m->kind == CL_ENTRY_TABLE;
 }
 
-static void try_commit(struct repl_step *st);
-
 /* Mutant: no sequencer; everyone numbers what arrives. */
 static void number_by_delivery(const struct repl_state *s, struct cl_msg_entry *m)
 {
@@ -115,6 +113,22 @@ static void number_by_delivery(const struct repl_state *s, struct cl_msg_entry *
 		m->index = s->view_last + 1;
 		m->epoch = s->epoch;
 	}
+}
+
+static void send_persisted(struct repl_step *st)
+{
+	struct repl_state *s = st->s;
+	struct cl_msg_persisted *m;
+
+	if (!repl_epoch_begun(s) || s->phase == REPL_EXCHANGE || s->is_pulling ||
+	    s->self_slot == CL_NODE_NONE)
+		return;
+	if (s->durable < s->epoch_index || cl_epoch_compare(&s->last.epoch, &s->epoch))
+		return;
+	s->is_behind = false; /* what a majority without our vote holds is on our disk again */
+	m = &repl_send(st, CL_MSG_PERSISTED)->persisted;
+	m->view = s->view;
+	m->index = s->durable;
 }
 
 void repl_log_entry(struct repl_step *st, uint8_t slot, const struct cl_msg_entry *msg)
@@ -141,7 +155,7 @@ void repl_log_entry(struct repl_step *st, uint8_t slot, const struct cl_msg_entr
 		s->vprev = s->vtable;
 		s->vtable = to;
 		s->change_pending = true;
-		s->quorum = quorum_evaluate(&s->vtable, s->countable);
+		repl_witness_judge(s);
 	}
 	if (!s->epoch_index)
 		s->epoch_index = m->index;
@@ -158,24 +172,10 @@ void repl_log_entry(struct repl_step *st, uint8_t slot, const struct cl_msg_entr
 	/* An install may have brought it already, from a donor that was ahead of this delivery. */
 	if (s->is_pulling || m->index > s->last.index)
 		append(st, &entry);
+	else if (m->index == s->epoch_index)
+		send_persisted(st); /* no DURABLE comes for it: the others would not know */
 	if (REPL_MUTANT(s, ACT_BEFORE_COMMIT))
-		try_commit(st);
-}
-
-static void send_persisted(struct repl_step *st)
-{
-	struct repl_state *s = st->s;
-	struct cl_msg_persisted *m;
-
-	if (!repl_epoch_begun(s) || s->phase == REPL_EXCHANGE || s->is_pulling ||
-	    s->self_slot == CL_NODE_NONE)
-		return;
-	if (s->durable < s->epoch_index || cl_epoch_compare(&s->last.epoch, &s->epoch))
-		return;
-	s->is_behind = false; /* what a majority without our vote holds is on our disk again */
-	m = &repl_send(st, CL_MSG_PERSISTED)->persisted;
-	m->view = s->view;
-	m->index = s->durable;
+		repl_log_try_commit(st);
 }
 
 void repl_log_durable(struct repl_step *st)
@@ -191,13 +191,14 @@ void repl_log_durable(struct repl_step *st)
 	repl_view_try_state(st);
 }
 
-static uint16_t holders_of(const struct repl_state *s, uint64_t index)
+/* Nodes, and the witness. */
+static uint32_t holders_of(const struct repl_state *s, uint64_t index)
 {
-	uint16_t set = 0;
+	uint32_t set = s->witness.persisted >= index ? CL_WITNESS_BIT : 0;
 
 	for (uint8_t i = 0; i < CL_MAX_NODES; i++) {
 		if (s->persisted[i] >= index)
-			set = (uint16_t)(set | cl_bit(i));
+			set |= cl_bit(i);
 	}
 	return set;
 }
@@ -211,7 +212,7 @@ static uint16_t holders_of(const struct repl_state *s, uint64_t index)
  */
 static bool is_held(const struct repl_state *s, uint64_t index)
 {
-	uint16_t set = holders_of(s, index);
+	uint32_t set = holders_of(s, index);
 	bool is_after_change = s->change_pending && index >= s->vtable.changed_at;
 
 	if (REPL_MUTANT(s, ACT_BEFORE_COMMIT))
@@ -236,7 +237,7 @@ static void open_if_ready(struct repl_step *st)
 	repl_act(st, REPL_DO_OPENED);
 }
 
-static void try_commit(struct repl_step *st)
+void repl_log_try_commit(struct repl_step *st)
 {
 	struct repl_state *s = st->s;
 	uint64_t i = s->commit < s->epoch_index ? s->epoch_index : s->commit + 1;
@@ -266,8 +267,8 @@ void repl_log_persisted(struct repl_step *st, uint8_t slot, const struct cl_msg_
 	s->persisted[slot] = m->index;
 	/* A node that began the view blank holds the history now: its vote counts from here on. */
 	s->countable = (uint16_t)(s->countable | cl_bit(slot));
-	s->quorum = quorum_evaluate(&s->vtable, s->countable);
-	try_commit(st);
+	repl_witness_judge(s);
+	repl_log_try_commit(st);
 }
 
 void repl_log_caught_up(struct repl_step *st)
@@ -320,7 +321,7 @@ static int propose_table(struct repl_step *st)
 	gains = (uint16_t)(quorum_voters(&to) & ~quorum_voters(&s->vtable));
 	if (gains & ~holders_of(s, s->commit))
 		return -EINVAL;
-	if (!quorum_is_majority(&to, s->countable))
+	if (!quorum_is_majority(&to, repl_countable(s)))
 		return -EINVAL;
 	return 0;
 }

@@ -10,7 +10,7 @@ static void stop_acting(struct repl_step *st, enum repl_phase phase)
 {
 	struct repl_state *s = st->s;
 
-	if (s->is_pulling)
+	if (s->is_pulling || s->witness.is_adopting)
 		repl_act(st, REPL_DO_CANCEL_PULL);
 	if (s->phase == REPL_OPEN)
 		repl_act(st, REPL_DO_CLOSED);
@@ -81,6 +81,7 @@ void repl_view_try_state(struct repl_step *st)
 		.is_blank = s->is_blank || s->is_hollow,
 		.is_behind = s->is_behind,
 		.promised = s->promised > s->promising ? s->promised : s->promising,
+		.reaches = s->witness.is_reached,
 	};
 	if (s->is_hollow)
 		return;
@@ -323,6 +324,8 @@ static void choose_epoch(struct repl_state *s)
 		if (m->last.epoch.generation > s->generation)
 			s->generation = m->last.epoch.generation;
 	}
+	if (s->witness.counts && s->witness.floor > s->number && !REPL_MUTANT(s, WITNESS_FLOOR))
+		s->number = s->witness.floor;
 	s->number++;
 	if (s->is_forced && !REPL_MUTANT(s, SAME_GENERATION))
 		s->generation =
@@ -446,7 +449,8 @@ static void complete(struct repl_step *st, uint64_t nonce)
 	s->pulls_failed = 0;
 	memset(s->persisted, 0, sizeof(s->persisted));
 	admit(s, &s->vtable, &cluster);
-	s->quorum = quorum_evaluate(&s->vtable, s->countable);
+	repl_witness_view(s);
+	repl_witness_judge(s);
 	s->self_slot = self->slot;
 	s->refusal = self->refusal;
 	repl_act(st, REPL_DO_VIEW);
@@ -463,6 +467,12 @@ static void complete(struct repl_step *st, uint64_t nonce)
 		s->phase = REPL_INQUORATE;
 	else
 		repl_view_begin(st);
+}
+
+void repl_view_sync(struct repl_step *st)
+{
+	repl_act(st, REPL_DO_VIEW);
+	repl_view_begin(st);
 }
 
 static bool round_is_full(const struct repl_state *s)
@@ -551,6 +561,12 @@ void repl_view_pulled(struct repl_step *st)
 	s->pull_active = false;
 	if (!e->pulled.r)
 		take_history(s, e);
+	if (s->witness.is_adopting) {
+		s->witness.is_adopting = false;
+		if (s->phase != REPL_DOWN)
+			repl_view_restart(st); /* failed: claimed anew, and read again */
+		return;
+	}
 	if (!s->is_pulling || !cl_view_equal(&e->pulled.view, &s->view)) {
 		repl_view_try_state(st);
 		return;
@@ -574,13 +590,19 @@ void repl_view_synced(struct repl_step *st, uint8_t slot, const struct cl_msg_sy
 {
 	struct repl_state *s = st->s;
 
-	if (m->promised != s->number || !s->quorum.is_quorate)
-		return;
-	s->synced = (uint16_t)(s->synced | (cl_bit(slot) & s->countable));
+	if (m->promised == s->number && s->quorum.is_quorate)
+		repl_view_add_synced(st, cl_bit(slot) & s->countable);
+}
+
+void repl_view_add_synced(struct repl_step *st, uint32_t set)
+{
+	struct repl_state *s = st->s;
+
+	s->synced |= set | (REPL_MUTANT(s, WITNESS_UNCLAIMED) ? CL_WITNESS_BIT : 0);
 	if (s->starter != CL_NODE_NONE || !quorum_is_majority(&s->vtable, s->synced))
 		return;
 	/* Nobody of those who force is left behind in the old generation. */
-	if (s->is_forced && s->synced != quorum_voters(&s->forced.table))
+	if (s->is_forced && quorum_voters(&s->forced.table) & ~s->synced)
 		return;
 	s->starter = (uint8_t)__builtin_ctz(s->synced);
 	s->epoch = (struct cl_epoch){
@@ -617,6 +639,18 @@ static void send_close(struct repl_step *st)
 	s->round_ms = st->event->now_ms;
 }
 
+/* A claim holds no longer than from a beat that its owner had seen: so it has to see newer ones. */
+static uint64_t beat_interval(const struct repl_state *s)
+{
+	uint64_t ms = s->config.beat_ms;
+
+	if (quorum_witness_decides(&s->vtable, s->countable))
+		ms /= 4;
+	if (s->witness.counts && s->witness.valid_ms / 8 < ms)
+		ms = s->witness.valid_ms / 8;
+	return ms;
+}
+
 void repl_view_tick(struct repl_step *st)
 {
 	struct repl_state *s = st->s;
@@ -635,7 +669,8 @@ void repl_view_tick(struct repl_step *st)
 		struct cl_msg_beat *m = &repl_send(st, CL_MSG_BEAT)->beat;
 
 		m->view = s->view;
-		lease_beat_send(&s->lease, now, s->config.beat_ms, m);
+		m->reaches = s->witness.is_reached;
+		lease_beat_send(&s->lease, now, beat_interval(s), m);
 	}
 	if (s->is_pulling && s->pull_again)
 		pull(st);

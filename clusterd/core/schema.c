@@ -344,6 +344,10 @@ static const struct db_field fields_cmd_history_saved[] = {DB_CMD_HISTORY_SAVED_
 static const struct db_field fields_cmd_node_down[] = {DB_CMD_NODE_DOWN_FIELDS(DESCRIBE)};
 #undef STRUCT
 
+#define STRUCT struct db_cmd_quorum_mode
+static const struct db_field fields_cmd_quorum_mode[] = {DB_CMD_QUORUM_MODE_FIELDS(DESCRIBE)};
+#undef STRUCT
+
 static const struct db_shape kind_shape[DB_KIND_MAX] = {
 #define KIND_SHAPE(name, NAME, capacity)                                                           \
 	[DB_KIND_##NAME] = {#name, fields_##name, MUST_ARRAY_SIZE(fields_##name),                  \

@@ -102,6 +102,11 @@
 	X(ONLINE, "online")		    /* transferred: there is no way back */                \
 	X(ENDED, "ended")
 
+/* Who has votes beside the nodes. */
+#define DB_QUORUM_MODES(X)                                                                         \
+	X(NODE_MAJORITY, "node-majority")                                                          \
+	X(NODE_DISK, "node-disk") /* a witness on a disk that all nodes reach */
+
 /* When a group goes back to a preferred owner that has come back. */
 #define DB_FAILBACKS(X)                                                                            \
 	X(NEVER, "never")                                                                          \
@@ -152,6 +157,7 @@
 	X(mount_voice, MOUNT_VOICE, DB_MOUNT_VOICES)                                               \
 	X(migration_phase, MIGRATION_PHASE, DB_MIGRATION_PHASES)                                   \
 	X(stop_failure, STOP_FAILURE, DB_STOP_FAILURES)                                            \
+	X(quorum_mode, QUORUM_MODE, DB_QUORUM_MODES)                                               \
 	X(failback, FAILBACK, DB_FAILBACKS)                                                        \
 	X(note, NOTE, DB_NOTES)                                                                    \
 	X(resource_ask, RESOURCE_ASK, DB_RESOURCE_ASKS)                                            \
@@ -166,6 +172,7 @@
 #define DB_CHOICE_MOUNT_VOICE(NAME, word)     DB_MOUNT_VOICE_##NAME,
 #define DB_CHOICE_MIGRATION_PHASE(NAME, word) DB_MIGRATION_PHASE_##NAME,
 #define DB_CHOICE_STOP_FAILURE(NAME, word)    DB_STOP_FAILURE_##NAME,
+#define DB_CHOICE_QUORUM_MODE(NAME, word)     DB_QUORUM_MODE_##NAME,
 #define DB_CHOICE_FAILBACK(NAME, word)	      DB_FAILBACK_##NAME,
 #define DB_CHOICE_NOTE(NAME, word)	      DB_NOTE_##NAME,
 #define DB_CHOICE_RESOURCE_ASK(NAME, word)    DB_RESOURCE_ASK_##NAME,
@@ -186,7 +193,11 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(time, fence2_ms, 0) /* and before that (fence_window.h) */                               \
 	F(time, forced_ms, 0) /* when quorum was forced last; 0: never, or all are back */         \
 	F(nodes, forced_down, 0) /* of those said to be down then, who is not back yet */          \
-	F(str, forced_by, CL_NAME_MAX)
+	F(str, forced_by, CL_NAME_MAX)                                                             \
+	F(choice, quorum_mode, quorum_mode)                                                        \
+	F(str, witness, DB_UUID_TEXT)	      /* of the witness; empty: there is none */           \
+	F(str, witness_device, DB_DEVICE_MAX) /* its path, the same on every node */               \
+	F(u32, witness_io_ms, 0)	      /* the longest I/O on it, as written on it */
 
 #define DB_NODE_FIELDS(F)                                                                          \
 	F(str, name, CL_NAME_MAX)                                                                  \
@@ -864,6 +875,13 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(flag, is_given, 0)                                                                       \
 	F(str, text, DB_REASON_MAX)
 
+/* Which witness the cluster is to have. Votes follow, one by one. */
+#define DB_CMD_QUORUM_MODE_FIELDS(F)                                                               \
+	F(choice, mode, quorum_mode)                                                               \
+	F(str, witness, DB_UUID_TEXT)                                                              \
+	F(str, device, DB_DEVICE_MAX)                                                              \
+	F(u32, io_ms, 0)
+
 /*
  * What an administrator asks for: one command or several, which follow behind these fields
  * (db_change_encode()) and are applied all or none; and who asks, when, from where, why. The only
@@ -1052,6 +1070,7 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	X(46, vote_note, VOTE_NOTE)                                                                \
 	X(47, mount_voice, MOUNT_VOICE)                                                            \
 	X(48, clock, CLOCK)                                                                        \
+	X(49, quorum_mode, QUORUM_MODE)                                                            \
 	X(53, history_saved, HISTORY_SAVED)                                                        \
 	X(54, node_down, NODE_DOWN)                                                                \
 	X(56, db_note, DB_NOTE)                                                                    \

@@ -15,8 +15,9 @@
 #define CL_NODE_NONE	0xff
 #define CL_NAME_MAX	64 /* with the NUL: a host name label (RFC 1035: 63 octets) */
 #define CL_UUID_BYTES	16
-#define CL_PROTOCOL_MIN 1 /* oldest wire protocol that this build speaks */
-#define CL_PROTOCOL_MAX 1 /* newest */
+#define CL_WITNESS_SLOT CL_MAX_NODES /* of the witness's row, behind those of the nodes */
+#define CL_PROTOCOL_MIN 1	     /* oldest wire protocol that this build speaks */
+#define CL_PROTOCOL_MAX 1	     /* newest */
 
 /* A totem ring (corosync/cpg.h: struct cpg_ring_id): representative and sequence. */
 struct cl_ring {
@@ -57,6 +58,10 @@ struct cl_member {
 	char name[CL_NAME_MAX];
 };
 
+/* In a set of voters: the witness. In a row of the table: what stands for its nodeid. */
+#define CL_WITNESS_BIT	  (UINT32_C(1) << CL_WITNESS_SLOT)
+#define CL_WITNESS_NODEID UINT32_MAX
+
 /*
  * Who is a member and who votes. In force is the table at the end of the highest history present,
  * committed or not. `changed_at` is the log index of its last change.
@@ -64,7 +69,14 @@ struct cl_member {
 struct cl_table {
 	uint64_t changed_at;
 	struct cl_member member[CL_MAX_NODES];
+	struct cl_member witness; /* its name is its uuid as text; nodeid 0: there is none */
 };
+
+/* The row of a node, or of the witness. */
+static inline struct cl_member *cl_table_row(struct cl_table *table, uint8_t slot)
+{
+	return slot == CL_WITNESS_SLOT ? &table->witness : &table->member[slot];
+}
 
 static inline bool cl_ring_equal(const struct cl_ring *a, const struct cl_ring *b)
 {

@@ -25,6 +25,19 @@ void votes_watch(uint64_t since_ms[CL_MAX_NODES], uint16_t members, uint16_t pre
 	}
 }
 
+void votes_watch_witness(uint64_t *since_ms, const struct repl_state *repl, uint64_t now_ms)
+{
+	if (repl->witness.reaches & repl->present)
+		*since_ms = 0;
+	else if (!*since_ms)
+		*since_ms = now_ms;
+}
+
+uint32_t votes_here(const struct votes_input *in, uint16_t nodes)
+{
+	return nodes | (in->witness_works ? CL_WITNESS_BIT : 0);
+}
+
 /* Members whose absence has lasted. */
 static uint16_t long_absent(const struct votes_input *in)
 {
@@ -89,9 +102,23 @@ static uint8_t first_to_go(const struct votes_input *in, uint16_t set)
 	return first;
 }
 
+static bool has_witness(const struct votes_input *in)
+{
+	return in->table.witness.nodeid && in->table.witness.vote;
+}
+
+/* With so many nodes that vote. */
+static bool witness_votes_with(const struct votes_input *in, uint16_t nodes)
+{
+	if (!in->table.witness.nodeid || in->witness_is_old || count(nodes) % 2)
+		return false;
+	return in->witness_works ||
+	       (has_witness(in) && (!may_shrink(in) || VOTES_MUTANT(in, DEAD_WITNESS)));
+}
+
 static uint16_t made_odd(const struct votes_input *in, uint16_t set)
 {
-	if (!set || count(set) % 2 || VOTES_MUTANT(in, STAYS_EVEN))
+	if (!set || count(set) % 2 || VOTES_MUTANT(in, STAYS_EVEN) || witness_votes_with(in, set))
 		return set;
 	return (uint16_t)(set & ~cl_bit(first_to_go(in, set)));
 }
@@ -99,6 +126,11 @@ static uint16_t made_odd(const struct votes_input *in, uint16_t set)
 uint16_t votes_wanted(const struct votes_input *in)
 {
 	return made_odd(in, candidates(in));
+}
+
+bool votes_wants_witness(const struct votes_input *in)
+{
+	return witness_votes_with(in, candidates(in));
 }
 
 uint16_t votes_configured(const struct votes_input *in)
@@ -113,7 +145,7 @@ static struct cl_table table_with(const struct cl_table *table, uint8_t slot, bo
 {
 	struct cl_table t = *table;
 
-	t.member[slot].vote = vote;
+	cl_table_row(&t, slot)->vote = vote;
 	return t;
 }
 
@@ -122,7 +154,9 @@ static bool can_be_made(const struct votes_input *in, uint8_t slot, bool is_give
 {
 	struct cl_table to = table_with(&in->table, slot, is_given);
 
-	return quorum_is_majority(&in->table, in->holders) && quorum_is_majority(&to, in->holders);
+	uint32_t here = in->holders | (in->witness_counts ? CL_WITNESS_BIT : 0);
+
+	return quorum_is_majority(&in->table, here) && quorum_is_majority(&to, here);
 }
 
 static enum votes_reason why_taken(const struct votes_input *in, uint8_t slot)
@@ -144,6 +178,27 @@ static bool take(const struct votes_input *in, uint16_t set, struct votes_change
 	return true;
 }
 
+static bool take_witness(const struct votes_input *in, struct votes_change *ret)
+{
+	if (!has_witness(in) || votes_wants_witness(in) || !can_be_made(in, CL_WITNESS_SLOT, false))
+		return false;
+	*ret = (struct votes_change){.slot = CL_WITNESS_SLOT, .reason = VOTES_ODD};
+	if (in->witness_is_old)
+		ret->reason = VOTES_REPLACED;
+	else if (!in->witness_works)
+		ret->reason = VOTES_UNREACHED;
+	return true;
+}
+
+static bool give_witness(const struct votes_input *in, struct votes_change *ret)
+{
+	if (has_witness(in) || !votes_wants_witness(in) || !can_be_made(in, CL_WITNESS_SLOT, true))
+		return false;
+	*ret = (struct votes_change){
+		.slot = CL_WITNESS_SLOT, .is_given = true, .reason = VOTES_REACHED};
+	return true;
+}
+
 /*
  * First those not here lose theirs, which makes what is left stronger; then votes are given, and
  * only then taken from those here, so that the table never holds less than it has to.
@@ -158,6 +213,8 @@ bool votes_next(const struct votes_input *in, struct votes_change *ret)
 		return false;
 	if (take(in, (uint16_t)(take_set & ~in->present), ret))
 		return true;
+	if ((in->witness_is_old || !in->witness_works) && take_witness(in, ret))
+		return true;
 	for (uint8_t i = 0; i < CL_MAX_NODES; i++) {
 		bool is_ready = has(in->holders, i) && can_be_made(in, i, true);
 
@@ -167,7 +224,8 @@ bool votes_next(const struct votes_input *in, struct votes_change *ret)
 			.slot = i, .is_given = true, .reason = VOTES_CAUGHT_UP};
 		return true;
 	}
-	return take(in, (uint16_t)(take_set & in->present), ret);
+	return give_witness(in, ret) || take_witness(in, ret) ||
+	       take(in, (uint16_t)(take_set & in->present), ret);
 }
 
 uint8_t votes_settle(struct votes_input *in)
@@ -176,8 +234,9 @@ uint8_t votes_settle(struct votes_input *in)
 	uint8_t changes = 0;
 
 	while (votes_next(in, &c)) {
-		in->table.member[c.slot].vote = c.is_given;
-		must(++changes <= 2 * CL_MAX_NODES); /* each slot at most once; twice is a bug */
+		cl_table_row(&in->table, c.slot)->vote = c.is_given;
+		must(++changes <=
+		     2 * CL_MAX_NODES + 2); /* each slot at most once; twice is a bug */
 	}
 	return changes;
 }
@@ -194,7 +253,7 @@ bool votes_may_leave(const struct votes_input *in, uint8_t slot)
 
 int votes_may_lose_at_once(const struct votes_input *in)
 {
-	struct quorum_answer q = quorum_evaluate(&in->table, in->holders);
+	struct quorum_answer q = quorum_evaluate(&in->table, votes_here(in, in->holders));
 
 	return q.is_quorate ? q.votes_present - q.votes_needed : -1;
 }
@@ -207,10 +266,14 @@ int votes_may_lose_in_turn(const struct votes_input *in)
 	if (votes_may_lose_at_once(&rest) < 0)
 		return -1;
 	rest.leaving = rest.draining = 0;
+	rest.witness_counts = rest.witness_works; /* it is claimed when it is needed */
 	/* The one whose loss is worst carries a vote; any of those, they count the same. */
 	while (votes_may_lose_at_once(&rest) > 0) {
 		uint16_t voters = quorum_voters(&rest.table) & rest.holders;
-		uint8_t victim = (uint8_t)__builtin_ctz(voters);
+		uint8_t victim = voters ? (uint8_t)__builtin_ctz(voters) : 0;
+
+		if (!(voters & (voters - 1))) /* the last node: somebody has to run it all */
+			break;
 
 		rest.present = (uint16_t)(rest.present & ~cl_bit(victim));
 		rest.holders = (uint16_t)(rest.holders & ~cl_bit(victim));
@@ -230,6 +293,9 @@ const char *votes_reason_text(enum votes_reason reason)
 		[VOTES_ABSENT] = "it has been absent too long",
 		[VOTES_LEAVING] = "it is stopping, being fenced, or quarantined",
 		[VOTES_ODD] = "the number of votes is kept odd",
+		[VOTES_REACHED] = "it works, and makes the number of votes odd",
+		[VOTES_UNREACHED] = "no node has reached it for 60 s",
+		[VOTES_REPLACED] = "another witness was chosen, or none",
 	};
 
 	return reason < VOTES_REASON_MAX ? text[reason] : "?";
@@ -245,6 +311,7 @@ const char *votes_mutant_name(enum votes_mutant mutant)
 		[VOTES_MUTANT_GIVE_EARLY] = "give-vote-before-caught-up",
 		[VOTES_MUTANT_LEAVER_KEEPS] = "leaver-keeps-its-vote",
 		[VOTES_MUTANT_STOP_SHRINKS] = "stopping-cluster-shrinks",
+		[VOTES_MUTANT_DEAD_WITNESS] = "dead-witness-keeps-its-vote",
 	};
 
 	return mutant < VOTES_MUTANT_MAX ? name[mutant] : "?";

@@ -12,6 +12,9 @@
  *   - the number of votes is kept odd: of an even number of nodes one sits out, the one that
  *     leaves or is drained first, then the lowest priority, then the highest slot. So of two nodes
  *     one carries the vote, and it goes to the other before the first is shut down;
+ *   - a witness that somebody reaches has a vote exactly when the nodes that vote are even in
+ *     number, and nobody sits out then; one that no node of the view has reached for
+ *     VOTES_WITNESS_MS has none;
  *   - the last vote is never taken, and no change is wanted that those present could not commit.
  *
  * Applied one at a time, each after the one before is committed, the changes come to rest
@@ -33,6 +36,7 @@ enum votes_mutant {
 	VOTES_MUTANT_GIVE_EARLY,   /* give a vote to a node that does not hold everything */
 	VOTES_MUTANT_LEAVER_KEEPS, /* the vote of a node that leaves stays with it */
 	VOTES_MUTANT_STOP_SHRINKS, /* take votes while the cluster is being stopped */
+	VOTES_MUTANT_DEAD_WITNESS, /* a witness that nobody reaches keeps its vote */
 	VOTES_MUTANT_MAX,
 };
 
@@ -47,6 +51,9 @@ enum votes_reason {
 	VOTES_ABSENT,	 /* taken: not in the view for absent_ms */
 	VOTES_LEAVING,	 /* taken: it is stopping, being fenced, or quarantined */
 	VOTES_ODD,	 /* taken: the number of votes is kept odd */
+	VOTES_REACHED,	 /* given to the witness: a node reaches it, and it makes the number odd */
+	VOTES_UNREACHED, /* taken from the witness: no node reaches it */
+	VOTES_REPLACED,	 /* taken from the witness: another was chosen, or none */
 	VOTES_REASON_MAX,
 };
 
@@ -64,13 +71,25 @@ struct votes_input {
 	uint64_t now_ms;
 	uint64_t absent_since_ms[CL_MAX_NODES]; /* 0: it is here, or was never missed */
 	uint8_t priority[CL_MAX_NODES];
+	bool witness_works;  /* it is the one chosen, and reached, or was a moment ago */
+	bool witness_is_old; /* another one was chosen, or none */
+	bool witness_counts; /* its vote is among those present in this view */
 };
+
+/* A witness that no node reaches for so long loses its vote. */
+#define VOTES_WITNESS_MS 60000
 
 /* A node that is so many entries behind what is committed does not follow. */
 #define VOTES_LAG_MAX 256
 
+/* What has been missed since when, kept by votes_watch() and votes_watch_witness(). */
+struct votes_missed {
+	uint64_t node_ms[CL_MAX_NODES];
+	uint64_t witness_ms;
+};
+
 struct votes_change {
-	uint8_t slot;
+	uint8_t slot; /* CL_WITNESS_SLOT: the witness */
 	bool is_given;
 	enum votes_reason reason;
 };
@@ -81,9 +100,17 @@ struct votes_change {
  */
 void votes_watch(uint64_t since_ms[CL_MAX_NODES], uint16_t members, uint16_t present,
 		 uint64_t now_ms);
-/* What a node that sees this would ask; `missed_ms` is kept by votes_watch(). */
+/* The same of the witness: since when no node of the view has reached it; 0. */
+void votes_watch_witness(uint64_t *since_ms, const struct repl_state *repl, uint64_t now_ms);
+/* What a node that sees this would ask. */
 void votes_facts(struct votes_input *ret, const struct repl_state *repl, const struct db *db,
-		 const uint64_t missed_ms[CL_MAX_NODES], uint64_t now_ms);
+		 const struct votes_missed *missed, uint64_t now_ms);
+/* The nodes here, and the witness if it works. */
+uint32_t votes_here(const struct votes_input *in, uint16_t nodes);
+/* The row that the witness is to have in the table, if it has another; never while it votes. */
+bool votes_witness_row(const struct cl_table *table, const struct db *db, struct cl_member *ret);
+/* The witness would vote if every change could be made now. */
+bool votes_wants_witness(const struct votes_input *in);
 /* Who would vote if every change could be made now; 0: nobody could. */
 uint16_t votes_wanted(const struct votes_input *in);
 /* Who votes when every member is here and holds everything. */

@@ -48,8 +48,44 @@ static void add_node(const struct repl_state *s, const struct db *db, const stru
 		add_log(s, n->slot, in);
 }
 
+/* Its uuid, or "": there is none. */
+static const char *chosen_witness(const struct db *db)
+{
+	const struct db_cluster *c =
+		db_count(db, DB_KIND_CLUSTER) ? db_at(db, DB_KIND_CLUSTER, 0) : NULL;
+
+	return c ? c->witness : "";
+}
+
+bool votes_witness_row(const struct cl_table *table, const struct db *db, struct cl_member *ret)
+{
+	const char *uuid = chosen_witness(db);
+
+	if (table->witness.vote || !strcmp(table->witness.name, uuid))
+		return false;
+	*ret = (struct cl_member){.nodeid = uuid[0] ? CL_WITNESS_NODEID : 0};
+	memcpy(ret->name, uuid, strlen(uuid));
+	return true;
+}
+
+static void add_witness(const struct repl_state *repl, const struct db *db, uint64_t missed_ms,
+			struct votes_input *in)
+{
+	const struct cl_member *w = &in->table.witness;
+	bool is_reached = repl->witness.reaches & repl->present;
+
+	in->witness_is_old = w->nodeid && strcmp(w->name, chosen_witness(db)) != 0;
+	in->witness_counts = repl->witness.counts;
+	in->witness_works = w->nodeid && !in->witness_is_old;
+	if (w->vote)
+		in->witness_works = in->witness_works &&
+				    (!missed_ms || in->now_ms - missed_ms < VOTES_WITNESS_MS);
+	else
+		in->witness_works = in->witness_works && is_reached;
+}
+
 void votes_facts(struct votes_input *ret, const struct repl_state *repl, const struct db *db,
-		 const uint64_t missed_ms[CL_MAX_NODES], uint64_t now_ms)
+		 const struct votes_missed *missed, uint64_t now_ms)
 {
 	*ret = (struct votes_input){
 		.table = repl->phase == REPL_OPEN ? repl->vtable : repl->table,
@@ -59,7 +95,8 @@ void votes_facts(struct votes_input *ret, const struct repl_state *repl, const s
 		.absent_ms = setting_get(db, SETTING_QUORUM_ABSENT_MS, NULL),
 		.now_ms = now_ms,
 	};
-	memcpy(ret->absent_since_ms, missed_ms, sizeof(ret->absent_since_ms));
+	memcpy(ret->absent_since_ms, missed->node_ms, sizeof(ret->absent_since_ms));
+	add_witness(repl, db, missed->witness_ms, ret);
 	for (uint8_t i = 0; i < CL_MAX_NODES; i++) {
 		const struct cl_member *m = &ret->table.member[i];
 

@@ -110,7 +110,7 @@ static size_t answer_bound(const struct bulk_result *a)
 	return n;
 }
 
-static int answer_encode(const struct bulk_result *a, uint8_t **ret, size_t *ret_len)
+int bulk_encode(const struct bulk_result *a, uint8_t **ret, size_t *ret_len)
 {
 	size_t cap = answer_bound(a);
 	uint8_t *buf = malloc(cap);
@@ -160,14 +160,14 @@ static void get_entry(struct wire_reader *r, struct store_log *log)
 		store_log_push(log, &e);
 }
 
-static void result_clear(struct bulk_result *a)
+void bulk_result_clear(struct bulk_result *a)
 {
 	free(a->snapshot.bytes);
 	store_log_clear(&a->log);
 	*a = (struct bulk_result){0};
 }
 
-static int answer_decode(const uint8_t *buf, size_t len, struct bulk_result *a)
+int bulk_decode(const uint8_t *buf, size_t len, struct bulk_result *a)
 {
 	struct wire_reader r;
 	const uint8_t *bytes;
@@ -188,7 +188,7 @@ static int answer_decode(const uint8_t *buf, size_t len, struct bulk_result *a)
 		get_entry(&r, &a->log);
 	if (!wire_reader_end(&r))
 		return 0;
-	result_clear(a);
+	bulk_result_clear(a);
 	return -EBADMSG;
 }
 
@@ -241,12 +241,12 @@ static void serve_history(struct bulk *b, struct tls *t, const struct request *q
 		r = store_read(b->store_path, q->after, &q->epoch, &a.cluster, &a.table,
 			       &a.snapshot, &a.log);
 	if (!r)
-		r = answer_encode(&a, &body, &len);
+		r = bulk_encode(&a, &body, &len);
 	if (!r && len > BULK_BODY_MAX)
 		r = -EFBIG;
 	send_answer(t, r, body, r ? 0 : len); /* a lost asker asks again */
 	free(body);
-	result_clear(&a);
+	bulk_result_clear(&a);
 }
 
 static void serve(struct bulk *b, struct tls *t)
@@ -362,7 +362,7 @@ static int read_answer(struct tls *t, struct bulk_result *a)
 	must(body);
 	e = tls_read(t, body, len);
 	if (!e)
-		e = answer_decode(body, len, a);
+		e = bulk_decode(body, len, a);
 	free(body);
 	return e;
 }
@@ -413,7 +413,7 @@ static void *pull_thread(void *arg)
 	a.r = r;
 	pthread_mutex_lock(&b->mutex);
 	if (b->is_cancelled) {
-		result_clear(&a);
+		bulk_result_clear(&a);
 		a.r = -ECANCELED;
 	}
 	b->result = a;
@@ -462,7 +462,7 @@ static int on_event(int32_t fd, int32_t revents, void *arg)
 	a = b->result;
 	b->result = (struct bulk_result){0};
 	b->done(b->arg, &a);
-	result_clear(&a);
+	bulk_result_clear(&a);
 	return 0;
 }
 
@@ -532,7 +532,7 @@ void bulk_close(struct bulk *b)
 	if (b->pull_runs) {
 		bulk_cancel(b);
 		pthread_join(b->puller, NULL);
-		result_clear(&b->result);
+		bulk_result_clear(&b->result);
 	}
 	pthread_mutex_lock(&b->mutex);
 	while (b->served)

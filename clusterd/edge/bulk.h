@@ -25,6 +25,11 @@ struct bulk_result {
 	struct store_log log;
 };
 
+/* A history as bytes (owned by the caller), and back: 0 or -EBADMSG. */
+int bulk_encode(const struct bulk_result *a, uint8_t **ret, size_t *ret_len);
+int bulk_decode(const uint8_t *buf, size_t len, struct bulk_result *ret);
+void bulk_result_clear(struct bulk_result *a);
+
 /* Comes on the loop, once for each bulk_pull(). The callee takes what it wants out of the result.
  */
 typedef void (*bulk_done)(void *arg, struct bulk_result *result);

@@ -11,10 +11,12 @@
 #include <unistd.h>
 
 #include "clusterd/edge/duty.h"
+#include "clusterd/edge/engine_impl.h"
 #include "clusterd/edge/log.h"
 #include "clusterd/edge/parting.h"
 #include "clusterd/edge/rescue.h"
 #include "clusterd/edge/voting.h"
+#include "clusterd/edge/witness.h"
 #include "lib/cleanup.h"
 #include "lib/hash.h"
 #include "lib/must.h"
@@ -22,8 +24,6 @@
 #define TICK_NS	     (50 * 1000 * 1000ull)
 #define GENESIS_MAX  4096
 #define BOOT_ID_PATH "/proc/sys/kernel/random/boot_id"
-
-static void step(struct engine *e, struct repl_event *event);
 
 static uint64_t clock_ms(clockid_t clock)
 {
@@ -130,7 +130,7 @@ static void checkpoint(struct engine *e)
 	e->checkpoint_index = e->db.index;
 }
 
-static void apply_until(struct engine *e, uint64_t index)
+void engine_apply_until(struct engine *e, uint64_t index)
 {
 	size_t n = 0;
 
@@ -146,196 +146,6 @@ static void apply_until(struct engine *e, uint64_t index)
 	checkpoint(e);
 	e->duty_wanted = true;
 	e->view_changed = true;
-}
-
-/* ---- pull */
-
-static void pull_failed(struct engine *e, int r)
-{
-	struct repl_event event = {.type = REPL_EV_PULLED};
-
-	event.pulled.r = r;
-	event.pulled.view = e->pull_view;
-	e->pull_runs = false;
-	step(e, &event);
-}
-
-static void pull_start(struct engine *e, const struct repl_action *a)
-{
-	char address[64];
-
-	e->pull_runs = true;
-	e->pull_cancelled = false;
-	e->pull_view = a->pull.view;
-	if (cpg_node_address(a->pull.donor_nodeid, address, sizeof(address))) {
-		log_warning("pull: node %u has no address in corosync's nodelist -> next donor",
-			    a->pull.donor_nodeid);
-		address[0] = 0;
-	}
-	/* A state that is wrong is no base to build on. */
-	e->pull_base = e->health.is_refetching ? 0 : e->db.index;
-	bulk_pull(e->bulk, address, &a->pull.view, e->pull_base, &e->db.epoch);
-}
-
-static void log_push_copy(struct store_log *to, const struct store_entry *s)
-{
-	store_log_push(to, &(struct repl_entry){.epoch = s->epoch,
-						.index = s->index,
-						.kind = s->kind,
-						.origin = s->origin,
-						.instance = s->instance,
-						.request = s->request,
-						.payload = {s->payload, s->payload_len}});
-}
-
-/* Moves what was held while the pull ran behind what it brought. */
-static void take_held(struct engine *e, struct store_log *log, uint64_t end)
-{
-	for (size_t i = 0; i < e->held.count; i++) {
-		if (e->held.entry[i].index != end + 1)
-			continue;
-		log_push_copy(log, &e->held.entry[i]);
-		end++;
-	}
-	store_log_clear(&e->held);
-}
-
-static void log_dup(struct store_log *to, const struct store_log *from)
-{
-	for (size_t i = 0; i < from->count; i++)
-		log_push_copy(to, &from->entry[i]);
-}
-
-/* What has come replaces what we hold. */
-static void install(struct engine *e)
-{
-	struct store_snapshot snapshot = {0};
-	struct store_log log = {0};
-	uint64_t end, keep = e->replaces_all ? 0 : e->db.index;
-
-	end = e->installed.snapshot.bytes ? e->installed.snapshot.index : keep;
-	if (e->installed.log.count)
-		end = e->installed.log.entry[e->installed.log.count - 1].index;
-	take_held(e, &e->installed.log, end);
-	if (e->installed.snapshot.bytes) {
-		snapshot = e->installed.snapshot;
-		snapshot.bytes = malloc(snapshot.len);
-		must(snapshot.bytes);
-		memcpy(snapshot.bytes, e->installed.snapshot.bytes, snapshot.len);
-	}
-	log_dup(&log, &e->installed.log);
-	e->install_runs = true;
-	log_info("pull: installing %s%zu entries up to %llu",
-		 snapshot.bytes ? "a snapshot and " : "", log.count, (unsigned long long)end);
-	store_install(e->store, &e->installed.cluster, keep, &snapshot, &log, &e->installed.table,
-		      &e->saving);
-}
-
-static void pulled(void *arg, struct bulk_result *result)
-{
-	struct engine *e = arg;
-
-	if (e->pull_cancelled)
-		result->r = result->r ? result->r : -ECANCELED;
-	if (result->r) {
-		log_warning("pull: %s", strerror(-result->r));
-		pull_failed(e, result->r);
-		return;
-	}
-	e->installed = *result;
-	*result = (struct bulk_result){0};
-	e->end_said_ms = 0;
-	e->ends_first = !parting_look(e);
-	if (!e->ends_first)
-		install(e);
-}
-
-/* A history has come, and what runs here ends before it takes the place of ours. */
-static void end_first(struct engine *e)
-{
-	if (!e->ends_first)
-		return;
-	if (e->pull_cancelled) {
-		e->ends_first = false;
-		store_log_clear(&e->installed.log);
-		free(e->installed.snapshot.bytes);
-		e->installed = (struct bulk_result){0};
-		pull_failed(e, -ECANCELED);
-	} else if (parting_may_install(e)) {
-		e->ends_first = false;
-		install(e);
-	}
-}
-
-/* The file holds the new history: so does memory from here on. */
-static void take_installed(struct engine *e)
-{
-	struct bulk_result *in = &e->installed;
-	uint64_t applied = e->db.index;
-
-	if (e->replaces_all) {
-		must(!db_init(&e->db, e->db_mem, db_size(&db_limits_full), &db_limits_full));
-		must(!in->snapshot.bytes ||
-		     !db_decode(&e->db, in->snapshot.bytes, in->snapshot.len));
-		e->applied_table = in->table;
-		e->checkpoint_index = e->db.index;
-	}
-	store_log_clear(&e->tail);
-	e->tail = in->log;
-	in->log = (struct store_log){0};
-	free(in->snapshot.bytes);
-	in->snapshot = (struct store_snapshot){0};
-	/* Committed before, so committed: what runs here has its rows at no time less. */
-	if (e->health.is_refetching)
-		apply_until(e, applied);
-	health_fetched(e);
-}
-
-static void installed(void *arg, uint64_t end, const struct store_saved *saved)
-{
-	struct engine *e = arg;
-	struct repl_event event = {.type = REPL_EV_PULLED};
-	struct cl_table table;
-
-	(void)end;
-	take_installed(e);
-	e->replaces_all = false;
-	if (saved) {
-		e->saved = *saved;
-		log_notice("pull: %llu entries after %llu, which the cluster does not have, are "
-			   "kept in %s",
-			   (unsigned long long)saved->entries, (unsigned long long)saved->after,
-			   saved->file);
-	}
-	/* What came while the disk wrote is appended behind, and waited for as well. */
-	if (e->held.count && !e->pull_cancelled) {
-		struct store_log more = {0};
-		struct store_snapshot none = {0};
-		uint64_t keep =
-			e->tail.count ? e->tail.entry[e->tail.count - 1].index : e->db.index;
-
-		take_held(e, &more, keep);
-		if (more.count) {
-			log_dup(&e->installed.log, &e->tail);
-			log_dup(&e->installed.log, &more);
-			store_install(e->store, &e->installed.cluster, keep, &none, &more,
-				      &e->installed.table, NULL);
-			return;
-		}
-	}
-	store_log_clear(&e->held);
-	table = e->applied_table;
-	must(!store_log_table(&e->tail, &table));
-	event.pulled.view = e->pull_view;
-	event.pulled.cluster = e->installed.cluster;
-	event.pulled.table = table;
-	event.pulled.last = (struct cl_pos){.epoch = e->db.epoch, .index = e->db.index};
-	if (e->tail.count) {
-		event.pulled.last.epoch = e->tail.entry[e->tail.count - 1].epoch;
-		event.pulled.last.index = e->tail.entry[e->tail.count - 1].index;
-	}
-	e->install_runs = e->pull_runs = false;
-	step(e, &event);
 }
 
 /* ---- actions */
@@ -391,7 +201,7 @@ static void do_action(struct engine *e, const struct repl_action *a)
 		store_promise(e->store, a->index);
 		break;
 	case REPL_DO_PULL:
-		pull_start(e, a);
+		engine_pull_start(e, a);
 		break;
 	case REPL_DO_CANCEL_PULL:
 		e->pull_cancelled = true;
@@ -400,7 +210,7 @@ static void do_action(struct engine *e, const struct repl_action *a)
 			bulk_cancel(e->bulk);
 		break;
 	case REPL_DO_COMMIT:
-		apply_until(e, a->index);
+		engine_apply_until(e, a->index);
 		break;
 	case REPL_DO_OPENED:
 		log_notice("epoch %llu open, sequencer slot %u",
@@ -423,7 +233,7 @@ static void do_action(struct engine *e, const struct repl_action *a)
 	}
 }
 
-static int run(struct engine *e, struct repl_event *event)
+int engine_run(struct engine *e, struct repl_event *event)
 {
 	struct repl_actions *out = e->actions;
 	const char *broken;
@@ -452,7 +262,7 @@ static void propose(struct engine *e, struct engine_request *q)
 	event.propose.kind = q->kind;
 	event.propose.request = q->request;
 	event.propose.payload = (struct cl_blob){q->payload, q->len};
-	if (!run(e, &event))
+	if (!engine_run(e, &event))
 		q->was_sent = true;
 }
 
@@ -472,14 +282,14 @@ static void resend(struct engine *e)
 }
 
 /* What a step made necessary, done when the core is at rest. */
-static void settle(struct engine *e)
+static void settle_requests(struct engine *e)
 {
 	while (e->resend_wanted || e->duty_wanted || e->left_wanted) {
 		if (e->left_wanted) {
 			struct repl_event event = {.type = REPL_EV_LEFT};
 
 			e->left_wanted = false;
-			run(e, &event);
+			engine_run(e, &event);
 		}
 		if (e->resend_wanted) {
 			e->resend_wanted = false;
@@ -490,6 +300,17 @@ static void settle(struct engine *e)
 			duty_run(e);
 		}
 	}
+}
+
+void engine_settle(struct engine *e)
+{
+	if (e->is_settling) /* by whom the witness was asked: it goes on there */
+		return;
+	e->is_settling = true;
+	do
+		settle_requests(e);
+	while (e->witness && witness_run(e->witness));
+	e->is_settling = false;
 	health_settle(e);
 	if (!e->view_changed)
 		return;
@@ -501,22 +322,22 @@ static void settle(struct engine *e)
 		e->changed(e->changed_arg);
 }
 
-static void step(struct engine *e, struct repl_event *event)
+void engine_step(struct engine *e, struct repl_event *event)
 {
-	run(e, event);
-	settle(e);
+	engine_run(e, event);
+	engine_settle(e);
 }
 
 /* ---- what the edges tell */
 
 static void on_durable(void *arg, uint64_t index)
 {
-	step(arg, &(struct repl_event){.type = REPL_EV_DURABLE, .index = index});
+	engine_step(arg, &(struct repl_event){.type = REPL_EV_DURABLE, .index = index});
 }
 
 static void on_promised(void *arg, uint64_t number)
 {
-	step(arg, &(struct repl_event){.type = REPL_EV_PROMISED, .index = number});
+	engine_step(arg, &(struct repl_event){.type = REPL_EV_PROMISED, .index = number});
 }
 
 static void on_store_failed(void *arg, const char *what)
@@ -533,7 +354,8 @@ static void on_stalled(void *arg, const char *what)
 	struct engine *e = arg;
 
 	if (health_stalled(e, what))
-		step(e, &(struct repl_event){.type = REPL_EV_STALLED, .is_stalled = what != NULL});
+		engine_step(e, &(struct repl_event){.type = REPL_EV_STALLED,
+						    .is_stalled = what != NULL});
 }
 
 static void on_joined(void *arg, uint32_t nodeid)
@@ -555,7 +377,7 @@ static void on_left(void *arg, const char *why)
 	log_error("corosync: %s -> this node is out until it is back", why);
 	e->left_wanted = true;
 	if (!e->is_stepping)
-		settle(e);
+		engine_settle(e);
 }
 
 static void on_unsafe(void *arg, const char *what)
@@ -584,7 +406,7 @@ static void on_confchg(void *arg, const struct cl_ring *ring, const struct repl_
 	event.confchg.ring = *ring;
 	event.confchg.count = count;
 	memcpy(event.confchg.member, member, count * sizeof(*member));
-	step(arg, &event);
+	engine_step(arg, &event);
 }
 
 static void on_message(void *arg, const struct repl_address *from, const void *data, size_t len)
@@ -603,7 +425,7 @@ static void on_message(void *arg, const struct repl_address *from, const void *d
 	event.message.msg = &msg;
 	if (msg.type == CL_MSG_HASH && health_heard(e, from, &msg.hash))
 		event.type = REPL_EV_WRONG;
-	step(e, &event);
+	engine_step(e, &event);
 }
 
 static void expire_requests(struct engine *e)
@@ -625,14 +447,14 @@ static void on_tick(void *arg)
 
 	qb_loop_timer_add(e->loop, QB_LOOP_HIGH, TICK_NS, e, on_tick, &e->timer);
 	expire_requests(e);
-	end_first(e);
+	engine_end_first(e);
 	parting_tell(e);
 	voting_see(e);
 	if (health_tick(e))
-		step(e, &(struct repl_event){.type = REPL_EV_STALLED,
-					     .is_stalled = e->health.is_stalled});
+		engine_step(e, &(struct repl_event){.type = REPL_EV_STALLED,
+						    .is_stalled = e->health.is_stalled});
 	e->duty_wanted = true;
-	step(e, &(struct repl_event){.type = REPL_EV_TICK});
+	engine_step(e, &(struct repl_event){.type = REPL_EV_TICK});
 }
 
 /* ---- requests */
@@ -695,7 +517,7 @@ int engine_create(struct engine *e, const struct cl_uuid *cluster, const struct 
 
 	event.create.cluster = *cluster;
 	event.create.table = *table;
-	return run(e, &event); /* what it makes necessary is done at the next tick */
+	return engine_run(e, &event); /* what it makes necessary is done at the next tick */
 }
 
 int engine_force(struct engine *e, uint16_t down, const char *actor)
@@ -705,7 +527,7 @@ int engine_force(struct engine *e, uint16_t down, const char *actor)
 	event.force.down = down;
 	event.force.at_ms = engine_wall_ms();
 	snprintf(event.force.actor.text, sizeof(event.force.actor.text), "%s", actor);
-	return run(e, &event);
+	return engine_run(e, &event);
 }
 
 /* ---- start and end */
@@ -769,7 +591,7 @@ static int open_bulk(struct engine *e, char *text, size_t size)
 	if (nodeid && cpg_node_address(nodeid, address, sizeof(address)))
 		snprintf(address, sizeof(address), "0.0.0.0");
 	r = bulk_open(e->loop, e->options.db_path, e->options.secrets_dir, address,
-		      e->options.bulk_port, &e->key, pulled, e, &e->bulk);
+		      e->options.bulk_port, &e->key, engine_pulled, e, &e->bulk);
 	if (r)
 		snprintf(text, size, "cannot listen on %s port %u: %s", address,
 			 e->options.bulk_port, strerror(-r));
@@ -793,7 +615,7 @@ static bool is_being_fenced(const struct engine *e)
 int engine_open(struct engine *e, qb_loop_t *loop, const struct engine_options *options, char *text,
 		size_t size)
 {
-	static const struct store_calls store_calls = {on_durable, on_promised, installed,
+	static const struct store_calls store_calls = {on_durable, on_promised, engine_installed,
 						       on_store_failed, on_stalled};
 	static const struct cpg_calls cpg_calls = {on_joined,  on_confchg, on_ring,
 						   on_message, on_left,	   on_unsafe};
@@ -827,7 +649,7 @@ int engine_open(struct engine *e, qb_loop_t *loop, const struct engine_options *
 	r = open_bulk(e, text, size);
 	if (r)
 		return r;
-	apply_until(e, commit);
+	engine_apply_until(e, commit);
 	e->duty_wanted = e->view_changed = false;
 	if (is_being_fenced(e)) {
 		snprintf(text, size, "this boot of the node is being fenced, or was: reboot it");

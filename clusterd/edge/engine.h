@@ -57,6 +57,7 @@ struct vms;
 struct conf;
 struct secrets;
 struct whatif_run;
+struct witness;
 
 struct engine {
 	qb_loop_t *loop;
@@ -68,7 +69,7 @@ struct engine {
 	struct repl_state repl;
 	struct repl_actions *actions;
 	struct health health;
-	bool is_stepping;
+	bool is_stepping, is_settling;
 	bool has_failed; /* the database cannot be written: the process must end with an error */
 
 	struct db db;
@@ -109,6 +110,7 @@ struct engine {
 	qb_loop_timer_handle timer;
 	struct volumes *volumes;   /* of this node, for the API; NULL before they are opened */
 	struct vms *vms;	   /* likewise */
+	struct witness *witness;   /* likewise */
 	struct secrets *secrets;   /* likewise; NULL before they are opened */
 	struct conf *conf;	   /* corosync.conf of this node, for the sequencer's duties */
 	const char *own_agents;	   /* folder of the agents of provider clusterd */

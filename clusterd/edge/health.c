@@ -99,10 +99,10 @@ static void take_view(struct engine *e)
 void health_applied(struct engine *e, const struct store_entry *entry)
 {
 	struct health *h = &e->health;
+	bool is_first = entry->kind == CL_ENTRY_EPOCH || entry->kind == CL_ENTRY_FORCED;
 
 	/* At the start nobody is there yet to be told of what is replayed. */
-	if (e->repl.phase == REPL_DOWN ||
-	    !hash_check_is_due(entry->index, entry->kind == CL_ENTRY_EPOCH))
+	if (e->repl.phase == REPL_DOWN || !hash_check_is_due(entry->index, is_first))
 		return;
 	h->is_due = true;
 	h->due_index = entry->index;
@@ -176,7 +176,8 @@ bool health_heard(struct engine *e, const struct repl_address *from, const struc
 		return false;
 	take_view(e);
 	verdict = hash_check_take(&h->check, slot, m->index, m->hash, e->repl.self_slot,
-				  e->repl.present, &e->repl.vtable);
+				  e->repl.present | (repl_countable(&e->repl) & CL_WITNESS_BIT),
+				  &e->repl.vtable);
 	if (verdict == HASH_WAIT || m->index < h->judged_index)
 		return false;
 	h->verdict = verdict;

@@ -23,6 +23,7 @@
 #include "clusterd/edge/secrets.h"
 #include "clusterd/edge/vms.h"
 #include "clusterd/edge/volumes.h"
+#include "clusterd/edge/witness.h"
 
 #define DEFAULT_BULK_PORT 5410
 #define DEFAULT_LEASE_MS  5000
@@ -52,6 +53,7 @@ struct daemon {
 	struct volumes *volumes;
 	struct vms *vms;
 	struct conf *conf;
+	struct witness *witness;
 	struct secrets *secrets;
 	char db[PATH_BYTES + 32], secrets_dir[PATH_BYTES + 32];
 	char corosync_conf[PATH_BYTES + 32];
@@ -326,6 +328,8 @@ static int start(struct daemon *d, const struct options *o)
 	d->engine.volumes = d->volumes;
 	d->engine.vms = d->vms;
 	d->engine.conf = d->conf;
+	witness_open(&d->engine, &d->witness);
+	d->engine.witness = d->witness;
 	d->engine.own_agents = o->agents;
 	d->engine.end_here = end_here;
 	d->engine.end_arg = d;
@@ -368,7 +372,11 @@ int main(int argc, char **argv)
 	struct options o;
 	static struct daemon d;
 	bool has_failed;
-	int r = parse(argc, argv, &o);
+	int r;
+
+	if (argc > 1 && !strcmp(argv[1], "witness-io")) /* started by clusterd itself */
+		return witness_io_main(argc - 2, argv + 2);
+	r = parse(argc, argv, &o);
 
 	if (r >= 0)
 		return r;
@@ -392,6 +400,8 @@ int main(int argc, char **argv)
 	qb_loop_run(d.loop);
 	has_failed = d.engine.has_failed;
 	api_close(d.api);
+	d.engine.witness = NULL;
+	witness_close(d.witness);
 	engine_close(&d.engine); /* ends the requests of the executor as well */
 	conf_close(d.conf);
 	secrets_close(d.secrets);

@@ -73,6 +73,17 @@ void store_log_push(struct store_log *log, const struct repl_entry *e)
 	memcpy(to->payload, e->payload.data, e->payload.len);
 }
 
+void store_log_push_copy(struct store_log *log, const struct store_entry *e)
+{
+	store_log_push(log, &(struct repl_entry){.epoch = e->epoch,
+						 .index = e->index,
+						 .kind = e->kind,
+						 .origin = e->origin,
+						 .instance = e->instance,
+						 .request = e->request,
+						 .payload = {e->payload, e->payload_len}});
+}
+
 void store_log_clear(struct store_log *log)
 {
 	for (size_t i = 0; i < log->count; i++)
@@ -134,7 +145,7 @@ int store_log_table(const struct store_log *log, struct cl_table *table)
 			continue;
 		if (cl_row_decode((struct cl_blob){e->payload, e->payload_len}, &slot, &row))
 			return -EBADMSG;
-		table->member[slot] = row;
+		*cl_table_row(table, slot) = row;
 		table->changed_at = e->index;
 	}
 	return 0;

@@ -140,6 +140,7 @@ int store_read(const char *path, uint64_t after, const struct cl_epoch *epoch,
 	       struct store_snapshot *ret_snapshot, struct store_log *ret_log);
 
 void store_log_push(struct store_log *log, const struct repl_entry *e);
+void store_log_push_copy(struct store_log *log, const struct store_entry *e);
 void store_log_clear(struct store_log *log);
 /* The member table after these entries; fails on one that does not decode. */
 int store_log_table(const struct store_log *log, struct cl_table *table);

@@ -109,31 +109,60 @@ static json_t *field_json(const struct db_field *f, const void *p)
 	}
 }
 
-static void add_command(json_t *o, const struct store_entry *e)
+static void add_fields(json_t *o, const struct db_command *cmd)
 {
-	const struct db_shape *shape;
-	struct db_command cmd;
-	json_t *fields;
-	char at[40];
+	const struct db_shape *shape = db_command_shape((uint16_t)cmd->type);
+	json_t *fields = json_object();
 
-	if (db_command_decode(e->payload, e->payload_len, &cmd)) {
-		json_object_set_new(o, "payload", hex_json(e->payload, e->payload_len));
-		return;
-	}
-	shape = db_command_shape((uint16_t)cmd.type);
-	fields = json_object();
 	for (uint8_t i = 0; i < shape->field_count; i++) {
 		const struct db_field *f = &shape->field[i];
 
 		/* All members of the union begin where the first does. */
 		json_object_set_new(fields, f->name,
-				    field_json(f, (const char *)&cmd.cluster_init + f->offset));
+				    field_json(f, (const char *)&cmd->cluster_init + f->offset));
+	}
+	json_object_set_new(o, "command", json_string(shape->name));
+	json_object_set_new(o, "fields", fields);
+}
+
+/* The commands that stand in a change; `head` is its own. False: it does not decode. */
+static bool add_change(json_t *o, const struct store_entry *e, struct db_command *head)
+{
+	struct wire_reader r;
+	struct db_command cmd;
+	uint32_t count;
+	json_t *list;
+
+	if (db_change_open(e->payload, e->payload_len, head, &r, &count))
+		return false;
+	list = json_array();
+	for (uint32_t i = 0; i < count; i++) {
+		json_t *one = json_object();
+
+		db_change_next(&r, head, &cmd);
+		add_fields(one, &cmd);
+		json_array_append_new(list, one);
+	}
+	json_object_set_new(o, "commands", list);
+	return true;
+}
+
+static void add_command(json_t *o, const struct store_entry *e)
+{
+	struct db_command cmd;
+	bool is_known = db_change_is(e->payload, e->payload_len)
+				? add_change(o, e, &cmd)
+				: !db_command_decode(e->payload, e->payload_len, &cmd);
+	char at[40];
+
+	if (!is_known) {
+		json_object_set_new(o, "payload", hex_json(e->payload, e->payload_len));
+		return;
 	}
 	text_time(cmd.at_ms, at, sizeof(at));
-	json_object_set_new(o, "command", json_string(shape->name));
+	add_fields(o, &cmd);
 	json_object_set_new(o, "at", json_string(at));
 	json_object_set_new(o, "actor", text_json(cmd.actor));
-	json_object_set_new(o, "fields", fields);
 }
 
 static json_t *epoch_json(const struct cl_epoch *e)

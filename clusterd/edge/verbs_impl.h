@@ -134,6 +134,8 @@ void verb_placement_show(struct api_client *c, const json_t *args);
 /* ---- verbs_quorum.c */
 
 json_t *verb_quorum_json(const struct engine *e);
+/* Names of the nodes in the set. */
+json_t *verb_names_json(const struct cl_table *table, uint16_t set);
 void verb_cluster_stop(struct api_client *c, const json_t *args);
 void verb_fence_set(struct api_client *c, const json_t *args);
 void verb_quorum_set(struct api_client *c, const json_t *args);
@@ -219,6 +221,13 @@ void verb_simulate_node_return(struct api_client *c, const json_t *args);
 
 /* On a copy; the reply comes when that is at rest. Borrows the payload for the call; takes data. */
 void verb_dry_run(struct api_client *c, const uint8_t *change, size_t len, json_t *data);
+
+/* ---- verbs_witness.c */
+
+/* quorum.set with a mode; the reply comes when the disk has been made a witness. */
+void verb_quorum_mode(struct api_client *c, const json_t *args);
+/* Mode and witness, into what quorum.show says; the table has its vote. */
+void verb_witness_json(const struct engine *e, const struct cl_table *t, json_t *o);
 
 /* ---- verbs_volume.c */
 

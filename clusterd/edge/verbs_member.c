@@ -78,7 +78,7 @@ static void condition(const struct engine *e, uint8_t slot, struct node_conditio
 {
 	struct node_facts facts;
 
-	node_facts(&facts, &e->repl, &e->db, e->ring, e->ring_count, slot, e->duty.missed_ms,
+	node_facts(&facts, &e->repl, &e->db, e->ring, e->ring_count, slot, e->duty.missed.node_ms,
 		   engine_now_ms());
 	node_condition(&facts, ret);
 }

@@ -12,7 +12,7 @@
 #include "clusterd/edge/voting.h"
 #include "lib/must.h"
 
-static json_t *names_json(const struct cl_table *table, uint16_t set)
+json_t *verb_names_json(const struct cl_table *table, uint16_t set)
 {
 	json_t *a = json_array();
 
@@ -99,6 +99,8 @@ static json_t *failover_json(const struct engine *e, uint16_t members)
 		failover_set(&f, FAILOVER_TOKEN, e->token_ms);
 	if (e->consensus_ms)
 		failover_set(&f, FAILOVER_CONSENSUS, e->consensus_ms);
+	if (!e->applied_table.witness.vote)
+		failover_set(&f, FAILOVER_WITNESS, 0);
 	failover_set(&f, FAILOVER_EXCHANGE, e->options.repl.exchange_timeout_ms);
 	failover_set(&f, FAILOVER_LEASE, e->options.repl.lease_ms);
 	failover_from_db(&f, &e->db, members);
@@ -116,16 +118,16 @@ static json_t *failover_json(const struct engine *e, uint16_t members)
 static void add_may_lose(json_t *o, const struct engine *e, const struct votes_input *in)
 {
 	struct votes_input now = *in;
-	uint16_t may = quorum_may_lose(&in->table, e->repl.countable);
+	uint16_t may = quorum_may_lose(&in->table, votes_here(in, e->repl.countable));
 	int at_once, in_turn;
 
 	now.holders = now.following = e->repl.phase == REPL_OPEN ? e->repl.countable : 0;
 	at_once = votes_may_lose_at_once(&now);
 	in_turn = votes_may_lose_in_turn(&now);
-	json_object_set_new(o, "may_lose_next", names_json(&in->table, may));
+	json_object_set_new(o, "may_lose_next", verb_names_json(&in->table, may));
 	json_object_set_new(
 		o, "must_stay",
-		names_json(&in->table, at_once < 0 ? 0 : (uint16_t)(e->repl.present & ~may)));
+		verb_names_json(&in->table, at_once < 0 ? 0 : (uint16_t)(e->repl.present & ~may)));
 	json_object_set_new(o, "may_lose_at_once", number_or_null(at_once >= 0, (uint64_t)at_once));
 	json_object_set_new(o, "may_lose_in_turn", number_or_null(in_turn >= 0, (uint64_t)in_turn));
 }
@@ -143,7 +145,7 @@ static void add_view(json_t *o, const struct engine *e, const struct cl_table *t
 			    json_string(s->phase == REPL_OPEN && s->starter < CL_MAX_NODES
 						? t->member[s->starter].name
 						: "-"));
-	json_object_set_new(o, "present", names_json(t, s->present));
+	json_object_set_new(o, "present", verb_names_json(t, s->present));
 }
 
 static json_t *setting_json(const struct engine *e, enum setting setting)
@@ -160,8 +162,8 @@ json_t *verb_quorum_json(const struct engine *e)
 
 	voting_input(e, &in);
 	if (s->self_slot != CL_NODE_NONE)
-		q = quorum_evaluate(&in.table, s->countable);
-	json_object_set_new(o, "mode", json_string("node-majority"));
+		q = quorum_evaluate(&in.table, repl_countable(s));
+	verb_witness_json(e, &in.table, o);
 	json_object_set_new(o, "dynamic", json_boolean(in.is_dynamic));
 	json_object_set_new(o, "absent_ms", json_integer((json_int_t)in.absent_ms));
 	json_object_set_new(o, "quarantine_max", setting_json(e, SETTING_QUORUM_QUARANTINE_MAX));
@@ -176,7 +178,7 @@ json_t *verb_quorum_json(const struct engine *e)
 	json_object_set_new(o, "votes_present", json_integer(q.votes_present));
 	json_object_set_new(o, "votes_needed", json_integer(q.votes_needed));
 	add_view(o, e, &in.table);
-	json_object_set_new(o, "would_help", names_json(&in.table, q.missing));
+	json_object_set_new(o, "would_help", verb_names_json(&in.table, q.missing));
 	add_may_lose(o, e, &in);
 	json_object_set_new(o, "refused", refused_json(e));
 	json_object_set_new(o, "votes", votes_json(&in));
@@ -276,7 +278,18 @@ static void submit_sets(struct quorum_sets *q, const char *what)
 void verb_quorum_set(struct api_client *c, const json_t *args)
 {
 	struct quorum_sets q = {.client = c};
+	size_t of_mode = 0;
 
+	of_mode += json_object_get(args, "mode") != NULL;
+	of_mode += json_object_get(args, "disk") != NULL;
+	of_mode += json_object_get(args, "io_ms") != NULL;
+	if (of_mode) {
+		if (json_object_size(args) > of_mode)
+			api_reply(c, API_USAGE, NULL, "set the mode by itself");
+		else
+			verb_quorum_mode(c, args);
+		return;
+	}
 	if (json_object_get(args, "dynamic") &&
 	    !add_set(&q, SETTING_QUORUM_DYNAMIC, NULL, verb_arg_text(args, "dynamic"), "on or off"))
 		return;
@@ -287,7 +300,8 @@ void verb_quorum_set(struct api_client *c, const json_t *args)
 		return;
 	if (!add_priorities(&q, json_object_get(args, "priority")))
 		return;
-	submit_sets(&q, "dynamic, absent_ms, priority, quarantine_max, quarantine_ms or token_ms");
+	submit_sets(&q, "mode, dynamic, absent_ms, priority, quarantine_max, quarantine_ms or "
+			"token_ms");
 }
 
 void verb_fence_set(struct api_client *c, const json_t *args)

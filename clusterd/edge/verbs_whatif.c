@@ -260,9 +260,9 @@ static void count_votes(struct engine *e, struct whatif_event *event, struct quo
 	voting_input(e, &in);
 	if (event->kind == WHATIF_LOSE)
 		left = (uint16_t)(left & ~event->nodes);
-	*ret = quorum_evaluate(&in.table, left);
+	*ret = quorum_evaluate(&in.table, votes_here(&in, left)); /* it is claimed if need be */
 	event->is_quorate = ret->is_quorate;
-	event->may_fence = quorum_may_lose(&in.table, left);
+	event->may_fence = quorum_may_lose(&in.table, votes_here(&in, left));
 }
 
 /* ---- dry runs */

@@ -13,7 +13,7 @@
 
 void voting_input(const struct engine *e, struct votes_input *ret)
 {
-	votes_facts(ret, &e->repl, &e->db, e->duty.missed_ms, engine_now_ms());
+	votes_facts(ret, &e->repl, &e->db, &e->duty.missed, engine_now_ms());
 }
 
 bool voting_may_leave(const struct engine *e)
@@ -42,10 +42,12 @@ static void note(struct engine *e)
 	struct db_command cmd = engine_command(e, DB_CMD_VOTE_NOTE);
 	struct db_cmd_vote_note *c = &cmd.vote_note;
 	const struct cl_table *t = &e->repl.vtable;
-	int voters = __builtin_popcount(quorum_voters(t));
+	int voters = quorum_evaluate(t, 0).votes_total;
+	bool is_witness = e->vote_change.slot == CL_WITNESS_SLOT;
 
 	e->vote_is_made = false;
-	snprintf(c->name, sizeof(c->name), "%s", t->member[e->vote_change.slot].name);
+	snprintf(c->name, sizeof(c->name), "%s",
+		 is_witness ? "witness" : t->member[e->vote_change.slot].name);
 	c->is_given = e->vote_change.is_given;
 	snprintf(c->text, sizeof(c->text), "%s; %d vote%s now",
 		 votes_reason_text(e->vote_change.reason), voters, voters == 1 ? "" : "s");
@@ -63,7 +65,8 @@ void voting_submit(struct engine *e, const struct votes_change *change, const st
 		   const void *payload, size_t len)
 {
 	e->vote_change = *change;
-	log_notice("node %s: %s -> its vote is %s", row->name, votes_reason_text(change->reason),
-		   row->vote ? "given" : "taken");
+	log_notice("%s %s: %s -> its vote is %s",
+		   change->slot == CL_WITNESS_SLOT ? "witness" : "node", row->name,
+		   votes_reason_text(change->reason), row->vote ? "given" : "taken");
 	engine_submit(e, CL_ENTRY_TABLE, payload, len, VOTING_TIMEOUT_MS, true, changed, e);
 }

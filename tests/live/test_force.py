@@ -56,6 +56,11 @@ def saved_file(c, node, event):
     return json.loads(lines[0]), [json.loads(line) for line in lines[1:]]
 
 
+def commands(entries):
+    """Those of the entries; of a change, what stands in it."""
+    return [one for e in entries for one in e.get("commands", [e])]
+
+
 def entries_that_never_commit(c):
     """
     Groups called ghost... are on the disks of n1 and n5 only; then those two and n4 are gone for
@@ -132,7 +137,8 @@ def test_two_of_five_go_on_and_who_returns_keeps_what_it_held_aside(cluster5):
         event = saved_event(c, "n2", node)
         head, entries = saved_file(c, node, event)
         assert head["node"] == node and head["is_known"] and head["missing"] == 0
-        ghosts = {e["fields"]["name"] for e in entries if e.get("command") == "group_create"}
+        ghosts = {e["fields"]["name"] for e in commands(entries)
+                  if e.get("command") == "group_create"}
         assert ghosts and all(g.startswith("ghost") for g in ghosts)
         assert not ghosts & {g["name"] for g in c.ctl("n2", "group", "list")}
         assert entries[0]["index"] == head["common"] + 1
@@ -176,7 +182,8 @@ def test_who_acted_without_the_cluster_stops_and_its_changes_are_kept_aside(clus
         c.wait(node, lambda n=node: c.is_whole(n), "whole again", 120)
     for node in many:
         head, entries = saved_file(c, node, saved_event(c, "n1", node))
-        names = [(e.get("command"), e.get("fields", {}).get("name")) for e in entries]
+        names = [(e.get("command"), e.get("fields", {}).get("name"))
+                 for e in commands(entries)]
         assert ("group_create", "theirs") in names and ("group_order", "g") in names
         assert head["replaced_by"]["epoch"]["generation"] > 1
         assert {e["epoch"]["generation"] for e in entries} == {1}

@@ -184,7 +184,7 @@ def test_the_time_of_a_failover_is_a_sum_of_named_terms(cluster):
     c = cluster(3)
     f = c.quorum("n1")["failover"]
     assert [t["term"] for t in f["terms"]] == \
-        ["token", "consensus", "exchange", "lease", "fence", "start"]
+        ["token", "consensus", "exchange", "witness", "lease", "fence", "start"]
     ms = {t["term"]: t["ms"] for t in f["terms"]}
     assert ms["token"] == 1000 and ms["consensus"] >= ms["token"] and ms["lease"] > 0
     assert ms["fence"] is None and f["total_ms"] is None

@@ -351,7 +351,7 @@ int main(int argc, char **argv)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (!parse(argc, argv, &o))
 		return usage();
-	for (int m = REPL_MUTANT_FORCE_FIRST; o.mutant && m < REPL_MUTANT_MAX; m++) {
+	for (int m = REPL_MUTANT_FORCE_FIRST; o.mutant && m < REPL_MUTANT_WITNESS_FIRST; m++) {
 		if (strcmp(o.mutant, "all") && strcmp(o.mutant, repl_mutant_name(m)))
 			continue;
 		known = true;

@@ -717,7 +717,7 @@ static int run_mutants(const struct options *o)
 		if (is_wanted(o, name))
 			*(finds(o, one, name) ? &passed : &failed) += 1;
 	}
-	for (int m = VOTES_MUTANT_NONE + 1; m < VOTES_MUTANT_MAX; m++) {
+	for (int m = VOTES_MUTANT_NONE + 1; m < VOTES_MUTANT_DEAD_WITNESS; m++) {
 		struct mutants one = {.votes = (enum votes_mutant)m};
 		const char *name = votes_mutant_name(one.votes);
 

@@ -60,14 +60,14 @@ static struct sim_entry *log_push(struct sim_log *log)
 	return &log->entry[log->count++];
 }
 
-static void log_copy(struct sim_log *to, const struct sim_log *from, size_t count)
+void sim_log_copy(struct sim_log *to, const struct sim_log *from, size_t count)
 {
 	to->count = 0;
 	for (size_t i = 0; i < count && i < from->count; i++)
 		*log_push(to) = from->entry[i];
 }
 
-static void log_clear(struct sim_log *log)
+void sim_log_clear(struct sim_log *log)
 {
 	free(log->entry);
 	*log = (struct sim_log){0};
@@ -163,7 +163,7 @@ void sim_world_hook(struct sim_world *w, const struct sim_hooks *hooks)
 
 static void write_done(struct sim_write *write)
 {
-	log_clear(&write->log);
+	sim_log_clear(&write->log);
 }
 
 static void process_forget(struct sim_node *n)
@@ -173,8 +173,8 @@ static void process_forget(struct sim_node *n)
 	for (size_t i = 0; i < n->write_count; i++)
 		write_done(&n->write[i]);
 	n->write_count = 0;
-	log_clear(&n->held);
-	log_clear(&n->memory);
+	sim_log_clear(&n->held);
+	sim_log_clear(&n->memory);
 	n->pull_wanted = false;
 	n->is_frozen = false;
 	n->process_up = false;
@@ -185,9 +185,10 @@ void sim_world_done(struct sim_world *w)
 	for (uint8_t i = 0; i < w->nodes; i++) {
 		process_forget(&w->node[i]);
 		free(w->node[i].write);
-		log_clear(&w->node[i].disk.log);
+		sim_log_clear(&w->node[i].disk.log);
 		queue_clear(&w->ring[i].order);
 	}
+	sim_witness_done(w);
 	for (uint8_t i = 0; i < w->lines; i++)
 		free(w->line[i].entry);
 	payloads_free(w);
@@ -346,7 +347,7 @@ static void disk_apply(struct sim_disk *d, struct sim_write *write)
 				      !same_entry(&d->log.entry[d->applied - 1],
 						  &write->log.entry[d->applied - 1])))
 			d->applied--;
-		log_copy(&d->log, &write->log, write->log.count);
+		sim_log_copy(&d->log, &write->log, write->log.count);
 		d->cluster = write->cluster;
 		d->is_blank = false;
 		disk_mark(d);
@@ -381,6 +382,7 @@ void sim_process_kill(struct sim_world *w, uint8_t node)
 		return;
 	TRACE(w, "n%u process killed\n", node);
 	lose_some_writes(w, n);
+	sim_witness_ended(w, node);
 	process_forget(n);
 	if (w->hooks.ended)
 		w->hooks.ended(w->hooks.arg, node);
@@ -416,7 +418,7 @@ static void table_at_end(const struct sim_disk *d, const struct sim_log *log, st
 		if (e->kind == CL_ENTRY_FORCED)
 			*ret = forced_of(e).table;
 		if (e->has_row) {
-			ret->member[e->slot] = e->row;
+			*cl_table_row(ret, e->slot) = e->row;
 			ret->changed_at = e->index;
 		}
 	}
@@ -474,7 +476,8 @@ void sim_process_start(struct sim_world *w, uint8_t node)
 	snprintf(id.name.text, sizeof(id.name.text), "n%u", node);
 	repl_init(&n->repl, &w->config, &id, &h);
 	n->repl.mutant = w->mutant;
-	log_copy(&n->memory, &n->disk.log, n->disk.log.count);
+	sim_witness_started(w, node);
+	sim_log_copy(&n->memory, &n->disk.log, n->disk.log.count);
 	n->applied = n->disk.applied;
 	n->next_request = n->acked_request = 0;
 	n->cursor = ring->order.count;
@@ -495,8 +498,10 @@ void sim_machine_crash(struct sim_world *w, uint8_t node)
 		return;
 	TRACE(w, "n%u machine crashed\n", node);
 	w->crashes++;
-	if (n->process_up)
+	if (n->process_up) {
 		lose_some_writes(w, n);
+		sim_witness_ended(w, node);
+	}
 	process_forget(n);
 	n->machine_up = false;
 	sim_rings_form(w);
@@ -534,7 +539,7 @@ void sim_disk_wipe(struct sim_world *w, uint8_t node)
 	struct sim_disk *d = &w->node[node].disk;
 
 	TRACE(w, "n%u disk wiped\n", node);
-	log_clear(&d->log);
+	sim_log_clear(&d->log);
 	*d = (struct sim_disk){.is_blank = true};
 }
 
@@ -664,6 +669,7 @@ static struct cl_epoch line_key(struct sim_world *w, uint8_t node)
 static void check_table_commit(struct sim_world *w, uint8_t node, const struct sim_line *line,
 			       const struct sim_entry *e)
 {
+	uint32_t on_witness = 0;
 	const struct sim_node *n = &w->node[node];
 	struct sim_log before = {.entry = line->entry, .count = line->count - 1};
 	struct cl_table old, new;
@@ -675,13 +681,17 @@ static void check_table_commit(struct sim_world *w, uint8_t node, const struct s
 		if (d->is_blank || disk_is_behind(d) ||
 		    (d->log.count >= e->index && same_entry(&d->log.entry[e->index - 1], e)))
 			holders = (uint16_t)(holders | cl_bit(i));
+		if (w->witness.area[i].log.count >= e->index &&
+		    same_entry(&w->witness.area[i].log.entry[e->index - 1], e))
+			on_witness = CL_WITNESS_BIT;
 	}
 	table_at_end(&n->disk, &before, &old);
 	new = old;
-	new.member[e->slot] = e->row;
-	if (!quorum_is_majority(&new, holders))
+	*cl_table_row(&new, e->slot) = e->row;
+	if (!quorum_is_majority(&new, holders | on_witness))
 		sim_fail(w, node, "a change of votes without a majority of the new votes");
-	if (!cl_epoch_compare(&e->epoch, &n->repl.epoch) && !quorum_is_majority(&old, holders))
+	if (!cl_epoch_compare(&e->epoch, &n->repl.epoch) &&
+	    !quorum_is_majority(&old, holders | on_witness))
 		sim_fail(w, node, "a change of votes without a majority of the old votes");
 }
 
@@ -789,7 +799,7 @@ static void cancel_pull(struct sim_node *n)
 		if (n->write[i].type == SIM_WRITE_INSTALL && (i || !n->disk.is_blank))
 			n->write[i].is_cancelled = true;
 	}
-	log_clear(&n->held);
+	sim_log_clear(&n->held);
 }
 
 /* A quorate view is complete: from here on, nodes outside of it lose their lease within L. */
@@ -881,7 +891,7 @@ uint64_t sim_local_ms(const struct sim_world *w, uint8_t node)
 	return w->now_ms + w->node[node].skew_ms;
 }
 
-static int step_r(struct sim_world *w, uint8_t node, struct repl_event *event)
+int sim_step(struct sim_world *w, uint8_t node, struct repl_event *event)
 {
 	struct repl_actions *out = malloc(sizeof(*out));
 	const char *broken;
@@ -902,7 +912,7 @@ static int step_r(struct sim_world *w, uint8_t node, struct repl_event *event)
 
 static void step(struct sim_world *w, uint8_t node, struct repl_event *event)
 {
-	step_r(w, node, event);
+	sim_step(w, node, event);
 }
 
 /* ---- progress */
@@ -1027,14 +1037,14 @@ static void install_done(struct sim_world *w, uint8_t node, struct sim_write *wr
 		return;
 	}
 	check_parting(w, node);
-	log_copy(&n->memory, &n->disk.log, n->disk.log.count);
+	sim_log_copy(&n->memory, &n->disk.log, n->disk.log.count);
 	e.pulled.cluster = n->disk.cluster;
 	e.pulled.last = (struct cl_pos){
 		.epoch = n->memory.entry[n->memory.count - 1].epoch,
 		.index = n->memory.count,
 	};
 	table_at_end(&n->disk, &n->memory, &e.pulled.table);
-	log_clear(&n->held);
+	sim_log_clear(&n->held);
 	step(w, node, &e);
 }
 
@@ -1089,6 +1099,18 @@ bool sim_disk_complete(struct sim_world *w, uint8_t node)
 	return true;
 }
 
+void sim_install(struct sim_world *w, uint8_t node, const struct cl_view_id *view,
+		 const struct sim_log *log, const struct cl_uuid *cluster,
+		 const struct cl_table *genesis)
+{
+	struct sim_write *write = push_write(&w->node[node], SIM_WRITE_INSTALL);
+
+	write->view = *view;
+	write->cluster = *cluster;
+	sim_log_copy(&write->log, log, log->count);
+	w->node[node].disk.genesis = *genesis;
+}
+
 static void pull_failed(struct sim_world *w, uint8_t node)
 {
 	struct repl_event e = {.type = REPL_EV_PULLED};
@@ -1118,7 +1140,7 @@ bool sim_pull_run(struct sim_world *w, uint8_t node)
 	write = push_write(n, SIM_WRITE_INSTALL);
 	write->view = n->pull_view;
 	write->cluster = donor->disk.cluster;
-	log_copy(&write->log, &donor->disk.log, donor->disk.log.count);
+	sim_log_copy(&write->log, &donor->disk.log, donor->disk.log.count);
 	n->disk.genesis = donor->disk.genesis;
 	return true;
 }
@@ -1153,7 +1175,7 @@ int sim_propose(struct sim_world *w, uint8_t node, uint8_t kind, uint64_t reques
 	e.propose.kind = kind;
 	e.propose.request = request;
 	e.propose.payload = payload;
-	return step_r(w, node, &e);
+	return sim_step(w, node, &e);
 }
 
 int sim_force(struct sim_world *w, uint8_t node, uint16_t down)
@@ -1163,7 +1185,7 @@ int sim_force(struct sim_world *w, uint8_t node, uint16_t down)
 
 	e.force.down = down;
 	snprintf(e.force.actor.text, sizeof(e.force.actor.text), "admin");
-	r = step_r(w, node, &e);
+	r = sim_step(w, node, &e);
 	w->forces += !r;
 	if (!r)
 		TRACE(w, "n%u forces quorum without %04x\n", node, down);
@@ -1176,7 +1198,7 @@ int sim_create(struct sim_world *w, uint8_t node, const struct cl_table *table)
 
 	e.create.table = *table;
 	e.create.cluster.byte[0] = 1;
-	return step_r(w, node, &e);
+	return sim_step(w, node, &e);
 }
 
 /* ---- safety */
@@ -1222,4 +1244,5 @@ void sim_check(struct sim_world *w)
 				 "C1: lease outlives a quorate view without the node by more "
 				 "than L");
 	}
+	sim_witness_check(w);
 }

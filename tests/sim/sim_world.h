@@ -19,6 +19,7 @@
 #define TESTS_SIM_WORLD_H
 
 #include "clusterd/core/repl.h"
+#include "clusterd/core/witness.h"
 #include "lib/prng.h"
 
 #define SIM_MAX_NODES CL_MAX_NODES
@@ -100,7 +101,35 @@ struct sim_disk {
 	uint64_t mark_promised;
 };
 
+/* One I/O of a node on the witness: it lands, then its end is told. */
+struct sim_witness_io {
+	bool runs, has_landed, is_ok, lands;
+	uint64_t land_ms, end_ms;
+	enum claim_action action; /* of the record */
+	struct claim_record record;
+	struct witness_actions job; /* of the area */
+	struct sim_log log;	    /* COPY: owned */
+	struct witness_event result;
+};
+
+struct sim_area {
+	struct sim_log log;
+	uint64_t promised;
+	struct cl_uuid cluster;
+	struct cl_table genesis;
+};
+
+/* The shared disk of the witness. d_ms 0: there is none. */
+struct sim_witness {
+	uint64_t d_ms, slow_pct, bad_pct;
+	uint16_t cut; /* nodes that do not reach it */
+	struct claim_record record;
+	struct sim_area area[SIM_MAX_NODES];
+};
+
 struct sim_node {
+	struct witness_state witness;
+	struct sim_witness_io record_io, area_io, orphan; /* orphan: of a process that ended */
 	bool machine_up, process_up, is_frozen;
 	bool is_stalled; /* its disk takes no writes */
 	uint8_t ring;	 /* index in world.ring */
@@ -167,6 +196,8 @@ struct sim_world {
 	uint8_t component[SIM_MAX_NODES];
 	struct sim_ring ring[SIM_MAX_NODES];
 	uint64_t ring_seq;
+	struct sim_witness witness;
+	enum witness_mutant witness_mutant;
 	/* oracle */
 	struct sim_line line[SIM_LINES_MAX];
 	uint8_t lines;
@@ -228,6 +259,22 @@ int sim_create(struct sim_world *w, uint8_t node, const struct cl_table *table);
 uint64_t sim_local_ms(const struct sim_world *w, uint8_t node);
 /* The fewest votes that any disk's member table has. */
 uint8_t sim_fewest_voters(const struct sim_world *w);
+/* A history that the process fetched by other ways is written, and REPL_EV_PULLED comes. */
+void sim_install(struct sim_world *w, uint8_t node, const struct cl_view_id *view,
+		 const struct sim_log *log, const struct cl_uuid *cluster,
+		 const struct cl_table *genesis);
+int sim_step(struct sim_world *w, uint8_t node, struct repl_event *event);
+void sim_log_copy(struct sim_log *to, const struct sim_log *from, size_t count);
+void sim_log_clear(struct sim_log *log);
+
+/* sim_world_witness.c: the witness and the nodes' ways to it; call after sim_world_init(). */
+void sim_witness_init(struct sim_world *w, uint64_t d_ms);
+void sim_witness_done(struct sim_world *w);
+void sim_witness_started(struct sim_world *w, uint8_t node);
+void sim_witness_ended(struct sim_world *w, uint8_t node);
+/* I/O that is over, and the clock. */
+void sim_witness_run(struct sim_world *w, uint8_t node);
+void sim_witness_check(struct sim_world *w);
 /* Safety of the whole world at this moment. */
 void sim_check(struct sim_world *w);
 

@@ -14,7 +14,10 @@
 #include "clusterd/core/failover.h"
 
 static const struct db_limits limits = {
-	.capacity = {[DB_KIND_FENCE] = 4, [DB_KIND_GROUP] = 4, [DB_KIND_RESOURCE] = 4},
+	.capacity = {[DB_KIND_CLUSTER] = 1,
+		     [DB_KIND_FENCE] = 4,
+		     [DB_KIND_GROUP] = 4,
+		     [DB_KIND_RESOURCE] = 4},
 	.locks = {.max_sessions = 2, .max_resources = 2, .max_locks = 2, .max_queued = 2},
 };
 
@@ -91,8 +94,24 @@ static void a_node_that_nothing_can_fence_has_no_bound(void **state)
 	assert_int_equal(total, 7);
 	failover_from_db(&f, db, 0x1);
 	assert_true(failover_total(&f, &total));
-	/* token, consensus, exchange and lease as set; nothing to start */
-	assert_int_equal(total, 40 + 2000);
+	/* token, consensus, exchange, witness and lease as set; nothing to start */
+	assert_int_equal(total, 50 + 2000);
+}
+
+static void a_witness_is_waited_for_eight_times_its_longest_io(void **state)
+{
+	struct db *db = *state;
+	struct db_cluster *c = db_insert(db, DB_KIND_CLUSTER, "bank");
+	struct failover f = {0};
+
+	assert_non_null(c);
+	c->witness_io_ms = 3000;
+	failover_from_db(&f, db, 0x1);
+	assert_int_equal(f.ms[FAILOVER_WITNESS], 24000);
+	f = (struct failover){0};
+	failover_set(&f, FAILOVER_WITNESS, 0); /* it has no vote */
+	failover_from_db(&f, db, 0x1);
+	assert_int_equal(f.ms[FAILOVER_WITNESS], 0);
 }
 
 static void a_term_that_is_not_told_leaves_the_sum_unknown(void **state)
@@ -127,6 +146,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(the_slowest_node_and_the_longest_start_count),
 		TEST(a_node_that_nothing_can_fence_has_no_bound),
+		TEST(a_witness_is_waited_for_eight_times_its_longest_io),
 		TEST(a_term_that_is_not_told_leaves_the_sum_unknown),
 		TEST(every_term_has_a_name_and_a_source),
 	};

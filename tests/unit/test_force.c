@@ -245,6 +245,74 @@ static void a_blank_node_that_is_here_gets_no_vote_by_force(void **state)
 	assert_true(g->s.quorum.is_quorate);
 }
 
+/* Two of four, and a witness that both reach: its vote decides, and n1 is to claim it. */
+static void few_with_a_witness(struct rig *g)
+{
+	struct repl_history h = rig_history(4);
+	struct cl_msg m;
+
+	h.table.witness = (struct cl_member){.nodeid = CL_WITNESS_NODEID, .name = "w", .vote = 1};
+	rig_init_with(g, 0, &h);
+	g->s.witness.is_reached = true;
+	rig_confchg(g, TWO);
+	rig_own_state(g);
+	m = rig_peer_state(g, 1);
+	m.state.reaches = true;
+	rig_deliver(g, 1, &m);
+	assert_int_equal(g->s.phase, REPL_INQUORATE);
+	assert_true(repl_witness_is_wanted(&g->s));
+}
+
+static void a_force_takes_the_vote_of_the_witness(void **state)
+{
+	struct rig *g = *state;
+	struct cl_msg m = {.type = CL_MSG_CLAIMED};
+	struct force_record r;
+
+	few_with_a_witness(g);
+	forced(g, 0xc);
+	assert_int_equal(g->s.vtable.witness.vote, 0);
+	assert_int_not_equal(g->s.vtable.witness.nodeid, 0);
+	assert_true(g->s.quorum.is_quorate);
+	assert_false(repl_witness_is_wanted(&g->s));
+	/* A claim that was under way counts for nothing. */
+	m.claimed.view = g->s.view;
+	m.claimed.is_held = true;
+	m.claimed.valid_ms = 1000;
+	m.claimed.promised = g->s.number;
+	rig_deliver(g, 0, &m);
+	assert_false(g->s.witness.counts);
+	rig_promised(g);
+	synced(g, 0);
+	assert_null(rig_sent(g, CL_MSG_ENTRY));
+	synced(g, 1);
+	assert_int_equal(force_record_decode(rig_sent(g, CL_MSG_ENTRY)->entry.payload, &r), 0);
+	assert_int_equal(r.table.witness.vote, 0);
+	assert_int_not_equal(r.table.witness.nodeid, 0);
+}
+
+static void a_history_of_the_witness_that_is_being_installed_ends_the_forced_view(void **state)
+{
+	struct rig *g = *state;
+	struct repl_event adopt = {.type = REPL_EV_ADOPT}, pulled = {.type = REPL_EV_PULLED};
+
+	few_with_a_witness(g);
+	adopt.adopt.view = g->s.view;
+	adopt.adopt.last = g->s.last;
+	adopt.adopt.last.index++;
+	assert_int_equal(rig_step(g, &adopt), 0);
+	forced(g, 0xc);
+	assert_false(g->s.is_forced);
+	assert_int_equal(g->s.phase, REPL_INQUORATE);
+	assert_null(rig_did(g, REPL_DO_PROMISE));
+	pulled.pulled.view = g->s.view;
+	pulled.pulled.cluster = g->s.cluster;
+	pulled.pulled.last = adopt.adopt.last;
+	pulled.pulled.table = g->s.table;
+	rig_step(g, &pulled);
+	assert_int_equal(rig_sent(g, CL_MSG_STATE)->state.last.index, RIG_LAST + 1);
+}
+
 static void a_higher_generation_wins_over_a_longer_history(void **state)
 {
 	struct rig *g = *state;
@@ -330,6 +398,8 @@ int main(void)
 		TEST(the_entry_says_who_when_of_whom_and_the_table),
 		TEST(a_forced_view_takes_no_ordinary_first_entry_and_the_other_way_round),
 		TEST(a_blank_node_that_is_here_gets_no_vote_by_force),
+		TEST(a_force_takes_the_vote_of_the_witness),
+		TEST(a_history_of_the_witness_that_is_being_installed_ends_the_forced_view),
 		TEST(a_higher_generation_wins_over_a_longer_history),
 		TEST(of_two_forced_histories_one_wins_whatever_becomes_of_them),
 		TEST(a_record_that_is_cut_or_too_long_is_refused),

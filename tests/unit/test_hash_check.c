@@ -146,6 +146,42 @@ static void nobody_outside_the_table_is_believed(void **state)
 	assert_int_equal(take(9, 10, 1), HASH_WAIT); /* a free slot has no vote */
 }
 
+/* Four nodes and a witness, with a vote each. */
+static enum hash_verdict take_of_five(uint8_t slot, uint64_t hash, uint32_t present)
+{
+	struct cl_table t = table_of(4, 0xf);
+
+	t.witness = (struct cl_member){.nodeid = CL_WITNESS_NODEID, .vote = 1, .name = "w"};
+	return hash_check_take(&check, slot, 10, hash, 0, present, &t);
+}
+
+static void the_witness_goes_with_those_who_are_here(void **state)
+{
+	struct cl_table t = table_of(4, 0xf);
+
+	(void)state;
+	t.witness = (struct cl_member){.nodeid = CL_WITNESS_NODEID, .vote = 1, .name = "w"};
+	assert_int_equal(take_of_five(0, 1, 0x3 | CL_WITNESS_BIT), HASH_WAIT);
+	assert_int_equal(take_of_five(1, 1, 0x3 | CL_WITNESS_BIT), HASH_AGREE);
+	assert_int_equal(hash_check_majority(&check, 10, &t), 0x3);
+	hash_check_begin(&check);
+	take_of_five(0, 1, 0x3);
+	assert_int_equal(take_of_five(1, 1, 0x3), HASH_UNDECIDED); /* not claimed */
+	hash_check_begin(&check);
+	take_of_five(0, 1, 0x3 | CL_WITNESS_BIT);
+	assert_int_equal(take_of_five(1, 2, 0x3 | CL_WITNESS_BIT), HASH_UNDECIDED);
+}
+
+/* Else each half of four that differ would be the majority for itself. */
+static void where_it_does_not_decide_the_witness_goes_with_nobody(void **state)
+{
+	(void)state;
+	take_of_five(0, 1, 0xf | CL_WITNESS_BIT);
+	take_of_five(1, 1, 0xf | CL_WITNESS_BIT);
+	take_of_five(2, 2, 0xf | CL_WITNESS_BIT);
+	assert_int_equal(take_of_five(3, 2, 0xf | CL_WITNESS_BIT), HASH_UNDECIDED);
+}
+
 #define TEST(name) cmocka_unit_test_setup(name, setup)
 
 int main(void)
@@ -163,6 +199,8 @@ int main(void)
 		TEST(another_view_begins_with_nothing),
 		TEST(old_entries_give_way_to_new_ones_and_are_not_taken_back),
 		TEST(nobody_outside_the_table_is_believed),
+		TEST(the_witness_goes_with_those_who_are_here),
+		TEST(where_it_does_not_decide_the_witness_goes_with_nobody),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -262,6 +262,66 @@ static void only_nodes_of_the_set_are_silent(void **state)
 	assert_int_equal(lease_silent(&f->lease, 0, START_MS + 9000, 3000), 0);
 }
 
+/* Two nodes and a witness; the other node is away. */
+static void give_witness(struct fixture *f)
+{
+	f->table.member[2].vote = 0;
+	f->table.witness = (struct cl_member){.nodeid = CL_WITNESS_NODEID, .vote = 1};
+	f->countable = 0x1;
+}
+
+static void the_witness_gives_a_lease_only_while_its_claim_holds(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t beat;
+
+	give_witness(f);
+	beat = send(f, START_MS);
+	lease_extend(&f->lease, &f->table, f->countable | CL_WITNESS_BIT, LEASE_MS);
+	assert_int_equal(f->lease.deadline_ms, 0);
+	lease_witness_heard(&f->lease, beat, 700);
+	lease_extend(&f->lease, &f->table, f->countable | CL_WITNESS_BIT, LEASE_MS);
+	assert_int_equal(f->lease.deadline_ms, START_MS + 700);
+	send(f, START_MS + 600); /* newer beats do not make the claim newer */
+	lease_extend(&f->lease, &f->table, f->countable | CL_WITNESS_BIT, LEASE_MS);
+	assert_int_equal(f->lease.deadline_ms, START_MS + 700);
+}
+
+static void the_lease_of_a_claim_is_no_longer_than_any(void **state)
+{
+	struct fixture *f = *state;
+
+	give_witness(f);
+	lease_witness_heard(&f->lease, send(f, START_MS), 60000);
+	lease_extend(&f->lease, &f->table, f->countable | CL_WITNESS_BIT, LEASE_MS);
+	assert_int_equal(f->lease.deadline_ms, START_MS + LEASE_MS);
+}
+
+static void a_claim_counts_from_a_beat_that_was_sent_in_this_view(void **state)
+{
+	struct fixture *f = *state;
+
+	give_witness(f);
+	send(f, START_MS);
+	lease_witness_heard(&f->lease, 2, 700);
+	lease_witness_heard(&f->lease, 0, 700);
+	assert_int_equal(f->lease.witness_ms, 0);
+	lease_witness_heard(&f->lease, 1, 700);
+	lease_view_begin(&f->lease, 0, START_MS + 100);
+	assert_int_equal(f->lease.witness_ms, 0);
+}
+
+static void a_majority_of_nodes_needs_no_claim(void **state)
+{
+	struct fixture *f = *state;
+
+	give_witness(f);
+	f->countable = 0x3;
+	hear(f, 1, 1, send(f, START_MS), START_MS + 1);
+	lease_extend(&f->lease, &f->table, f->countable | CL_WITNESS_BIT, LEASE_MS);
+	assert_int_equal(f->lease.deadline_ms, START_MS + LEASE_MS);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -286,6 +346,10 @@ int main(void)
 		TEST(a_beat_ends_the_silence_of_its_sender_alone),
 		TEST(the_same_beat_again_does_not_end_a_silence),
 		TEST(only_nodes_of_the_set_are_silent),
+		TEST(the_witness_gives_a_lease_only_while_its_claim_holds),
+		TEST(the_lease_of_a_claim_is_no_longer_than_any),
+		TEST(a_claim_counts_from_a_beat_that_was_sent_in_this_view),
+		TEST(a_majority_of_nodes_needs_no_claim),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -185,14 +185,20 @@ static void fill_table(struct cl_table *v, enum edge edge, uint64_t *counter)
 		v->member[i].vote = i != 7;
 		fill_text(v->member[i].name, edge, i);
 	}
+	if (edge == EDGE_ZERO)
+		return;
+	v->witness.nodeid = CL_WITNESS_NODEID;
+	v->witness.vote = 1;
+	fill_text(v->witness.name, edge, CL_WITNESS_SLOT);
 }
 
 static bool same_table(const struct cl_table *a, const struct cl_table *b)
 {
 	if (a->changed_at != b->changed_at)
 		return false;
-	for (size_t i = 0; i < CL_MAX_NODES; i++) {
-		const struct cl_member *x = &a->member[i], *y = &b->member[i];
+	for (size_t i = 0; i <= CL_WITNESS_SLOT; i++) {
+		const struct cl_member *x = i < CL_MAX_NODES ? &a->member[i] : &a->witness;
+		const struct cl_member *y = i < CL_MAX_NODES ? &b->member[i] : &b->witness;
 
 		if (x->nodeid != y->nodeid || x->vote != y->vote || strcmp(x->name, y->name) != 0)
 			return false;

@@ -295,6 +295,78 @@ static void every_reason_has_a_name(void **state)
 	assert_string_equal(quorum_reason_name(QUORUM_REASON_MAX), "?");
 }
 
+static struct cl_table with_witness(uint8_t n)
+{
+	struct cl_table table = table_of(n);
+
+	table.witness = (struct cl_member){.nodeid = CL_WITNESS_NODEID, .vote = 1, .name = "w"};
+	return table;
+}
+
+static void half_of_the_nodes_needs_the_witness(void **state)
+{
+	struct cl_table table = with_witness(4);
+	struct quorum_answer a = quorum_evaluate(&table, 0x3);
+
+	(void)state;
+	assert_false(a.is_quorate);
+	assert_int_equal(a.reason, QUORUM_UNCLAIMED);
+	assert_int_equal(a.votes_total, 5);
+	a = quorum_evaluate(&table, 0x3 | CL_WITNESS_BIT);
+	assert_true(a.is_quorate && a.has_witness);
+	assert_int_equal(a.reason, QUORUM_WITNESS);
+	assert_true(quorum_witness_decides(&table, 0x3));
+}
+
+static void the_witness_helps_neither_a_majority_nor_a_minority(void **state)
+{
+	struct cl_table table = with_witness(4);
+
+	(void)state;
+	assert_int_equal(quorum_evaluate(&table, 0x7 | CL_WITNESS_BIT).reason, QUORUM_MAJORITY);
+	assert_false(quorum_witness_decides(&table, 0x7));
+	assert_false(quorum_is_majority(&table, 0x1 | CL_WITNESS_BIT));
+	assert_false(quorum_witness_decides(&table, 0x1));
+}
+
+static void a_witness_without_a_vote_counts_nothing(void **state)
+{
+	struct cl_table table = with_witness(4);
+
+	(void)state;
+	table.witness.vote = 0;
+	assert_int_equal(quorum_evaluate(&table, 0x3 | CL_WITNESS_BIT).reason, QUORUM_TIE);
+	assert_false(quorum_witness_decides(&table, 0x3));
+	table = with_witness(4);
+	table.witness.nodeid = 0; /* there is none, whatever it says */
+	assert_int_equal(quorum_evaluate(&table, 0x3 | CL_WITNESS_BIT).votes_total, 4);
+}
+
+static void the_vote_of_the_witness_changes_like_any_other(void **state)
+{
+	struct cl_table from = with_witness(2), to = with_witness(2);
+
+	(void)state;
+	to.witness.vote = 0;
+	assert_true(quorum_change_allowed(&from, &to));
+	to.member[1].vote = 0;
+	assert_false(quorum_change_allowed(&from, &to));
+	to = with_witness(2);
+	to.witness.name[0] = 'x'; /* another disk, with a vote at once */
+	assert_false(quorum_change_allowed(&from, &to));
+	from.witness.vote = to.witness.vote = 0;
+	assert_true(quorum_change_allowed(&from, &to));
+}
+
+static void of_two_nodes_with_a_witness_either_may_be_lost(void **state)
+{
+	struct cl_table table = with_witness(2);
+
+	(void)state;
+	assert_int_equal(quorum_may_lose(&table, 0x3 | CL_WITNESS_BIT), 0x3);
+	assert_int_equal(quorum_may_lose(&table, 0x3), 0);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -320,6 +392,11 @@ int main(void)
 		cmocka_unit_test(quorate_sets_under_adjacent_tables_share_a_node),
 		cmocka_unit_test(what_may_be_lost_next_keeps_the_rest_quorate),
 		cmocka_unit_test(the_only_voter_must_not_be_lost),
+		cmocka_unit_test(half_of_the_nodes_needs_the_witness),
+		cmocka_unit_test(the_witness_helps_neither_a_majority_nor_a_minority),
+		cmocka_unit_test(a_witness_without_a_vote_counts_nothing),
+		cmocka_unit_test(the_vote_of_the_witness_changes_like_any_other),
+		cmocka_unit_test(of_two_nodes_with_a_witness_either_may_be_lost),
 		cmocka_unit_test(every_reason_has_a_name),
 	};
 

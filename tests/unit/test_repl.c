@@ -1213,6 +1213,21 @@ static void entries_that_an_install_has_brought_are_not_appended_again(void **st
 	assert_int_equal(rig_did(g, REPL_DO_APPEND)->entry.index, RIG_LAST + 3);
 }
 
+static void
+what_an_install_has_brought_of_the_epoch_is_said_when_the_epoch_is_heard_of(void **state)
+{
+	struct rig *g = *state;
+
+	behind(g);
+	rig_synced(g, 0);
+	rig_synced(g, 1);
+	rig_pulled(g, 0, RIG_LAST + 1); /* the donor was ahead of what is delivered here */
+	assert_null(rig_sent(g, CL_MSG_PERSISTED));
+	rig_entry(g, RIG_LAST + 1, CL_ENTRY_EPOCH);
+	assert_null(rig_did(g, REPL_DO_APPEND));
+	assert_int_equal(rig_sent(g, CL_MSG_PERSISTED)->persisted.index, RIG_LAST + 1);
+}
+
 static void a_change_of_the_group_cancels_the_pull(void **state)
 {
 	struct rig *g = *state;
@@ -2412,6 +2427,7 @@ int main(void)
 		TEST(what_has_not_committed_during_a_pull_is_not_applied_after_it),
 		TEST(an_install_that_lacks_delivered_entries_breaks_the_view),
 		TEST(entries_that_an_install_has_brought_are_not_appended_again),
+		TEST(what_an_install_has_brought_of_the_epoch_is_said_when_the_epoch_is_heard_of),
 		TEST(a_change_of_the_group_cancels_the_pull),
 		TEST(no_state_is_sent_while_a_pull_may_still_change_the_disk),
 		TEST(a_cancelled_pull_that_installed_all_the_same_is_what_we_hold),

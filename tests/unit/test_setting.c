@@ -14,10 +14,12 @@
 #include "clusterd/core/apply_impl.h"
 #include "clusterd/core/msg.h"
 #include "clusterd/core/setting.h"
+#include "clusterd/core/votes.h"
 
 static const struct db_limits limits = {
 	.capacity =
 		{
+			[DB_KIND_CLUSTER] = 1,
 			[DB_KIND_NODE] = 2,
 			[DB_KIND_EVENT] = 8,
 			[DB_KIND_ORIGIN] = CL_MAX_NODES,
@@ -280,11 +282,50 @@ static void a_cluster_that_is_stopped_has_all_leave_at_once_until_one_is_new(voi
 	assert_int_equal(db_count(&f->db, DB_KIND_SETTING), 0);
 }
 
+static enum db_code set_mode(struct fixture *f, enum db_quorum_mode mode, const char *witness,
+			     const char *device)
+{
+	struct db_command cmd = {.type = DB_CMD_QUORUM_MODE,
+				 .quorum_mode = {.mode = (uint8_t)mode, .io_ms = 3000}};
+
+	snprintf(cmd.quorum_mode.witness, sizeof(cmd.quorum_mode.witness), "%s", witness);
+	snprintf(cmd.quorum_mode.device, sizeof(cmd.quorum_mode.device), "%s", device);
+	return apply(f, &cmd);
+}
+
+static void a_mode_names_its_witness_and_the_table_follows(void **state)
+{
+	struct fixture *f = *state;
+	struct cl_table table = {.changed_at = 1};
+	struct cl_member row;
+
+	assert_int_equal(set_mode(f, DB_QUORUM_MODE_NODE_DISK, "w1", "/dev/w"), DB_NO_SUCH);
+	assert_non_null(db_insert(&f->db, DB_KIND_CLUSTER, "bank"));
+	assert_int_equal(set_mode(f, DB_QUORUM_MODE_NODE_DISK, "w1", "w"), DB_INVALID);
+	assert_int_equal(set_mode(f, DB_QUORUM_MODE_NODE_DISK, "", "/dev/w"), DB_INVALID);
+	assert_int_equal(set_mode(f, DB_QUORUM_MODE_NODE_MAJORITY, "w1", ""), DB_INVALID);
+	assert_false(votes_witness_row(&table, &f->db, &row));
+	assert_int_equal(set_mode(f, DB_QUORUM_MODE_NODE_DISK, "w1", "/dev/w"), DB_OK);
+	assert_string_equal(newest(f)->kind, "quorum-mode");
+	assert_true(votes_witness_row(&table, &f->db, &row));
+	assert_string_equal(row.name, "w1");
+	assert_int_equal(row.vote, 0);
+	table.witness = row;
+	assert_false(votes_witness_row(&table, &f->db, &row));
+	table.witness.vote = 1;
+	assert_int_equal(set_mode(f, DB_QUORUM_MODE_NODE_MAJORITY, "", ""), DB_OK);
+	assert_false(votes_witness_row(&table, &f->db, &row)); /* its vote goes first */
+	table.witness.vote = 0;
+	assert_true(votes_witness_row(&table, &f->db, &row));
+	assert_int_equal(row.nodeid, 0);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(keys_name_settings),
+		TEST(a_mode_names_its_witness_and_the_table_follows),
 		TEST(values_are_of_their_type),
 		TEST(a_setting_holds_its_default_until_it_is_set),
 		TEST(what_is_so_already_leaves_no_event),

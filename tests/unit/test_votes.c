@@ -326,6 +326,93 @@ static void every_state_comes_to_rest(void **state)
 	}
 }
 
+/* ---- the witness */
+
+/* As cluster(), with a witness that works. */
+static struct votes_input witnessed(uint8_t n, uint16_t voters, bool vote)
+{
+	struct votes_input in = cluster(n, voters);
+
+	in.table.witness =
+		(struct cl_member){.nodeid = CL_WITNESS_NODEID, .vote = vote, .name = "w"};
+	in.witness_works = true;
+	return in;
+}
+
+static void with_a_witness_an_even_number_of_nodes_all_vote(void **state)
+{
+	struct votes_input in = witnessed(2, 0x1, false);
+
+	(void)state;
+	expect(&in, 1, true, VOTES_CAUGHT_UP);
+	in.table.member[1].vote = 1;
+	expect(&in, CL_WITNESS_SLOT, true, VOTES_REACHED);
+	in.table.witness.vote = 1;
+	expect_rest(&in);
+	assert_int_equal(votes_may_lose_at_once(&in), 1);
+}
+
+static void with_an_odd_number_of_nodes_the_witness_has_no_vote(void **state)
+{
+	struct votes_input in = witnessed(3, 0x7, false);
+
+	(void)state;
+	expect_rest(&in);
+	in = witnessed(3, 0x7, true);
+	expect(&in, CL_WITNESS_SLOT, false, VOTES_ODD);
+}
+
+static void a_witness_that_does_not_work_loses_its_vote_before_a_node_sits_out(void **state)
+{
+	struct votes_input in = witnessed(4, 0xf, true);
+
+	(void)state;
+	in.witness_works = false;
+	expect(&in, CL_WITNESS_SLOT, false, VOTES_UNREACHED);
+	in.table.witness.vote = 0;
+	expect(&in, 3, false, VOTES_ODD);
+	in.table.member[3].vote = 0;
+	expect_rest(&in);
+	in.witness_works = true;
+	expect(&in, 3, true, VOTES_CAUGHT_UP);
+}
+
+static void a_witness_that_was_replaced_loses_its_vote_whatever_it_does(void **state)
+{
+	struct votes_input in = witnessed(2, 0x3, true);
+
+	(void)state;
+	in.witness_is_old = true;
+	in.witness_works = false;
+	in.is_stopping = true;
+	expect(&in, CL_WITNESS_SLOT, false, VOTES_REPLACED);
+}
+
+static void a_cluster_that_is_stopped_keeps_the_vote_of_its_witness(void **state)
+{
+	struct votes_input in = witnessed(2, 0x3, true);
+
+	(void)state;
+	in.witness_works = false;
+	in.is_stopping = true;
+	expect_rest(&in);
+}
+
+static void the_last_node_is_shrunk_to_with_the_claim_only(void **state)
+{
+	struct votes_input in = witnessed(2, 0x3, true);
+
+	(void)state;
+	lose(&in, 1, ABSENT_MS);
+	expect_rest(&in); /* one of three commits nothing */
+	in.witness_counts = true;
+	expect(&in, 1, false, VOTES_ABSENT);
+	in.table.member[1].vote = 0;
+	expect(&in, CL_WITNESS_SLOT, false, VOTES_ODD);
+	in.table.witness.vote = 0;
+	expect_rest(&in);
+}
+
 /* ---- the facts */
 
 #define INSTANCE(slot)	  (900u + (slot))
@@ -335,7 +422,7 @@ struct scene {
 	struct repl_state repl;
 	struct db db;
 	void *mem;
-	uint64_t missed_ms[CL_MAX_NODES];
+	struct votes_missed missed;
 };
 
 static const struct db_limits limits = {
@@ -379,7 +466,7 @@ static struct votes_input facts(const struct scene *s)
 {
 	struct votes_input in;
 
-	votes_facts(&in, &s->repl, &s->db, s->missed_ms, NOW_MS);
+	votes_facts(&in, &s->repl, &s->db, &s->missed, NOW_MS);
 	return in;
 }
 
@@ -401,7 +488,7 @@ static void facts_are_settings_rows_and_the_view(void **state)
 	memcpy(row->value, "7", 2);
 	row = db_insert(&s.db, DB_KIND_SETTING, "quorum.dynamic");
 	memcpy(row->value, "off", 4);
-	s.missed_ms[1] = 77;
+	s.missed.node_ms[1] = 77;
 	node_of(&s, 2)->is_draining = true;
 	in = facts(&s);
 	assert_int_equal(in.holders, 0x7);
@@ -498,6 +585,13 @@ int main(void)
 		cmocka_unit_test(only_who_is_admitted_and_up_to_date_holds),
 		cmocka_unit_test(leaving_is_who_says_so_has_gone_or_is_being_fenced),
 		cmocka_unit_test(reasons_have_words),
+		cmocka_unit_test(with_a_witness_an_even_number_of_nodes_all_vote),
+		cmocka_unit_test(with_an_odd_number_of_nodes_the_witness_has_no_vote),
+		cmocka_unit_test(
+			a_witness_that_does_not_work_loses_its_vote_before_a_node_sits_out),
+		cmocka_unit_test(a_witness_that_was_replaced_loses_its_vote_whatever_it_does),
+		cmocka_unit_test(a_cluster_that_is_stopped_keeps_the_vote_of_its_witness),
+		cmocka_unit_test(the_last_node_is_shrunk_to_with_the_claim_only),
 	};
 
 	return cmocka_run_group_tests_name("votes", tests, NULL, NULL);
