@@ -2,6 +2,7 @@
 """clusterd on real corosync: membership, quorum, database, groups."""
 import json
 import os
+import shutil
 import signal
 import subprocess
 import threading
@@ -91,8 +92,8 @@ def test_an_empty_disk_is_filled_again_and_never_votes_before(cluster3):
     c.lab.start("n3")
     c.wait("n3", lambda: c.is_whole("n3") or c.quorum("n3")["is_quorate"], "quorum of n1, n3")
     c.lab.kill("n3")
-    for name in os.listdir(os.path.join(c.lab.dir, "n2", "lib-clusterd")):
-        os.unlink(os.path.join(c.lab.dir, "n2", "lib-clusterd", name))
+    shutil.rmtree(os.path.join(c.lab.dir, "n2", "lib-clusterd"))
+    os.mkdir(os.path.join(c.lab.dir, "n2", "lib-clusterd"), 0o700)
     c.lab.start("n2")
     c.wait("n1", lambda: "n2" in c.quorum("n1")["present"], "n2 in the ring")
     assert not c.quorum("n1")["is_quorate"], "an empty disk was counted as a vote"
