@@ -2,7 +2,6 @@
 """What agents are on a node and what they say of themselves, whatever they print."""
 import json
 import subprocess
-import time
 
 import pytest
 from cluster import BUILD, CTL, Cluster
