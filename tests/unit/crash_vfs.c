@@ -74,7 +74,7 @@ static void image_apply(struct image *im, const struct op *op, size_t from, size
 			memset(im->bytes + im->len, 0, end - im->len);
 		im->len = end;
 	}
-	if (op->type == OP_WRITE)
+	if (op->type == OP_WRITE && to > from)
 		memcpy(im->bytes + op->offset + from, op->data + from, to - from);
 }
 
