@@ -28,7 +28,7 @@ struct op {
 struct image {
 	bool exists;
 	uint8_t *bytes;
-	size_t len;
+	size_t len, cap;
 };
 
 struct disk_file {
@@ -47,7 +47,7 @@ static struct {
 	pthread_mutex_t mutex;
 	sqlite3_vfs vfs, *real;
 	uint64_t step, crash_at;
-	bool has_crashed;
+	bool is_on, has_crashed;
 	int failure;
 	struct disk_file file[FILES_MAX];
 	size_t files;
@@ -67,9 +67,12 @@ static void image_apply(struct image *im, const struct op *op, size_t from, size
 	im->exists = true;
 	if (op->type == OP_TRUNCATE)
 		end = op->offset;
-	if (end > im->len || op->type == OP_TRUNCATE) {
-		im->bytes = realloc(im->bytes, end ? end : 1);
+	if (end > im->cap) {
+		im->cap = 2 * end;
+		im->bytes = realloc(im->bytes, im->cap);
 		must(im->bytes);
+	}
+	if (end > im->len || op->type == OP_TRUNCATE) {
 		if (end > im->len)
 			memset(im->bytes + im->len, 0, end - im->len);
 		im->len = end;
@@ -216,7 +219,8 @@ void crash_vfs_leave(const char *folder, enum crash_kept kept, uint64_t seed)
 		char path[2 * PATH_MAX_];
 		int fd;
 
-		im.bytes = malloc(im.len ? im.len : 1);
+		im.cap = im.len + 1;
+		im.bytes = malloc(im.cap);
 		must(im.bytes && slash);
 		if (im.len)
 			memcpy(im.bytes, f->synced.bytes, im.len);
@@ -397,6 +401,9 @@ static int v_delete(sqlite3_vfs *vfs, const char *path, int syncs_folder)
 
 void crash_vfs_init(uint64_t crash_at)
 {
+	if (disk.is_on) /* left so by a test that failed */
+		crash_vfs_done();
+	disk.is_on = true;
 	disk.real = sqlite3_vfs_find(NULL);
 	must(disk.real);
 	disk.vfs = *disk.real;
@@ -414,6 +421,7 @@ void crash_vfs_init(uint64_t crash_at)
 void crash_vfs_done(void)
 {
 	must(!sqlite3_vfs_unregister(&disk.vfs));
+	disk.is_on = false;
 	for (size_t i = 0; i < disk.files; i++) {
 		sync_until(&disk.file[i], NULL);
 		free(disk.file[i].synced.bytes);

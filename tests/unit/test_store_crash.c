@@ -21,7 +21,7 @@
 #include "lib/prng.h"
 #include "tests/unit/crash_vfs.h"
 
-#define GUARD_MS 20000
+#define GUARD_MS 120000
 #define LOG_MAX	 64
 
 static const struct cl_uuid cluster = {{1, 2, 3, 4, 5, 6, 7, 8}};
