@@ -133,7 +133,14 @@ clusterd_clusterctl_LDADD = lib/libbase.a $(JANSSON_LIBS)
 # What bash completes of it: made by itself, from its table.
 bashcompletiondir = $(datadir)/bash-completion/completions
 nodist_bashcompletion_DATA = clusterd/completion/clusterctl
-CLEANFILES += clusterd/completion/clusterctl
-clusterd/completion/clusterctl: clusterd/clusterctl
+fishcompletiondir = $(datadir)/fish/vendor_completions.d
+nodist_fishcompletion_DATA = clusterd/completion/clusterctl.fish
+zshcompletiondir = $(datadir)/zsh/site-functions
+nodist_zshcompletion_DATA = clusterd/completion/_clusterctl
+completions = clusterd/completion/clusterctl clusterd/completion/clusterctl.fish \
+	clusterd/completion/_clusterctl
+CLEANFILES += $(completions)
+$(completions): clusterd/clusterctl
 	$(AM_V_GEN)$(MKDIR_P) clusterd/completion && \
-		clusterd/clusterctl completion bash > $@.new && mv $@.new $@
+		case $@ in *.fish) sh=fish ;; */_*) sh=zsh ;; *) sh=bash ;; esac && \
+		clusterd/clusterctl completion $$sh > $@.new && mv $@.new $@
