@@ -23,7 +23,8 @@
 	X(TOTEM_TOKEN_MS, "totem.token_ms", number, 1750, 500, 30000) /* totem.h */                \
 	X(QUORUM_PRIORITY, "quorum.priority", of_object, 100, 0, 255)                              \
 	X(PLACEMENT_STARTS, "placement.starts_per_node", number, 8, 1, 4096)                       \
-	X(PLACEMENT_WAVE_MS, "placement.wave_ms", number, 120000, 1000, 3600000)
+	X(PLACEMENT_WAVE_MS, "placement.wave_ms", number, 120000, 1000, 3600000)                   \
+	X(PLACEMENT_LEAVE_MS, "placement.leave_ms", number, 600000, 1000, 1200000)
 
 enum setting {
 #define SETTING_ENUM(NAME, key, type, def, min, max) SETTING_##NAME,

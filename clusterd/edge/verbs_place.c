@@ -220,7 +220,8 @@ void verb_group_set(struct api_client *c, const json_t *args)
 
 /* ---- placement */
 
-static const enum setting shown[] = {SETTING_PLACEMENT_STARTS, SETTING_PLACEMENT_WAVE_MS};
+static const enum setting shown[] = {SETTING_PLACEMENT_STARTS, SETTING_PLACEMENT_WAVE_MS,
+				     SETTING_PLACEMENT_LEAVE_MS};
 
 /* Its argument: placement.wave_ms is wave_ms. */
 static const char *argument_of(enum setting setting)
@@ -271,7 +272,8 @@ void verb_placement_set(struct api_client *c, const json_t *args)
 			return;
 	}
 	if (!count)
-		api_reply(c, API_USAGE, NULL, "nothing to set: give starts_per_node or wave_ms");
+		api_reply(c, API_USAGE, NULL,
+			  "nothing to set: give starts_per_node, wave_ms or leave_ms");
 	else if (count == 1)
 		verb_submit(c, cmd);
 	else
