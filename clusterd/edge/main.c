@@ -19,6 +19,7 @@
 #include "clusterd/edge/exec.h"
 #include "clusterd/edge/fencer.h"
 #include "clusterd/edge/log.h"
+#include "clusterd/edge/machine.h"
 #include "clusterd/edge/saved.h"
 #include "clusterd/edge/secrets.h"
 #include "clusterd/edge/vms.h"
@@ -53,6 +54,7 @@ struct daemon {
 	struct volumes *volumes;
 	struct vms *vms;
 	struct conf *conf;
+	struct machine *machine;
 	struct witness *witness;
 	struct secrets *secrets;
 	char db[PATH_BYTES + 32], secrets_dir[PATH_BYTES + 32];
@@ -231,6 +233,8 @@ static void on_changed(void *arg)
 		fencer_changed(d->fencer);
 	if (d->conf)
 		conf_changed(d->conf);
+	if (d->machine)
+		machine_changed(d->machine);
 	if (d->api)
 		api_changed(d->api);
 }
@@ -319,6 +323,8 @@ static int start(struct daemon *d, const struct options *o)
 	if (!r)
 		r = conf_open(&d->engine, d->corosync_conf, &d->conf);
 	if (!r)
+		r = machine_open(&d->engine, &d->machine);
+	if (!r)
 		r = api_open(&d->engine, socket, &d->api, text, sizeof(text));
 	if (r) {
 		log_error("%s", text[0] ? text : strerror(-r));
@@ -404,6 +410,7 @@ int main(int argc, char **argv)
 	witness_close(d.witness);
 	engine_close(&d.engine); /* ends the requests of the executor as well */
 	conf_close(d.conf);
+	machine_close(d.machine);
 	secrets_close(d.secrets);
 	vms_close(d.vms);
 	volumes_close(d.volumes);

@@ -530,6 +530,7 @@ static void cluster_status(struct api_client *c, const json_t *args)
 	json_object_set_new(o, "node", json_string(e->repl.self.name.text));
 	json_object_set_new(o, "quorum", verb_quorum_json(e));
 	json_object_set_new(o, "nodes", verb_nodes_json(e));
+	json_object_set_new(o, "admission", verb_admission_json(api_engine(c)));
 	json_object_set_new(o, "volumes", verb_table_json(&e->db, DB_KIND_VOLUME));
 	json_object_set_new(o, "groups", verb_table_json(&e->db, DB_KIND_GROUP));
 	json_object_set_new(o, "applied", json_integer((json_int_t)e->db.index));
@@ -562,6 +563,7 @@ static void group_show(struct api_client *c, const json_t *args)
 	}
 	plan_explain(db, g, text, sizeof(text));
 	o = verb_row_json(db, DB_KIND_GROUP, g);
+	verb_reserve_json(db, g, o);
 	json_object_set_new(o, "explain", json_string(text));
 	api_reply(c, API_OK, o, "%s", "");
 }
@@ -724,6 +726,7 @@ static const struct verb verbs[] = {
 	{"node.list", false, verb_node_list},
 	{"node.quarantine_clear", true, verb_node_quarantine_clear},
 	{"node.resume", true, verb_node_resume},
+	{"node.set", true, verb_node_set},
 	{"node.show", false, verb_node_show},
 	{"placement.set", true, verb_placement_set},
 	{"placement.show", false, verb_placement_show},
