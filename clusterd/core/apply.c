@@ -537,7 +537,7 @@ static void do_group_intent(struct apply *a, const struct db_cmd_group_intent *c
 	}
 	if (n && capacity_refuses(a, g, n->slot, DB_REFUSED))
 		return;
-	if (c->intent == DB_INTENT_ONLINE && !admission_start(a, g))
+	if (c->intent == DB_INTENT_ONLINE && !admission_start(a, g, c->wish))
 		return;
 	age_group_forget(g);
 	is_settled = group_is_settled(g, c);

@@ -97,16 +97,18 @@ static bool survives(struct apply *a, const struct db_group *g, const char *what
 	return false;
 }
 
-bool admission_start(struct apply *a, struct db_group *g)
+bool admission_start(struct apply *a, struct db_group *g, uint8_t wish)
 {
-	uint8_t intent = g->intent;
+	uint8_t intent = g->intent, before = g->wish;
 	bool is_good;
 
 	if (intent == DB_INTENT_ONLINE)
 		return true; /* it counts already */
 	g->intent = DB_INTENT_ONLINE;
+	g->wish = wish;
 	is_good = survives(a, g, "not started");
 	g->intent = intent;
+	g->wish = before;
 	return is_good;
 }
 

@@ -264,8 +264,8 @@ void do_node_set(struct apply *a, const struct db_cmd_node_set *c);
 void do_group_reserve(struct apply *a, const struct db_cmd_group_reserve *c);
 /* True, with an answer: there is no room for the group on that node. */
 bool capacity_refuses(struct apply *a, const struct db_group *g, uint8_t slot, enum db_code code);
-/* An administrator wants it online. False, with an answer: the cluster would not survive then. */
-bool admission_start(struct apply *a, struct db_group *g);
+/* An administrator wants it online, there. False, with an answer: that would not be survived. */
+bool admission_start(struct apply *a, struct db_group *g, uint8_t wish);
 /* It reserves more than it did: false, with an answer, if that does not fit or is not survived. */
 bool admission_raise(struct apply *a, struct db_group *g, const struct db_group *was);
 
