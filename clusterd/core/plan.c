@@ -123,6 +123,8 @@ static void plan_start(const struct db *db, struct plan_orders *out, const struc
 	struct plan_choice c;
 	char reason[DB_REASON_MAX];
 
+	if (l->is_again && plan_is_on_its_way(g)) /* its place was kept for it */
+		capacity_remove(&l->room, g->goal, g);
 	if (!set || plan_waits_for_wave(db, l, g)) {
 		if (plan_is_on_its_way(g))
 			capacity_add(&l->room, g->goal, g);
