@@ -537,6 +537,7 @@ static void group_show(struct api_client *c, const json_t *args)
 	}
 	plan_explain(db, g, text, sizeof(text));
 	o = verb_row_json(db, DB_KIND_GROUP, g);
+	verb_reserve_json(db, g, o);
 	json_object_set_new(o, "explain", json_string(text));
 	api_reply(c, API_OK, o, "%s", "");
 }
@@ -700,6 +701,7 @@ static const struct verb verbs[] = {
 	{"node.list", false, verb_node_list},
 	{"node.quarantine_clear", true, verb_node_quarantine_clear},
 	{"node.resume", true, verb_node_resume},
+	{"node.set", true, verb_node_set},
 	{"node.show", false, verb_node_show},
 	{"placement.set", true, verb_placement_set},
 	{"placement.show", false, verb_placement_show},

@@ -4,6 +4,7 @@
 #define CLUSTERD_EDGE_VERBS_IMPL_H
 
 #include "clusterd/core/age.h"
+#include "clusterd/core/capacity.h"
 #include "clusterd/edge/ocf_meta.h"
 #include "clusterd/edge/verbs.h"
 
@@ -123,6 +124,19 @@ json_t *verb_nodes_json(const struct engine *e);
 void verb_network_list(struct api_client *c, const json_t *args);
 void verb_network_set(struct api_client *c, const json_t *args);
 void verb_network_show(struct api_client *c, const json_t *args);
+
+/* ---- verbs_capacity.c */
+
+/* Arguments memory (MiB) and cpu (hundredths of a core); DB_KEEP: not given. */
+bool verb_arg_capacity(struct api_client *c, const json_t *args, uint32_t *ret_memory_mib,
+		       uint32_t *ret_cpu_pct);
+/* What the node has room for, what of it is reserved and what is free, into what is said of it. */
+void verb_capacity_json(const struct capacity_map *map, uint8_t slot, json_t *o);
+/* What the group reserves, likewise. */
+void verb_reserve_json(const struct db *db, const struct db_group *g, json_t *o);
+/* Whether the cluster would survive the losses that it is to survive, and if not, why. */
+json_t *verb_admission_json(struct engine *e);
+void verb_node_set(struct api_client *c, const json_t *args);
 
 /* ---- verbs_place.c */
 

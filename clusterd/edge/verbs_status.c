@@ -55,6 +55,7 @@ void verb_cluster_status(struct api_client *c, const json_t *args)
 	json_object_set_new(o, "node", json_string(e->repl.self.name.text));
 	json_object_set_new(o, "quorum", verb_quorum_json(e));
 	json_object_set_new(o, "nodes", verb_nodes_json(e));
+	json_object_set_new(o, "admission", verb_admission_json(api_engine(c)));
 	json_object_set_new(o, "volumes", verb_table_json(&e->db, DB_KIND_VOLUME));
 	json_object_set_new(o, "groups", groups_json(&e->db));
 	json_object_set_new(o, "applied", json_integer((json_int_t)e->db.index));
