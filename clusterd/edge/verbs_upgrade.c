@@ -33,12 +33,18 @@ static json_t *node_json(const struct engine *e, const struct db_node *n)
 			 n->membership == DB_MEMBERSHIP_ADMITTED);
 }
 
-/* The step that could be made: to what this build speaks, or every node does. */
+/* The step that could be made, or that the newest build is for. */
 static uint16_t next_version(const struct engine *e)
 {
-	uint16_t highest = upgrade_highest(&e->db);
+	uint16_t next = upgrade_highest(&e->db);
 
-	return highest > e->db.version ? highest : DB_VERSION_MAX;
+	for (uint32_t i = 0; next <= e->db.version && i < db_count(&e->db, DB_KIND_NODE); i++) {
+		const struct db_node *n = db_at(&e->db, DB_KIND_NODE, i);
+
+		if (!n->is_evicted && n->version_max > e->db.version)
+			return n->version_max;
+	}
+	return next;
 }
 
 static void reason(const struct engine *e, char *text, size_t size)
@@ -47,7 +53,7 @@ static void reason(const struct engine *e, char *text, size_t size)
 	char who[DB_REASON_MAX];
 
 	if (next <= e->db.version)
-		snprintf(text, size, "no node speaks a higher one that this node knows");
+		snprintf(text, size, "no node speaks a higher one");
 	else if (upgrade_bar(&e->db, &e->applied_table, next, who, sizeof(who)))
 		snprintf(text, size, "%u cannot be put in force: %s", next, who);
 	else

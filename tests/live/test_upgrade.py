@@ -12,6 +12,7 @@ from common import read
 from history import Api, Clients
 from lablib import LabError, wait_until
 from linearizable import order, shortest_bad
+from long import long
 
 NOW = os.path.join(BUILD, "clusterd", "clusterd")
 NEXT = os.path.join(BUILD, "tests", "next", "clusterd")
@@ -114,6 +115,7 @@ def raise_version(c):
     assert c.fails("n1", "cluster", "upgrade", "--confirm", "bank")[0] == 4
 
 
+@long
 def test_node_by_node_while_a_group_runs_and_clients_write(upgrade3):
     c = upgrade3
     c.now = c.version("n1")["in_force"]
