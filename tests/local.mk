@@ -477,7 +477,7 @@ tests_live_lun_tool_SOURCES = tests/live/lun_tool.c
 tests_live_lun_tool_LDADD = $(LUN_LDADD)
 # Most of it is waiting: four files at a time, each of whose tests has a lab of its own.
 LIVE_JOBS = 4
-check-live: all tests/live/lun_tool tests/guests/witness.elf
+check-live: all tests/live/lun_tool tests/guests/witness.elf tests/next/clusterd
 	CLUSTERD_BUILD=$(abs_top_builddir) /usr/bin/python3 -m pytest -q -p no:cacheprovider \
 		-n $(LIVE_JOBS) --dist loadfile --durations=25 --junitxml=live.xml \
 		$(abs_top_srcdir)/tests/live $(LIVE_FLAGS)
