@@ -182,7 +182,7 @@ static int run(const struct cli *cli)
 	int fd, r;
 
 	if (!strcmp(cli->command->noun, "completion")) { /* of clusterctl itself */
-		completion_print_bash();
+		completion_print(cli->command->verb);
 		return CLI_OK;
 	}
 	fd = client_connect(cli->socket);

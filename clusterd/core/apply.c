@@ -491,6 +491,10 @@ static void do_group_intent(struct apply *a, const struct db_cmd_group_intent *c
 			     why);
 		return;
 	}
+	if (n && capacity_refuses(a, g, n->slot, DB_REFUSED))
+		return;
+	if (c->intent == DB_INTENT_ONLINE && !admission_start(a, g, c->wish))
+		return;
 	age_group_forget(g);
 	is_settled = group_is_settled(g, c);
 	vm_group_intent(a, g, c);
@@ -564,6 +568,8 @@ static void do_group_order(struct apply *a, const struct db_cmd_group_order *c)
 		apply_answer(a, DB_CONFLICT, "a volume that group %s needs is not ready", c->name);
 		return;
 	}
+	if (c->work == DB_WORK_STARTING && capacity_refuses(a, g, c->node, DB_CONFLICT))
+		return;
 	if (c->work == DB_WORK_STARTING && !group_take(a, g, c->incarnation)) {
 		apply_answer(a, DB_CONFLICT, "group %s is held elsewhere", c->name);
 		return;

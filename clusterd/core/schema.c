@@ -250,6 +250,16 @@ static const struct db_field fields_cmd_node_removed[] = {DB_CMD_NODE_REMOVED_FI
 static const struct db_field fields_cmd_group_place[] = {DB_CMD_GROUP_PLACE_FIELDS(DESCRIBE)};
 #undef STRUCT
 
+#define STRUCT struct db_cmd_node_capacity
+static const struct db_field fields_cmd_node_capacity[] = {DB_CMD_NODE_CAPACITY_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_cmd_node_set
+static const struct db_field fields_cmd_node_set[] = {DB_CMD_NODE_SET_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_cmd_group_reserve
+static const struct db_field fields_cmd_group_reserve[] = {DB_CMD_GROUP_RESERVE_FIELDS(DESCRIBE)};
+#undef STRUCT
+
 #define STRUCT struct db_decision
 static const struct db_field fields_decision[] = {DB_DECISION_FIELDS(DESCRIBE)};
 #undef STRUCT

@@ -20,6 +20,7 @@
 #include "clusterd/edge/exec.h"
 #include "clusterd/edge/fencer.h"
 #include "clusterd/edge/log.h"
+#include "clusterd/edge/machine.h"
 #include "clusterd/edge/saved.h"
 #include "clusterd/edge/secrets.h"
 #include "clusterd/edge/vms.h"
@@ -55,6 +56,7 @@ struct daemon {
 	struct volumes *volumes;
 	struct vms *vms;
 	struct conf *conf;
+	struct machine *machine;
 	struct witness *witness;
 	struct secrets *secrets;
 	bool stays_as_it_is; /* end as a kill would, which touches nothing */
@@ -245,6 +247,8 @@ static void on_changed(void *arg)
 		fencer_changed(d->fencer);
 	if (d->conf)
 		conf_changed(d->conf);
+	if (d->machine)
+		machine_changed(d->machine);
 	if (d->api)
 		api_changed(d->api);
 }
@@ -332,6 +336,8 @@ static int start(struct daemon *d, const struct options *o)
 		r = fencer_open(&d->engine, &d->fencer);
 	if (!r)
 		r = conf_open(&d->engine, d->corosync_conf, &d->conf);
+	if (!r)
+		r = machine_open(&d->engine, &d->machine);
 	if (!r)
 		r = api_open(&d->engine, socket, &d->api, text, sizeof(text));
 	if (r) {
@@ -426,6 +432,7 @@ int main(int argc, char **argv)
 	witness_close(d.witness);
 	engine_close(&d.engine); /* ends the requests of the executor as well */
 	conf_close(d.conf);
+	machine_close(d.machine);
 	secrets_close(d.secrets);
 	vms_close(d.vms);
 	volumes_close(d.volumes);

@@ -89,7 +89,10 @@ static json_t *node_json(const struct engine *e, const struct db_node *n)
 {
 	json_t *o = verb_row_json(&e->db, DB_KIND_NODE, n);
 	struct node_condition is;
+	struct capacity_map map;
 
+	capacity_count(&e->db, &map);
+	verb_capacity_json(&map, n->slot, o);
 	condition(e, n->slot, &is);
 	json_object_set_new(o, "state", json_string(node_state_word(is.state)));
 	json_object_set_new(o, "reason", json_string(is.reason));

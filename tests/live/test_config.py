@@ -109,6 +109,7 @@ WHOLE = {
     ("node", "leave"): [],
     ("node", "evict"): None,        # of a node that is stopped only: refused here
     ("node", "resume"): None,       # nobody is drained: it would change nothing
+    ("node", "set"): ["n1", "--memory", "65536"],
     ("quorum", "set"): ["--priority", "n1=7", "--absent-ms", "20000"],
     ("resource", "create"): ["more", "--group", "off", "--agent", "ocf:heartbeat:Dummy"],
     ("resource", "delete"): ["idle-d"],
@@ -167,6 +168,7 @@ PROBES = {
     ("network", "set"): ["nope", "--metric", "5"],
     ("node", "evict"): ["n2", "--confirm", "n2"],
     ("node", "resume"): ["n1"],
+    ("node", "set"): ["nope", "--memory", "1"],
     ("task", "cancel"): ["77"],
     ("vm", "migrate"): ["nope", "--to", "n2"],
     ("vm", "set"): ["nope", "--priority", "high"],
