@@ -194,6 +194,49 @@ def test_a_restart_of_the_unit_touches_nothing(shop):
     assert w.judge() == []
 
 
+SERVICE = "/sys/fs/cgroup/clusterd.service"
+
+
+def start_as_service(c, node, argv):
+    """As systemd does: in the group of the unit, where nobody else may be."""
+    c.lab.run(node, f"mkdir -p {SERVICE} && test -z \"$(cat {SERVICE}/cgroup.procs)\" && "
+                    "export PATH=/usr/sbin:/usr/bin:/sbin:/bin && "
+                    f"setsid sh -c 'echo 0 > {SERVICE}/cgroup.procs; exec {argv} "
+                    ">> /var/log/clusterd.log 2>&1' < /dev/null > /dev/null 2>&1 &")
+    c.wait(node, lambda: c.is_whole(node), "it is up", 60)
+
+
+def groups_of(c, node, program):
+    """The control groups of these processes."""
+    text = c.lab.run(node, f"for p in $(pgrep -x {program}); do sed -n 's/^0:://p' "
+                           "/proc/$p/cgroup; done").stdout
+    return set(text.split())
+
+
+def test_as_a_service_all_that_outlives_clusterd_is_below_its_group(shop):
+    c = shop
+    argv = " ".join(c.lab.run("n1", "tr '\\0' '\\n' < /proc/$(pgrep -x clusterd)/cmdline")
+                    .stdout.split())
+    c.lab.service("n1", "stop", "clusterd")
+    start_as_service(c, "n1", argv)
+    c.wait_volume()
+    w, = c.make(1)
+    assert groups_of(c, "n1", "clusterd") == {"/clusterd.service/clusterd"}
+    for program in ("csvfsd", "vm-host", "qemu-system-x86"):
+        groups = groups_of(c, "n1", program)
+        assert groups and all(g.startswith("/clusterd.service/") for g in groups), groups
+        assert "/clusterd.service/clusterd" not in groups
+    qemu = c.lab.run("n1", ["pgrep", "-x", "qemu-system-x86"]).stdout
+    c.lab.run("n1", "p=$(pgrep -x clusterd) && kill -USR2 $p && "
+                    "while kill -0 $p 2>/dev/null; do :; done", timeout=20)
+    start_as_service(c, "n1", argv)
+    w.wait_alive("n1")
+    assert c.lab.run("n1", ["pgrep", "-x", "qemu-system-x86"]).stdout == qemu
+    assert len(w.boots()) == 1 and not c.events("n1", "node-lost")
+    w.stop()
+    assert w.judge() == []
+
+
 # ---- the unit, and systemd
 
 def test_systemd_finds_nothing_wrong_with_the_unit(tmp_path):
@@ -238,6 +281,17 @@ echo "clusterctl ends, $(mountpoint {dir}/mnt)" >> {dir}/log
 
 RUN = """#!/bin/bash
 mount --make-rprivate / && mount -t tmpfs none /run && mkdir /run/lock || exit 1
+# A /dev of its own: systemd sets modes in it, and that of the machine is everybody's.
+mount -t tmpfs -o mode=755 none /dev && mkdir /dev/pts /dev/shm || exit 1
+while read -r name minor; do
+    mknod -m 666 /dev/$name c 1 $minor || exit 1
+done <<END
+null 3
+zero 5
+full 7
+random 8
+urandom 9
+END
 umount -l /sys/fs/cgroup
 mount -t tmpfs none /sys/fs/cgroup && mount -t cgroup2 none /sys/fs/cgroup || exit 1
 export container=lxc SYSTEMD_UNIT_PATH={dir} PATH=/usr/sbin:/usr/bin:/sbin:/bin
