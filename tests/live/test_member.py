@@ -123,3 +123,36 @@ def test_bad_nodes_are_refused_with_a_reason(three_of_four):
                              if e["object"] == "n2"), "n2 says why it cannot")
     assert "n4" not in c.lab.run("n2", ["cat", CONF]).stdout
     assert "4" not in runs_with(c, "n1")[2]
+
+
+def test_the_key_is_changed_while_the_cluster_is_stopped(make_lab):
+    """As doc/recovery.md says it; who comes with the old key stays alone."""
+    c = Cluster(make_lab(3, bin=BUILD)).create()
+    c.ctl("n1", "cluster", "stop", "--confirm", c.name)
+    for node in c.lab.nodes:
+        c.lab.run(node, "while pgrep -x clusterd; do :; done", timeout=60)
+    for node in c.lab.nodes:
+        c.lab.service(node, "stop", "corosync")
+    old = c.lab.run("n1", "base64 /etc/corosync/authkey").stdout
+    c.lab.run("n1", "corosync-keygen")
+    new = c.lab.run("n1", "base64 /etc/corosync/authkey").stdout
+    assert new != old
+    bring_key(c, "n2", new)
+    for node in c.lab.nodes:
+        c.lab.service(node, "start", "corosync")
+        c.lab.service(node, "start", "clusterd")
+    c.lab.wait_ring("n1", [1, 2])
+    c.wait("n1", lambda: c.quorum("n1")["votes_present"] == 2, "two nodes are the cluster")
+    assert c.lab.ring("n3")["members"] == [3] and not c.quorum("n3")["is_quorate"]
+    for service in ("clusterd", "corosync"):
+        c.lab.service("n3", "stop", service)
+    bring_key(c, "n3", new)
+    for service in ("corosync", "clusterd"):
+        c.lab.service("n3", "start", service)
+    c.wait("n3", lambda: c.is_whole("n3"), "with the new key it is one of them", 60)
+    c.wait_same()
+
+
+def bring_key(c, node, key):
+    c.lab.run(node, "umask 377 && base64 -d > /etc/corosync/authkey.new && "
+                    "mv -f /etc/corosync/authkey.new /etc/corosync/authkey", stdin=key)

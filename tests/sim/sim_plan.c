@@ -795,13 +795,16 @@ static void make_node_event(struct world *w)
 		add(w, "node_admit n%u incarnation=%" PRIu64, n, w->incarnation++);
 		break;
 	case 7:
-		add(w, "node_leave n%u", n);
+		add(w, chance(w, 50) ? "node_leave n%u" : "node_depart n%u", n);
 		break;
 	case 8:
 		add(w, "node_quarantine_clear n%u", n);
 		break;
 	default:
-		add(w, "node_leave n%u is_done=yes", n);
+		add(w,
+		    chance(w, 67) ? "node_leave n%u is_done=yes"
+				  : "node_depart n%u is_time_over=yes",
+		    n);
 		break;
 	}
 }

@@ -263,15 +263,41 @@ static void restart_daemon(struct world *w, int n)
 	o->instance = ++w->next_instance;
 }
 
+/* Somebody takes back that a node leaves. */
+static void leave_cancel(struct world *w)
+{
+	struct db_command cmd = {.type = DB_CMD_TASK_CANCEL};
+
+	for (uint32_t i = 0; i < db_count(&w->db, DB_KIND_TASK); i++) {
+		const struct db_task *t = db_at(&w->db, DB_KIND_TASK, i);
+
+		if (t->state == DB_TASK_STATE_RUNNING && !strcmp(t->verb, "node-leave"))
+			cmd.task_cancel.id = t->id;
+	}
+	if (cmd.task_cancel.id)
+		sim_apply(w, &cmd);
+}
+
+/* By a signal, or asked for as a task; once it leaves, its time to move things may be over. */
 static void leave_begin(struct world *w, int n)
 {
 	struct db_command cmd = {.type = DB_CMD_NODE_LEAVE,
 				 .node_leave = {.incarnation = w->node[n].incarnation}};
+	const struct db_node *row = sim_node(w, n);
 
 	if (!sim_is_member(w, n))
 		return;
-	sim_node_name(n, cmd.node_leave.name);
+	if (sim_chance(w, 60)) {
+		cmd = (struct db_command){.type = DB_CMD_NODE_DEPART,
+					  .node_depart = {.incarnation = w->node[n].incarnation,
+							  .is_time_over = row && row->is_leaving}};
+		sim_node_name(n, cmd.node_depart.name);
+	} else {
+		sim_node_name(n, cmd.node_leave.name);
+	}
 	sim_apply(w, &cmd);
+	if (sim_chance(w, 20))
+		leave_cancel(w);
 }
 
 static void fault(struct world *w)
