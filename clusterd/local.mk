@@ -107,6 +107,7 @@ clusterd_clusterd_SOURCES = \
 	clusterd/edge/verbs_member.c clusterd/edge/verbs_capacity.c clusterd/edge/verbs_place.c \
 	clusterd/edge/verbs_quorum.c clusterd/edge/verbs_resource.c \
 	clusterd/edge/verbs_resource_set.c clusterd/edge/verbs_secret.c \
+	clusterd/edge/verbs_status.c \
 	clusterd/edge/verbs_vm.c clusterd/edge/verbs_volume.c \
 	clusterd/edge/verbs_whatif.c clusterd/edge/verbs_witness.c \
 	clusterd/edge/volumes.c clusterd/edge/volumes.h clusterd/edge/volumes_impl.h \

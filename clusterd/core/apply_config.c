@@ -91,6 +91,8 @@ static bool is_vm_volumes(const struct config_kind *k, const char *field)
 static bool may_have(struct apply *a, const struct config_kind *k, const void *row,
 		     const struct db_cmd_config_set *c)
 {
+	if (k->kind == DB_KIND_AFFINITY && !strcmp(c->field, "groups"))
+		return place_members_fit(a, c->value);
 	if (strcmp(c->field, "volumes") != 0)
 		return true;
 	if (config_follows(a->db, k, row, c->field) && strcmp(c->kind, "vm") != 0) {

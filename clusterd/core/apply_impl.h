@@ -239,6 +239,8 @@ void age_group_forget(struct db_group *g);
 void do_group_place(struct apply *a, const struct db_cmd_group_place *c);
 void do_affinity_create(struct apply *a, const struct db_cmd_affinity_create *c);
 void do_affinity_delete(struct apply *a, const struct db_cmd_affinity_delete *c);
+/* Every name of the list a group, none twice, at least two; false: it was refused. */
+bool place_members_fit(struct apply *a, const char *list);
 /* The group is gone: so it is from its sets, and a set of one with it. */
 void place_group_deleted(struct apply *a, const char *group);
 /* Of a new group; false: it was refused. */

@@ -135,8 +135,7 @@ void place_node_evicted(struct db *db, uint8_t slot)
 
 /* ---- affinity */
 
-/* Every name a group, none twice, at least two. */
-static bool members_fit(struct apply *a, const char *list)
+bool place_members_fit(struct apply *a, const char *list)
 {
 	char name[CL_NAME_MAX];
 	const char *at = list;
@@ -172,7 +171,7 @@ void do_affinity_create(struct apply *a, const struct db_cmd_affinity_create *c)
 			     c->name);
 		return;
 	}
-	if (!members_fit(a, c->groups))
+	if (!place_members_fit(a, c->groups))
 		return;
 	row = db_insert(a->db, DB_KIND_AFFINITY, c->name);
 	if (!row) {

@@ -49,6 +49,7 @@ static const struct config_kind kinds[CONFIG_KINDS] = {
 	 .always = "agent level:8 nodes timeout_ms:600000",
 	 .params = "fence.",
 	 .params_when = CONFIG_ALWAYS},
+	{.kind = DB_KIND_AFFINITY, .section = "affinities", .always = "groups is_apart is_soft"},
 };
 
 const struct config_kind *config_kind_at(size_t i)

@@ -28,6 +28,8 @@ const struct db_node *verb_arg_node(struct api_client *c, const json_t *args, co
 bool verb_is_confirmed(struct api_client *c, const json_t *args, const char *name,
 		       const char *what);
 
+/* One field of the row. */
+json_t *verb_field_json(const struct db *db, const struct db_field *f, const void *row);
 json_t *verb_table_json(const struct db *db, enum db_kind kind);
 
 /* Every row of that kind; the one in argument `name`. */
@@ -153,6 +155,8 @@ json_t *verb_names_json(const struct cl_table *table, uint16_t set);
 void verb_cluster_stop(struct api_client *c, const json_t *args);
 void verb_fence_set(struct api_client *c, const json_t *args);
 void verb_quorum_set(struct api_client *c, const json_t *args);
+/* verbs_status.c */
+void verb_cluster_status(struct api_client *c, const json_t *args);
 void verb_quorum_show(struct api_client *c, const json_t *args);
 
 /* ---- verbs_resource.c */
