@@ -10,6 +10,7 @@ core_sources = \
 	clusterd/core/apply.c clusterd/core/apply_age.c \
 	clusterd/core/apply_change.c clusterd/core/apply_config.c clusterd/core/apply_decision.c \
 	clusterd/core/apply_force.c clusterd/core/apply_impl.c clusterd/core/apply_impl.h \
+	clusterd/core/apply_leave.c \
 	clusterd/core/apply_member.c clusterd/core/apply_migration.c \
 	clusterd/core/apply_place.c clusterd/core/apply_resource.c \
 	clusterd/core/apply_resource_set.c clusterd/core/apply_secret.c \
@@ -136,7 +137,25 @@ clusterd_clusterctl_LDADD = lib/libbase.a $(JANSSON_LIBS)
 # What bash completes of it: made by itself, from its table.
 bashcompletiondir = $(datadir)/bash-completion/completions
 nodist_bashcompletion_DATA = clusterd/completion/clusterctl
-CLEANFILES += clusterd/completion/clusterctl
-clusterd/completion/clusterctl: clusterd/clusterctl
+fishcompletiondir = $(datadir)/fish/vendor_completions.d
+nodist_fishcompletion_DATA = clusterd/completion/clusterctl.fish
+zshcompletiondir = $(datadir)/zsh/site-functions
+nodist_zshcompletion_DATA = clusterd/completion/_clusterctl
+completions = clusterd/completion/clusterctl clusterd/completion/clusterctl.fish \
+	clusterd/completion/_clusterctl
+CLEANFILES += $(completions)
+$(completions): clusterd/clusterctl
 	$(AM_V_GEN)$(MKDIR_P) clusterd/completion && \
-		clusterd/clusterctl completion bash > $@.new && mv $@.new $@
+		case $@ in *.fish) sh=fish ;; */_*) sh=zsh ;; *) sh=bash ;; esac && \
+		clusterd/clusterctl completion $$sh > $@.new && mv $@.new $@
+
+# Made always, for the tests; installed where there is systemd.
+noinst_DATA = clusterd/clusterd.service
+EXTRA_DIST += clusterd/clusterd.service.in
+CLEANFILES += clusterd/clusterd.service
+clusterd/clusterd.service: clusterd/clusterd.service.in Makefile
+	$(AM_V_GEN)$(SED) -e 's|@sbindir[@]|$(sbindir)|g' $(srcdir)/clusterd/clusterd.service.in > $@.new && \
+		mv $@.new $@
+if WITH_SYSTEMD
+systemdsystemunit_DATA = clusterd/clusterd.service
+endif

@@ -114,7 +114,7 @@ UNIT_TESTS = \
 	tests/unit/test_tree tests/unit/test_resource_db tests/unit/test_config \
 	tests/unit/test_failover tests/unit/test_force tests/unit/test_history \
 	tests/unit/test_claim tests/unit/test_datapath \
-	tests/unit/test_quarantine tests/unit/test_node_state tests/unit/test_totem \
+	tests/unit/test_leave tests/unit/test_quarantine tests/unit/test_node_state tests/unit/test_totem \
 	tests/unit/test_network tests/unit/test_witness
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
@@ -192,6 +192,10 @@ tests_unit_test_mount_db_LDADD = $(UNIT_LDADD)
 tests_unit_test_stopping_SOURCES = tests/unit/test_stopping.c
 tests_unit_test_stopping_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_stopping_LDADD = $(UNIT_LDADD)
+tests_unit_test_leave_SOURCES = \
+	tests/unit/test_leave.c tests/unit/vm_fixture.h tests/unit/volume_fixture.h
+tests_unit_test_leave_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_leave_LDADD = $(UNIT_LDADD)
 tests_unit_test_quarantine_SOURCES = tests/unit/test_quarantine.c tests/unit/volume_fixture.h
 tests_unit_test_quarantine_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_quarantine_LDADD = $(UNIT_LDADD)

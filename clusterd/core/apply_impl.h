@@ -139,10 +139,25 @@ void force_node_back(struct apply *a, uint8_t slot);
 void do_history_saved(struct apply *a, const struct db_cmd_history_saved *c);
 void do_node_down(struct apply *a, const struct db_cmd_node_down *c);
 
-/* ---- apply.c, for settings */
+/* ---- apply.c, for whoever is told of an incarnation */
 
+/* NULL, and it has answered: the node has no such incarnation. */
+struct db_node *apply_incarnation_find(struct apply *a, const char *name, uint64_t incarnation);
+
+/* ---- apply_leave.c */
+
+void do_node_leave(struct apply *a, const struct db_cmd_node_leave *c);
+void do_node_depart(struct apply *a, const struct db_cmd_node_depart *c);
 /* Everything is taken off the node; nothing if that is so already. */
 void node_begin_leave(struct apply *a, struct db_node *n, const char *why);
+/* It cannot come to its end: so does the task, if there is one. */
+void leave_fails(struct apply *a, const char *node, const char *reason);
+/* A stop of the group has been ordered there: the task tells of a machine that is not migrated. */
+void leave_group_stops(struct apply *a, const struct db_node *n, const struct db_group *g);
+/* False if it is no task of a node that leaves. */
+bool leave_task_cancel(struct apply *a, const struct db_task *t);
+/* After each command: how much is left, for those that wait. */
+void leave_progress(struct apply *a);
 
 /* ---- apply.c, for virtual machines */
 

@@ -267,6 +267,8 @@ const char *plan_vm_why_stop(const struct db *db, const struct plan_orders *out,
 	}
 	if (plan_allowed(db, out, l, g, refuges(db, out, g, v)))
 		return NULL;
+	if (n->is_leaving && v->tried == UINT16_MAX)
+		return "its node stops, and the time to migrate it is over, or that was cancelled";
 	return n->is_leaving ? "its node stops, and it can be migrated to no other node"
 			     : "its node is quarantined, and it can be migrated to no other node";
 }

@@ -642,6 +642,12 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(mark, incarnation, 0)                                                                    \
 	F(flag, is_done, 0)
 
+/* It is asked to leave, as a task; then, if need be: what has not been moved by now is stopped. */
+#define DB_CMD_NODE_DEPART_FIELDS(F)                                                               \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(mark, incarnation, 0)                                                                    \
+	F(flag, is_time_over, 0)
+
 #define DB_CMD_FENCE_CREATE_FIELDS(F)                                                              \
 	F(str, name, CL_NAME_MAX)                                                                  \
 	F(str, agent, DB_AGENT_MAX)                                                                \
@@ -1123,7 +1129,8 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	X(80, secret_held, SECRET_HELD)                                                            \
 	X(81, node_capacity, NODE_CAPACITY)                                                        \
 	X(82, node_set, NODE_SET)                                                                  \
-	X(83, group_reserve, GROUP_RESERVE)
+	X(83, group_reserve, GROUP_RESERVE)                                                        \
+	X(86, node_depart, NODE_DEPART)
 
 /* ---- structs */
 #define DB_CTYPE_str(name, arg)	     char name[arg];

@@ -26,6 +26,7 @@
 	X(QUORUM_PRIORITY, "quorum.priority", of_object, 100, 0, 255)                              \
 	X(PLACEMENT_STARTS, "placement.starts_per_node", number, 8, 1, 4096)                       \
 	X(PLACEMENT_WAVE_MS, "placement.wave_ms", number, 120000, 1000, 3600000)                   \
+	X(PLACEMENT_LEAVE_MS, "placement.leave_ms", number, 600000, 1000, 1200000)                 \
 	X(PLACEMENT_RESERVE_MIB, "placement.reserve_mib", number, 1024, 0, 1048576)                \
 	X(PLACEMENT_CPU_OVERCOMMIT, "placement.cpu_overcommit_pct", number, 100, 10, 10000)        \
 	X(PLACEMENT_VM_OVERHEAD_MIB, "placement.vm_overhead_mib", number, 128, 0, 65536)           \

@@ -71,7 +71,8 @@ struct engine {
 	struct repl_actions *actions;
 	struct health health;
 	bool is_stepping, is_settling;
-	bool has_failed; /* the database cannot be written: the process must end with an error */
+	uint32_t leave_ms; /* asked for with a leave of this node: its time to move things */
+	bool has_failed;   /* the database cannot be written: the process must end with an error */
 
 	struct db db;
 	void *db_mem;

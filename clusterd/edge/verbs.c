@@ -697,6 +697,7 @@ static const struct verb verbs[] = {
 	{"node.add", true, verb_node_add},
 	{"node.drain", true, verb_node_drain},
 	{"node.evict", true, verb_node_evict},
+	{"node.leave", true, verb_node_leave},
 	{"node.list", false, verb_node_list},
 	{"node.quarantine_clear", true, verb_node_quarantine_clear},
 	{"node.resume", true, verb_node_resume},

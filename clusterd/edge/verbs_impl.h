@@ -109,6 +109,7 @@ void verb_fence_confirm(struct api_client *c, const json_t *args);
 /* ---- verbs_member.c */
 
 void verb_node_add(struct api_client *c, const json_t *args);
+void verb_node_leave(struct api_client *c, const json_t *args);
 void verb_node_drain(struct api_client *c, const json_t *args);
 void verb_node_evict(struct api_client *c, const json_t *args);
 void verb_node_list(struct api_client *c, const json_t *args);

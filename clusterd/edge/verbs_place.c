@@ -241,7 +241,8 @@ void verb_group_set(struct api_client *c, const json_t *args)
 static const enum setting shown[] = {
 	SETTING_PLACEMENT_STARTS,	  SETTING_PLACEMENT_WAVE_MS,
 	SETTING_PLACEMENT_SURVIVE,	  SETTING_PLACEMENT_RESERVE_MIB,
-	SETTING_PLACEMENT_CPU_OVERCOMMIT, SETTING_PLACEMENT_VM_OVERHEAD_MIB};
+	SETTING_PLACEMENT_CPU_OVERCOMMIT, SETTING_PLACEMENT_VM_OVERHEAD_MIB,
+	SETTING_PLACEMENT_LEAVE_MS};
 
 /* Its argument: placement.wave_ms is wave_ms. */
 static const char *argument_of(enum setting setting)
@@ -293,7 +294,7 @@ void verb_placement_set(struct api_client *c, const json_t *args)
 	}
 	if (!count)
 		api_reply(c, API_USAGE, NULL,
-			  "nothing to set: give one of cpu_overcommit_pct, reserve_mib, "
+			  "nothing to set: give one of cpu_overcommit_pct, leave_ms, reserve_mib, "
 			  "starts_per_node, survive, vm_overhead_mib, wave_ms");
 	else if (count == 1)
 		verb_submit(c, cmd);

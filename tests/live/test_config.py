@@ -106,6 +106,7 @@ WHOLE = {
     ("group", "stop"): ["web"],
     ("node", "add"): ["n3", "--address", "10.77.0.3,10.77.1.3"],
     ("node", "drain"): ["n1"],
+    ("node", "leave"): [],
     ("node", "evict"): None,        # of a node that is stopped only: refused here
     ("node", "resume"): None,       # nobody is drained: it would change nothing
     ("node", "set"): ["n1", "--memory", "65536"],
