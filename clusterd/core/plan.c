@@ -160,7 +160,8 @@ static const char *why_move(const struct db *db, const struct plan_orders *out,
 		return NULL;
 	others = (uint16_t)(candidates_now(db, out, g) & ~cl_bit(g->node));
 	allowed = plan_allowed(db, out, l, g, others);
-	is_wished_away = is_wished_away && (allowed & cl_bit(g->wish));
+	is_wished_away = is_wished_away && (allowed & cl_bit(g->wish)) &&
+			 !plan_would_part(db, out, g, g->wish);
 	target = is_wished_away ? g->wish : plan_failback(db, g, allowed);
 	*ret_goal = plan_place(db, out, l, g, others, target);
 	if (has_to && !ret_goal->is_busy)
@@ -402,7 +403,7 @@ static bool explain_staying(const struct db *db, const struct db_group *g, char 
 	if (wish && wish != n && !bar &&
 	    capacity_lacks(db, &l.room, capacity_of_group(&l.room, g), wish->slot, room))
 		bar = room;
-	if (wish && wish != n && !(others & cl_bit(g->wish))) {
+	if (wish && wish != n && (bar || !(others & cl_bit(g->wish)))) {
 		snprintf(text, size, "stays on %s; asked to move to %s: %s", n->name, wish->name,
 			 bar ? bar : "waits until the volumes that it needs are ready there");
 		return true;

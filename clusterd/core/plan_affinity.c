@@ -216,6 +216,36 @@ bool plan_is_bound(const struct db *db, const struct db_group *g)
 	return false;
 }
 
+/* Of that set, another that is to run is, or goes, elsewhere. */
+static bool parts(const struct db *db, const struct plan_orders *out, const struct db_affinity *row,
+		  const struct db_group *g, uint8_t slot)
+{
+	const char *at = row->groups;
+	char name[CL_NAME_MAX];
+
+	while (volume_name_next(&at, name)) {
+		const struct db_group *other = db_find(db, DB_KIND_GROUP, name);
+
+		if (other && other != g && other->intent == DB_INTENT_ONLINE &&
+		    (where_is(db, out, NULL, other).all & ~cl_bit(slot)))
+			return true;
+	}
+	return false;
+}
+
+bool plan_would_part(const struct db *db, const struct plan_orders *out, const struct db_group *g,
+		     uint8_t slot)
+{
+	for (uint32_t i = 0; i < db_count(db, DB_KIND_AFFINITY); i++) {
+		const struct db_affinity *row = db_at(db, DB_KIND_AFFINITY, i);
+
+		if (!row->is_soft && !row->is_apart && is_member(row, g) &&
+		    parts(db, out, row, g, slot))
+			return true;
+	}
+	return false;
+}
+
 /* A member that keeps the group from the node as things are, or NULL. */
 static const struct db_group *opponent(const struct db *db, const struct db_affinity *row,
 				       const struct db_group *g, uint8_t slot)

@@ -94,6 +94,9 @@ struct capacity plan_company(const struct db *db, const struct plan_orders *out,
 			     const struct plan_load *l, const struct db_group *g);
 /* Another runs with which it is kept together for good: it does not leave alone. */
 bool plan_is_bound(const struct db *db, const struct db_group *g);
+/* A wish for that node would leave others behind with which it is kept together for good. */
+bool plan_would_part(const struct db *db, const struct plan_orders *out, const struct db_group *g,
+		     uint8_t slot);
 
 /* ---- plan_wave.c */
 

@@ -167,7 +167,8 @@ static struct plan_choice plan_where(const struct db *db, const struct plan_orde
 {
 	const struct db_node *n = db_node_by_slot(db, g->node);
 	uint16_t set = plan_allowed(db, out, l, g, destinations(db, out, g));
-	bool is_wished = g->wish < CL_MAX_NODES && g->wish != g->node && (set & cl_bit(g->wish));
+	bool is_wished = g->wish < CL_MAX_NODES && g->wish != g->node && (set & cl_bit(g->wish)) &&
+			 !plan_would_part(db, out, g, g->wish);
 	uint8_t back;
 
 	*ret_verb = is_wished ? "group-move" : "node-drain";

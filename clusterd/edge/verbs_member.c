@@ -85,14 +85,13 @@ static void condition(const struct engine *e, uint8_t slot, struct node_conditio
 	node_condition(&facts, ret);
 }
 
-static json_t *node_json(const struct engine *e, const struct db_node *n)
+static json_t *node_json(const struct engine *e, const struct capacity_map *map,
+			 const struct db_node *n)
 {
 	json_t *o = verb_row_json(&e->db, DB_KIND_NODE, n);
 	struct node_condition is;
-	struct capacity_map map;
 
-	capacity_count(&e->db, &map);
-	verb_capacity_json(&map, n->slot, o);
+	verb_capacity_json(map, n->slot, o);
 	condition(e, n->slot, &is);
 	json_object_set_new(o, "state", json_string(node_state_word(is.state)));
 	json_object_set_new(o, "reason", json_string(is.reason));
@@ -115,12 +114,14 @@ static json_t *member_json(const struct engine *e, uint8_t slot)
 json_t *verb_nodes_json(const struct engine *e)
 {
 	json_t *a = json_array();
+	struct capacity_map map;
 
+	capacity_count(&e->db, &map);
 	for (uint8_t slot = 0; slot < CL_MAX_NODES; slot++) {
 		const struct db_node *n = db_node_by_slot(&e->db, slot);
 
 		if (n)
-			json_array_append_new(a, node_json(e, n));
+			json_array_append_new(a, node_json(e, &map, n));
 		else if (e->applied_table.member[slot].nodeid)
 			json_array_append_new(a, member_json(e, slot));
 	}
@@ -136,9 +137,13 @@ void verb_node_list(struct api_client *c, const json_t *args)
 void verb_node_show(struct api_client *c, const json_t *args)
 {
 	const struct db_node *n = verb_arg_node(c, args, "name");
+	const struct engine *e = api_engine(c);
+	struct capacity_map map;
 
-	if (n)
-		api_reply(c, API_OK, node_json(api_engine(c), n), "%s", "");
+	if (!n)
+		return;
+	capacity_count(&e->db, &map);
+	api_reply(c, API_OK, node_json(e, &map, n), "%s", "");
 }
 
 static void node_pause(struct api_client *c, const json_t *args, bool pause)

@@ -206,6 +206,28 @@ static void a_group_goes_to_a_possible_owner_or_nowhere(void **state)
 	end_run(&r);
 }
 
+static void what_has_no_room_on_the_others_is_lost(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t lost;
+	struct run r;
+
+	make_fence(f, ALL);
+	make_group(f, "g", 0, 0);
+	make_group(f, "h", 0, 0);
+	DONE(f, NODE_SET, node_set, .name = "n1", .memory_mib = 1024, .cpu_pct = DB_KEEP);
+	DONE(f, NODE_SET, node_set, .name = "n2", .memory_mib = 4096, .cpu_pct = DB_KEEP);
+	DONE(f, GROUP_RESERVE, group_reserve, .name = "g", .memory_mib = 3072, .cpu_pct = DB_KEEP);
+	DONE(f, GROUP_RESERVE, group_reserve, .name = "h", .memory_mib = 2048, .cpu_pct = DB_KEEP);
+	r = run(&f->db, loss(cl_bit(0)));
+	expect(&r, "group", "g", WHATIF_MOVES, 2);
+	expect(&r, "group", "h", WHATIF_LOST, CL_NODE_NONE);
+	assert_non_null(strstr(outcome(&r, "group", "h").why, "n2: 2048 MiB asked, 1024 MiB free"));
+	assert_false(whatif_keeps_running(r.w, &lost));
+	assert_int_equal(lost, 1);
+	end_run(&r);
+}
+
 static void what_was_down_before_is_not_lost(void **state)
 {
 	struct fixture *f = *state;
@@ -551,6 +573,7 @@ int main(void)
 		VM_TEST(without_a_fence_device_all_of_it_is_blocked),
 		VM_TEST(without_a_quorum_nothing_runs_anywhere),
 		VM_TEST(a_group_goes_to_a_possible_owner_or_nowhere),
+		VM_TEST(what_has_no_room_on_the_others_is_lost),
 		VM_TEST(what_was_down_before_is_not_lost),
 		VM_TEST(a_node_that_waits_for_its_fence_is_assumed_to_be_fenced),
 		VM_TEST(a_drain_migrates_and_moves_the_coordinator),
