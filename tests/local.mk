@@ -125,10 +125,11 @@ UNIT_TESTS = \
 	tests/unit/test_channel tests/unit/test_stream tests/unit/test_grant tests/unit/test_direct \
 	tests/unit/test_stopping tests/unit/test_stuck tests/unit/test_votes \
 	tests/unit/test_whatif tests/unit/test_age tests/unit/test_secret tests/unit/test_setting \
+	tests/unit/test_capacity \
 	tests/unit/test_tree tests/unit/test_resource_db tests/unit/test_config \
 	tests/unit/test_failover tests/unit/test_force tests/unit/test_history \
 	tests/unit/test_claim tests/unit/test_datapath \
-	tests/unit/test_quarantine tests/unit/test_node_state tests/unit/test_totem \
+	tests/unit/test_leave tests/unit/test_quarantine tests/unit/test_node_state tests/unit/test_totem \
 	tests/unit/test_network tests/unit/test_witness \
 	tests/unit/test_upgrade tests/unit/test_upgrade_next
 check_PROGRAMS += $(UNIT_TESTS)
@@ -162,6 +163,9 @@ tests_unit_test_secret_SOURCES = tests/unit/test_secret.c \
 	clusterd/edge/secret_file.c
 tests_unit_test_secret_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_secret_LDADD = $(UNIT_LDADD)
+tests_unit_test_capacity_SOURCES = tests/unit/test_capacity.c
+tests_unit_test_capacity_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_capacity_LDADD = $(UNIT_LDADD)
 tests_unit_test_setting_SOURCES = tests/unit/test_setting.c
 tests_unit_test_setting_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_setting_LDADD = $(UNIT_LDADD)
@@ -211,6 +215,10 @@ tests_unit_test_mount_db_LDADD = $(UNIT_LDADD)
 tests_unit_test_stopping_SOURCES = tests/unit/test_stopping.c
 tests_unit_test_stopping_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_stopping_LDADD = $(UNIT_LDADD)
+tests_unit_test_leave_SOURCES = \
+	tests/unit/test_leave.c tests/unit/vm_fixture.h tests/unit/volume_fixture.h
+tests_unit_test_leave_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_leave_LDADD = $(UNIT_LDADD)
 tests_unit_test_quarantine_SOURCES = tests/unit/test_quarantine.c tests/unit/volume_fixture.h
 tests_unit_test_quarantine_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_quarantine_LDADD = $(UNIT_LDADD)

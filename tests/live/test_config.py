@@ -106,8 +106,10 @@ WHOLE = {
     ("group", "stop"): ["web"],
     ("node", "add"): ["n3", "--address", "10.77.0.3,10.77.1.3"],
     ("node", "drain"): ["n1"],
+    ("node", "leave"): [],
     ("node", "evict"): None,        # of a node that is stopped only: refused here
     ("node", "resume"): None,       # nobody is drained: it would change nothing
+    ("node", "set"): ["n1", "--memory", "65536"],
     ("quorum", "set"): ["--priority", "n1=7", "--absent-ms", "20000"],
     ("resource", "create"): ["more", "--group", "off", "--agent", "ocf:heartbeat:Dummy"],
     ("resource", "delete"): ["idle-d"],
@@ -167,6 +169,7 @@ PROBES = {
     ("network", "set"): ["nope", "--metric", "5"],
     ("node", "evict"): ["n2", "--confirm", "n2"],
     ("node", "resume"): ["n1"],
+    ("node", "set"): ["nope", "--memory", "1"],
     ("task", "cancel"): ["77"],
     ("vm", "migrate"): ["nope", "--to", "n2"],
     ("vm", "set"): ["nope", "--priority", "high"],
