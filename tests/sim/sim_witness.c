@@ -1,14 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * sim_witness: clusters with a disk witness, on the world of sim_repl.
+ * sim_witness: clusters with a witness, on the world of sim_repl. A seed has one of three kinds: a
+ * disk, a share, or a disk that alone has a vote (disk-only).
  *
  *   sim_witness [--seeds N] [--first SEED] [--steps N] [--mutant NAME|all] [--trace]
  *
- * A seed lives one of three lives:
+ * A seed lives one of these lives:
  *   three   two nodes and the witness: one of the three is lost after the other, right after a
- *           request was answered; the other two serve, and have what was answered;
+ *           request was answered; the other two serve, and have what was answered; with a share,
+ *           who was not there when it was answered does not start alone;
  *   halves  2, 4 or 6 nodes are split in half, with the witness reached by both halves, by one, or
  *           by none: one half serves, the one that reaches it, or none, and the other does not act;
+ *   blank   two nodes and a share: one loses its disk, the other goes on, the first comes back;
+ *   hand    four nodes and a share: its set goes from one half to another, and one of these does
+ *           not hold the history yet when the others are lost;
  *   storm   random faults of nodes, network and witness, with votes that follow; then all heals.
  * Beside what sim_world checks: the witness's vote counts in one view at a time. A failing seed
  * replays with `--first SEED --seeds 1 --trace`.
@@ -31,8 +36,12 @@
 #define WITNESS_UUID "witness"
 #define ABSENT_LONG  UINT64_C(1000000000)
 
+enum kind { KIND_DISK, KIND_SHARE, KIND_SOLE };
+
 struct life {
 	struct sim_world world;
+	enum kind kind;
+	uint16_t no_pull; /* nodes that get no history at the moment */
 	enum votes_mutant mutant;
 	struct prng prng; /* of the driver; the world has its own */
 	struct votes_missed missed[SIM_MAX_NODES];
@@ -63,6 +72,7 @@ static struct votes_input input_of(const struct life *f, uint8_t node)
 		.absent_ms = f->absent_ms,
 		.now_ms = sim_local_ms(&f->world, node),
 		.witness_counts = s->witness.counts,
+		.is_sole = f->kind == KIND_SOLE,
 	};
 	uint64_t missed_ms = f->missed[node].witness_ms;
 
@@ -96,6 +106,7 @@ static void propose_row(struct life *f, uint8_t node, uint8_t slot, const struct
 
 static void votes_step(struct life *f)
 {
+	static const uint32_t kinds[] = {CL_WITNESS_NODEID, CL_WITNESS_SHARE, CL_WITNESS_SOLE};
 	struct sim_world *w = &f->world;
 
 	for (uint8_t i = 0; i < w->nodes && !w->failure; i++) {
@@ -114,7 +125,7 @@ static void votes_step(struct life *f)
 			continue;
 		in = input_of(f, i);
 		if (!in.table.witness.nodeid) {
-			row = (struct cl_member){CL_WITNESS_NODEID, 0, WITNESS_UUID};
+			row = (struct cl_member){kinds[f->kind], 0, WITNESS_UUID};
 			propose_row(f, i, CL_WITNESS_SLOT, &row);
 			continue;
 		}
@@ -132,8 +143,9 @@ static void votes_step(struct life *f)
 
 /* ---- steps */
 
-static void run_all_queues(struct sim_world *w)
+static void run_all_queues(struct life *f)
 {
+	struct sim_world *w = &f->world;
 	bool more = true;
 
 	while (more && !w->failure) {
@@ -142,7 +154,8 @@ static void run_all_queues(struct sim_world *w)
 			more |= sim_deliver(w, i);
 			more |= sim_sequence(w, i);
 			more |= sim_disk_complete(w, i);
-			more |= sim_pull_run(w, i);
+			if (!(f->no_pull & cl_bit(i)))
+				more |= sim_pull_run(w, i);
 		}
 		w->steps++;
 	}
@@ -159,7 +172,7 @@ static void tick(struct life *f)
 
 static void turn(struct life *f)
 {
-	run_all_queues(&f->world);
+	run_all_queues(f);
 	f->world.now_ms += TURN_MS;
 	tick(f);
 	sim_check(&f->world);
@@ -261,6 +274,12 @@ static bool is_settled(const struct life *f)
 
 		if (s->change_pending || s->present != all || votes_next(&in, &c))
 			return false;
+		if (f->kind == KIND_SOLE && (quorum_voters(&s->vtable) || !s->vtable.witness.vote))
+			return false;
+		/* Any of them may go on with it. */
+		if (f->kind == KIND_SHARE && s->vtable.witness.vote &&
+		    (!s->witness.is_recorded || s->witness.set != all))
+			return false;
 	}
 	return true;
 }
@@ -282,7 +301,7 @@ static void demand_whole(struct life *f)
 		return;
 	}
 	table = &w->node[0].repl.vtable;
-	if (quorum_voters(table) != all_nodes(f) && w->nodes % 2 == 0)
+	if (f->kind != KIND_SOLE && quorum_voters(table) != all_nodes(f) && w->nodes % 2 == 0)
 		sim_fail(w, 0, "with a witness, and a node sits out");
 	if (quorum_evaluate(table, 0).votes_total % 2 == 0)
 		sim_fail(w, 0, "at rest with an even number of votes");
@@ -295,7 +314,7 @@ static void create(struct life *f)
 	struct sim_world *w = &f->world;
 	struct cl_table table = {.changed_at = 1};
 
-	run_all_queues(w);
+	run_all_queues(f);
 	for (uint8_t i = 0; i < w->nodes; i++) {
 		table.member[i].nodeid = i + 1u;
 		table.member[i].vote = i == 0;
@@ -375,6 +394,93 @@ static void await_open(struct life *f, uint8_t node)
 	}
 }
 
+static void lose_witness(struct life *f)
+{
+	struct sim_world *w = &f->world;
+
+	w->witness.cut = all_nodes(f);
+	if (f->kind == KIND_SOLE) { /* everything stops */
+		turns(f, 2 * w->config.lease_ms);
+		demand_silence(f, all_nodes(f), 100);
+		return;
+	}
+	demand_service(f, 3);
+	turns(f, f->witness_ms + 500);
+	if (!w->failure && w->node[0].repl.vtable.witness.vote)
+		sim_fail(w, 0, "nobody reaches the witness, and it has a vote");
+	demand_service(f, 3);
+}
+
+static void swap_nodes(struct life *f, uint8_t goes, uint8_t comes)
+{
+	struct sim_world *w = &f->world;
+
+	lose_node(f, goes);
+	w->witness.cut = 0;
+	w->component[0] = 0;
+	w->component[1] = 1;
+	sim_rings_form(w);
+	sim_machine_crash(w, goes);
+	process_start(f, comes);
+}
+
+/*
+ * The moment in which it matters that the set is read back: its write is under way, and fails.
+ * What the node answers after that the other one must not start without.
+ */
+static void record_fails(struct life *f, uint8_t node)
+{
+	struct sim_world *w = &f->world;
+	struct sim_node *n = &w->node[node];
+
+	for (int t = 0; t < TURNS_CLAIM && !w->failure; t++) {
+		turn(f);
+		if (!n->area_io.runs || n->area_io.job.job != WITNESS_JOB_RECORD)
+			continue;
+		if (!n->area_io.has_landed)
+			n->area_io.lands = n->area_io.is_ok = false;
+		break;
+	}
+	sim_propose(w, node, CL_ENTRY_COMMAND, ++n->next_request,
+		    (struct cl_blob){(const uint8_t *)"first", 5});
+	for (uint64_t t = prng_below(&f->prng, 60); t > 0 && !w->failure; t--)
+		turn(f);
+}
+
+/* One goes on alone with the share; when it is lost the other one may not start without it. */
+static void other_with_share(struct life *f, uint8_t other, uint8_t lost)
+{
+	bool has_served = prng_chance(&f->prng, 1, 2);
+
+	if (has_served)
+		demand_service(f, cl_bit(other));
+	else
+		record_fails(f, other);
+	if (prng_chance(&f->prng, 1, 3))
+		return;
+	swap_nodes(f, other, lost);
+	if (has_served)
+		demand_silence(f, cl_bit(lost), TURNS_CLAIM);
+	else
+		turns(f, 2 * f->world.config.lease_ms);
+}
+
+static void other_with_disk(struct life *f, uint8_t other, uint8_t lost)
+{
+	if (prng_chance(&f->prng, 1, 2))
+		await_first_append(f, other);
+	else
+		demand_service(f, cl_bit(other));
+	if (prng_chance(&f->prng, 1, 3))
+		return;
+	/* What one has answered with the witness the other finds on it. */
+	swap_nodes(f, other, lost);
+	if (prng_chance(&f->prng, 1, 2))
+		await_open(f, lost);
+	else
+		demand_service(f, cl_bit(lost));
+}
+
 static void live_three(struct life *f)
 {
 	struct sim_world *w = &f->world;
@@ -382,42 +488,106 @@ static void live_three(struct life *f)
 	f->absent_ms = ABSENT_LONG; /* votes stay: each of the three counts every time */
 	demand_whole(f);
 	for (int round = 0; round < 4 && !w->failure; round++) {
-		uint8_t lost = (uint8_t)prng_below(&f->prng, 3), other;
+		uint8_t lost = (uint8_t)prng_below(&f->prng, 3), other = (uint8_t)(1 - lost);
 
 		if (lost == 2) {
-			w->witness.cut = 3;
-			demand_service(f, 3);
-			turns(f, f->witness_ms + 500);
-			if (!w->failure && w->node[0].repl.vtable.witness.vote)
-				sim_fail(w, 0, "nobody reaches the witness, and it has a vote");
-			demand_service(f, 3);
-			heal(f);
-			demand_whole(f);
-			continue;
-		}
-		other = (uint8_t)(1 - lost);
-		lose_node(f, lost);
-		if (prng_chance(&f->prng, 1, 2))
-			await_first_append(f, other);
-		else
-			demand_service(f, cl_bit(other));
-		/* What one has answered with the witness the other finds on it. */
-		if (prng_chance(&f->prng, 2, 3)) {
-			lose_node(f, other);
-			w->witness.cut = 0;
-			w->component[0] = 0;
-			w->component[1] = 1;
-			sim_rings_form(w);
-			sim_machine_crash(w, other);
-			process_start(f, lost);
-			if (prng_chance(&f->prng, 1, 2))
-				await_open(f, lost);
+			lose_witness(f);
+		} else {
+			lose_node(f, lost);
+			if (f->kind == KIND_SHARE)
+				other_with_share(f, other, lost);
 			else
-				demand_service(f, cl_bit(lost));
+				other_with_disk(f, other, lost);
 		}
 		heal(f);
 		demand_whole(f);
 	}
+}
+
+/* ---- a share, and a node that lost its disk */
+
+/* Without time, and with nothing durable on node 0, which holds all that counts. */
+static void run_without_disk_0(struct life *f, int rounds)
+{
+	struct sim_world *w = &f->world;
+
+	for (int k = 0; k < rounds && !w->failure; k++) {
+		for (uint8_t i = 0; i < w->nodes; i++) {
+			sim_deliver(w, i);
+			sim_sequence(w, i);
+		}
+		sim_pull_run(w, 1);
+		sim_disk_complete(w, 1);
+		sim_check(w);
+	}
+}
+
+static void live_blank(struct life *f)
+{
+	struct sim_world *w = &f->world;
+	struct sim_node *n = &w->node[0];
+
+	f->absent_ms = ABSENT_LONG;
+	demand_whole(f);
+	sim_machine_crash(w, 1);
+	demand_service(f, 1);
+	sim_disk_wipe(w, 1);
+	f->no_pull = 2;
+	process_start(f, 1);
+	for (int t = 0; t < TURNS_CLAIM && !w->failure; t++) {
+		turn(f);
+		if (n->repl.phase == REPL_OPEN && n->repl.present == 3)
+			break;
+	}
+	f->no_pull = 0;
+	if (prng_chance(&f->prng, 1, 2)) {
+		/* Now node 1 gets the history, and alone has what comes after that on a disk. */
+		run_without_disk_0(f, 50);
+		sim_propose(w, 0, CL_ENTRY_COMMAND, ++n->next_request,
+			    (struct cl_blob){(const uint8_t *)"blank", 5});
+		run_without_disk_0(f, 50);
+		sim_machine_crash(w, 0);
+		sim_machine_crash(w, 1);
+		process_start(f, 0);
+		demand_service(f, 1);
+	}
+	heal(f);
+	demand_whole(f);
+	sim_machine_crash(w, 0); /* the one that was blank is as good as any */
+	demand_service(f, 2);
+	heal(f);
+	demand_whole(f);
+}
+
+/* ---- a share, and a set that goes from hand to hand */
+
+static void live_hand(struct life *f)
+{
+	static const uint8_t first[] = {0, 0, 1, 1}, second[] = {0, 1, 1, 3},
+			     third[] = {0, 1, 2, 2};
+	struct sim_world *w = &f->world;
+
+	f->absent_ms = f->witness_ms = ABSENT_LONG;
+	demand_whole(f);
+	memcpy(w->component, first, sizeof(first));
+	w->witness.cut = 0xc;
+	sim_rings_form(w);
+	demand_service(f, 3);
+	/* Of the next two one has all that was answered; the other gets nothing. */
+	f->no_pull = 4;
+	w->witness.cut = 0x9;
+	memcpy(w->component, second, sizeof(second));
+	sim_rings_form(w);
+	turns(f, prng_range(&f->prng, 1000, 3000));
+	f->no_pull = 0;
+	sim_machine_crash(w, 1);
+	w->witness.cut = 0x1;
+	memcpy(w->component, third, sizeof(third));
+	sim_rings_form(w);
+	turns(f, w->config.lease_ms);
+	demand_silence(f, 0xc, TURNS_CLAIM);
+	heal(f);
+	demand_whole(f);
 }
 
 /* ---- a split in half */
@@ -466,6 +636,11 @@ static void owner_stands_still(struct life *f, uint8_t owner)
 	uint16_t still = half(f, owner), other = half(f, (uint8_t)(1 - owner));
 
 	freeze(f, still, true);
+	if (f->kind == KIND_SHARE) { /* nobody of the other half is in its set */
+		demand_silence(f, other, 100);
+		freeze(f, still, false);
+		return;
+	}
 	for (int t = 0; t < TURNS_CLAIM && !w->failure && !all_act(f, other); t++)
 		turn(f);
 	if (!w->failure && !all_answer(f, other))
@@ -637,6 +812,15 @@ static const char *mutant_name(struct mutants m)
 	return m.witness ? witness_mutant_name(m.witness) : votes_mutant_name(m.votes);
 }
 
+static const char *const kind_name[] = {"disk", "share", "disk-only"};
+
+static enum kind kind_of(uint64_t seed)
+{
+	static const enum kind of[] = {KIND_DISK, KIND_SHARE, KIND_DISK, KIND_SHARE, KIND_SOLE};
+
+	return of[seed / 2 % 5]; /* not by the bits that choose the life */
+}
+
 static bool run_seed(uint64_t seed, uint64_t steps, struct mutants m, bool trace, struct totals *t)
 {
 	struct life *f = calloc(1, sizeof(*f));
@@ -651,25 +835,35 @@ static bool run_seed(uint64_t seed, uint64_t steps, struct mutants m, bool trace
 	f->is_dynamic = true;
 	f->witness_ms = 1000;
 	kind = prng_below(&f->prng, 4);
+	f->kind = kind_of(seed);
+	if (f->kind == KIND_SHARE && seed % 3 == 0)
+		kind = 4 + seed % 2;
 	sim_world_init(w, seed,
 		       (uint8_t)(kind == 0   ? 2
+				 : kind == 4 ? 2
+				 : kind == 5 ? 4
 				 : kind == 1 ? 2 * prng_range(&f->prng, 1, 3)
 					     : prng_range(&f->prng, 2, 6)),
 		       m.repl, trace);
 	w->witness_mutant = m.witness;
+	w->witness.is_share = f->kind == KIND_SHARE;
 	sim_witness_init(w, D_MS);
 	create(f);
 	if (kind == 0)
 		live_three(f);
 	else if (kind == 1)
 		live_halves(f);
+	else if (kind == 4)
+		live_blank(f);
+	else if (kind == 5)
+		live_hand(f);
 	else
 		live_storm(f, steps);
 	ok = !w->failure;
 	if (!ok && !is_mutant)
-		printf("seed %" PRIu64 " (%u nodes): %s\n  replay: sim_witness --first %" PRIu64
+		printf("seed %" PRIu64 " (%u nodes, %s): %s\n  replay: sim_witness --first %" PRIu64
 		       " --seeds 1 --steps %" PRIu64 " --trace\n",
-		       seed, w->nodes, w->failure, seed, steps);
+		       seed, w->nodes, kind_name[f->kind], w->failure, seed, steps);
 	else if (!ok)
 		printf("mutant %s found by seed %" PRIu64 ": %s\n", mutant_name(m), seed,
 		       w->failure);
