@@ -70,7 +70,7 @@ static struct cl_member chosen_witness(const struct db *db)
 		db_count(db, DB_KIND_CLUSTER) ? db_at(db, DB_KIND_CLUSTER, 0) : NULL;
 	struct cl_member row = {0};
 
-	if (!c || !c->witness[0])
+	if (!c || !c->witness[0] || !kind[c->quorum_mode])
 		return row;
 	row.nodeid = kind[c->quorum_mode];
 	memcpy(row.name, c->witness, sizeof(c->witness));

@@ -188,7 +188,7 @@ static void next_share_job(struct witness_state *w, const struct repl_state *rep
 		start(w, WITNESS_JOB_SCAN, out);
 	} else if (!w->said_until_ms || !is_synced(repl)) {
 		return;
-	} else if (w->has_promised != repl->number) {
+	} else if (w->has_promised != repl->number && !WITNESS_MUTANT(w, NO_SHARE_PROMISE)) {
 		start(w, WITNESS_JOB_PROMISE, out);
 	} else if (w->promised != repl->number && is_set_synced(w, repl)) {
 		start(w, WITNESS_JOB_RECORD, out);
@@ -414,6 +414,7 @@ const char *witness_mutant_name(enum witness_mutant mutant)
 		[WITNESS_MUTANT_LATE] = "claim-kept-when-it-is-over",
 		[WITNESS_MUTANT_STRANGER] = "share-counts-for-strangers",
 		[WITNESS_MUTANT_UNREAD] = "answer-before-the-set-is-read-back",
+		[WITNESS_MUTANT_NO_SHARE_PROMISE] = "record-before-the-share-promised",
 		[WITNESS_MUTANT_EARLY_SET] = "record-who-does-not-hold-the-history",
 	};
 

@@ -43,13 +43,14 @@
 /* Mutants: planted bugs for the simulator, see repl.h. */
 enum witness_mutant {
 	WITNESS_MUTANT_NONE,
-	WITNESS_MUTANT_NO_COPY,	  /* say that the history is there, and do not copy it */
-	WITNESS_MUTANT_NO_APPEND, /* say that entries are there, and do not append them */
-	WITNESS_MUTANT_NO_ADOPT,  /* pass over a higher history on it */
-	WITNESS_MUTANT_LATE,	  /* go on for a while when the claim is over */
-	WITNESS_MUTANT_STRANGER,  /* a share counts for nodes of which none is in its set */
-	WITNESS_MUTANT_UNREAD,	  /* say that the set is recorded before it is read back */
-	WITNESS_MUTANT_EARLY_SET, /* record a set of which not all hold the history */
+	WITNESS_MUTANT_NO_COPY,		 /* say that the history is there, and do not copy it */
+	WITNESS_MUTANT_NO_APPEND,	 /* say that entries are there, and do not append them */
+	WITNESS_MUTANT_NO_ADOPT,	 /* pass over a higher history on it */
+	WITNESS_MUTANT_LATE,		 /* go on for a while when the claim is over */
+	WITNESS_MUTANT_STRANGER,	 /* a share counts for nodes of which none is in its set */
+	WITNESS_MUTANT_UNREAD,		 /* say that the set is recorded before it is read back */
+	WITNESS_MUTANT_EARLY_SET,	 /* record a set of which not all hold the history */
+	WITNESS_MUTANT_NO_SHARE_PROMISE, /* record a set before the share has promised */
 	WITNESS_MUTANT_MAX,
 };
 

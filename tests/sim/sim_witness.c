@@ -14,9 +14,13 @@
  *   blank   two nodes and a share: one loses its disk, the other goes on, the first comes back;
  *   hand    four nodes and a share: its set goes from one half to another, and one of these does
  *           not hold the history yet when the others are lost;
- *   storm   random faults of nodes, network and witness, with votes that follow; then all heals.
- * Beside what sim_world checks: the witness's vote counts in one view at a time. A failing seed
- * replays with `--first SEED --seeds 1 --trace`.
+ *   late    four nodes and a share: one half writes its set, stands still, and the write lands when
+ *           the other half has served;
+ *   force   four nodes: half of them serve with the witness and are lost, the others are forced;
+ * then the witness is back with what it has of the old history, and at last all are; storm   random
+ * faults of nodes, network and witness, with votes that follow; then all heals. Beside what
+ * sim_world checks: the witness's vote counts in one view at a time. A failing seed replays with
+ * `--first SEED --seeds 1 --trace`.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -34,6 +38,7 @@
 #define TURNS_CLAIM  300  /* a claim of a dead owner's record, an epoch, and slow I/O */
 #define TURNS_SETTLE 1200 /* of a healed world, until votes must be at rest */
 #define WITNESS_UUID "witness"
+#define LATE_MS	     6000 /* longer than the other half needs to have it */
 #define ABSENT_LONG  UINT64_C(1000000000)
 
 enum kind { KIND_DISK, KIND_SHARE, KIND_SOLE };
@@ -590,6 +595,83 @@ static void live_hand(struct life *f)
 	demand_whole(f);
 }
 
+/* ---- a share, and a set that lands when another half has it */
+
+static void live_late(struct life *f)
+{
+	static const uint8_t halves[] = {0, 0, 2, 2};
+	struct sim_world *w = &f->world;
+	struct sim_witness_io *io = &w->node[0].area_io;
+
+	f->absent_ms = f->witness_ms = ABSENT_LONG;
+	demand_whole(f);
+	memcpy(w->component, halves, sizeof(halves));
+	w->witness.cut = 0xc;
+	sim_rings_form(w);
+	for (int t = 0; t < TURNS_CLAIM && !w->failure; t++) {
+		turn(f);
+		if (io->runs && io->job.job == WITNESS_JOB_RECORD && !io->has_landed)
+			break;
+	}
+	if (!io->runs || io->has_landed) { /* it was faster than a turn */
+		heal(f);
+		demand_whole(f);
+		return;
+	}
+	io->land_ms = io->end_ms = w->now_ms + LATE_MS;
+	w->node[0].is_frozen = w->node[1].is_frozen = true;
+	w->witness.cut = 0;
+	demand_service(f, 0xc);
+	turns(f, LATE_MS);
+	sim_machine_crash(w, 2);
+	sim_machine_crash(w, 3);
+	w->node[0].is_frozen = w->node[1].is_frozen = false;
+	demand_silence(f, 0x3, TURNS_CLAIM);
+	heal(f);
+	demand_whole(f);
+}
+
+/* ---- forced quorum, and a witness of the history that was left behind */
+
+static void live_force(struct life *f)
+{
+	static const uint8_t halves[] = {0, 0, 2, 2};
+	struct sim_world *w = &f->world;
+	uint8_t by = (uint8_t)prng_range(&f->prng, 2, 3);
+
+	f->absent_ms = f->witness_ms = ABSENT_LONG;
+	demand_whole(f);
+	memcpy(w->component, halves, sizeof(halves));
+	w->witness.cut = 0xc;
+	sim_rings_form(w);
+	/* So the witness has, or knows, what the others have not, of an epoch far ahead of theirs.
+	 */
+	for (int k = 0; k < 3; k++) {
+		demand_service(f, 3);
+		sim_rings_form(w);
+	}
+	sim_machine_crash(w, 0);
+	sim_machine_crash(w, 1);
+	w->witness.cut = 0xf;
+	turns(f, 2 * w->config.lease_ms);
+	demand_silence(f, 0xc, 50);
+	if (!w->failure && sim_force(w, by, 0x3))
+		sim_fail(w, by, "a force that names all who are absent was refused");
+	demand_service(f, 0xc);
+	w->witness.cut = 0;
+	turns(f, prng_range(&f->prng, 0, 3000));
+	if (prng_chance(&f->prng, 1, 2)) { /* it has its vote back, or not: who forced goes on */
+		sim_machine_crash(w, by);
+		turns(f, 2 * w->config.lease_ms);
+	}
+	process_start(f, 0); /* and one who was left behind comes when it likes */
+	turns(f, prng_range(&f->prng, 0, 2000));
+	heal(f);
+	demand_whole(f);
+	if (!w->failure && sim_line_of(w, 0)->down != 0x3)
+		sim_fail(w, 0, "healed after a force, and not of its history");
+}
+
 /* ---- a split in half */
 
 static uint16_t half(const struct life *f, uint8_t which)
@@ -836,12 +918,16 @@ static bool run_seed(uint64_t seed, uint64_t steps, struct mutants m, bool trace
 	f->witness_ms = 1000;
 	kind = prng_below(&f->prng, 4);
 	f->kind = kind_of(seed);
-	if (f->kind == KIND_SHARE && seed % 3 == 0)
+	if (f->kind == KIND_SHARE && seed % 9 == 0)
+		kind = 7;
+	else if (f->kind == KIND_SHARE && seed % 3 == 0)
 		kind = 4 + seed % 2;
+	else if (seed % 7 == 0)
+		kind = 6;
 	sim_world_init(w, seed,
 		       (uint8_t)(kind == 0   ? 2
 				 : kind == 4 ? 2
-				 : kind == 5 ? 4
+				 : kind >= 5 ? 4
 				 : kind == 1 ? 2 * prng_range(&f->prng, 1, 3)
 					     : prng_range(&f->prng, 2, 6)),
 		       m.repl, trace);
@@ -857,6 +943,10 @@ static bool run_seed(uint64_t seed, uint64_t steps, struct mutants m, bool trace
 		live_blank(f);
 	else if (kind == 5)
 		live_hand(f);
+	else if (kind == 6)
+		live_force(f);
+	else if (kind == 7)
+		live_late(f);
 	else
 		live_storm(f, steps);
 	ok = !w->failure;
@@ -935,8 +1025,12 @@ static void look_for(const struct options *o, struct mutants m, int *passed, int
 
 static int run_mutants(const struct options *o)
 {
+	static const enum repl_mutant forced[] = {
+		REPL_MUTANT_COMPARE_INDEX, REPL_MUTANT_MERGE_SUFFIX, REPL_MUTANT_SAME_GENERATION};
 	int passed = 0, failed = 0;
 
+	for (size_t i = 0; i < sizeof(forced) / sizeof(forced[0]); i++)
+		look_for(o, (struct mutants){.repl = forced[i]}, &passed, &failed);
 	for (int m = REPL_MUTANT_WITNESS_FIRST; m < REPL_MUTANT_MAX; m++)
 		look_for(o, (struct mutants){.repl = (enum repl_mutant)m}, &passed, &failed);
 	for (int m = WITNESS_MUTANT_NONE + 1; m < WITNESS_MUTANT_MAX; m++)

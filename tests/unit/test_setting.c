@@ -318,6 +318,7 @@ static void a_mode_names_its_witness_and_the_table_follows(void **state)
 	table.witness.vote = 0;
 	assert_true(votes_witness_row(&table, &f->db, &row));
 	assert_int_equal(row.nodeid, 0);
+	assert_string_equal(row.name, ""); /* with one it would be no row of an empty slot */
 }
 
 static void the_row_of_a_witness_says_of_which_kind_it_is(void **state)
