@@ -10,6 +10,7 @@ core_sources = \
 	clusterd/core/apply.c clusterd/core/apply_age.c \
 	clusterd/core/apply_change.c clusterd/core/apply_config.c clusterd/core/apply_decision.c \
 	clusterd/core/apply_force.c clusterd/core/apply_impl.c clusterd/core/apply_impl.h \
+	clusterd/core/apply_leave.c \
 	clusterd/core/apply_member.c clusterd/core/apply_migration.c \
 	clusterd/core/apply_place.c clusterd/core/apply_resource.c \
 	clusterd/core/apply_resource_set.c clusterd/core/apply_secret.c \
@@ -34,6 +35,8 @@ core_sources = \
 	clusterd/core/member.c clusterd/core/member.h \
 	clusterd/core/msg.c clusterd/core/msg.h \
 	clusterd/core/plan.c clusterd/core/plan.h clusterd/core/plan_impl.h \
+	clusterd/core/admission.c clusterd/core/admission.h clusterd/core/apply_capacity.c \
+	clusterd/core/capacity.c clusterd/core/capacity.h \
 	clusterd/core/placement.c clusterd/core/placement.h \
 	clusterd/core/plan_affinity.c \
 	clusterd/core/plan_orders.c clusterd/core/plan_place.c \
@@ -81,6 +84,7 @@ clusterd_clusterd_SOURCES = \
 	clusterd/edge/bulk.c clusterd/edge/bulk.h \
 	clusterd/edge/crypto.c clusterd/edge/crypto.h clusterd/edge/verbs_network.c \
 	clusterd/edge/conf.c clusterd/edge/conf.h \
+	clusterd/edge/machine.c clusterd/edge/machine.h \
 	clusterd/edge/config_json.c clusterd/edge/config_json.h \
 	clusterd/edge/cpg.c clusterd/edge/cpg.h \
 	clusterd/edge/duty.c clusterd/edge/duty.h \
@@ -101,9 +105,10 @@ clusterd_clusterd_SOURCES = \
 	clusterd/edge/verbs.c clusterd/edge/verbs.h clusterd/edge/verbs_impl.h \
 	clusterd/edge/verbs_affinity.c clusterd/edge/verbs_agent.c clusterd/edge/verbs_change.c \
 	clusterd/edge/verbs_config.c clusterd/edge/verbs_decision.c clusterd/edge/verbs_force.c \
-	clusterd/edge/verbs_member.c clusterd/edge/verbs_place.c \
+	clusterd/edge/verbs_member.c clusterd/edge/verbs_capacity.c clusterd/edge/verbs_place.c \
 	clusterd/edge/verbs_quorum.c clusterd/edge/verbs_resource.c \
 	clusterd/edge/verbs_resource_set.c clusterd/edge/verbs_secret.c \
+	clusterd/edge/verbs_status.c \
 	clusterd/edge/verbs_vm.c clusterd/edge/verbs_volume.c \
 	clusterd/edge/verbs_whatif.c clusterd/edge/verbs_witness.c \
 	clusterd/edge/volumes.c clusterd/edge/volumes.h clusterd/edge/volumes_impl.h \
@@ -133,7 +138,25 @@ clusterd_clusterctl_LDADD = lib/libbase.a $(JANSSON_LIBS)
 # What bash completes of it: made by itself, from its table.
 bashcompletiondir = $(datadir)/bash-completion/completions
 nodist_bashcompletion_DATA = clusterd/completion/clusterctl
-CLEANFILES += clusterd/completion/clusterctl
-clusterd/completion/clusterctl: clusterd/clusterctl
+fishcompletiondir = $(datadir)/fish/vendor_completions.d
+nodist_fishcompletion_DATA = clusterd/completion/clusterctl.fish
+zshcompletiondir = $(datadir)/zsh/site-functions
+nodist_zshcompletion_DATA = clusterd/completion/_clusterctl
+completions = clusterd/completion/clusterctl clusterd/completion/clusterctl.fish \
+	clusterd/completion/_clusterctl
+CLEANFILES += $(completions)
+$(completions): clusterd/clusterctl
 	$(AM_V_GEN)$(MKDIR_P) clusterd/completion && \
-		clusterd/clusterctl completion bash > $@.new && mv $@.new $@
+		case $@ in *.fish) sh=fish ;; */_*) sh=zsh ;; *) sh=bash ;; esac && \
+		clusterd/clusterctl completion $$sh > $@.new && mv $@.new $@
+
+# Made always, for the tests; installed where there is systemd.
+noinst_DATA = clusterd/clusterd.service
+EXTRA_DIST += clusterd/clusterd.service.in
+CLEANFILES += clusterd/clusterd.service
+clusterd/clusterd.service: clusterd/clusterd.service.in Makefile
+	$(AM_V_GEN)$(SED) -e 's|@sbindir[@]|$(sbindir)|g' $(srcdir)/clusterd/clusterd.service.in > $@.new && \
+		mv $@.new $@
+if WITH_SYSTEMD
+systemdsystemunit_DATA = clusterd/clusterd.service
+endif

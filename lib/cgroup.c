@@ -12,26 +12,59 @@
 
 #define CGROUP_ROOT "/sys/fs/cgroup"
 
-/* The path of the group `name` beside ours. */
-static int beside(const char *name, char *path, size_t size)
+/* The path of our own group, below that of all; "" is that one. */
+static int own(char *path, size_t size)
 {
 	_cleanup_fclose_ FILE *f = fopen("/proc/self/cgroup", "re");
 	char line[CGROUP_PATH_MAX];
 
 	while (f && fgets(line, sizeof(line), f)) {
-		char *slash;
+		char *end;
 
 		if (strncmp(line, "0::/", 4) != 0)
 			continue;
-		if (!strchr(line, '\n'))
+		end = strchr(line, '\n');
+		if (!end)
 			return -ENAMETOOLONG; /* what is cut may name another group */
-		slash = strrchr(line, '/');
-		*slash = 0; /* there is one: see above */
-		if (snprintf(path, size, "%s%s/%s", CGROUP_ROOT, line + 3, name) >= (int)size)
+		*end = 0;
+		if (snprintf(path, size, "%s", line + 3) >= (int)size)
 			return -ENAMETOOLONG;
 		return access(CGROUP_ROOT "/cgroup.procs", F_OK) ? -ENOENT : 0;
 	}
 	return -ENOENT;
+}
+
+/* The path of the group `name` beside ours. */
+static int beside(const char *name, char *path, size_t size)
+{
+	char ours[CGROUP_PATH_MAX];
+	int r = own(ours, sizeof(ours));
+
+	if (r)
+		return r;
+	*strrchr(ours, '/') = 0; /* there is one: it begins with it */
+	if (snprintf(path, size, "%s%s/%s", CGROUP_ROOT, ours, name) >= (int)size)
+		return -ENAMETOOLONG;
+	return 0;
+}
+
+int cgroup_enter_own(const char *name)
+{
+	static const char suffix[] = ".service";
+	char path[CGROUP_PATH_MAX], below[CGROUP_PATH_MAX];
+	size_t len;
+	int r = own(path, sizeof(path));
+
+	len = r ? 0 : strlen(path);
+	if (r == -ENOENT ||
+	    (!r && (len < sizeof(suffix) || strcmp(path + len - sizeof(suffix) + 1, suffix) != 0)))
+		return 0;
+	if (r)
+		return r;
+	if (snprintf(below, sizeof(below), "%s/%s", strrchr(path, '/') + 1, name) >=
+	    (int)sizeof(below))
+		return -ENAMETOOLONG;
+	return cgroup_put_beside(below, getpid(), NULL, 0);
 }
 
 int cgroup_put_beside(const char *name, pid_t pid, char *ret_path, size_t size)

@@ -17,6 +17,12 @@
  */
 int cgroup_put_beside(const char *name, pid_t pid, char *ret_path, size_t size);
 /*
+ * Where our group is that of a service of systemd, moves the calling process into a group `name` in
+ * it: then groups beside ours are still the service's, which has to be delegated to it, and end
+ * with nothing else. 0, also where there is nothing to do; -errno: it stays where it is.
+ */
+int cgroup_enter_own(const char *name);
+/*
  * Makes the group if it is not there, and opens its list of processes: a process that writes "0"
  * there is in it from then on, with all that it starts. A descriptor; -ENOENT without cgroup v2;
  * -EOPNOTSUPP where the kernel cannot kill a group (before 5.14); -errno.

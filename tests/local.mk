@@ -76,7 +76,9 @@ tests_sim_sim_grant_SOURCES = \
 tests_sim_sim_grant_CPPFLAGS = $(AM_CPPFLAGS) -DCSVFS_MUTANTS
 tests_sim_sim_grant_LDADD = csvfs/libcsvcore_mutants.a lib/libbase.a
 
-TESTS += tests/sim/check-sim tests/sim/check-mutants
+# `make check MUTANTS=` leaves the planted bugs out: under sanitizers they are found no better.
+MUTANTS = tests/sim/check-mutants
+TESTS += tests/sim/check-sim $(MUTANTS)
 EXTRA_DIST += tests/sim/check-sim tests/sim/check-mutants
 
 # ---- models: Spin looks at every state that can be reached
@@ -108,10 +110,11 @@ UNIT_TESTS = \
 	tests/unit/test_channel tests/unit/test_stream tests/unit/test_grant tests/unit/test_direct \
 	tests/unit/test_stopping tests/unit/test_stuck tests/unit/test_votes \
 	tests/unit/test_whatif tests/unit/test_age tests/unit/test_secret tests/unit/test_setting \
+	tests/unit/test_capacity \
 	tests/unit/test_tree tests/unit/test_resource_db tests/unit/test_config \
 	tests/unit/test_failover tests/unit/test_force tests/unit/test_history \
 	tests/unit/test_claim tests/unit/test_datapath \
-	tests/unit/test_quarantine tests/unit/test_node_state tests/unit/test_totem \
+	tests/unit/test_leave tests/unit/test_quarantine tests/unit/test_node_state tests/unit/test_totem \
 	tests/unit/test_network tests/unit/test_witness
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
@@ -144,6 +147,9 @@ tests_unit_test_secret_SOURCES = tests/unit/test_secret.c \
 	clusterd/edge/secret_file.c
 tests_unit_test_secret_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_secret_LDADD = $(UNIT_LDADD)
+tests_unit_test_capacity_SOURCES = tests/unit/test_capacity.c
+tests_unit_test_capacity_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_capacity_LDADD = $(UNIT_LDADD)
 tests_unit_test_setting_SOURCES = tests/unit/test_setting.c
 tests_unit_test_setting_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_setting_LDADD = $(UNIT_LDADD)
@@ -186,6 +192,10 @@ tests_unit_test_mount_db_LDADD = $(UNIT_LDADD)
 tests_unit_test_stopping_SOURCES = tests/unit/test_stopping.c
 tests_unit_test_stopping_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_stopping_LDADD = $(UNIT_LDADD)
+tests_unit_test_leave_SOURCES = \
+	tests/unit/test_leave.c tests/unit/vm_fixture.h tests/unit/volume_fixture.h
+tests_unit_test_leave_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_leave_LDADD = $(UNIT_LDADD)
 tests_unit_test_quarantine_SOURCES = tests/unit/test_quarantine.c tests/unit/volume_fixture.h
 tests_unit_test_quarantine_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_quarantine_LDADD = $(UNIT_LDADD)
@@ -446,8 +456,11 @@ tests_live_lun_tool_LDADD = $(LUN_LDADD)
 LIVE_JOBS = 4
 check-live: all tests/live/lun_tool tests/guests/witness.elf
 	CLUSTERD_BUILD=$(abs_top_builddir) /usr/bin/python3 -m pytest -q -p no:cacheprovider \
-		-n $(LIVE_JOBS) --dist loadfile --durations=15 \
+		-n $(LIVE_JOBS) --dist loadfile --durations=25 --junitxml=live.xml \
 		$(abs_top_srcdir)/tests/live $(LIVE_FLAGS)
+# Without the tests marked `long`: other tests of the same files look at the same, less often.
+check-live-short:
+	$(MAKE) check-live LIVE_FLAGS='-m "not long" $(LIVE_FLAGS)'
 
 golden-update: tests/unit/test_msg tests/unit/test_golden tests/unit/test_definition \
 		tests/plan/run_plan

@@ -63,8 +63,8 @@ int client_send(int fd, const char *verb, const json_t *args);
 /* One line as JSON (owned); NULL with errno: ETIMEDOUT, ECONNRESET, EBADMSG, EINTR. */
 json_t *client_receive(int fd, double timeout_s);
 
-/* Completion for bash, on stdout. */
-void completion_print_bash(void);
+/* Completion for that shell (bash, fish or zsh), on stdout. */
+void completion_print(const char *shell);
 
 void print_data(const struct cli *cli, const json_t *data);
 void print_row(const struct cli *cli, const json_t *row);

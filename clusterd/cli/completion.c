@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Completion for bash, made from the table of commands. What is there to be named is asked of the
+ * Completion for shells, made from the table of commands. What is there to be named is asked of the
  * daemon when it is completed, for two seconds at most; nothing that it says is evaluated.
  */
 #include <stdio.h>
@@ -347,7 +347,49 @@ static const char script_main[] =
 	"\n"
 	"complete -F _clusterctl clusterctl\n";
 
-void completion_print_bash(void)
+/*
+ * The other shells hand the line to bash's script, whose words end at blanks then: one set of
+ * rules, and a bash is on every Debian. Without a quote inside, so that both can quote it alike.
+ */
+#define ASK_BASH                                                                                   \
+	"bash --norc --noprofile -c 'source <(\"$1\" completion bash) || exit; "                   \
+	"printf -v COMP_WORDBREAKS \" \\t\\n\"; COMP_LINE=$2 COMP_POINT=${#2}; "                   \
+	"_clusterctl \"$1\"; printf \"%%s\\n\" \"${COMPREPLY[@]}\"' bash"
+
+static void print_zsh(void)
+{
+	printf("#compdef clusterctl\n"
+	       "# zsh completion of clusterctl(8): what 'clusterctl completion zsh' prints.\n\n"
+	       "_clusterctl()\n"
+	       "{\n"
+	       "\tlocal line=\"${(j: :)words[1,CURRENT-1]} $PREFIX\"\n"
+	       "\tlocal -a found\n"
+	       "\n"
+	       "\tfound=(\"${(@f)$(" ASK_BASH " \"$words[1]\" \"$line\" 2>/dev/null)}\")\n"
+	       "\tfound=(${found:#})\n"
+	       "\tcompadd -Q -- $found\n"
+	       "}\n"
+	       "\n"
+	       "# Read from the folder of completions it is the function, sourced it says so.\n"
+	       "if [[ $funcstack[1] == _clusterctl ]]; then\n"
+	       "\t_clusterctl\n"
+	       "else\n"
+	       "\tcompdef _clusterctl clusterctl\n"
+	       "fi\n");
+}
+
+static void print_fish(void)
+{
+	printf("# fish completion of clusterctl(8): what 'clusterctl completion fish' prints.\n\n"
+	       "function __clusterctl_words\n"
+	       "\tset -l words (commandline -opc)\n"
+	       "\t" ASK_BASH " $words[1] (commandline -cp) 2>/dev/null\n"
+	       "end\n"
+	       "\n"
+	       "complete -c clusterctl -f -a '(__clusterctl_words)'\n");
+}
+
+static void print_bash(void)
 {
 	printf("# bash completion of clusterctl(8): what 'clusterctl completion bash' prints.\n\n");
 	print_nouns();
@@ -356,4 +398,14 @@ void completion_print_bash(void)
 	print_arguments();
 	print_sources();
 	printf("%s%s%s", script_words, script_reply, script_main);
+}
+
+void completion_print(const char *shell)
+{
+	if (!strcmp(shell, "zsh"))
+		print_zsh();
+	else if (!strcmp(shell, "fish"))
+		print_fish();
+	else
+		print_bash();
 }

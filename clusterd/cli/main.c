@@ -8,6 +8,8 @@
 
 #include "clusterd/cli/cli.h"
 
+#define LOOK_S 5.0 /* so often a long wait looks how far it is */
+
 static volatile sig_atomic_t was_interrupted;
 
 static void on_interrupt(int signal)
@@ -45,19 +47,52 @@ static int code_of(const json_t *reply)
 	return json_is_integer(code) ? (int)json_integer_value(code) : CLI_FAILED;
 }
 
-/* Waits for the task that the command made; Ctrl-C leaves it running and says so. */
-static int wait_task(const struct cli *cli, int fd, json_int_t id)
+/* The reply to a wait of so long; NULL with errno. */
+static json_t *ask_wait(const struct cli *cli, int fd, json_int_t id, double wait_s)
 {
-	json_t *args =
-		json_pack("{s:I, s:I}", "id", id, "timeout_ms", (json_int_t)(cli->wait_s * 1000));
-	json_t *reply = NULL;
+	json_t *args = json_pack("{s:I, s:I}", "id", id, "timeout_ms", (json_int_t)(wait_s * 1000));
 	int r = client_send(fd, "task.wait", args);
 
 	json_decref(args);
 	if (!r)
-		reply = client_receive(fd, cli->wait_s + cli->timeout_s);
+		return client_receive(fd, wait_s + cli->timeout_s);
+	errno = -r;
+	return NULL;
+}
+
+/* The wait for a node to be empty is long: each new phase of the task is a line. */
+static json_t *wait_and_tell(const struct cli *cli, int fd, json_int_t id)
+{
+	char phase[64] = "";
+	double left_s = cli->wait_s;
+
+	for (;;) {
+		double slice_s = left_s < LOOK_S ? left_s : LOOK_S;
+		json_t *reply = ask_wait(cli, fd, id, slice_s);
+		const char *now =
+			json_string_value(json_object_get(json_object_get(reply, "data"), "phase"));
+
+		left_s -= slice_s;
+		if (!reply || code_of(reply) != CLI_TIMED_OUT || left_s <= 0)
+			return reply;
+		if (now && strcmp(now, phase) != 0) {
+			snprintf(phase, sizeof(phase), "%s", now);
+			fprintf(stderr, "%s %s: %s\n", cli->command->noun, cli->command->verb,
+				phase);
+		}
+		json_decref(reply);
+	}
+}
+
+/* Waits for the task that the command made; Ctrl-C leaves it running and says so. */
+static int wait_task(const struct cli *cli, int fd, json_int_t id)
+{
+	json_t *reply = strcmp(cli->command->api, "node.leave") ? ask_wait(cli, fd, id, cli->wait_s)
+								: wait_and_tell(cli, fd, id);
+	int r;
+
 	if (!reply) {
-		int error = r ? -r : errno;
+		int error = errno;
 
 		if (was_interrupted)
 			fprintf(stderr,
@@ -69,7 +104,7 @@ static int wait_task(const struct cli *cli, int fd, json_int_t id)
 	r = code_of(reply);
 	if (cli->json)
 		print_data(cli, json_object_get(reply, "data"));
-	if (r)
+	if (r || !strcmp(cli->command->api, "node.leave"))
 		tell(cli, reply);
 	json_decref(reply);
 	return r;
@@ -147,7 +182,7 @@ static int run(const struct cli *cli)
 	int fd, r;
 
 	if (!strcmp(cli->command->noun, "completion")) { /* of clusterctl itself */
-		completion_print_bash();
+		completion_print(cli->command->verb);
 		return CLI_OK;
 	}
 	fd = client_connect(cli->socket);

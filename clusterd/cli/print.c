@@ -176,6 +176,16 @@ static void print_forced(const json_t *cluster)
 	       json_string_value(json_object_get(cluster, "forced_by")), names);
 }
 
+/* Only if what is to be survived would not be. */
+static void print_admission(const json_t *admission)
+{
+	if (!json_is_false(json_object_get(admission, "is_survived")))
+		return;
+	printf("WARNING %" JSON_INTEGER_FORMAT " lost would not be survived: %s\n",
+	       json_integer_value(json_object_get(admission, "survive")),
+	       json_string_value(json_object_get(admission, "text")));
+}
+
 static void print_status(const struct cli *cli, const json_t *data)
 {
 	const json_t *q = json_object_get(data, "quorum"), *db = json_object_get(data, "database");
@@ -207,8 +217,9 @@ static void print_status(const struct cli *cli, const json_t *data)
 	if (state && text && text[0] && strcmp(state, "ok") != 0)
 		printf("database %s: %s\n", state, text);
 	print_forced(json_object_get(data, "cluster"));
+	print_admission(json_object_get(data, "admission"));
 	printf("\n");
-	print_table(cli, "name,state,vote,since,reason", json_object_get(data, "nodes"));
+	print_table(cli, "name,state,vote,since,memory,cpu,reason", json_object_get(data, "nodes"));
 	if (json_array_size(json_object_get(data, "volumes"))) {
 		printf("\n");
 		print_table(cli, "name,work,node,device,reason", json_object_get(data, "volumes"));

@@ -146,8 +146,10 @@ static void do_node_admit(struct apply *a, const struct db_cmd_node_admit *c)
 			    "a later boot proves the earlier one ended");
 	}
 	/* A process that stops stays one, also if it was lost on the way and is back. */
-	if (n->incarnation != c->incarnation || n->instance != c->instance)
+	if (n->incarnation != c->incarnation || n->instance != c->instance) {
 		n->is_leaving = false;
+		leave_fails(a, n->name, "its clusterd was started again before it had left");
+	}
 	n->slot = c->slot;
 	n->nodeid = c->nodeid;
 	n->incarnation = c->incarnation;
@@ -179,7 +181,7 @@ static void do_node_admit(struct apply *a, const struct db_cmd_node_admit *c)
 	quarantine_node_admitted(a, n);
 }
 
-static struct db_node *incarnation_find(struct apply *a, const char *name, uint64_t incarnation)
+struct db_node *apply_incarnation_find(struct apply *a, const char *name, uint64_t incarnation)
 {
 	struct db_node *n = db_find(a->db, DB_KIND_NODE, name);
 
@@ -214,7 +216,7 @@ static uint32_t groups_unknown(struct apply *a, const struct db_node *n)
 
 static void do_node_lost(struct apply *a, const struct db_cmd_node_lost *c)
 {
-	struct db_node *n = incarnation_find(a, c->name, c->incarnation);
+	struct db_node *n = apply_incarnation_find(a, c->name, c->incarnation);
 	uint32_t groups, volumes;
 
 	if (!n || n->membership != DB_MEMBERSHIP_ADMITTED)
@@ -247,7 +249,7 @@ static bool fence_why(struct apply *a, const struct db_cmd_node_fencing *c, cons
 
 static void do_node_fencing(struct apply *a, const struct db_cmd_node_fencing *c)
 {
-	struct db_node *n = incarnation_find(a, c->name, c->incarnation);
+	struct db_node *n = apply_incarnation_find(a, c->name, c->incarnation);
 	uint32_t groups, volumes;
 	char why[DB_REASON_MAX / 2];
 
@@ -321,7 +323,7 @@ static void do_fence_note(struct apply *a, const struct db_cmd_fence_note *c)
 
 static void do_node_fenced(struct apply *a, const struct db_cmd_node_fenced *c)
 {
-	struct db_node *n = incarnation_find(a, c->name, c->incarnation);
+	struct db_node *n = apply_incarnation_find(a, c->name, c->incarnation);
 
 	if (!n)
 		return;
@@ -331,55 +333,9 @@ static void do_node_fenced(struct apply *a, const struct db_cmd_node_fenced *c)
 	}
 	n->membership = DB_MEMBERSHIP_FENCED;
 	n->since_ms = a->cmd->at_ms;
+	leave_fails(a, n->name, "the node was fenced before it had left");
 	node_incarnation_gone(a, n->slot, n->incarnation);
 	apply_event(a, "node-fenced", c->name, "%s", c->how);
-}
-
-void node_begin_leave(struct apply *a, struct db_node *n, const char *why)
-{
-	if (n->membership != DB_MEMBERSHIP_ADMITTED || n->is_leaving)
-		return;
-	n->is_leaving = true;
-	vms_node_paused(a, n->slot);
-	migrations_node_away(a, n, "the destination is stopping");
-	apply_event(a, "node-leaving", n->name, "%s", why);
-}
-
-static void do_node_leave(struct apply *a, const struct db_cmd_node_leave *c)
-{
-	struct db_node *n = incarnation_find(a, c->name, c->incarnation);
-	const struct db_migration *m;
-	const char *volume;
-
-	if (!n || n->membership != DB_MEMBERSHIP_ADMITTED)
-		return;
-	if (!c->is_done) {
-		node_begin_leave(a, n, "its clusterd stops: everything moves off it");
-		return;
-	}
-	for (uint32_t i = 0; i < db_count(a->db, DB_KIND_GROUP); i++) {
-		const struct db_group *g = db_at(a->db, DB_KIND_GROUP, i);
-
-		if (g->lock && g->incarnation == c->incarnation) {
-			apply_answer(a, DB_REFUSED, "node %s still holds group %s", c->name,
-				     g->name);
-			return;
-		}
-	}
-	m = vm_migration_of_node(a->db, n->slot, n->incarnation);
-	if (m) {
-		apply_answer(a, DB_REFUSED, "node %s still has part in the migration of %s",
-			     c->name, m->vm);
-		return;
-	}
-	volume = volumes_bar_leave(a->db, c->incarnation);
-	if (volume) {
-		apply_answer(a, DB_REFUSED, "node %s still has volume %s", c->name, volume);
-		return;
-	}
-	n->membership = DB_MEMBERSHIP_LEFT;
-	n->since_ms = a->cmd->at_ms;
-	apply_event(a, "node-left", c->name, "stopped cleanly");
 }
 
 static void do_node_pause(struct apply *a, const struct db_cmd_node_pause *c)
@@ -535,6 +491,10 @@ static void do_group_intent(struct apply *a, const struct db_cmd_group_intent *c
 			     why);
 		return;
 	}
+	if (n && capacity_refuses(a, g, n->slot, DB_REFUSED))
+		return;
+	if (c->intent == DB_INTENT_ONLINE && !admission_start(a, g, c->wish))
+		return;
 	age_group_forget(g);
 	is_settled = group_is_settled(g, c);
 	vm_group_intent(a, g, c);
@@ -608,6 +568,8 @@ static void do_group_order(struct apply *a, const struct db_cmd_group_order *c)
 		apply_answer(a, DB_CONFLICT, "a volume that group %s needs is not ready", c->name);
 		return;
 	}
+	if (c->work == DB_WORK_STARTING && capacity_refuses(a, g, c->node, DB_CONFLICT))
+		return;
 	if (c->work == DB_WORK_STARTING && !group_take(a, g, c->incarnation)) {
 		apply_answer(a, DB_CONFLICT, "group %s is held elsewhere", c->name);
 		return;
@@ -624,6 +586,8 @@ static void do_group_order(struct apply *a, const struct db_cmd_group_order *c)
 			      c->work == DB_WORK_STARTING ? c->node : g->goal,
 			      &(struct decision_why){c->rule, c->verdict, c->score, c->reason});
 	COPY(g->reason, c->reason);
+	if (c->work == DB_WORK_STOPPING)
+		leave_group_stops(a, n, g);
 	apply_task_phase(a, g->task, c->work == DB_WORK_STARTING ? "starting" : "stopping");
 	apply_event(a, c->work == DB_WORK_STARTING ? "group-start" : "group-stop", c->name,
 		    "on %s: %s", n->name, c->reason);
@@ -745,7 +709,7 @@ static void do_task_cancel(struct apply *a, const struct db_cmd_task_cancel *c)
 		apply_answer(a, DB_CONFLICT, "task %" PRIu64 " has ended", c->id);
 		return;
 	}
-	if (migration_task_cancel(a, c->id))
+	if (migration_task_cancel(a, c->id) || leave_task_cancel(a, t))
 		return;
 	g = db_find(a->db, DB_KIND_GROUP, t->object);
 	if (g && g->task == c->id) {
@@ -780,6 +744,7 @@ void apply_command(struct apply *a)
 	case DB_CMD_MAX:
 		break;
 	}
+	leave_progress(a);
 }
 
 /* A request that comes again under its number was applied: say so, change nothing. */

@@ -91,6 +91,8 @@ static bool is_vm_volumes(const struct config_kind *k, const char *field)
 static bool may_have(struct apply *a, const struct config_kind *k, const void *row,
 		     const struct db_cmd_config_set *c)
 {
+	if (k->kind == DB_KIND_AFFINITY && !strcmp(c->field, "groups"))
+		return place_members_fit(a, c->value);
 	if (strcmp(c->field, "volumes") != 0)
 		return true;
 	if (config_follows(a->db, k, row, c->field) && strcmp(c->kind, "vm") != 0) {
@@ -128,6 +130,44 @@ static void set_place(struct apply *a, const struct config_kind *k, const struct
 	}
 }
 
+static bool is_reserve(const char *field)
+{
+	return !strcmp(field, "memory_mib") || !strcmp(field, "cpu_pct");
+}
+
+static void set_reserve(struct apply *a, const struct config_kind *k, const struct db_field *f,
+			const struct db_group *g, const char *value)
+{
+	struct db_cmd_group_reserve reserve = {0};
+	struct db_group now = *g;
+	char why[DB_REASON_MAX / 2];
+
+	if (!config_parse(a->db, k, f, value, &now, why, sizeof(why))) {
+		apply_answer(a, DB_INVALID, "%s: '%.40s': %s", f->name, value, why);
+		return;
+	}
+	COPY(reserve.name, g->name);
+	reserve.memory_mib = now.memory_mib;
+	reserve.cpu_pct = now.cpu_pct;
+	do_group_reserve(a, &reserve);
+}
+
+/* What the machine needs follows from its definition; the text goes back if that is too much. */
+static bool definition_fits(struct apply *a, struct db_vm *v, const char *before)
+{
+	struct db_group *g = db_find(a->db, DB_KIND_GROUP, v->name);
+	struct db_group was;
+
+	must(g);
+	was = *g;
+	vm_definition_changed(a->db, v);
+	if (admission_raise(a, g, &was))
+		return true;
+	*g = was;
+	COPY(v->definition, before);
+	return false;
+}
+
 static void set_field(struct apply *a, const struct db_cmd_config_set *c)
 {
 	const struct config_kind *k;
@@ -152,12 +192,19 @@ static void set_field(struct apply *a, const struct db_cmd_config_set *c)
 		set_place(a, k, f, row, c->value);
 		return;
 	}
+	if (k->kind == DB_KIND_GROUP && is_reserve(c->field)) {
+		set_reserve(a, k, f, row, c->value);
+		return;
+	}
 	config_text(a->db, f, row, before, sizeof(before));
 	if (!strcmp(before, c->value) || !may_set(a, k, row, when, c->field) ||
 	    !may_have(a, k, row, c))
 		return;
 	if (!config_parse(a->db, k, f, c->value, row, why, sizeof(why)))
 		apply_answer(a, DB_INVALID, "%s: '%.40s': %s", c->field, c->value, why);
+	else if (k->kind == DB_KIND_VM && !strcmp(c->field, "definition") &&
+		 !definition_fits(a, row, before))
+		return;
 	else if (f->size > DB_VALUE_MAX)
 		apply_event(a, "config-set", c->name, "%s %s, by %s", c->kind, c->field,
 			    a->cmd->actor);

@@ -139,10 +139,25 @@ void force_node_back(struct apply *a, uint8_t slot);
 void do_history_saved(struct apply *a, const struct db_cmd_history_saved *c);
 void do_node_down(struct apply *a, const struct db_cmd_node_down *c);
 
-/* ---- apply.c, for settings */
+/* ---- apply.c, for whoever is told of an incarnation */
 
+/* NULL, and it has answered: the node has no such incarnation. */
+struct db_node *apply_incarnation_find(struct apply *a, const char *name, uint64_t incarnation);
+
+/* ---- apply_leave.c */
+
+void do_node_leave(struct apply *a, const struct db_cmd_node_leave *c);
+void do_node_depart(struct apply *a, const struct db_cmd_node_depart *c);
 /* Everything is taken off the node; nothing if that is so already. */
 void node_begin_leave(struct apply *a, struct db_node *n, const char *why);
+/* It cannot come to its end: so does the task, if there is one. */
+void leave_fails(struct apply *a, const char *node, const char *reason);
+/* A stop of the group has been ordered there: the task tells of a machine that is not migrated. */
+void leave_group_stops(struct apply *a, const struct db_node *n, const struct db_group *g);
+/* False if it is no task of a node that leaves. */
+bool leave_task_cancel(struct apply *a, const struct db_task *t);
+/* After each command: how much is left, for those that wait. */
+void leave_progress(struct apply *a);
 
 /* ---- apply.c, for virtual machines */
 
@@ -175,6 +190,8 @@ void do_vm_create(struct apply *a, const struct db_cmd_vm_create *c);
 void do_vm_delete(struct apply *a, const struct db_cmd_vm_delete *c);
 void do_vm_set_paused(struct apply *a, const struct db_cmd_vm_set_paused *c);
 
+/* Its group reserves what the definition says. */
+void vm_definition_changed(struct db *db, const struct db_vm *v);
 /* Its vm: is taken for that incarnation; false: somebody has it. */
 bool vm_group_take(struct apply *a, const struct db_group *g, uint64_t incarnation);
 /* The group has ended: vm: and a migration end with it. */
@@ -237,6 +254,8 @@ void age_group_forget(struct db_group *g);
 void do_group_place(struct apply *a, const struct db_cmd_group_place *c);
 void do_affinity_create(struct apply *a, const struct db_cmd_affinity_create *c);
 void do_affinity_delete(struct apply *a, const struct db_cmd_affinity_delete *c);
+/* Every name of the list a group, none twice, at least two; false: it was refused. */
+bool place_members_fit(struct apply *a, const char *list);
 /* The group is gone: so it is from its sets, and a set of one with it. */
 void place_group_deleted(struct apply *a, const char *group);
 /* Of a new group; false: it was refused. */
@@ -254,6 +273,18 @@ void place_cluster_starts(struct apply *a);
 /* Its node is out of service, or the cluster stops: it is started in its wave, or not by itself. */
 void place_group_down(struct apply *a, struct db_group *g, const char *why);
 void place_clock(struct apply *a, uint64_t now_ms);
+
+/* ---- apply_capacity.c */
+
+void do_node_capacity(struct apply *a, const struct db_cmd_node_capacity *c);
+void do_node_set(struct apply *a, const struct db_cmd_node_set *c);
+void do_group_reserve(struct apply *a, const struct db_cmd_group_reserve *c);
+/* True, with an answer: there is no room for the group on that node. */
+bool capacity_refuses(struct apply *a, const struct db_group *g, uint8_t slot, enum db_code code);
+/* An administrator wants it online, there. False, with an answer: that would not be survived. */
+bool admission_start(struct apply *a, struct db_group *g, uint8_t wish);
+/* It reserves more than it did: false, with an answer, if that does not fit or is not survived. */
+bool admission_raise(struct apply *a, struct db_group *g, const struct db_group *was);
 
 /* ---- apply_decision.c */
 

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "clusterd/core/apply_impl.h"
+#include "clusterd/core/capacity.h"
 #include "clusterd/core/network.h"
 #include "clusterd/core/plan.h"
 #include "clusterd/core/vm.h"
@@ -223,6 +224,7 @@ void do_vm_migrate(struct apply *a, const struct db_cmd_vm_migrate *c)
 	struct db_vm *v = db_find(a->db, DB_KIND_VM, c->name);
 	struct db_group *g = v ? db_find(a->db, DB_KIND_GROUP, c->name) : NULL;
 	char why[DB_REASON_MAX];
+	struct capacity_map room;
 	uint64_t task;
 
 	if (!v) {
@@ -254,6 +256,13 @@ void do_vm_migrate(struct apply *a, const struct db_cmd_vm_migrate *c)
 	if (!c->previous && plan_affinity_bars(a->db, g, c->to, why, sizeof(why))) {
 		apply_answer(a, DB_REFUSED, "virtual machine %s cannot be migrated to %s: %.120s",
 			     c->name, db_node_name(a->db, c->to), why);
+		return;
+	}
+	capacity_count(a->db, &room);
+	if (capacity_lacks(a->db, &room, capacity_of_group(&room, g), c->to, why)) {
+		apply_answer(a, c->previous ? DB_CONFLICT : DB_REFUSED,
+			     "virtual machine %s cannot be migrated to %s: %.100s", c->name,
+			     db_node_name(a->db, c->to), why);
 		return;
 	}
 	if (!make_room(a->db)) {

@@ -135,8 +135,7 @@ void place_node_evicted(struct db *db, uint8_t slot)
 
 /* ---- affinity */
 
-/* Every name a group, none twice, at least two. */
-static bool members_fit(struct apply *a, const char *list)
+bool place_members_fit(struct apply *a, const char *list)
 {
 	char name[CL_NAME_MAX];
 	const char *at = list;
@@ -172,7 +171,7 @@ void do_affinity_create(struct apply *a, const struct db_cmd_affinity_create *c)
 			     c->name);
 		return;
 	}
-	if (!members_fit(a, c->groups))
+	if (!place_members_fit(a, c->groups))
 		return;
 	row = db_insert(a->db, DB_KIND_AFFINITY, c->name);
 	if (!row) {
@@ -262,16 +261,19 @@ void place_group_down(struct apply *a, struct db_group *g, const char *why)
 void place_clock(struct apply *a, uint64_t now_ms)
 {
 	uint32_t wave_ms = (uint32_t)setting_get(a->db, SETTING_PLACEMENT_WAVE_MS, NULL);
-	int lowest = placement_lowest_waiting(a->db);
+	struct capacity_map room;
 	char period[AGE_TEXT_MAX];
+	int lowest;
 
+	capacity_count(a->db, &room);
+	lowest = placement_lowest_waiting(a->db, &room);
 	age_text(wave_ms, period);
 	for (uint32_t i = 0; i < db_count(a->db, DB_KIND_GROUP); i++) {
 		struct db_group *g = db_at(a->db, DB_KIND_GROUP, i);
 
 		if (g->failback == DB_FAILBACK_HOURS)
 			g->failback_open = placement_is_within(g, now_ms);
-		if (g->priority <= lowest || !placement_wave_is_over(a->db, g, now_ms))
+		if (g->priority <= lowest || !placement_wave_is_over(a->db, &room, g, now_ms))
 			continue;
 		g->wave_ms = 0;
 		apply_event(a, "group-wave-over", g->name,

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "clusterd/core/apply_impl.h"
+#include "clusterd/core/capacity.h"
 #include "clusterd/core/vm.h"
 #include "lib/must.h"
 
@@ -164,6 +165,14 @@ static bool can_create(struct apply *a, const struct db_cmd_vm_create *c)
 	return true;
 }
 
+void vm_definition_changed(struct db *db, const struct db_vm *v)
+{
+	struct db_group *g = db_find(db, DB_KIND_GROUP, v->name);
+
+	must(g);
+	g->guest_mib = capacity_of_definition(v->definition);
+}
+
 void do_vm_create(struct apply *a, const struct db_cmd_vm_create *c)
 {
 	struct db_cmd_group_create g = {.possible = c->possible,
@@ -196,6 +205,7 @@ void do_vm_create(struct apply *a, const struct db_cmd_vm_create *c)
 	must(v);
 	COPY(v->uuid, c->uuid);
 	COPY(v->definition, c->definition);
+	vm_definition_changed(a->db, v);
 	v->since_ms = a->cmd->at_ms;
 	apply_event(a, "vm-created", c->name, "by %s", a->cmd->actor);
 }

@@ -16,6 +16,8 @@
 
 #define PERIOD_MAX_MS (30 * 86400000u)
 #define TIMEOUT_MAX   ":86400000"
+#define MEMORY_MAX    ":67108864" /* capacity.h */
+#define CPU_MAX	      ":1000000"
 #define PLACE	      "priority possible preferred failback failback_from failback_to"
 
 /*
@@ -24,12 +26,15 @@
  */
 static const struct config_kind kinds[CONFIG_KINDS] = {
 	{.kind = DB_KIND_SETTING, .section = "settings", .always = "value"},
-	{.kind = DB_KIND_NODE, .section = "nodes"},
+	{.kind = DB_KIND_NODE,
+	 .section = "nodes",
+	 .always = "set_memory_mib" MEMORY_MAX " set_cpu_pct" CPU_MAX},
 	{.kind = DB_KIND_VOLUME, .section = "volumes", .fixed = "uuid device"},
 	{.kind = DB_KIND_VM, .section = "vms", .offline = "definition", .fixed = "uuid"},
 	{.kind = DB_KIND_GROUP,
 	 .section = "groups",
-	 .always = "on_stop_failure failover_max:1000 failover_ms:span retry_ms:span0 " PLACE,
+	 .always = "on_stop_failure failover_max:1000 failover_ms:span retry_ms:span0 "
+		   "memory_mib" MEMORY_MAX " cpu_pct" CPU_MAX " " PLACE,
 	 .offline = "volumes"},
 	{.kind = DB_KIND_RESOURCE,
 	 .section = "resources",
@@ -44,6 +49,7 @@ static const struct config_kind kinds[CONFIG_KINDS] = {
 	 .always = "agent level:8 nodes timeout_ms:600000",
 	 .params = "fence.",
 	 .params_when = CONFIG_ALWAYS},
+	{.kind = DB_KIND_AFFINITY, .section = "affinities", .always = "groups is_apart is_soft"},
 };
 
 const struct config_kind *config_kind_at(size_t i)

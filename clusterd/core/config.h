@@ -36,7 +36,7 @@ struct config_kind {
 };
 
 /* In the order in which objects can be made: what is named by others first. */
-#define CONFIG_KINDS 7
+#define CONFIG_KINDS 8
 const struct config_kind *config_kind_at(size_t i);
 /* By the name of the kind ("group") or of its section ("groups"); NULL: there is none. */
 const struct config_kind *config_kind_find(const char *name);

@@ -109,6 +109,9 @@ static bool remove_object(struct config_plan *p, const struct config_kind *k, co
 	case DB_KIND_VOLUME:
 		cmd.type = DB_CMD_VOLUME_DELETE;
 		break;
+	case DB_KIND_AFFINITY:
+		cmd.type = DB_CMD_AFFINITY_DELETE;
+		break;
 	default:
 		break;
 	}
@@ -240,6 +243,14 @@ static bool make_fence(struct config_plan *p, const struct config_kind *k,
 	       put_params(p, k, o, f->params, sizeof(f->params));
 }
 
+static bool make_affinity(struct config_plan *p, const struct config_kind *k,
+			  const struct config_item *o, struct db_command *cmd)
+{
+	cmd->type = DB_CMD_AFFINITY_CREATE;
+	return put_text(p, k, o, "groups", cmd->affinity_create.groups,
+			sizeof(cmd->affinity_create.groups));
+}
+
 /* What cannot be set afterwards; the rest as the API has it by default. */
 static bool make(struct config_plan *p, const struct config_kind *k, const struct config_item *o)
 {
@@ -272,6 +283,9 @@ static bool make(struct config_plan *p, const struct config_kind *k, const struc
 		break;
 	case DB_KIND_FENCE:
 		ok = make_fence(p, k, o, &cmd);
+		break;
+	case DB_KIND_AFFINITY:
+		ok = make_affinity(p, k, o, &cmd);
 		break;
 	default:
 		return refuse(p, o, DB_NO_SUCH, "no such node: see 'clusterctl node add'");

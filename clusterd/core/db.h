@@ -71,7 +71,10 @@ enum db_mutant {
 	DB_MUTANT_PLAN_MIXES,		    /* what is kept apart gets one node */
 	DB_MUTANT_PLAN_PARTS,		    /* what is kept together gets two nodes */
 	DB_MUTANT_PLAN_QUARANTINED,	    /* starts on quarantined nodes */
-	DB_MUTANT_PLAN_LAST = DB_MUTANT_PLAN_QUARANTINED,
+	DB_MUTANT_PLAN_OVERFILLS,	    /* what a group reserves does not count */
+	DB_MUTANT_PLAN_FORGETS_ARRIVALS,    /* nor does what is on its way to a node */
+	DB_MUTANT_PLAN_FORGETS_CPU,	    /* only its memory does */
+	DB_MUTANT_PLAN_LAST = DB_MUTANT_PLAN_FORGETS_CPU,
 	DB_MUTANT_ADMITS_FENCED,     /* from here on for sim_cluster: the way back from a fence */
 	DB_MUTANT_FENCE_BEGIN_FREES, /* the locks go when the fence begins, not when it is proven */
 	DB_MUTANT_REPEATS,	     /* a request that comes again is carried out again */

@@ -22,6 +22,8 @@ const char *decision_verdict_text(enum db_verdict verdict)
 		[DB_VERDICT_BUSY] = "as many starts as may be are under way there",
 		[DB_VERDICT_OTHER] = "not the one that the rule names",
 		[DB_VERDICT_LATER] = "as good, in a higher slot",
+		[DB_VERDICT_ROOM] = "what it reserves does not fit there",
+		[DB_VERDICT_TIGHTER] = "as good, and less memory is free there",
 	};
 
 	return verdict < DB_VERDICT_MAX && text[verdict] ? text[verdict] : "?";

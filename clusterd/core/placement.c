@@ -103,22 +103,27 @@ uint8_t placement_failback(const struct db_group *g)
 
 /* ---- waves */
 
-bool placement_is_awaited(const struct db *db, const struct db_group *g)
+bool placement_is_awaited(const struct db *db, const struct capacity_map *room,
+			  const struct db_group *g)
 {
 	if (!g->wave_ms || g->intent != DB_INTENT_ONLINE)
 		return false;
-	return g->work == DB_WORK_STARTING || (g->work == DB_WORK_OFFLINE && plan_owners(db, g));
+	return g->work == DB_WORK_STARTING ||
+	       (g->work == DB_WORK_OFFLINE &&
+		capacity_fits(db, room, capacity_of_group(room, g), plan_owners(db, g)));
 }
 
-bool placement_wave_is_over(const struct db *db, const struct db_group *g, uint64_t now_ms)
+bool placement_wave_is_over(const struct db *db, const struct capacity_map *room,
+			    const struct db_group *g, uint64_t now_ms)
 {
 	uint32_t wave_ms = (uint32_t)setting_get(db, SETTING_PLACEMENT_WAVE_MS, NULL);
 
-	return placement_is_awaited(db, g) && age_of(g->wave_ms, wave_ms, now_ms) != AGE_YOUNG;
+	return placement_is_awaited(db, room, g) &&
+	       age_of(g->wave_ms, wave_ms, now_ms) != AGE_YOUNG;
 }
 
 /* Nobody has to be told that something took too long if nothing waits for it. */
-int placement_lowest_waiting(const struct db *db)
+int placement_lowest_waiting(const struct db *db, const struct capacity_map *room)
 {
 	int lowest = UINT8_MAX + 1;
 
@@ -126,7 +131,7 @@ int placement_lowest_waiting(const struct db *db)
 		const struct db_group *g = db_at(db, DB_KIND_GROUP, i);
 
 		if (g->wave_ms && g->work == DB_WORK_OFFLINE && g->priority < lowest &&
-		    placement_is_awaited(db, g))
+		    placement_is_awaited(db, room, g))
 			lowest = g->priority;
 	}
 	return lowest;
@@ -134,15 +139,19 @@ int placement_lowest_waiting(const struct db *db)
 
 bool placement_is_due(const struct db *db, uint64_t now_ms)
 {
-	int lowest = placement_lowest_waiting(db);
+	struct capacity_map room;
+	int lowest;
 
+	capacity_count(db, &room);
+	lowest = placement_lowest_waiting(db, &room);
 	for (uint32_t i = 0; i < db_count(db, DB_KIND_GROUP); i++) {
 		const struct db_group *g = db_at(db, DB_KIND_GROUP, i);
 
 		if (g->failback == DB_FAILBACK_HOURS &&
 		    g->failback_open != placement_is_within(g, now_ms))
 			return true;
-		if (g->wave_ms && g->priority > lowest && placement_wave_is_over(db, g, now_ms))
+		if (g->wave_ms && g->priority > lowest &&
+		    placement_wave_is_over(db, &room, g, now_ms))
 			return true;
 	}
 	return false;

@@ -14,7 +14,7 @@
 #ifndef CLUSTERD_CORE_PLACEMENT_H
 #define CLUSTERD_CORE_PLACEMENT_H
 
-#include "clusterd/core/db.h"
+#include "clusterd/core/capacity.h"
 
 /* Priorities by their words; between them every number will do. */
 #define PLACEMENT_PRIORITIES(X)                                                                    \
@@ -42,12 +42,17 @@ bool placement_is_within(const struct db_group *g, uint64_t now_ms);
 /* The preferred owner to which it shall go back now, if that can have it; CL_NODE_NONE: none. */
 uint8_t placement_failback(const struct db_group *g);
 
-/* It is to be started in its wave, and some node could have it: lower priorities wait for it. */
-bool placement_is_awaited(const struct db *db, const struct db_group *g);
+/*
+ * It is to be started in its wave, and some node could have it, with so much room: lower priorities
+ * wait for it.
+ */
+bool placement_is_awaited(const struct db *db, const struct capacity_map *room,
+			  const struct db_group *g);
 /* Lower priorities have waited for it long enough. */
-bool placement_wave_is_over(const struct db *db, const struct db_group *g, uint64_t now_ms);
+bool placement_wave_is_over(const struct db *db, const struct capacity_map *room,
+			    const struct db_group *g, uint64_t now_ms);
 /* The lowest priority of what waits for a wave before it; UINT8_MAX + 1: nothing waits. */
-int placement_lowest_waiting(const struct db *db);
+int placement_lowest_waiting(const struct db *db, const struct capacity_map *room);
 /* Something of all that waits for its time, and that has come. */
 bool placement_is_due(const struct db *db, uint64_t now_ms);
 

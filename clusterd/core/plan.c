@@ -50,7 +50,7 @@ uint16_t plan_owners(const struct db *db, const struct db_group *group)
 
 uint16_t plan_owners_now(const struct db *db, const struct db_group *group)
 {
-	return plan_affinity(db, NULL, group, plan_owners(db, group));
+	return plan_affinity(db, NULL, NULL, group, plan_owners(db, group));
 }
 
 uint16_t plan_candidates(const struct db *db, const struct db_group *group)
@@ -123,19 +123,24 @@ static void plan_start(const struct db *db, struct plan_orders *out, const struc
 	struct plan_choice c;
 	char reason[DB_REASON_MAX];
 
-	if (!set || plan_waits_for_wave(db, l, g))
+	if (l->is_again && plan_is_on_its_way(g)) /* its place was kept for it */
+		capacity_remove(&l->room, g->goal, g);
+	if (!set || plan_waits_for_wave(db, l, g)) {
+		if (plan_is_on_its_way(g))
+			capacity_add(&l->room, g->goal, g);
 		return;
+	}
 	plan_load_take_back(l, g);
 	c = plan_place(db, out, l, g, set & low ? set & low : set, wish);
 	if (c.node == CL_NODE_NONE) {
 		if (plan_is_on_its_way(g))
-			plan_load_add(l, g->goal);
+			plan_load_add(l, g, g->goal);
 		return;
 	}
 	plan_place_reason(l, g, &c, reason, sizeof(reason));
 	order(db, out, g, DB_WORK_STARTING, c.node, reason);
 	justify(&out->item[out->count - 1], &c);
-	plan_load_add(l, c.node);
+	plan_load_add(l, g, c.node);
 }
 
 /* Why an online group has to leave its node, and to which; NULL if it may stay, or has to wait. */
@@ -154,7 +159,7 @@ static const char *why_move(const struct db *db, const struct plan_orders *out,
 	    !DB_MUTANT(db, PLAN_BALANCES))
 		return NULL;
 	others = (uint16_t)(candidates_now(db, out, g) & ~cl_bit(g->node));
-	allowed = plan_affinity(db, out, g, others);
+	allowed = plan_allowed(db, out, l, g, others);
 	is_wished_away = is_wished_away && (allowed & cl_bit(g->wish));
 	target = is_wished_away ? g->wish : plan_failback(db, g, allowed);
 	*ret_goal = plan_place(db, out, l, g, others, target);
@@ -182,7 +187,7 @@ static const char *why_stop(const struct db *db, const struct plan_orders *out,
 
 	*ret_goal = (struct plan_choice){.node = CL_NODE_NONE};
 	if (v)
-		return plan_vm_why_stop(db, out, g, v);
+		return plan_vm_why_stop(db, out, l, g, v);
 	if (g->intent == DB_INTENT_OFFLINE)
 		return "asked to be offline";
 	return why_move(db, out, g, l, ret_goal);
@@ -201,7 +206,7 @@ static void plan_group(const struct db *db, struct plan_orders *out, const struc
 	const char *why;
 	struct plan_choice goal;
 
-	if (plan_is_unmanaged(g))
+	if (plan_is_unmanaged(g) || (l->is_again && plan_is_ordered(out, g)))
 		return;
 	if (g->work == DB_WORK_OFFLINE && g->intent == DB_INTENT_ONLINE)
 		plan_start(db, out, g, l);
@@ -217,7 +222,63 @@ static void plan_group(const struct db *db, struct plan_orders *out, const struc
 		return;
 	out->item[out->count - 1].goal = goal.node;
 	justify(&out->item[out->count - 1], &goal);
-	plan_load_add(l, goal.node);
+	plan_load_add(l, g, goal.node);
+}
+
+/* ---- in which order */
+
+/* It is to be started, and reserves something. */
+static bool takes_room(const struct plan_load *l, const struct db_group *g)
+{
+	struct capacity ask = capacity_of_group(&l->room, g);
+
+	return g->work == DB_WORK_OFFLINE && g->intent == DB_INTENT_ONLINE &&
+	       (ask.memory_mib || ask.cpu_pct);
+}
+
+/* Below 0: a goes before b. What was stopped to be started elsewhere first, then the larger. */
+static int compare(const struct db *db, const struct plan_load *l, uint16_t a, uint16_t b)
+{
+	const struct db_group *x = db_at(db, DB_KIND_GROUP, a), *y = db_at(db, DB_KIND_GROUP, b);
+	int c = plan_is_on_its_way(y) - plan_is_on_its_way(x);
+
+	c = c ? c
+	      : capacity_compare(capacity_of_group(&l->room, x), capacity_of_group(&l->room, y));
+	return c ? c : (a > b) - (a < b);
+}
+
+/* No two are equal: every order of steps ends in the same list. */
+static void sort(const struct db *db, const struct plan_load *l, uint16_t *rows, uint32_t count)
+{
+	for (uint32_t gap = count / 2; gap; gap /= 2) {
+		for (uint32_t i = gap; i < count; i++) {
+			uint16_t row = rows[i];
+			uint32_t k = i;
+
+			for (; k >= gap && compare(db, l, row, rows[k - gap]) < 0; k -= gap)
+				rows[k] = rows[k - gap];
+			rows[k] = row;
+		}
+	}
+}
+
+/* Of one priority: what needs room and is to be started, the larger first, so that more fits. */
+static void plan_large(const struct db *db, struct plan_orders *out, struct plan_load *l, int level)
+{
+	uint16_t rows[PLAN_GROUPS_MAX];
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < db_count(db, DB_KIND_GROUP); i++) {
+		const struct db_group *g = db_at(db, DB_KIND_GROUP, i);
+
+		if (g->priority == level && takes_room(l, g) && !DB_MUTANT(db, PLAN_BY_NAME)) {
+			must(count < PLAN_GROUPS_MAX);
+			rows[count++] = (uint16_t)i;
+		}
+	}
+	sort(db, l, rows, count);
+	for (uint32_t i = 0; i < count && out->count < PLAN_MAX_ORDERS; i++)
+		plan_group(db, out, db_at(db, DB_KIND_GROUP, rows[i]), l);
 }
 
 /* Higher priority first: it starts first, and has the choice of nodes. */
@@ -225,17 +286,33 @@ static void plan_groups(const struct db *db, struct plan_orders *out, struct pla
 {
 	for (int level = UINT8_MAX, next; level >= 0; level = next) {
 		next = -1;
+		plan_large(db, out, l, level);
 		for (uint32_t i = 0; i < db_count(db, DB_KIND_GROUP); i++) {
 			const struct db_group *g = db_at(db, DB_KIND_GROUP, i);
+			bool is_by_name = DB_MUTANT(db, PLAN_BY_NAME);
 
 			if (out->count == PLAN_MAX_ORDERS)
 				return;
-			if (g->priority == level || DB_MUTANT(db, PLAN_BY_NAME))
+			if (is_by_name || (g->priority == level && !takes_room(l, g)))
 				plan_group(db, out, g, l);
 			else if (g->priority < level && g->priority > next)
 				next = g->priority;
 		}
 	}
+}
+
+/* What has just taken the room may be what others were to wait for: then they do not. */
+static void plan_waves(const struct db *db, struct plan_orders *out, struct plan_load *l)
+{
+	int wave;
+
+	plan_count_wave(db, out, l); /* a migration that cannot begin has given its room back */
+	do {
+		wave = l->wave;
+		plan_groups(db, out, l);
+		plan_count_wave(db, out, l);
+		l->is_again = true;
+	} while (l->wave < wave && out->count < PLAN_MAX_ORDERS);
 }
 
 static void plan_fence(const struct db *db, struct plan_orders *ret)
@@ -268,32 +345,7 @@ void plan_run(const struct db *db, struct plan_orders *ret)
 	plan_count_load(db, &l);
 	l.avoided = plan_fenced(db, ret);
 	plan_vms(db, ret, &l);
-	plan_groups(db, ret, &l);
-}
-
-/* Each node, and why it is not that one: " (n1: it failed there; n2: the node is paused)". */
-static void explain_bars(const struct db *db, const struct db_group *g, char *text, size_t size)
-{
-	size_t at = strlen(text);
-	const char *before = " (";
-	char volumes[DB_REASON_MAX];
-
-	for (uint8_t slot = 0; slot < CL_MAX_NODES && at < size; slot++) {
-		const struct db_node *n = db_node_by_slot(db, slot);
-		const char *bar = plan_bar(db, g, n);
-
-		if (!n || slot == g->node)
-			continue;
-		if (!bar && (plan_affinity_bars(db, g, slot, volumes, sizeof(volumes)) ||
-			     vm_bars_volumes(db, g, slot, volumes, sizeof(volumes))))
-			bar = volumes;
-		if (!bar)
-			continue;
-		at += (size_t)snprintf(text + at, size - at, "%s%s: %s", before, n->name, bar);
-		before = "; ";
-	}
-	if (at < size && before[0] == ';')
-		snprintf(text + at, size - at, ")");
+	plan_waves(db, ret, &l);
 }
 
 /* An offline group that shall be online, and cannot be started anywhere. */
@@ -302,6 +354,7 @@ static void explain_waiting(const struct db *db, const struct db_group *g, char 
 	char volume[CL_NAME_MAX], why[DB_REASON_MAX];
 	struct db_group without = *g;
 	char period[AGE_TEXT_MAX];
+	struct plan_load l;
 
 	if (volume_group_waits(db, g, volume)) {
 		plan_explain_volume(db, db_find(db, DB_KIND_VOLUME, volume), why, sizeof(why));
@@ -323,7 +376,8 @@ static void explain_waiting(const struct db *db, const struct db_group *g, char 
 			 "cannot start: it failed on every node that could run it; repair, then "
 			 "'group start' again%s%s",
 			 age_waits(g) ? ", else tried after " : "", age_waits(g) ? period : "");
-	explain_bars(db, g, text, size);
+	plan_look(db, g, &l);
+	plan_explain_bars(db, &l, g, text, size);
 }
 
 /* It is online, and is not where it shall be. False: there is nothing to say of that. */
@@ -332,14 +386,22 @@ static bool explain_staying(const struct db *db, const struct db_group *g, char 
 	const struct db_node *n = db_node_by_slot(db, g->node);
 	const struct db_node *wish = db_node_by_slot(db, g->wish);
 	const char *bar = wish ? plan_bar(db, g, wish) : NULL;
-	char why[DB_REASON_MAX];
+	char why[DB_REASON_MAX], room[CAPACITY_TEXT];
+	struct plan_load l;
 	uint16_t others;
 
 	if (g->work != DB_WORK_ONLINE || g->intent != DB_INTENT_ONLINE || !n)
 		return false;
-	others = plan_affinity(db, NULL, g, (uint16_t)(plan_candidates(db, g) & ~cl_bit(g->node)));
+	if (!n->is_draining && (!wish || wish == n))
+		return false;
+	plan_look(db, g, &l);
+	others = plan_allowed(db, NULL, &l, g,
+			      (uint16_t)(plan_candidates(db, g) & ~cl_bit(g->node)));
 	if (wish && !bar && plan_affinity_bars(db, g, wish->slot, why, sizeof(why)))
 		bar = why;
+	if (wish && wish != n && !bar &&
+	    capacity_lacks(db, &l.room, capacity_of_group(&l.room, g), wish->slot, room))
+		bar = room;
 	if (wish && wish != n && !(others & cl_bit(g->wish))) {
 		snprintf(text, size, "stays on %s; asked to move to %s: %s", n->name, wish->name,
 			 bar ? bar : "waits until the volumes that it needs are ready there");
@@ -349,7 +411,7 @@ static bool explain_staying(const struct db *db, const struct db_group *g, char 
 		return false;
 	snprintf(text, size, "stays on %s, which is drained: no other node can run it now",
 		 n->name);
-	explain_bars(db, g, text, size);
+	plan_explain_bars(db, &l, g, text, size);
 	return true;
 }
 

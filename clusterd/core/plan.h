@@ -14,6 +14,7 @@
 
 /* Orders of one run; what is left over comes in the next, when these are applied. */
 #define PLAN_MAX_ORDERS 64
+#define PLAN_GROUPS_MAX 4096 /* as many as there can be */
 
 struct plan_orders {
 	size_t count;

@@ -42,8 +42,22 @@ static void by_orders(const struct plan_orders *out, const struct db_group *g,
 	}
 }
 
+/* Where it is on a node that is not lost, and where it was placed then. */
+static void by_trial(const struct db *db, const struct plan_trial *trial, const struct db_group *g,
+		     struct whereabouts *w)
+{
+	w->all = (uint16_t)(w->all & ~trial->lost);
+	if (w->at != CL_NODE_NONE && (trial->lost & cl_bit(w->at))) {
+		w->at = CL_NODE_NONE;
+		w->is_ending = false;
+	}
+	if (w->to != CL_NODE_NONE && (trial->lost & cl_bit(w->to)))
+		w->to = CL_NODE_NONE;
+	goes(w, trial->to[db_lower(db, DB_KIND_GROUP, g->name)]);
+}
+
 static struct whereabouts where_is(const struct db *db, const struct plan_orders *out,
-				   const struct db_group *g)
+				   const struct plan_trial *trial, const struct db_group *g)
 {
 	const struct db_vm *v = vm_of_group(db, g);
 	const struct db_migration *m = v ? vm_migration(db, v) : NULL;
@@ -59,6 +73,8 @@ static struct whereabouts where_is(const struct db *db, const struct plan_orders
 	if (m && m->destination != g->node)
 		goes(&w, m->destination);
 	by_orders(out, g, &w);
+	if (trial)
+		by_trial(db, trial, g, &w);
 	return w;
 }
 
@@ -85,7 +101,8 @@ static uint16_t with(const struct db *db, const struct db_group *g, const struct
 }
 
 /* What one set leaves of the nodes for the group, one of its members. */
-static uint16_t within(const struct db *db, const struct plan_orders *out, const struct db_group *g,
+static uint16_t within(const struct db *db, const struct plan_orders *out,
+		       const struct plan_trial *trial, const struct db_group *g,
 		       const struct db_affinity *row, uint16_t set)
 {
 	const char *at = row->groups;
@@ -100,9 +117,9 @@ static uint16_t within(const struct db *db, const struct plan_orders *out, const
 
 		struct whereabouts w;
 
-		if (!other || other == g)
+		if (!other || !strcmp(other->name, g->name)) /* which may be a copy of the row */
 			continue;
-		w = where_is(db, out, other);
+		w = where_is(db, out, trial, other);
 		set = row->is_apart ? (uint16_t)(set & ~w.all) : with(db, g, other, &w, set);
 	}
 	return set;
@@ -113,31 +130,71 @@ static bool is_member(const struct db_affinity *row, const struct db_group *g)
 	return volume_is_named(row->groups, g->name);
 }
 
-uint16_t plan_affinity(const struct db *db, const struct plan_orders *out, const struct db_group *g,
-		       uint16_t set)
+uint16_t plan_affinity(const struct db *db, const struct plan_orders *out,
+		       const struct plan_trial *trial, const struct db_group *g, uint16_t set)
 {
 	for (uint32_t i = 0; set && i < db_count(db, DB_KIND_AFFINITY); i++) {
 		const struct db_affinity *row = db_at(db, DB_KIND_AFFINITY, i);
 
 		if (!row->is_soft && is_member(row, g))
-			set = within(db, out, g, row, set);
+			set = within(db, out, trial, g, row, set);
 	}
 	return set;
 }
 
 uint16_t plan_affinity_soft(const struct db *db, const struct plan_orders *out,
-			    const struct db_group *g, uint16_t set)
+			    const struct plan_trial *trial, const struct db_group *g, uint16_t set)
 {
 	for (uint32_t i = 0; i < db_count(db, DB_KIND_AFFINITY); i++) {
 		const struct db_affinity *row = db_at(db, DB_KIND_AFFINITY, i);
 		uint16_t left = set;
 
 		if (row->is_soft && is_member(row, g))
-			left = within(db, out, g, row, set);
+			left = within(db, out, trial, g, row, set);
 		if (left)
 			set = left;
 	}
 	return set;
+}
+
+/* Of one set, its other members that are nowhere, or on the node that it leaves. */
+static void company_of(const struct db *db, const struct plan_orders *out,
+		       const struct plan_load *l, const struct db_group *g,
+		       const struct db_affinity *row, struct capacity *sum)
+{
+	bool is_moved = g->work != DB_WORK_OFFLINE;
+	const char *at = row->groups;
+	char name[CL_NAME_MAX];
+
+	while (volume_name_next(&at, name)) {
+		const struct db_group *other = db_find(db, DB_KIND_GROUP, name);
+		struct capacity ask;
+		struct whereabouts w;
+
+		if (!other || !strcmp(other->name, g->name) || other->intent != DB_INTENT_ONLINE)
+			continue;
+		w = where_is(db, out, l->trial, other);
+		if (w.to != CL_NODE_NONE ||
+		    (w.at != CL_NODE_NONE && !(is_moved && w.at == g->node)))
+			continue;
+		ask = capacity_of_group(&l->room, other);
+		sum->memory_mib += ask.memory_mib;
+		sum->cpu_pct += ask.cpu_pct;
+	}
+}
+
+struct capacity plan_company(const struct db *db, const struct plan_orders *out,
+			     const struct plan_load *l, const struct db_group *g)
+{
+	struct capacity sum = {0};
+
+	for (uint32_t i = 0; i < db_count(db, DB_KIND_AFFINITY); i++) {
+		const struct db_affinity *row = db_at(db, DB_KIND_AFFINITY, i);
+
+		if (!row->is_soft && !row->is_apart && is_member(row, g))
+			company_of(db, out, l, g, row, &sum);
+	}
+	return sum;
 }
 
 bool plan_is_bound(const struct db *db, const struct db_group *g)
@@ -152,7 +209,7 @@ bool plan_is_bound(const struct db *db, const struct db_group *g)
 			const struct db_group *other = db_find(db, DB_KIND_GROUP, name);
 
 			if (other && other != g && other->intent == DB_INTENT_ONLINE &&
-			    where_is(db, NULL, other).all)
+			    where_is(db, NULL, NULL, other).all)
 				return true;
 		}
 	}
@@ -172,7 +229,7 @@ static const struct db_group *opponent(const struct db *db, const struct db_affi
 
 		if (!other || other == g)
 			continue;
-		w = where_is(db, NULL, other);
+		w = where_is(db, NULL, NULL, other);
 		if (row->is_apart ? (w.all & cl_bit(slot)) != 0
 				  : other->intent == DB_INTENT_ONLINE && (w.all & ~cl_bit(slot)))
 			return other;

@@ -5,6 +5,7 @@
 
 #include "clusterd/core/placement.h"
 #include "clusterd/core/plan_impl.h"
+#include "clusterd/core/vm.h"
 
 void plan_count_load(const struct db *db, struct plan_load *l)
 {
@@ -17,13 +18,28 @@ void plan_count_load(const struct db *db, struct plan_load *l)
 		if (plan_is_on_its_way(g))
 			l->count[g->goal]++;
 	}
+	capacity_count(db, &l->room);
 	plan_count_flights(db, l);
 }
 
-void plan_load_add(struct plan_load *l, uint8_t slot)
+void plan_load_add(struct plan_load *l, const struct db_group *g, uint8_t slot)
 {
 	l->count[slot]++;
 	l->flight[slot]++;
+	capacity_add(&l->room, slot, g);
+}
+
+/* What goes before it has its choice first; of the same priority, what is on its way does. */
+void plan_look(const struct db *db, const struct db_group *g, struct plan_load *ret)
+{
+	plan_count_load(db, ret);
+	for (uint32_t i = 0; i < db_count(db, DB_KIND_GROUP); i++) {
+		const struct db_group *o = db_at(db, DB_KIND_GROUP, i);
+
+		if (o->work == DB_WORK_OFFLINE && plan_is_on_its_way(o) && o != g &&
+		    o->priority >= g->priority)
+			capacity_add(&ret->room, o->goal, o);
+	}
 }
 
 void plan_load_take_back(struct plan_load *l, const struct db_group *g)
@@ -64,10 +80,71 @@ static uint8_t preferred(const struct db *db, const struct db_group *g, uint16_t
 	return CL_NODE_NONE;
 }
 
-/* Of a choice: where it could be, and where affinity lets it. */
+/* ---- room */
+
+static struct capacity with_company(const struct db *db, const struct plan_orders *out,
+				    const struct plan_load *l, const struct db_group *g)
+{
+	struct capacity ask = capacity_of_group(&l->room, g);
+	struct capacity company = plan_company(db, out, l, g);
+
+	return (struct capacity){ask.memory_mib + company.memory_mib,
+				 ask.cpu_pct + company.cpu_pct};
+}
+
+/*
+ * With all that is kept together with it and would have to come along, if that can be; else one of
+ * those that start goes ahead, and none of those that are moved.
+ */
+static uint16_t with_room(const struct db *db, const struct plan_orders *out,
+			  const struct plan_load *l, const struct db_group *g, uint16_t set)
+{
+	struct capacity ask = capacity_of_group(&l->room, g);
+	uint16_t alone = capacity_fits(db, &l->room, ask, set), both;
+
+	if (!alone)
+		return 0;
+	both = capacity_fits(db, &l->room, with_company(db, out, l, g), alone);
+	return both || g->work != DB_WORK_OFFLINE ? both : alone;
+}
+
+uint16_t plan_allowed(const struct db *db, const struct plan_orders *out, const struct plan_load *l,
+		      const struct db_group *g, uint16_t set)
+{
+	return with_room(db, out, l, g, plan_affinity(db, out, l->trial, g, set));
+}
+
+/* Of equals, those with the most memory free, if it asks for some. */
+static uint16_t roomiest(const struct plan_load *l, const struct db_group *g, uint16_t set)
+{
+	uint8_t first = plan_choose(l, set, CL_NODE_NONE);
+	uint64_t most = 0;
+	uint16_t best = 0;
+
+	if (first == CL_NODE_NONE || !capacity_of_group(&l->room, g).memory_mib)
+		return set;
+	for (uint8_t i = 0; i < CL_MAX_NODES; i++) {
+		uint64_t is_free = capacity_free(&l->room, i).memory_mib;
+
+		if (!(set & cl_bit(i)) || l->count[i] != l->count[first] || is_free < most)
+			continue;
+		best = (uint16_t)(is_free > most ? cl_bit(i) : best | cl_bit(i));
+		most = is_free;
+	}
+	return best;
+}
+
+/* Of a choice: where it could be, where affinity lets it, and where there is room, too. */
 struct field {
-	uint16_t candidates, allowed;
+	uint16_t candidates, allowed, room;
 };
+
+static bool is_tighter(const struct plan_load *l, const struct db_group *g, uint8_t slot,
+		       uint8_t than)
+{
+	return capacity_of_group(&l->room, g).memory_mib &&
+	       capacity_free(&l->room, slot).memory_mib < capacity_free(&l->room, than).memory_mib;
+}
 
 /* Why it is not that node. */
 static enum db_verdict verdict_of(const struct db *db, const struct plan_load *l,
@@ -86,6 +163,8 @@ static enum db_verdict verdict_of(const struct db *db, const struct plan_load *l
 		return DB_VERDICT_VOLUMES;
 	if (!(f->allowed & cl_bit(slot)))
 		return DB_VERDICT_AFFINITY;
+	if (!(f->room & cl_bit(slot)))
+		return DB_VERDICT_ROOM;
 	if ((l->avoided & cl_bit(slot)) && !(l->avoided & cl_bit(c->node)))
 		return DB_VERDICT_FENCE;
 	if (c->rule != DB_RULE_LEAST)
@@ -94,6 +173,7 @@ static enum db_verdict verdict_of(const struct db *db, const struct plan_load *l
 		return DB_VERDICT_BUSY;
 	return l->count[slot] > l->count[c->node]   ? DB_VERDICT_LOADED
 	       : l->count[slot] < l->count[c->node] ? DB_VERDICT_OTHER /* for a soft affinity */
+	       : is_tighter(l, g, slot, c->node)    ? DB_VERDICT_TIGHTER
 						    : DB_VERDICT_LATER;
 }
 
@@ -105,7 +185,7 @@ static struct plan_choice chosen(const struct db *db, const struct plan_load *l,
 	struct plan_choice c = *pick;
 
 	if (c.node == CL_NODE_NONE || !plan_not_busy(l, cl_bit(c.node)))
-		return (struct plan_choice){.node = CL_NODE_NONE, .is_busy = f->allowed != 0};
+		return (struct plan_choice){.node = CL_NODE_NONE, .is_busy = f->room != 0};
 	for (uint32_t i = 0; i < db_count(db, DB_KIND_NODE); i++) {
 		const struct db_node *n = db_at(db, DB_KIND_NODE, i);
 
@@ -119,10 +199,12 @@ struct plan_choice plan_place(const struct db *db, const struct plan_orders *out
 			      const struct plan_load *l, const struct db_group *g,
 			      uint16_t candidates, uint8_t wish)
 {
-	struct field f = {candidates, plan_affinity(db, out, g, candidates)};
+	struct field f = {.candidates = candidates,
+			  .allowed = plan_affinity(db, out, l->trial, g, candidates)};
 	struct plan_choice c = {.node = wish, .rule = DB_RULE_WISH};
-	uint16_t set = f.allowed;
+	uint16_t set = with_room(db, out, l, g, f.allowed);
 
+	f.room = set;
 	if (set & ~l->avoided)
 		set = (uint16_t)(set & ~l->avoided);
 	if (wish < CL_MAX_NODES && (set & cl_bit(wish)))
@@ -130,8 +212,10 @@ struct plan_choice plan_place(const struct db *db, const struct plan_orders *out
 	c = (struct plan_choice){.node = preferred(db, g, set), .rule = DB_RULE_PREFERRED};
 	if (c.node != CL_NODE_NONE)
 		return chosen(db, l, g, &f, &c);
-	set = plan_affinity_soft(db, out, g, plan_not_busy(l, set) ? plan_not_busy(l, set) : set);
-	c = (struct plan_choice){.node = plan_choose(l, set, CL_NODE_NONE), .rule = DB_RULE_LEAST};
+	set = plan_affinity_soft(db, out, l->trial, g,
+				 plan_not_busy(l, set) ? plan_not_busy(l, set) : set);
+	c = (struct plan_choice){.node = plan_choose(l, roomiest(l, g, set), CL_NODE_NONE),
+				 .rule = DB_RULE_LEAST};
 	if (g->goal < CL_MAX_NODES && g->goal != c.node && (set & cl_bit(g->goal)))
 		c = (struct plan_choice){.node = g->goal, .rule = DB_RULE_GOAL};
 	return chosen(db, l, g, &f, &c);
@@ -226,6 +310,38 @@ static void explain_affinity(const struct db *db, const struct db_group *g, uint
 	}
 }
 
+void plan_explain_bars(const struct db *db, const struct plan_load *l, const struct db_group *g,
+		       char *text, size_t size)
+{
+	bool is_moved = g->work != DB_WORK_OFFLINE;
+	struct capacity ask =
+		is_moved ? with_company(db, NULL, l, g) : capacity_of_group(&l->room, g);
+	size_t at = strlen(text);
+	const char *before = " (";
+	char other[DB_REASON_MAX], room[CAPACITY_TEXT];
+
+	for (uint8_t slot = 0; slot < CL_MAX_NODES && at < size; slot++) {
+		const struct db_node *n = db_node_by_slot(db, slot);
+		const char *bar = plan_bar(db, g, n);
+
+		if (!n || slot == g->node)
+			continue;
+		if (!bar && is_moved && capacity_lacks(db, &l->room, ask, slot, room))
+			bar = room;
+		if (!bar && (plan_affinity_bars(db, g, slot, other, sizeof(other)) ||
+			     vm_bars_volumes(db, g, slot, other, sizeof(other))))
+			bar = other;
+		if (!bar && capacity_lacks(db, &l->room, ask, slot, room))
+			bar = room;
+		if (!bar)
+			continue;
+		at += (size_t)snprintf(text + at, size - at, "%s%s: %s", before, n->name, bar);
+		before = "; ";
+	}
+	if (at < size && before[0] == ';')
+		snprintf(text + at, size - at, ")");
+}
+
 bool plan_explain_place(const struct db *db, const struct db_group *g, char *text, size_t size)
 {
 	uint16_t candidates = plan_candidates(db, g);
@@ -245,7 +361,7 @@ bool plan_explain_place(const struct db *db, const struct db_group *g, char *tex
 	}
 	if (g->work != DB_WORK_OFFLINE || g->intent != DB_INTENT_ONLINE || !candidates)
 		return false;
-	plan_count_load(db, &l);
+	plan_look(db, g, &l);
 	if (plan_waits_for_wave(db, &l, g)) {
 		snprintf(text, size,
 			 "waits for its wave: groups of priority %d are not online yet "
@@ -254,8 +370,13 @@ bool plan_explain_place(const struct db *db, const struct db_group *g, char *tex
 		return true;
 	}
 	plan_load_take_back(&l, g);
-	if (!plan_affinity(db, NULL, g, candidates)) {
+	if (!plan_affinity(db, NULL, NULL, g, candidates)) {
 		explain_affinity(db, g, candidates, text, size);
+		return true;
+	}
+	if (!plan_allowed(db, NULL, &l, g, candidates)) {
+		snprintf(text, size, "waits for room");
+		plan_explain_bars(db, &l, g, text, size);
 		return true;
 	}
 	if (plan_place(db, NULL, &l, g, candidates, g->wish).node != CL_NODE_NONE)

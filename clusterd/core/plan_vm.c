@@ -87,16 +87,33 @@ static bool is_session_free(const struct db *db, const struct plan_orders *out,
 	return !vm_pair_is_busy(db, m->source, m->destination);
 }
 
+/* Its destination cannot have it any more. It counts there itself, as long as it is not ended. */
+static bool is_barred(const struct db *db, const struct plan_load *l, const struct db_migration *m,
+		      const struct db_group *g, char *why, size_t size)
+{
+	struct capacity_map without = l->room;
+	char room[CAPACITY_TEXT];
+
+	if (vm_bars_node(db, g, m->destination, why, size))
+		return true;
+	capacity_remove(&without, m->destination, g);
+	if (!capacity_lacks(db, &without, capacity_of_group(&without, g), m->destination, room))
+		return false;
+	snprintf(why, size, "%s has no room any more: %s", db_node_name(db, m->destination), room);
+	return true;
+}
+
 /* Begins, is over because its destination cannot have it any more, or waits. */
-static void plan_queued(const struct db *db, struct plan_orders *out, const struct db_migration *m,
-			const struct db_group *g)
+static void plan_queued(const struct db *db, struct plan_orders *out, struct plan_load *l,
+			const struct db_migration *m, const struct db_group *g)
 {
 	char why[DB_REASON_MAX];
 
 	if (out->begin_count == PLAN_MAX_ORDERS)
 		return;
-	if (vm_bars_node(db, g, m->destination, why, sizeof(why))) {
+	if (is_barred(db, l, m, g, why, sizeof(why))) {
 		end(out, m, why);
+		capacity_remove(&l->room, m->destination, g);
 		return;
 	}
 	if (g->work != DB_WORK_ONLINE || plan_is_moving(db, out, g) ||
@@ -109,7 +126,7 @@ static void plan_queued(const struct db *db, struct plan_orders *out, const stru
 }
 
 /* Higher priority first, of equals the one that was asked for first. */
-static void plan_queue(const struct db *db, struct plan_orders *out)
+static void plan_queue(const struct db *db, struct plan_orders *out, struct plan_load *l)
 {
 	for (int level = UINT8_MAX, next; level >= 0; level = next) {
 		next = -1;
@@ -122,7 +139,7 @@ static void plan_queue(const struct db *db, struct plan_orders *out)
 			g = db_find(db, DB_KIND_GROUP, m->vm);
 			must(g);
 			if (g->priority == level)
-				plan_queued(db, out, m, g);
+				plan_queued(db, out, l, m, g);
 			else if (g->priority < level && g->priority > next)
 				next = g->priority;
 		}
@@ -149,7 +166,7 @@ static struct plan_choice plan_where(const struct db *db, const struct plan_orde
 				     const char **ret_reason)
 {
 	const struct db_node *n = db_node_by_slot(db, g->node);
-	uint16_t set = plan_affinity(db, out, g, destinations(db, out, g));
+	uint16_t set = plan_allowed(db, out, l, g, destinations(db, out, g));
 	bool is_wished = g->wish < CL_MAX_NODES && g->wish != g->node && (set & cl_bit(g->wish));
 	uint8_t back;
 
@@ -163,7 +180,7 @@ static struct plan_choice plan_where(const struct db *db, const struct plan_orde
 	set = refuges(db, out, g, v);
 	if (db_node_departs(n) || n->is_draining)
 		return plan_place(db, out, l, g, set, CL_NODE_NONE);
-	back = plan_failback(db, g, plan_affinity(db, out, g, set));
+	back = plan_failback(db, g, plan_allowed(db, out, l, g, set));
 	*ret_verb = "group-failback";
 	*ret_reason = "its preferred owner is back";
 	if (back == CL_NODE_NONE)
@@ -193,6 +210,7 @@ static void plan_move(const struct db *db, struct plan_orders *out, const struct
 	snprintf(o->reason, sizeof(o->reason), "%s", reason);
 	out->migration_count++;
 	l->count[to.node]++;
+	capacity_add(&l->room, to.node, g);
 }
 
 static void plan_moves(const struct db *db, struct plan_orders *out, struct plan_load *l)
@@ -225,12 +243,13 @@ void plan_vms(const struct db *db, struct plan_orders *out, struct plan_load *l)
 		if (m->phase < DB_MIGRATION_PHASE_ONLINE)
 			l->count[m->destination]++;
 	}
-	plan_queue(db, out);
+	plan_queue(db, out, l);
 	plan_moves(db, out, l);
 }
 
 const char *plan_vm_why_stop(const struct db *db, const struct plan_orders *out,
-			     const struct db_group *g, const struct db_vm *v)
+			     const struct plan_load *l, const struct db_group *g,
+			     const struct db_vm *v)
 {
 	const struct db_node *n = db_node_by_slot(db, g->node);
 
@@ -245,8 +264,10 @@ const char *plan_vm_why_stop(const struct db *db, const struct plan_orders *out,
 		if (!strcmp(out->migration[i].name, g->name))
 			return NULL;
 	}
-	if (plan_affinity(db, out, g, refuges(db, out, g, v)))
+	if (plan_allowed(db, out, l, g, refuges(db, out, g, v)))
 		return NULL;
+	if (n->is_leaving && v->tried == UINT16_MAX)
+		return "its node stops, and the time to migrate it is over, or that was cancelled";
 	return n->is_leaving ? "its node stops, and it can be migrated to no other node"
 			     : "its node is quarantined, and it can be migrated to no other node";
 }

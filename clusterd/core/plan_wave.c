@@ -3,7 +3,7 @@
  * No storm: how many starts may be under way on a node, and that lower priorities wait for higher
  * ones after a crash or a cold start. Both only delay; what waits says for what.
  */
-#include <stdio.h>
+#include <string.h>
 
 #include "clusterd/core/placement.h"
 #include "clusterd/core/plan_impl.h"
@@ -14,7 +14,6 @@ void plan_count_flights(const struct db *db, struct plan_load *l)
 	l->flight_max = (uint32_t)setting_get(db, SETTING_PLACEMENT_STARTS, NULL);
 	if (DB_MUTANT(db, PLAN_STORMS))
 		l->flight_max = UINT32_MAX;
-	l->wave = -1;
 	for (uint32_t i = 0; i < db_count(db, DB_KIND_GROUP); i++) {
 		const struct db_group *g = db_at(db, DB_KIND_GROUP, i);
 
@@ -22,7 +21,28 @@ void plan_count_flights(const struct db *db, struct plan_load *l)
 			l->flight[g->node]++;
 		if (plan_is_on_its_way(g))
 			l->flight[g->goal]++;
-		if (g->wave_ms && g->priority > l->wave && placement_is_awaited(db, g))
+	}
+	plan_count_wave(db, NULL, l);
+}
+
+bool plan_is_ordered(const struct plan_orders *out, const struct db_group *g)
+{
+	for (size_t i = 0; i < out->count; i++) {
+		if (!strcmp(out->item[i].name, g->name))
+			return true;
+	}
+	return false;
+}
+
+void plan_count_wave(const struct db *db, const struct plan_orders *out, struct plan_load *l)
+{
+	l->wave = -1;
+	for (uint32_t i = 0; i < db_count(db, DB_KIND_GROUP); i++) {
+		const struct db_group *g = db_at(db, DB_KIND_GROUP, i);
+
+		if (!g->wave_ms || g->priority <= l->wave)
+			continue;
+		if ((out && plan_is_ordered(out, g)) || placement_is_awaited(db, &l->room, g))
 			l->wave = g->priority;
 	}
 }

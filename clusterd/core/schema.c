@@ -173,6 +173,9 @@ static const struct db_field fields_cmd_secret_set[] = {DB_CMD_SECRET_SET_FIELDS
 #define STRUCT struct db_cmd_secret_delete
 static const struct db_field fields_cmd_secret_delete[] = {DB_CMD_SECRET_DELETE_FIELDS(DESCRIBE)};
 #undef STRUCT
+#define STRUCT struct db_cmd_node_depart
+static const struct db_field fields_cmd_node_depart[] = {DB_CMD_NODE_DEPART_FIELDS(DESCRIBE)};
+#undef STRUCT
 #define STRUCT struct db_cmd_secret_held
 static const struct db_field fields_cmd_secret_held[] = {DB_CMD_SECRET_HELD_FIELDS(DESCRIBE)};
 #undef STRUCT
@@ -245,6 +248,16 @@ static const struct db_field fields_cmd_node_removed[] = {DB_CMD_NODE_REMOVED_FI
 
 #define STRUCT struct db_cmd_group_place
 static const struct db_field fields_cmd_group_place[] = {DB_CMD_GROUP_PLACE_FIELDS(DESCRIBE)};
+#undef STRUCT
+
+#define STRUCT struct db_cmd_node_capacity
+static const struct db_field fields_cmd_node_capacity[] = {DB_CMD_NODE_CAPACITY_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_cmd_node_set
+static const struct db_field fields_cmd_node_set[] = {DB_CMD_NODE_SET_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_cmd_group_reserve
+static const struct db_field fields_cmd_group_reserve[] = {DB_CMD_GROUP_RESERVE_FIELDS(DESCRIBE)};
 #undef STRUCT
 
 #define STRUCT struct db_decision

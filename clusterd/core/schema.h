@@ -148,7 +148,9 @@
 	X(BUSY, "busy")		/* as many starts as may be are under way there */                 \
 	X(OTHER, "other")	/* another was asked for, or is preferred, or was the goal */      \
 	X(LOADED, "loaded")	/* it has more to do */                                            \
-	X(LATER, "later")	/* as good, and a higher slot */
+	X(LATER, "later")	/* as good, and a higher slot */                                   \
+	X(ROOM, "no-room")	/* what it reserves does not fit */                                \
+	X(TIGHTER, "tighter")	/* as good, and less memory is free */
 
 #define DB_CHOICES(X)                                                                              \
 	X(membership, MEMBERSHIP, DB_MEMBERSHIPS)                                                  \
@@ -221,7 +223,11 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(flag, is_evicted, 0)		 /* it goes, once nothing names it any more */             \
 	F(u32, losses, 0)		 /* unasked ones since losses_since_ms: quarantine.h */    \
 	F(time, losses_since_ms, 0)	 /* of the first of them; 0: there is none */              \
-	F(flag, is_quarantined, 0)	 /* was lost too often: runs nothing until it is cleared */
+	F(flag, is_quarantined, 0) /* was lost too often: runs nothing until it is cleared */      \
+	F(u32, memory_mib, 0)	   /* that it has said it has; 0: it has not said */               \
+	F(u32, cores, 0)	   /* likewise */                                                  \
+	F(u32, set_memory_mib, 0)  /* capacity that somebody has set; 0: as it says */             \
+	F(u32, set_cpu_pct, 0)	   /* likewise, in hundredths of a core */
 
 #define DB_GROUP_FIELDS(F)                                                                         \
 	F(str, name, CL_NAME_MAX)                                                                  \
@@ -260,7 +266,10 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(flag, is_unmanaged, 0) /* nothing of it is started, stopped, moved or recovered */       \
 	F(u32, unmanaged, 0)	 /* so many of its resources are unmanaged */                      \
 	F(u64, changed, 0) /* log index of the last change of what is wanted of its resources */   \
-	F(flag, is_degraded, 0) /* online, and some of its resources have failed */
+	F(flag, is_degraded, 0) /* online, and some of its resources have failed */                \
+	F(u32, guest_mib, 0)	/* memory in its virtual machine's definition; else 0 */           \
+	F(u32, memory_mib, 0)	/* reserved; 0: what its virtual machine needs, or nothing */      \
+	F(u32, cpu_pct, 0)	/* reserved, in hundredths of a core */
 
 #define DB_RESOURCE_FIELDS(F)                                                                      \
 	F(str, name, CL_NAME_MAX)                                                                  \
@@ -634,6 +643,12 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(str, name, CL_NAME_MAX)                                                                  \
 	F(mark, incarnation, 0)                                                                    \
 	F(flag, is_done, 0)
+
+/* It is asked to leave, as a task; then, if need be: what has not been moved by now is stopped. */
+#define DB_CMD_NODE_DEPART_FIELDS(F)                                                               \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(mark, incarnation, 0)                                                                    \
+	F(flag, is_time_over, 0)
 
 #define DB_CMD_FENCE_CREATE_FIELDS(F)                                                              \
 	F(str, name, CL_NAME_MAX)                                                                  \
@@ -1023,6 +1038,25 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(u8, slot, 0)                                                                             \
 	F(flag, is_held, 0)
 
+/* From the node itself, when it is admitted: what it has. */
+#define DB_CMD_NODE_CAPACITY_FIELDS(F)                                                             \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(mark, incarnation, 0)                                                                    \
+	F(u32, memory_mib, 0)                                                                      \
+	F(u32, cores, 0)
+
+/* What an administrator says it has room for. DB_KEEP: as it was; 0: as the node says. */
+#define DB_CMD_NODE_SET_FIELDS(F)                                                                  \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(u32, memory_mib, 0)                                                                      \
+	F(u32, cpu_pct, 0)
+
+/* What a group reserves. DB_KEEP: as it was; memory of 0: what its virtual machine needs. */
+#define DB_CMD_GROUP_RESERVE_FIELDS(F)                                                             \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(u32, memory_mib, 0)                                                                      \
+	F(u32, cpu_pct, 0)
+
 #define DB_COMMANDS(X)                                                                             \
 	X(1, cluster_init, CLUSTER_INIT)                                                           \
 	X(2, node_admit, NODE_ADMIT)                                                               \
@@ -1094,7 +1128,11 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	X(75, network_set, NETWORK_SET)                                                            \
 	X(78, secret_set, SECRET_SET)                                                              \
 	X(79, secret_delete, SECRET_DELETE)                                                        \
-	X(80, secret_held, SECRET_HELD)
+	X(80, secret_held, SECRET_HELD)                                                            \
+	X(81, node_capacity, NODE_CAPACITY)                                                        \
+	X(82, node_set, NODE_SET)                                                                  \
+	X(83, group_reserve, GROUP_RESERVE)                                                        \
+	X(86, node_depart, NODE_DEPART)
 
 /* ---- structs */
 #define DB_CTYPE_str(name, arg)	     char name[arg];

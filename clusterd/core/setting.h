@@ -11,6 +11,8 @@
 
 #include "clusterd/core/db.h"
 
+#define ADMISSION_SURVIVE_MAX 3 /* adr/0028 */
+
 /* SETTING(NAME, key, type, default, min, max): type flag, number, or of_object (a number) */
 #define SETTINGS(X)                                                                                \
 	X(CLUSTER_STOPPING, "cluster.stopping", flag, 0, 0, 1)                                     \
@@ -23,7 +25,12 @@
 	X(TOTEM_TOKEN_MS, "totem.token_ms", number, 1750, 500, 30000) /* totem.h */                \
 	X(QUORUM_PRIORITY, "quorum.priority", of_object, 100, 0, 255)                              \
 	X(PLACEMENT_STARTS, "placement.starts_per_node", number, 8, 1, 4096)                       \
-	X(PLACEMENT_WAVE_MS, "placement.wave_ms", number, 120000, 1000, 3600000)
+	X(PLACEMENT_WAVE_MS, "placement.wave_ms", number, 120000, 1000, 3600000)                   \
+	X(PLACEMENT_LEAVE_MS, "placement.leave_ms", number, 600000, 1000, 1200000)                 \
+	X(PLACEMENT_RESERVE_MIB, "placement.reserve_mib", number, 1024, 0, 1048576)                \
+	X(PLACEMENT_CPU_OVERCOMMIT, "placement.cpu_overcommit_pct", number, 100, 10, 10000)        \
+	X(PLACEMENT_VM_OVERHEAD_MIB, "placement.vm_overhead_mib", number, 128, 0, 65536)           \
+	X(PLACEMENT_SURVIVE, "placement.survive", number, 0, 0, ADMISSION_SURVIVE_MAX)
 
 enum setting {
 #define SETTING_ENUM(NAME, key, type, def, min, max) SETTING_##NAME,

@@ -7,7 +7,8 @@
  *
  * What it assumes: a node that is lost is fenced at once if a fence device covers it, and stays
  * unfenced if none does; every start, stop, mount and migration that the planner orders succeeds.
- * What it does not know: how long anything takes, what else happens meanwhile, memory and CPU.
+ * What it does not know: how long anything takes, what else happens meanwhile, and what memory and
+ * CPU are used: reservations count, as for the planner.
  *
  * It goes step by step, each short, so that a loop can do other things in between. Memory is the
  * caller's.

@@ -144,7 +144,8 @@ static json_t *names_json(const char *list)
 static bool is_list(const struct db_field *f)
 {
 	return f->type == DB_TYPE_nodes || f->type == DB_TYPE_owners ||
-	       (f->type == DB_TYPE_str && !strcmp(f->name, "volumes"));
+	       (f->type == DB_TYPE_str &&
+		(!strcmp(f->name, "volumes") || !strcmp(f->name, "groups")));
 }
 
 static json_t *value_json(const struct config_kind *k, const struct config_item *item)

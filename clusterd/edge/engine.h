@@ -12,6 +12,7 @@
 
 #include <qb/qbloop.h>
 
+#include "clusterd/core/admission.h"
 #include "clusterd/core/db.h"
 #include "clusterd/core/duty.h"
 #include "clusterd/core/repl.h"
@@ -70,7 +71,8 @@ struct engine {
 	struct repl_actions *actions;
 	struct health health;
 	bool is_stepping, is_settling;
-	bool has_failed; /* the database cannot be written: the process must end with an error */
+	uint32_t leave_ms; /* asked for with a leave of this node: its time to move things */
+	bool has_failed;   /* the database cannot be written: the process must end with an error */
 
 	struct db db;
 	void *db_mem;
@@ -108,13 +110,15 @@ struct engine {
 	struct whatif_run *whatif; /* the simulation under way, or NULL: verbs_whatif.c */
 
 	qb_loop_timer_handle timer;
-	struct volumes *volumes;   /* of this node, for the API; NULL before they are opened */
-	struct vms *vms;	   /* likewise */
-	struct witness *witness;   /* likewise */
-	struct secrets *secrets;   /* likewise; NULL before they are opened */
-	struct conf *conf;	   /* corosync.conf of this node, for the sequencer's duties */
-	const char *own_agents;	   /* folder of the agents of provider clusterd */
-	unsigned int agents_asked; /* for their meta-data by agent.show, now */
+	struct volumes *volumes;    /* of this node, for the API; NULL before they are opened */
+	struct vms *vms;	    /* likewise */
+	struct witness *witness;    /* likewise */
+	struct secrets *secrets;    /* likewise; NULL before they are opened */
+	struct admission admission; /* for cluster status, as of that applied index */
+	uint64_t admission_index;   /* 0: not asked yet */
+	struct conf *conf;	    /* corosync.conf of this node, for the sequencer's duties */
+	const char *own_agents;	    /* folder of the agents of provider clusterd */
+	unsigned int agents_asked;  /* for their meta-data by agent.show, now */
 	/* Called after anything that others may want to look at: state applied, view changed. */
 	void (*changed)(void *arg);
 	void *changed_arg;

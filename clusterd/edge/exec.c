@@ -204,16 +204,9 @@ static void on_timer(void *arg)
 		log_notice("the cluster is stopped as a whole -> this node leaves");
 		exec_stop_all(x);
 	}
+	exec_leave_look(x);
 	if (x->is_leaving)
 		exec_leave(x);
-}
-
-void exec_stop_all(struct exec *x)
-{
-	if (x->is_leaving)
-		return;
-	x->is_leaving = true;
-	x->leave_until_ms = engine_now_ms() + EXEC_LEAVE_MS;
 }
 
 bool exec_end(struct exec *x)

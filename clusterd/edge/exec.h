@@ -30,6 +30,7 @@ struct vms;
 void exec_set_vms(struct exec *x, struct vms *vms, const char *own_agents);
 /* The engine has changed: look at the orders. */
 void exec_changed(struct exec *x);
+/* This process was told to end: it leaves the cluster first. */
 void exec_stop_all(struct exec *x);
 /*
  * Stops everything that the database says is here, whoever started it, and reports nothing; from

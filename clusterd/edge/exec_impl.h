@@ -12,7 +12,8 @@
 #define EXEC_GRACE_MS  5000
 #define EXEC_REPORT_MS 10000
 #define EXEC_VOTE_MS   10000  /* for so long a node that leaves waits until its vote is taken */
-#define EXEC_LEAVE_MS  120000 /* a node that stops moves everything off, for so long at most */
+#define EXEC_MOVE_MS   120000 /* a node that is told to stop moves everything off, for so long */
+#define EXEC_END_MS    120000 /* and then stops what is left, for so long at most */
 #define EXEC_AGAIN_MS  30000  /* what is stuck is stopped again, and asked for, so often */
 #define EXEC_RUNS_MAX  16     /* agents of one group that run at the same time */
 
@@ -93,7 +94,9 @@ struct exec {
 	struct local_group *groups;
 	bool has_warned; /* that nothing can be tracked here */
 	bool is_leaving, leave_runs, has_said_leaving, has_left;
-	uint64_t leave_until_ms, vote_until_ms;
+	bool is_asked_to_leave; /* by a command, whose task can be cancelled */
+	bool has_said_late;	/* what is left is stopped, not moved */
+	uint64_t move_until_ms, leave_until_ms, vote_until_ms;
 };
 
 /* ---- exec.c */
@@ -105,6 +108,8 @@ bool exec_is_ours(const struct exec *x, const struct db_group *g);
 
 /* The cluster is stopped as a whole, and this process was here when that was said. */
 bool exec_cluster_stops(const struct exec *x);
+/* Begins, or ends, a leave that a command asks for; from the timer. */
+void exec_leave_look(struct exec *x);
 /* The next step of a node that stops. */
 void exec_leave(struct exec *x);
 

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <sys/utsname.h>
 #include <syslog.h>
+#include <unistd.h>
 
 #include "clusterd/edge/api.h"
 #include "clusterd/edge/conf.h"
@@ -19,11 +20,13 @@
 #include "clusterd/edge/exec.h"
 #include "clusterd/edge/fencer.h"
 #include "clusterd/edge/log.h"
+#include "clusterd/edge/machine.h"
 #include "clusterd/edge/saved.h"
 #include "clusterd/edge/secrets.h"
 #include "clusterd/edge/vms.h"
 #include "clusterd/edge/volumes.h"
 #include "clusterd/edge/witness.h"
+#include "lib/cgroup.h"
 
 #define DEFAULT_BULK_PORT 5410
 #define DEFAULT_LEASE_MS  5000
@@ -53,8 +56,10 @@ struct daemon {
 	struct volumes *volumes;
 	struct vms *vms;
 	struct conf *conf;
+	struct machine *machine;
 	struct witness *witness;
 	struct secrets *secrets;
+	bool stays_as_it_is; /* end as a kill would, which touches nothing */
 	char db[PATH_BYTES + 32], secrets_dir[PATH_BYTES + 32];
 	char corosync_conf[PATH_BYTES + 32];
 	char vm_run[PATH_BYTES + 32], vm_socket[PATH_BYTES + 32];
@@ -192,6 +197,17 @@ static int32_t on_signal(int32_t signal, void *arg)
 	return 0;
 }
 
+/* For a restart: whoever runs here is found again by the process that comes next. */
+static int32_t on_restart(int32_t signal, void *arg)
+{
+	struct daemon *d = arg;
+
+	log_notice("signal %d -> end, and leave everything as it is", signal);
+	d->stays_as_it_is = true;
+	qb_loop_stop(d->loop);
+	return 0;
+}
+
 static void on_stopped(void *arg)
 {
 	struct daemon *d = arg;
@@ -231,6 +247,8 @@ static void on_changed(void *arg)
 		fencer_changed(d->fencer);
 	if (d->conf)
 		conf_changed(d->conf);
+	if (d->machine)
+		machine_changed(d->machine);
 	if (d->api)
 		api_changed(d->api);
 }
@@ -319,6 +337,8 @@ static int start(struct daemon *d, const struct options *o)
 	if (!r)
 		r = conf_open(&d->engine, d->corosync_conf, &d->conf);
 	if (!r)
+		r = machine_open(&d->engine, &d->machine);
+	if (!r)
 		r = api_open(&d->engine, socket, &d->api, text, sizeof(text));
 	if (r) {
 		log_error("%s", text[0] ? text : strerror(-r));
@@ -390,20 +410,29 @@ int main(int argc, char **argv)
 	log_open("clusterd", o.foreground, o.level);
 	signal(SIGPIPE, SIG_IGN);
 	raise_limits();
+	r = cgroup_enter_own("clusterd");
+	if (r)
+		log_warning("no control group of its own in that of the service: %s -> groups of "
+			    "what runs here stand beside the service's",
+			    strerror(-r));
 	d.loop = qb_loop_create();
 	r = start(&d, &o);
 	if (r)
 		return 1;
 	qb_loop_signal_add(d.loop, QB_LOOP_HIGH, SIGTERM, &d, on_signal, NULL);
 	qb_loop_signal_add(d.loop, QB_LOOP_HIGH, SIGINT, &d, on_signal, NULL);
+	qb_loop_signal_add(d.loop, QB_LOOP_HIGH, SIGUSR2, &d, on_restart, NULL);
 	log_notice("clusterd %s started", CLUSTERD_VERSION);
 	qb_loop_run(d.loop);
 	has_failed = d.engine.has_failed;
+	if (d.stays_as_it_is)
+		_exit(has_failed ? 1 : 0);
 	api_close(d.api);
 	d.engine.witness = NULL;
 	witness_close(d.witness);
 	engine_close(&d.engine); /* ends the requests of the executor as well */
 	conf_close(d.conf);
+	machine_close(d.machine);
 	secrets_close(d.secrets);
 	vms_close(d.vms);
 	volumes_close(d.volumes);

@@ -74,8 +74,9 @@ static json_t *by_node_json(const struct db *db, const struct db_field *f, const
 	return o;
 }
 
-static json_t *field_json(const struct db *db, const struct db_field *f, const void *p)
+json_t *verb_field_json(const struct db *db, const struct db_field *f, const void *row)
 {
+	const void *p = (const char *)row + f->offset;
 	char text[40];
 	uint8_t v8 = *(const uint8_t *)p;
 
@@ -136,7 +137,7 @@ json_t *verb_row_json(const struct db *db, enum db_kind kind, const void *row)
 		char name[64];
 
 		field_name(f, name, sizeof(name));
-		json_object_set_new(o, name, field_json(db, f, (const char *)row + f->offset));
+		json_object_set_new(o, name, verb_field_json(db, f, row));
 	}
 	if (state)
 		json_object_set_new(o, "state", json_string(state));
@@ -514,32 +515,6 @@ void verb_show(struct api_client *c, const json_t *args, enum db_kind kind)
 		api_reply(c, API_OK, verb_row_json(db, kind, row), "%s", "");
 }
 
-static void cluster_status(struct api_client *c, const json_t *args)
-{
-	const struct engine *e = api_engine(c);
-	json_t *o = json_object();
-	char hash[20], text[2 * DB_REASON_MAX];
-
-	(void)args;
-	snprintf(hash, sizeof(hash), "%016" PRIx64, db_hash(&e->db));
-	json_object_set_new(
-		o, "cluster",
-		db_count(&e->db, DB_KIND_CLUSTER)
-			? verb_row_json(&e->db, DB_KIND_CLUSTER, db_at(&e->db, DB_KIND_CLUSTER, 0))
-			: json_null());
-	json_object_set_new(o, "node", json_string(e->repl.self.name.text));
-	json_object_set_new(o, "quorum", verb_quorum_json(e));
-	json_object_set_new(o, "nodes", verb_nodes_json(e));
-	json_object_set_new(o, "volumes", verb_table_json(&e->db, DB_KIND_VOLUME));
-	json_object_set_new(o, "groups", verb_table_json(&e->db, DB_KIND_GROUP));
-	json_object_set_new(o, "applied", json_integer((json_int_t)e->db.index));
-	json_object_set_new(o, "hash", json_string(hash));
-	health_text(e, text, sizeof(text));
-	json_object_set_new(o, "database",
-			    json_pack("{s:s, s:s}", "state", health_word(e), "text", text));
-	api_reply(c, API_OK, o, "%s", "");
-}
-
 static void group_list(struct api_client *c, const json_t *args)
 {
 	(void)args;
@@ -562,6 +537,7 @@ static void group_show(struct api_client *c, const json_t *args)
 	}
 	plan_explain(db, g, text, sizeof(text));
 	o = verb_row_json(db, DB_KIND_GROUP, g);
+	verb_reserve_json(db, g, o);
 	json_object_set_new(o, "explain", json_string(text));
 	api_reply(c, API_OK, o, "%s", "");
 }
@@ -682,7 +658,7 @@ static const struct verb verbs[] = {
 	{"cluster.can_lose", false, verb_cluster_can_lose},
 	{"cluster.create", true, cluster_create},
 	{"cluster.start", true, verb_cluster_start},
-	{"cluster.status", false, cluster_status},
+	{"cluster.status", false, verb_cluster_status},
 	{"cluster.stop", true, verb_cluster_stop},
 	{"config.apply", true, verb_config_apply},
 	{"config.checkpoint_create", true, verb_config_checkpoint_create},
@@ -721,9 +697,11 @@ static const struct verb verbs[] = {
 	{"node.add", true, verb_node_add},
 	{"node.drain", true, verb_node_drain},
 	{"node.evict", true, verb_node_evict},
+	{"node.leave", true, verb_node_leave},
 	{"node.list", false, verb_node_list},
 	{"node.quarantine_clear", true, verb_node_quarantine_clear},
 	{"node.resume", true, verb_node_resume},
+	{"node.set", true, verb_node_set},
 	{"node.show", false, verb_node_show},
 	{"placement.set", true, verb_placement_set},
 	{"placement.show", false, verb_placement_show},

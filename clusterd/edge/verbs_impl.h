@@ -4,6 +4,7 @@
 #define CLUSTERD_EDGE_VERBS_IMPL_H
 
 #include "clusterd/core/age.h"
+#include "clusterd/core/capacity.h"
 #include "clusterd/edge/ocf_meta.h"
 #include "clusterd/edge/verbs.h"
 
@@ -27,6 +28,8 @@ const struct db_node *verb_arg_node(struct api_client *c, const json_t *args, co
 bool verb_is_confirmed(struct api_client *c, const json_t *args, const char *name,
 		       const char *what);
 
+/* One field of the row. */
+json_t *verb_field_json(const struct db *db, const struct db_field *f, const void *row);
 json_t *verb_table_json(const struct db *db, enum db_kind kind);
 
 /* Every row of that kind; the one in argument `name`. */
@@ -106,6 +109,7 @@ void verb_fence_confirm(struct api_client *c, const json_t *args);
 /* ---- verbs_member.c */
 
 void verb_node_add(struct api_client *c, const json_t *args);
+void verb_node_leave(struct api_client *c, const json_t *args);
 void verb_node_drain(struct api_client *c, const json_t *args);
 void verb_node_evict(struct api_client *c, const json_t *args);
 void verb_node_list(struct api_client *c, const json_t *args);
@@ -120,6 +124,19 @@ json_t *verb_nodes_json(const struct engine *e);
 void verb_network_list(struct api_client *c, const json_t *args);
 void verb_network_set(struct api_client *c, const json_t *args);
 void verb_network_show(struct api_client *c, const json_t *args);
+
+/* ---- verbs_capacity.c */
+
+/* Arguments memory (MiB) and cpu (hundredths of a core); DB_KEEP: not given. */
+bool verb_arg_capacity(struct api_client *c, const json_t *args, uint32_t *ret_memory_mib,
+		       uint32_t *ret_cpu_pct);
+/* What the node has room for, what of it is reserved and what is free, into what is said of it. */
+void verb_capacity_json(const struct capacity_map *map, uint8_t slot, json_t *o);
+/* What the group reserves, likewise. */
+void verb_reserve_json(const struct db *db, const struct db_group *g, json_t *o);
+/* Whether the cluster would survive the losses that it is to survive, and if not, why. */
+json_t *verb_admission_json(struct engine *e);
+void verb_node_set(struct api_client *c, const json_t *args);
 
 /* ---- verbs_place.c */
 
@@ -139,6 +156,8 @@ json_t *verb_names_json(const struct cl_table *table, uint16_t set);
 void verb_cluster_stop(struct api_client *c, const json_t *args);
 void verb_fence_set(struct api_client *c, const json_t *args);
 void verb_quorum_set(struct api_client *c, const json_t *args);
+/* verbs_status.c */
+void verb_cluster_status(struct api_client *c, const json_t *args);
 void verb_quorum_show(struct api_client *c, const json_t *args);
 
 /* ---- verbs_resource.c */

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Verbs about nodes: who belongs to the cluster, and how each of them is. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "clusterd/core/corosync_conf.h"
 #include "clusterd/core/node_state.h"
+#include "clusterd/core/setting.h"
 #include "clusterd/edge/verbs_impl.h"
 
 /* One address for each network, in the order of corosync's links. */
@@ -87,7 +89,10 @@ static json_t *node_json(const struct engine *e, const struct db_node *n)
 {
 	json_t *o = verb_row_json(&e->db, DB_KIND_NODE, n);
 	struct node_condition is;
+	struct capacity_map map;
 
+	capacity_count(&e->db, &map);
+	verb_capacity_json(&map, n->slot, o);
 	condition(e, n->slot, &is);
 	json_object_set_new(o, "state", json_string(node_state_word(is.state)));
 	json_object_set_new(o, "reason", json_string(is.reason));
@@ -152,6 +157,28 @@ static void node_pause(struct api_client *c, const json_t *args, bool pause)
 void verb_node_drain(struct api_client *c, const json_t *args)
 {
 	node_pause(c, args, true);
+}
+
+/* Only of this node: it is its clusterd that ends. The executor sees the applied command. */
+void verb_node_leave(struct api_client *c, const json_t *args)
+{
+	struct db_command cmd = verb_command(c, DB_CMD_NODE_DEPART);
+	const struct setting_shape *s = setting_shape(SETTING_PLACEMENT_LEAVE_MS);
+	struct engine *e = api_engine(c);
+	uint32_t leave_ms = (uint32_t)setting_get(&e->db, SETTING_PLACEMENT_LEAVE_MS, NULL);
+
+	if (!verb_arg_u32(c, args, "leave_ms", leave_ms, (uint32_t)s->max, &leave_ms))
+		return;
+	if (leave_ms < s->min) {
+		api_reply(c, API_USAGE, NULL, "leave_ms: a number from %" PRIu64 " to %" PRIu64,
+			  s->min, s->max);
+		return;
+	}
+	memcpy(cmd.node_depart.name, e->repl.self.name.text, sizeof(cmd.node_depart.name));
+	cmd.node_depart.incarnation = e->repl.self.incarnation;
+	if (!api_asker(c)->is_dry)
+		e->leave_ms = leave_ms;
+	verb_submit(c, &cmd);
 }
 
 void verb_node_resume(struct api_client *c, const json_t *args)

@@ -151,8 +151,13 @@ void verb_group_create(struct api_client *c, const json_t *args)
 	struct db_command cmd = verb_command(c, DB_CMD_GROUP_CREATE);
 	struct db_cmd_group_create *g = &cmd.group_create;
 	struct db_cmd_group_place p = {0};
+	struct db_command all[2];
+	struct db_cmd_group_reserve *r = &all[1].group_reserve;
+	char key[DB_KEY_MAX];
 
+	all[1] = verb_command(c, DB_CMD_GROUP_RESERVE);
 	if (!verb_arg_name(c, args, "name", g->name, sizeof(g->name)) ||
+	    !verb_arg_capacity(c, args, &r->memory_mib, &r->cpu_pct) ||
 	    !verb_arg_volumes(c, json_object_get(args, "volumes"), g->volumes,
 			      sizeof(g->volumes)) ||
 	    !verb_arg_place(c, args, &p))
@@ -163,7 +168,14 @@ void verb_group_create(struct api_client *c, const json_t *args)
 	g->failback = p.failback;
 	g->failback_from = p.failback_from;
 	g->failback_to = p.failback_to;
-	verb_submit(c, &cmd);
+	if (r->memory_mib == DB_KEEP && r->cpu_pct == DB_KEEP) {
+		verb_submit(c, &cmd);
+		return;
+	}
+	all[0] = cmd;
+	memcpy(r->name, g->name, sizeof(r->name));
+	snprintf(key, sizeof(key), "group/%s", g->name);
+	verb_submit_all(c, all, 2, key);
 }
 
 /* What follows when it fails. */
@@ -196,31 +208,41 @@ void verb_group_set(struct api_client *c, const json_t *args)
 	struct db_command place = verb_command(c, DB_CMD_GROUP_PLACE);
 	struct db_cmd_group_set *s = &set.group_set;
 	struct db_cmd_group_place *p = &place.group_place;
-	struct db_command both[2];
+	struct db_command reserve = verb_command(c, DB_CMD_GROUP_RESERVE);
+	struct db_cmd_group_reserve *r = &reserve.group_reserve;
+	struct db_command all[3];
 	char key[DB_KEY_MAX];
-	bool has_set, has_place;
+	size_t count = 0;
 
 	if (!verb_arg_name(c, args, "name", s->name, sizeof(s->name)) ||
-	    !arg_failures(c, args, s) || !verb_arg_place(c, args, p))
+	    !arg_failures(c, args, s) || !verb_arg_place(c, args, p) ||
+	    !verb_arg_capacity(c, args, &r->memory_mib, &r->cpu_pct))
 		return;
 	memcpy(p->name, s->name, sizeof(p->name));
-	has_set = failures_are_given(s);
-	has_place = verb_place_is_given(p);
-	if (!has_set && !has_place) {
+	memcpy(r->name, s->name, sizeof(r->name));
+	if (failures_are_given(s))
+		all[count++] = set;
+	if (verb_place_is_given(p))
+		all[count++] = place;
+	if (r->memory_mib != DB_KEEP || r->cpu_pct != DB_KEEP)
+		all[count++] = reserve;
+	if (!count) {
 		api_reply(c, API_USAGE, NULL,
-			  "nothing to set: give one of failback, failover_max, failover_ms, "
-			  "on_stop_failure, possible, preferred, priority, retry_ms");
+			  "nothing to set: give one of cpu, failback, failover_max, failover_ms, "
+			  "memory, on_stop_failure, possible, preferred, priority, retry_ms");
 		return;
 	}
 	snprintf(key, sizeof(key), "group/%s", s->name);
-	both[0] = has_set ? set : place;
-	both[1] = place;
-	verb_submit_all(c, both, (size_t)has_set + has_place, key);
+	verb_submit_all(c, all, count, key);
 }
 
 /* ---- placement */
 
-static const enum setting shown[] = {SETTING_PLACEMENT_STARTS, SETTING_PLACEMENT_WAVE_MS};
+static const enum setting shown[] = {
+	SETTING_PLACEMENT_STARTS,	  SETTING_PLACEMENT_WAVE_MS,
+	SETTING_PLACEMENT_SURVIVE,	  SETTING_PLACEMENT_RESERVE_MIB,
+	SETTING_PLACEMENT_CPU_OVERCOMMIT, SETTING_PLACEMENT_VM_OVERHEAD_MIB,
+	SETTING_PLACEMENT_LEAVE_MS};
 
 /* Its argument: placement.wave_ms is wave_ms. */
 static const char *argument_of(enum setting setting)
@@ -271,7 +293,9 @@ void verb_placement_set(struct api_client *c, const json_t *args)
 			return;
 	}
 	if (!count)
-		api_reply(c, API_USAGE, NULL, "nothing to set: give starts_per_node or wave_ms");
+		api_reply(c, API_USAGE, NULL,
+			  "nothing to set: give one of cpu_overcommit_pct, leave_ms, reserve_mib, "
+			  "starts_per_node, survive, vm_overhead_mib, wave_ms");
 	else if (count == 1)
 		verb_submit(c, cmd);
 	else

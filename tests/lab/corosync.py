@@ -20,6 +20,7 @@ totem {
     crypto_hash: sha256
     token: 1000
     token_coefficient: 0
+    seqno_unchanged_const: 3
 }
 
 quorum {

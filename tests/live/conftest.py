@@ -25,6 +25,10 @@ LOG_LINES = 40
 GONE_SECONDS = 10
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "long: not in ./check, but in ./check --all")
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item):
     """Lets a fixture know whether its test failed."""

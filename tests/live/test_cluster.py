@@ -10,6 +10,7 @@ import threading
 import pytest
 from cluster import BUILD, CTL, Cluster, Ctl
 from lablib import wait_until
+from long import long, long_but
 
 
 @pytest.fixture
@@ -51,6 +52,7 @@ def test_a_node_that_is_not_a_member_is_refused_with_the_reason(make_lab):
     assert c.quorum("n3")["phase"] == "refused" and c.quorum("n3")["reason"] == "not-a-member"
 
 
+@long
 def test_a_seventeenth_node_is_refused(make_lab):
     c = Cluster(make_lab(1, bin=BUILD))
     c.wait("n1", lambda: c.quorum("n1")["phase"] == "unconfigured", "clusterd answers")
@@ -384,7 +386,7 @@ def test_interrupting_a_wait_leaves_the_task_running(cluster3):
 
 # --- fencing
 
-@pytest.mark.parametrize("victim", ["n1", "n2", "n3"])
+@pytest.mark.parametrize("victim", long_but(["n1", "n2", "n3"], "n1"))
 def test_a_crashed_node_is_fenced_and_its_group_runs_elsewhere(fenced3, victim):
     c = fenced3
     other = "n2" if victim == "n1" else "n1"

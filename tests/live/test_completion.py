@@ -106,16 +106,23 @@ def read_until(fd, text, seconds=20):
     return seen
 
 
-def test_a_tab_in_an_interactive_bash_does_it(tmp_path):
-    made = os.path.join(BUILD, "clusterd", "completion", "clusterctl")
+@pytest.mark.parametrize("argv,made", [
+    (["/bin/bash", "--norc", "--noprofile", "-i"], "source {}/clusterctl"),
+    (["/bin/zsh", "-f", "-i"], "unset zle_bracketed_paste; autoload -U compinit; "
+     "compinit -u -d /dev/null; source {}/_clusterctl"),
+    (["/bin/zsh", "-f", "-i"], "unset zle_bracketed_paste; fpath=({} $fpath); "
+     "autoload -U compinit; compinit -u -d /dev/null"),
+], ids=["bash", "zsh", "zsh by fpath"])
+def test_a_tab_in_an_interactive_shell_does_it(tmp_path, argv, made):
     pid, fd = pty.fork()
     if not pid:
         env = {"PATH": os.path.dirname(CTL) + ":/usr/bin:/bin", "TERM": "dumb", "PS1": "$ ",
                "HOME": str(tmp_path), "INPUTRC": "/dev/null"}
-        os.execve("/bin/bash", ["bash", "--norc", "--noprofile", "-i"], env)
+        os.execve(argv[0], argv, env)
     try:
-        os.write(fd, f"source {made}; echo rea''dy\n".encode())
-        read_until(fd, "ready")
+        made = made.format(os.path.join(BUILD, "clusterd", "completion"))
+        os.write(fd, f"{made}; echo rea''dy\n".encode())
+        read_until(fd, "ready\r")
         os.write(fd, b"clusterctl age\t")
         read_until(fd, "clusterctl agent ")
         os.write(fd, b"sh\t")
@@ -126,6 +133,18 @@ def test_a_tab_in_an_interactive_bash_does_it(tmp_path):
     finally:
         os.close(fd)
         os.waitpid(pid, 0)
+
+
+def test_fish_offers_the_same(tmp_path):
+    made = os.path.join(BUILD, "clusterd", "completion", "clusterctl.fish")
+    lines = ["clusterctl gr", "clusterctl group s", "clusterctl group set g --on-stop-failure ",
+             "clusterctl node list --fields name,st", "clusterctl nonsense x"]
+    script = f"source {made}\n" + "".join(f"complete -C '{line}'; echo .\n" for line in lines)
+    p = subprocess.run(["/usr/bin/fish", "--no-config"], input=script, capture_output=True, text=True,
+                       check=True, timeout=60, env={"PATH": os.path.dirname(CTL) + ":/usr/bin:/bin",
+                                                    "HOME": str(tmp_path), "TERM": "dumb"})
+    assert [set(part.split()) for part in p.stdout.split(".\n")[:-1]] == [
+        {"group"}, {"set", "show", "start", "stop"}, {"fence", "block"}, {"name,state"}, set()]
 
 
 @pytest.fixture

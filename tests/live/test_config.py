@@ -106,8 +106,10 @@ WHOLE = {
     ("group", "stop"): ["web"],
     ("node", "add"): ["n3", "--address", "10.77.0.3,10.77.1.3"],
     ("node", "drain"): ["n1"],
+    ("node", "leave"): [],
     ("node", "evict"): None,        # of a node that is stopped only: refused here
     ("node", "resume"): None,       # nobody is drained: it would change nothing
+    ("node", "set"): ["n1", "--memory", "65536"],
     ("quorum", "set"): ["--priority", "n1=7", "--absent-ms", "20000"],
     ("resource", "create"): ["more", "--group", "off", "--agent", "ocf:heartbeat:Dummy"],
     ("resource", "delete"): ["idle-d"],
@@ -166,6 +168,7 @@ PROBES = {
     ("network", "set"): ["nope", "--metric", "5"],
     ("node", "evict"): ["n2", "--confirm", "n2"],
     ("node", "resume"): ["n1"],
+    ("node", "set"): ["nope", "--memory", "1"],
     ("task", "cancel"): ["77"],
     ("vm", "migrate"): ["nope", "--to", "n2"],
     ("vm", "set"): ["nope", "--priority", "high"],
@@ -233,6 +236,7 @@ def make_rich(c):
           "--retry-ms", "0", "--on-stop-failure", "block")
     c.ctl("n1", "resource", "create", "db-d", "--group", "db", "--agent", "ocf:heartbeat:Dummy",
           "--param", "state=/run/db.state")
+    c.ctl("n1", "affinity", "create", "away", "--groups", "web,db", "--keep", "apart")
     with open(VM_FILE, encoding="utf-8") as f:
         definition = {**json.load(f), "name": "vm1", "disks": []}
     return {"vms": [{"name": "vm1", "uuid": definition["uuid"], "definition": definition}]}
@@ -246,6 +250,8 @@ def test_what_is_shown_makes_a_fresh_cluster_the_same(make_lab):
     assert [g["name"] for g in doc["groups"]] == ["db", "vm1", "web"]
     assert {r["name"]: r["params"] for r in doc["resources"]}["db-d"] == {"state": "/run/db.state"}
     assert doc["fences"][0]["params"]["pin"] == "12 34=5" and doc["fences"][0]["nodes"] == ["n1"]
+    assert doc["affinities"] == [{"name": "away", "groups": ["web", "db"], "is_apart": True,
+                                  "is_soft": False}]
     assert {s["key"]: s["value"] for s in doc["settings"]}["quorum.priority/n1"] == "50"
     assert apply(c, doc) == [] and apply(c, doc, "--prune") == []
     assert document(c) == doc

@@ -7,6 +7,7 @@ import subprocess
 import pytest
 from cluster import BUILD, CSVADM, Cluster
 from lablib import wait_until
+from long import long
 
 HERE = os.path.dirname(os.path.realpath(__file__))
 FENCE = os.path.join(HERE, "..", "lab", "fence_lab")
@@ -171,6 +172,7 @@ print("fine", flush=True)
 
 # --- the coordinator moves and dies, work goes on
 
+@long
 def test_the_coordinator_moves_under_load(vol3):
     c, load = vol3, Load(vol3)
     for node in c.lab.nodes:
@@ -275,6 +277,7 @@ while not select.select([sys.stdin], [], [], 0)[0]:     # its end is ours
 """
 
 
+@long
 def test_strangers_at_the_coordinators_port_keep_no_mount_out(vol3):
     """80 who connect and say nothing, and come again when they are sent away."""
     c = vol3
@@ -316,6 +319,7 @@ def test_clusterd_can_be_restarted_under_a_volume(vol3):
     assert (show["node"], show["term"]) == (where, term)
 
 
+@long
 def test_a_stopped_coordinator_does_not_outlast_the_next_clusterd(vol3):
     """It never attaches to the new daemon, which has neither child nor line to end it by."""
     c, load = vol3, Load(vol3)

@@ -6,6 +6,7 @@ import subprocess
 import pytest
 from cluster import BUILD, CSVADM, Cluster
 from lablib import wait_until
+from long import long
 from test_csvfs import FENCE, VOL, check_clean, coordinator, csvfsd, mount_ids, move_to
 
 WORK = os.path.join(os.path.dirname(os.path.realpath(__file__)), "direct_io.py")
@@ -292,6 +293,7 @@ def test_a_node_whose_disk_fails_goes_on_through_the_coordinator(sick3):
     check_clean(c)
 
 
+@long
 def test_a_node_whose_disk_hangs_goes_on_through_the_coordinator(sick3):
     """What hangs waits; what comes later does not."""
     c, work, late = sick3, Work(sick3), Work(sick3)

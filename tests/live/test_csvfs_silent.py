@@ -5,6 +5,7 @@ import os
 import pytest
 from cluster import BUILD, Cluster
 from lablib import wait_until
+from long import long
 from test_csvfs import FENCE, VOL, check_clean, coordinator, csvfsd, mount_ids, move_to
 from test_csvfs_direct import Work, grows, make_volume, prealloc
 
@@ -95,6 +96,7 @@ def test_a_stopped_coordinator_is_killed_and_replaced(vol3):
     check_clean(c)
 
 
+@long
 def test_a_mount_that_does_not_give_back_is_shown_and_killed_by_its_node(sick3):
     """Its LUN hangs under I/O; the cut of another node waits for it, and not for ever."""
     c, work = sick3, Work(sick3)
@@ -125,6 +127,7 @@ def test_a_mount_that_does_not_give_back_is_shown_and_killed_by_its_node(sick3):
     check_clean(c)
 
 
+@long
 def test_one_that_cannot_be_proven_over_has_its_node_fenced(sick3):
     """The LUN never answers: killed, stuck, fenced; then the blocks are free and the cut is done."""
     c, work = sick3, Work(sick3)

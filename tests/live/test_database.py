@@ -9,6 +9,7 @@ import sqlite3
 import pytest
 from cluster import BUILD, CTL, Cluster
 from lablib import LabError, wait_until
+from long import long
 
 # Sends lines to the API socket and reads a reply for each.
 PIPE = """
@@ -144,6 +145,7 @@ def test_a_database_that_is_emptied_or_gone_is_missed(cluster3):
     assert "empty or missing" in has_event(c, "database-damaged", "n3")
 
 
+@long
 def test_an_older_copy_has_no_vote_until_it_has_fetched_the_rest(cluster3):
     c = cluster3
     stop(c, "n2")
@@ -213,6 +215,7 @@ def test_a_node_whose_state_is_not_that_of_the_others_fetches_it_anew(cluster3):
     assert data and not any(b"lies" in row[0] for row in data)
 
 
+@long
 def test_without_a_majority_for_any_state_nothing_is_changed(cluster3):
     c = cluster3
     c.dummy("run")

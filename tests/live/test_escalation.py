@@ -7,6 +7,7 @@ import os
 
 import pytest
 from cluster import BUILD, Cluster
+from long import long_but
 
 HERE = os.path.dirname(os.path.realpath(__file__))
 FENCE = os.path.realpath(os.path.join(HERE, "..", "lab", "fence_lab"))
@@ -67,7 +68,7 @@ def test_what_a_failed_stop_has_left_is_killed_and_nobody_is_fenced(fenced3):
     assert c.lab.run("n1", "ls /sys/fs/cgroup").stdout.count("ocf-") == 0
 
 
-@pytest.mark.parametrize("victim", ["n1", "n3"])         # n1 is the sequencer
+@pytest.mark.parametrize("victim", long_but(["n1", "n3"], "n1"))         # n1 is the sequencer
 def test_a_node_on_which_nothing_proves_the_end_is_fenced(fenced3, victim):
     c = fenced3
     stubborn(c, victim, forever=1)

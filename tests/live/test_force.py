@@ -6,6 +6,7 @@ import os
 import pytest
 from cluster import BUILD, CTL, Cluster
 from lablib import poll, wait_until
+from long import long
 
 FENCE = os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "lab", "fence_lab")
 DB = "/var/lib/clusterd/cluster.db"
@@ -156,6 +157,7 @@ def cut_halves(c, one, other):
             c.lab.cut(a, b)
 
 
+@long
 def test_who_acted_without_the_cluster_stops_and_its_changes_are_kept_aside(cluster5):
     """The administrator is wrong: those whom he calls down go on, and change things."""
     c = cluster5

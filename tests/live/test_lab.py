@@ -17,6 +17,7 @@ import disk
 import rpc
 from common import HERE
 from lablib import Lab, LabError, poll, wait_until
+from long import long
 
 LAB = os.path.join(HERE, "lab")
 FENCE = os.path.join(HERE, "fence_lab")
@@ -124,6 +125,7 @@ def test_interrupted_up_cleans_up(make_lab, lab_dir, number):
     process.stderr.close()
 
 
+@long
 def test_up_that_dies_is_taken_down(make_lab, lab_dir):
     lab = Lab(4, dir=lab_dir(), bin="")
     process = subprocess.Popen([LAB, "--dir", lab.dir, "up", "4"], stderr=subprocess.PIPE,
@@ -161,6 +163,7 @@ def test_two_labs_side_by_side(make_lab):
     two.run("n2", DIRECT_WRITE)                 # /dev/lab outlives the other lab
 
 
+@long
 def test_slow_sixteen_nodes_form_one_ring(make_lab):
     begin = time.monotonic()
     lab = make_lab(16)

@@ -11,6 +11,7 @@ import time
 import pytest
 from cluster import BUILD, Cluster
 from lablib import poll, wait_until
+from long import long
 from witness import FENCE, Witness
 
 LINKS_DOWN_SECONDS = 30
@@ -126,6 +127,7 @@ def gaps(w, since):
     return max(b - a for a, b in zip([since] + times, times + [time.monotonic()]))
 
 
+@long
 def test_clusterd_killed_on_every_node_in_turn_touches_nothing(outage):
     o, c = outage, outage.c
     measured = 0

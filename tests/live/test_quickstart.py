@@ -11,6 +11,7 @@ import pytest
 
 from cluster import BUILD
 from lablib import Lab, wait_until
+from long import long
 
 HERE = os.path.dirname(os.path.realpath(__file__))
 DIRS = "/var/tmp/clusterd-quickstart-*"
@@ -79,6 +80,7 @@ def test_the_whole_way_holds_and_leaves_nothing(quickstart):
     assert not q.left()
 
 
+@long
 @pytest.mark.parametrize("step,number", [
     ("three nodes", signal.SIGINT), ("fence device", signal.SIGTERM), ("started", signal.SIGINT)])
 def test_interrupted_it_leaves_nothing(quickstart, step, number):
@@ -91,6 +93,7 @@ def test_interrupted_it_leaves_nothing(quickstart, step, number):
     assert not q.left()
 
 
+@long
 def test_kept_it_stays_up_and_says_how_to_look_around(quickstart):
     q = quickstart("--keep")
     code, text = q.end()

@@ -5,6 +5,7 @@ import os
 import pytest
 from cluster import BUILD, Cluster
 from lablib import poll
+from long import long
 
 FENCE = os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "lab", "fence_lab")
 
@@ -38,6 +39,7 @@ def reasons(c, via, kind):
     return [(e["object"], e["text"].split(";")[0]) for e in later(c, via, kind)]
 
 
+@long
 def test_a_cluster_shrinks_to_its_last_node_and_starts_with_it(cluster):
     c = cluster(3)
     q = c.quorum("n2")
@@ -134,6 +136,7 @@ def test_a_cluster_that_is_stopped_starts_with_any_majority(cluster):
         c.wait(node, lambda n=node: c.is_whole(n), "whole again")
 
 
+@long
 def test_a_cluster_that_is_stopped_leaves_no_volume_mounted(cluster):
     c = cluster(3)
     c.volume()
@@ -154,6 +157,7 @@ def test_a_cluster_that_is_stopped_leaves_no_volume_mounted(cluster):
     assert not c.events("n1", "node-lost")
 
 
+@long
 def test_without_dynamic_votes_the_absent_keep_theirs(cluster):
     c = cluster(3)
     c.ctl("n2", "quorum", "set", "--dynamic", "off")

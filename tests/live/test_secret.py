@@ -131,8 +131,7 @@ def test_a_fence_device_gets_its_password_on_whatever_node_fences(c):
     attempts = [e["text"] for e in c.events("n3", "fence-attempt")]
     assert any(a.startswith("wrong: ") and "failed" in a for a in attempts), attempts
     assert any(a.startswith("right: ") and ": ok" in a for a in attempts), attempts
-    c.lab.start("n1")
-    c.wait("n1", lambda: c.is_whole("n1"), "whole again", 60)
+    c.wait("n1", lambda: c.is_whole("n1"), "its device switched it on again: whole", 90)
     assert leaks(c, TEXT) == [] and leaks(c, "let me in") == []
 
 

@@ -10,6 +10,7 @@ import random
 import pytest
 from cluster import BUILD
 from lablib import wait_until
+from long import long, long_but
 from witness import Witness, witness_cluster
 
 MIGRATIONS = 20
@@ -116,6 +117,7 @@ def slow_migration(w, to, via, phase):
     return task
 
 
+@long
 def test_either_node_dies_in_the_midst_of_a_migration(vm3):
     """The destination: it goes on where it was. The source: it is started anew after the fence."""
     w, c = vm3, vm3.c
@@ -139,7 +141,7 @@ def test_either_node_dies_in_the_midst_of_a_migration(vm3):
     check(w, via)
 
 
-@pytest.mark.parametrize("victim", ["node", "coordinator"])
+@pytest.mark.parametrize("victim", long_but(["node", "coordinator"], "node"))
 def test_a_vm_survives_its_node(vm3, victim):
     """It runs again elsewhere after the fence, and what it had acknowledged is on its disk."""
     w, c = vm3, vm3.c

@@ -19,6 +19,7 @@ import pytest
 from cluster import BUILD
 from conftest import dump_logs
 from lablib import poll, wait_until
+from long import long, long_but
 from witness import witness_cluster
 
 PHASES = ("check", "setup", "memory", "state", "storage-handle", "online")
@@ -294,7 +295,9 @@ def whole(w, via):
     w.c.wait_volume(via=via, timeout=60)
 
 
-@pytest.mark.parametrize("phase,fault", CASES)
+@pytest.mark.parametrize("phase,fault", long_but(CASES, ("memory", "source"),
+                                                  ("storage-handle", "destination"),
+                                                  ("online", "migration link")))
 def test_a_fault_in_a_phase(w, field, phase, fault):
     """Never two, nothing lost, and one of them runs afterwards without an administrator."""
     c, boots = w.c, len(w.boots())
@@ -317,6 +320,7 @@ def test_a_fault_in_a_phase(w, field, phase, fault):
     assert more in boots_allowed(fault, phase), m.end_event()
 
 
+@long
 def test_each_phase_was_hit(field):
     """By what the source's vm-host said of itself when the fault came."""
     assert {hit[:2] for hit in field.hits} == set(CASES)

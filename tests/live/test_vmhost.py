@@ -14,6 +14,7 @@ import time
 
 import pytest
 from common import read, wait_until
+from long import long_but
 from vmhost import (BUILD, Console, DESTINATION, SECONDS, SOURCE, UUID, VM_HOST, FakeClusterd,
                     Network, VmHost, build_guest, is_alive)
 
@@ -556,7 +557,7 @@ def test_second_migration_succeeds_after_a_cancelled_one(migration, clusterd, st
     assert m.source.end() == 0
 
 
-@pytest.mark.parametrize("phase", PHASES_BEFORE)
+@pytest.mark.parametrize("phase", long_but(PHASES_BEFORE, "memory"))
 def test_destination_killed_before_the_transfer(migration, clusterd, phase):
     clusterd.is_transferring = False
     m = migration(bandwidth=SLOW if phase == "memory" else 0)
@@ -574,7 +575,7 @@ def test_destination_killed_before_the_transfer(migration, clusterd, phase):
     m.runs_at(m.source, m.destination)
 
 
-@pytest.mark.parametrize("phase", PHASES_BEFORE[1:])
+@pytest.mark.parametrize("phase", long_but(PHASES_BEFORE[1:], "memory"))
 def test_source_killed_before_the_transfer(migration, clusterd, phase):
     clusterd.is_transferring = False
     m = migration(bandwidth=SLOW if phase == "memory" else 0)
@@ -616,7 +617,7 @@ def network():
     n.close()
 
 
-@pytest.mark.parametrize("phase", PHASES_BEFORE)
+@pytest.mark.parametrize("phase", long_but(PHASES_BEFORE, "memory"))
 def test_network_dies_before_the_transfer(migration, clusterd, network, phase):
     """Nobody is dead, and each side is told by clusterd alone: the source goes on."""
     clusterd.is_transferring = False
@@ -752,7 +753,7 @@ def stop_by_clusterd(clusterd, instance, host):
     assert host.end() == 0, host.tail()
 
 
-@pytest.mark.parametrize("machine", ("q35", "pc"))
+@pytest.mark.parametrize("machine", long_but(("q35", "pc"), "q35"))
 def test_witness_finds_nothing_in_three_migrations(witness, clusterd, where, machine):
     key = make_key(where, "key")
     clusterd.holder = 1

@@ -9,6 +9,7 @@ import sys
 
 import pytest
 from common import wait_until
+from long import long_but
 
 HERE = os.path.dirname(os.path.realpath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "guests"))
@@ -67,7 +68,7 @@ def found(violations, *words):
 
 # --- a healthy guest
 
-@pytest.mark.parametrize("machine", ["pc", "q35"])
+@pytest.mark.parametrize("machine", long_but(["pc", "q35"], "q35"))
 def test_it_boots_counts_up_and_ends_by_the_power_button(world, machine):
     m = world.start(machine=machine)
     m.wait_sequence(20, BOOT_SECONDS)

@@ -3,6 +3,7 @@
 import pytest
 from cluster import BUILD, Cluster
 from lablib import poll
+from long import long, long_but
 
 DISK = "/dev/lab/lun"
 D_MS = "1500"
@@ -134,7 +135,7 @@ def test_two_nodes_that_do_not_hear_each_other_exactly_one_serves(cluster):
     assert kept in groups(c, loser)
 
 
-@pytest.mark.parametrize("witness", [True, False])
+@pytest.mark.parametrize("witness", long_but([True, False], True))
 def test_four_nodes_split_in_half(cluster, witness):
     c = cluster(4, witness)
     halves = (["n1", "n2"], ["n3", "n4"])
@@ -153,6 +154,7 @@ def test_four_nodes_split_in_half(cluster, witness):
         assert c.fails(node, "group", "create", "never")[0] == 6
 
 
+@long
 def test_a_disk_that_hangs_under_its_owner_takes_the_vote_and_not_the_daemon(cluster):
     c = cluster(2, disk_faults=True)
     c.lab.kill("n1")
@@ -167,6 +169,7 @@ def test_a_disk_that_hangs_under_its_owner_takes_the_vote_and_not_the_daemon(clu
     serves(c, "n2")
 
 
+@long
 def test_of_two_halves_the_one_that_reaches_the_disk_serves(cluster):
     c = cluster(2)
     c.lab.disk("n1", "eio")

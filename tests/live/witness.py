@@ -27,13 +27,14 @@ SLACK = 1.0     # this thread has to share two cores with three nodes
 class Witness:
     """One VM that runs the witness. Also a follower of its serial lines: close() ends that."""
 
-    def __init__(self, c, name="web1", volume="vol", memory=128, dirty=512, mem=32):
+    def __init__(self, c, name="web1", volume="vol", memory=128, dirty=512, mem=32,
+                 append=""):
         self.c, self.name = c, name
         self.disk = f"/cluster/{volume}/{name}.img"
         self.definition = {
             "schema": 1, "name": name, "vcpus": 1, "memory": memory, "machine": "q35",
             "accelerator": "tcg", "disks": [{"path": self.disk, "format": "raw"}],
-            "kernel": ELF, "append": f"vm={name} mem={mem} dirty={dirty} ring=512",
+            "kernel": ELF, "append": f"vm={name} mem={mem} dirty={dirty} ring=512 {append}",
             "serial": {"log": f"/var/log/{name}.serial"}}
         self.lines, self.lock, self.ends = [], threading.Lock(), False
         self.thread = threading.Thread(target=self._follow, daemon=True)

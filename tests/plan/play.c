@@ -184,6 +184,10 @@ static void default_group(const struct making *m, struct db_command *cmd)
 		cmd->group_place.keeps_preferred = !scenario_has(m->shape, m->given, "preferred");
 		cmd->group_place.keeps_failback = !scenario_has(m->shape, m->given, "failback");
 	}
+	if (cmd->type == DB_CMD_GROUP_RESERVE || cmd->type == DB_CMD_NODE_SET) {
+		default_u32(m, "memory_mib", DB_KEEP);
+		default_u32(m, "cpu_pct", DB_KEEP);
+	}
 	if (cmd->type != DB_CMD_GROUP_INTENT)
 		return;
 	if (!scenario_has(m->shape, m->given, "intent"))

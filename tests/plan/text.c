@@ -149,7 +149,10 @@ void scenario_print(struct scenario *s, const char *text)
 
 /* ---- values */
 
-/* "@web" is the number of what web has under way: a migration, or, to be cancelled, its task. */
+/*
+ * "@web" is the number of what web has under way: a migration, or, to be cancelled, its task; "@n1"
+ * that of the task of a node.
+ */
 static uint64_t number_of(struct scenario *s, const struct db_shape *shape, const char *name)
 {
 	const struct db_vm *v = db_find(&s->db, DB_KIND_VM, name);
@@ -163,6 +166,16 @@ static uint64_t number_of(struct scenario *s, const struct db_shape *shape, cons
 		return g->task;
 	if (volume && volume->task)
 		return volume->task;
+	for (uint8_t i = 0; i < s->node_count; i++) {
+		for (uint32_t k = 0; k < db_count(&s->db, DB_KIND_TASK); k++) {
+			const struct db_task *t = db_at(&s->db, DB_KIND_TASK, k);
+
+			if (!strcmp(s->node[i].name, name) &&
+			    !strcmp(s->node[i].alias, t->object) &&
+			    t->state == DB_TASK_STATE_RUNNING)
+				return t->id;
+		}
+	}
 	scenario_fault(s, "%s has neither a migration nor a task", name);
 }
 

@@ -8,11 +8,11 @@
  * where it is, is stopped or migrated; higher priority goes first, and is waited for after a crash;
  * no more starts on a node than may be; preferred owners in their order, and back to them only as
  * their failback says; one session for each pair of
- * nodes; what has failed too often is given up, neither before nor longer than its time; and what
- * tests/plan checks itself: orders are accepted, planning on the result yields
- * nothing, a copy decides the same. At rest, which is reached in bounded rounds: whatever can run
- * runs, drained nodes keep only what no other can have, stopping nodes keep nothing. Played again
- * with other names and slots, it decides the same.
+ * nodes; nothing comes to a node that has no room for it; what has failed too often is given up,
+ * neither before nor longer than its time; and what tests/plan checks itself: orders are accepted,
+ * planning on the result yields nothing, a copy decides the same. At rest, which is reached in
+ * bounded rounds: whatever can run runs, drained nodes keep only what no other can have, stopping
+ * nodes keep nothing. Played again with other names and slots, it decides the same.
  *
  *   sim_plan [--seeds N] [--first SEED] [--mutant NAME|all] [--trace]
  */
@@ -43,6 +43,7 @@ struct world {
 	enum db_mutant mutant;
 	unsigned int nodes, groups, vms, volumes;
 	uint64_t incarnation;
+	bool has_room; /* nodes have capacities, and groups reserve something */
 	/* the scenario as it was made up */
 	size_t count, state_count;
 	char line[LINES_MAX][256];
@@ -97,10 +98,84 @@ static bool has_volumes(const struct db *db, const struct db_group *g, uint8_t s
 	return true;
 }
 
+/* What a group reserves: MiB, or hundredths of a core. */
+static uint64_t reserves(const struct db_group *g, bool is_cpu)
+{
+	if (is_cpu)
+		return g->cpu_pct;
+	return g->memory_mib ? g->memory_mib : g->guest_mib ? g->guest_mib + 128 : 0;
+}
+
+static bool is_on_its_way(const struct db_group *g)
+{
+	return g->intent == DB_INTENT_ONLINE && g->goal < CL_MAX_NODES &&
+	       (g->work == DB_WORK_STOPPING || g->work == DB_WORK_OFFLINE);
+}
+
+/* Of that group on the node: 1 for each way in which it is there or comes to it. */
+static unsigned int times_there(const struct db *db, const struct db_group *g, uint8_t slot)
+{
+	unsigned int n = g->work != DB_WORK_OFFLINE && g->node == slot;
+
+	n += g->work == DB_WORK_STOPPING && is_on_its_way(g) && g->goal == slot && g->node != slot;
+	for (uint32_t i = 0; i < db_count(db, DB_KIND_MIGRATION); i++) {
+		const struct db_migration *m = db_at(db, DB_KIND_MIGRATION, i);
+
+		n += m->phase != DB_MIGRATION_PHASE_ENDED && !strcmp(m->vm, g->name) &&
+		     g->node != slot && (m->source == slot || m->destination == slot);
+	}
+	return n;
+}
+
+static uint64_t reserved(const struct db *db, uint8_t slot, bool is_cpu)
+{
+	uint64_t sum = 0;
+
+	for (uint32_t i = 0; i < db_count(db, DB_KIND_GROUP); i++) {
+		const struct db_group *g = db_at(db, DB_KIND_GROUP, i);
+
+		sum += times_there(db, g, slot) * reserves(g, is_cpu);
+	}
+	return sum;
+}
+
+static uint64_t capacity(const struct db_node *n, bool is_cpu)
+{
+	uint64_t set = is_cpu ? n->set_cpu_pct : n->set_memory_mib;
+
+	return set ? set : UINT64_MAX;
+}
+
+/* For so much as it reserves, beside what is there and `more`, which has come by orders. */
+static bool has_room(const struct db *db, const struct db_group *g, uint8_t slot,
+		     const uint64_t more[2])
+{
+	const struct db_node *n = node(db, slot);
+
+	for (int is_cpu = 0; n && is_cpu < 2; is_cpu++) {
+		uint64_t ask = reserves(g, is_cpu);
+
+		if (ask && reserved(db, slot, is_cpu) + (more ? more[is_cpu] : 0) + ask >
+				   capacity(n, is_cpu))
+			return false;
+	}
+	return true;
+}
+
 static bool may_run(const struct db *db, const struct db_group *g, uint8_t slot)
 {
 	return may_take(node(db, slot)) && (g->possible & cl_bit(slot)) &&
 	       !(g->refused & cl_bit(slot)) && has_volumes(db, g, slot, true);
+}
+
+/* Some other node than that where it is could have it, and has room now. */
+static bool finds_room_elsewhere(const struct db *db, const struct db_group *g)
+{
+	for (uint8_t slot = 0; slot < CL_MAX_NODES; slot++) {
+		if (slot != g->node && may_run(db, g, slot) && has_room(db, g, slot, NULL))
+			return true;
+	}
+	return false;
 }
 
 /* Some other node than that where it is could have it. */
@@ -114,7 +189,7 @@ static bool may_run_elsewhere(const struct db *db, const struct db_group *g)
 }
 
 /* A preferred owner before that where it is has come back, and it may go there now. */
-static bool is_wanted_back(const struct db *db, const struct db_group *g)
+static bool is_wanted_back(const struct db *db, const struct db_group *g, bool is_room_needed)
 {
 	if (g->failback == DB_FAILBACK_NEVER || g->wish < CL_MAX_NODES ||
 	    (g->failback == DB_FAILBACK_HOURS && !g->failback_open))
@@ -126,7 +201,8 @@ static bool is_wanted_back(const struct db *db, const struct db_group *g)
 			return false;
 		if ((g->returned & cl_bit(slot)) && may_take(node(db, slot)) &&
 		    (g->possible & cl_bit(slot)) && !(g->refused & cl_bit(slot)) &&
-		    has_volumes(db, g, slot, !db_find(db, DB_KIND_VM, g->name)))
+		    has_volumes(db, g, slot, !db_find(db, DB_KIND_VM, g->name)) &&
+		    (!is_room_needed || has_room(db, g, slot, NULL)))
 			return true;
 	}
 	return false;
@@ -136,29 +212,63 @@ static bool is_wanted_away(const struct db *db, const struct db_group *g)
 {
 	const struct db_node *n = node(db, g->node);
 
-	return n->is_leaving || n->is_quarantined || n->is_draining || is_wanted_back(db, g) ||
-	       (g->wish < CL_MAX_NODES && g->wish != g->node);
+	return n->is_leaving || n->is_quarantined || n->is_draining ||
+	       is_wanted_back(db, g, false) || (g->wish < CL_MAX_NODES && g->wish != g->node);
 }
 
-/* Some node could have it, if its volumes were there. */
-static bool has_an_owner(const struct db *db, const struct db_group *g)
+/* What comes to the node by the orders of this plan. */
+static void arrivals(const struct scenario *s, uint8_t slot, uint64_t ret[2])
+{
+	const struct plan_orders *o = &s->orders;
+
+	ret[0] = ret[1] = 0;
+	for (int is_cpu = 0; is_cpu < 2; is_cpu++) {
+		for (size_t i = 0; i < o->count; i++) {
+			bool is_start = o->item[i].work == DB_WORK_STARTING;
+
+			if ((is_start ? o->item[i].node : o->item[i].goal) == slot)
+				ret[is_cpu] += reserves(
+					db_find(&s->db, DB_KIND_GROUP, o->item[i].name), is_cpu);
+		}
+		for (size_t i = 0; i < o->migration_count; i++) {
+			if (o->migration[i].to == slot)
+				ret[is_cpu] += reserves(
+					db_find(&s->db, DB_KIND_GROUP, o->migration[i].name),
+					is_cpu);
+		}
+	}
+}
+
+/* Some node could have it, if its volumes were there, and has room after this plan. */
+static bool has_an_owner(const struct scenario *s, const struct db_group *g)
 {
 	struct db_group bare = *g;
+	uint64_t more[2];
 
 	memset(bare.volumes, 0, sizeof(bare.volumes));
 	bare.node = CL_NODE_NONE;
-	return may_run_elsewhere(db, &bare);
+	for (uint8_t slot = 0; slot < CL_MAX_NODES; slot++) {
+		arrivals(s, slot, more);
+		if (may_run(&s->db, &bare, slot) && has_room(&s->db, &bare, slot, more))
+			return true;
+	}
+	return false;
 }
 
+static uint8_t ordered_to(const struct scenario *s, const struct db_group *g);
+
 /* The group of higher priority that it has to wait for, or NULL. */
-static const struct db_group *awaited(const struct db *db, const struct db_group *g)
+static const struct db_group *awaited(const struct scenario *s, const struct db_group *g)
 {
+	const struct db *db = &s->db;
+
 	for (uint32_t i = 0; g->wave_ms && i < db_count(db, DB_KIND_GROUP); i++) {
 		const struct db_group *o = db_at(db, DB_KIND_GROUP, i);
 
 		if (o->wave_ms && o->priority > g->priority && o->intent == DB_INTENT_ONLINE &&
 		    (o->work == DB_WORK_STARTING ||
-		     (o->work == DB_WORK_OFFLINE && has_an_owner(db, o))))
+		     (o->work == DB_WORK_OFFLINE &&
+		      (has_an_owner(s, o) || ordered_to(s, o) != CL_NODE_NONE))))
 			return o;
 	}
 	return NULL;
@@ -236,10 +346,10 @@ static void check_place(struct scenario *s, const struct db_group *g, uint8_t sl
 	uint8_t owner = first_owner(&s->db, g);
 
 	check_sets(s, g, slot);
-	if (awaited(&s->db, g))
-		scenario_fault(s, "%s does not wait for %s", g->name, awaited(&s->db, g)->name);
+	if (awaited(s, g))
+		scenario_fault(s, "%s does not wait for %s", g->name, awaited(s, g)->name);
 	if (!is_wished && owner != CL_NODE_NONE && owner != slot && !s->orders.has_fence &&
-	    !is_in_a_set(&s->db, g))
+	    !is_in_a_set(&s->db, g) && !reserves(g, false) && !reserves(g, true))
 		scenario_fault(s, "%s is not started on its preferred owner", g->name);
 }
 
@@ -284,7 +394,8 @@ static void check_start(struct scenario *s, const struct db_cmd_group_order *o)
 	if (g->failures - forgiven[g->name[1] - '0'] > failovers_allowed(&s->db, g))
 		scenario_fault(s, "%s has failed too often, and is started", g->name);
 	if (g->wish < CL_MAX_NODES && may_run(&s->db, g, g->wish) && o->node != g->wish &&
-	    !is_in_a_set(&s->db, g) && !s->orders.has_fence)
+	    !is_in_a_set(&s->db, g) && !s->orders.has_fence && !reserves(g, false) &&
+	    !reserves(g, true))
 		scenario_fault(s, "%s is not started where it was asked for", g->name);
 	check_place(s, g, o->node);
 }
@@ -312,7 +423,8 @@ static void check_groups(struct scenario *s)
 		const struct db_cmd_group_order *o = &s->orders.item[i];
 		const struct db_group *g = db_find(&s->db, DB_KIND_GROUP, o->name);
 
-		if (g->priority > before)
+		/* What waited for a wave may be late: what took the room ended the wave. */
+		if (g->priority > before && !g->wave_ms)
 			scenario_fault(s, "%s is ordered after one of lower priority", g->name);
 		before = g->priority;
 		if (o->work == DB_WORK_STARTING)
@@ -402,8 +514,39 @@ static void check_fence(struct scenario *s)
 
 		for (uint8_t slot = 0; slot < CL_MAX_NODES; slot++) {
 			if (o->work == DB_WORK_STARTING && o->node == n->slot && slot != o->node &&
-			    may_run(&s->db, g, slot) && !is_in_a_set(&s->db, g))
+			    may_run(&s->db, g, slot) && !is_in_a_set(&s->db, g) &&
+			    !reserves(g, false) && !reserves(g, true))
 				scenario_fault(s, "%s is started where a fence begins", g->name);
+		}
+	}
+}
+
+/* Where something comes to, or a migration begins, no more is reserved than there is. */
+static void check_room(struct scenario *s)
+{
+	for (uint32_t i = 0; i < db_count(&s->db, DB_KIND_NODE); i++) {
+		const struct db_node *n = db_at(&s->db, DB_KIND_NODE, i);
+		uint64_t more[2], ended[2] = {0, 0};
+
+		arrivals(s, n->slot, more);
+		for (size_t k = 0; k < s->orders.begin_count; k++) {
+			const struct db_cmd_migration_order *o = &s->orders.begin[k];
+			const struct db_migration *m = db_find_id(&s->db, DB_KIND_MIGRATION, o->id);
+			const struct db_group *g = db_find(&s->db, DB_KIND_GROUP, m->vm);
+			bool is_end = o->phase == DB_MIGRATION_PHASE_ENDED;
+
+			for (int c = 0; c < 2 && m->destination == n->slot; c++) {
+				ended[c] += is_end ? reserves(g, c) : 0;
+				more[c] += !is_end && !more[c] && reserves(g, c) ? 1 : 0;
+			}
+		}
+		for (int c = 0; c < 2; c++) {
+			uint64_t is = reserved(&s->db, n->slot, c) - ended[c];
+
+			/* A migration that begins counts already: 1 says only that there is one. */
+			if (more[c] && is + (more[c] > 1 ? more[c] : 0) > capacity(n, c))
+				scenario_fault(s, "more is placed on %s than it has room for: %s",
+					       n->name, c ? "cpu" : "memory");
 		}
 	}
 }
@@ -413,20 +556,33 @@ static void on_plan(struct scenario *s)
 	check_fence(s);
 	check_groups(s);
 	check_starts(s);
+	check_room(s);
 	check_volumes(s);
 	check_migrations(s);
+}
+
+/* The place of something that waits is kept for it: no group of lower priority gets it. */
+static bool is_any_kept(const struct db *db)
+{
+	for (uint32_t i = 0; i < db_count(db, DB_KIND_GROUP); i++) {
+		const struct db_group *g = db_at(db, DB_KIND_GROUP, i);
+
+		if (g->work == DB_WORK_OFFLINE && is_on_its_way(g))
+			return true;
+	}
+	return false;
 }
 
 static void check_group_at_rest(struct scenario *s, const struct db_group *g)
 {
 	const struct db_node *n = node(&s->db, g->node);
 	bool is_vm = db_find(&s->db, DB_KIND_VM, g->name) != NULL;
-	bool can_move = may_run_elsewhere(&s->db, g);
+	bool can_move = finds_room_elsewhere(&s->db, g) && !is_any_kept(&s->db);
 
 	if (is_in_a_set(&s->db, g)) /* where the others are says whether it can */
 		can_move = false;
 	if (g->work == DB_WORK_OFFLINE && g->intent == DB_INTENT_ONLINE && can_move &&
-	    !awaited(&s->db, g))
+	    !awaited(s, g))
 		scenario_fault(s, "%s can run, and is left offline", g->name);
 	if (g->work != DB_WORK_ONLINE || n->membership != DB_MEMBERSHIP_ADMITTED)
 		return;
@@ -439,9 +595,9 @@ static void check_group_at_rest(struct scenario *s, const struct db_group *g)
 	if (!is_vm && n->is_draining && can_move)
 		scenario_fault(s, "%s is left on a drained node", g->name);
 	if (g->wish < CL_MAX_NODES && g->wish != g->node && may_run(&s->db, g, g->wish) &&
-	    !is_in_a_set(&s->db, g))
+	    has_room(&s->db, g, g->wish, NULL) && !is_in_a_set(&s->db, g))
 		scenario_fault(s, "%s is not moved where it was asked to be", g->name);
-	if (!is_vm && is_wanted_back(&s->db, g) && !is_in_a_set(&s->db, g))
+	if (!is_vm && is_wanted_back(&s->db, g, true) && !is_in_a_set(&s->db, g))
 		scenario_fault(s, "%s is not moved back to its preferred owner", g->name);
 }
 
@@ -526,10 +682,32 @@ static void random_owners(struct world *w, char *text, size_t size)
 	snprintf(text + at, size - at, " failback=%s", failback[below(w, 4)]);
 }
 
+static const char *random_capacity(struct world *w)
+{
+	static const char *const words[] = {" set_memory_mib=1024",
+					    " set_memory_mib=2048",
+					    " set_memory_mib=2048 set_cpu_pct=200",
+					    " set_cpu_pct=300",
+					    " set_memory_mib=4096",
+					    ""};
+
+	return words[below(w, MUST_ARRAY_SIZE(words))];
+}
+
+static const char *random_reservation(struct world *w, bool is_vm)
+{
+	static const char *const words[] = {" memory_mib=1024", " memory_mib=512 cpu_pct=100",
+					    " cpu_pct=150",	" memory_mib=256",
+					    " memory_mib=2048", ""};
+
+	return is_vm && chance(w, 50) ? " guest_mib=896" : words[below(w, MUST_ARRAY_SIZE(words))];
+}
+
 static void make_state(struct world *w)
 {
 	char possible[64];
 
+	w->has_room = chance(w, 50);
 	w->nodes = (unsigned int)prng_range(&w->p, 1, NODES_MAX);
 	w->groups = (unsigned int)prng_range(&w->p, 1, GROUPS_MAX);
 	w->vms = below(w, w->groups + 1);
@@ -537,10 +715,12 @@ static void make_state(struct world *w)
 	for (unsigned int i = 0; i < w->nodes; i++) {
 		bool is_paused = chance(w, 15);
 
-		add(w, "node n%u is_paused=%s is_draining=%s is_quarantined=%s", i,
+		add(w, "node n%u is_paused=%s is_draining=%s is_quarantined=%s%s", i,
 		    is_paused ? "yes" : "no", is_paused && chance(w, 50) ? "yes" : "no",
-		    chance(w, 5) ? "yes" : "no");
+		    chance(w, 5) ? "yes" : "no", w->has_room ? random_capacity(w) : "");
 	}
+	if (chance(w, 10))
+		add(w, "setting placement.survive value=%u", 1 + below(w, 2));
 	if (chance(w, 50))
 		add(w, "fence ipmi agent=/usr/sbin/fence level=1 nodes=all");
 	if (chance(w, 50))
@@ -567,9 +747,10 @@ static void make_state(struct world *w)
 			snprintf(needs, sizeof(needs), " volumes=v%u", volume);
 		if (chance(w, 40))
 			random_owners(w, owners, sizeof(owners));
-		add(w, "group g%u priority=%u possible=%s intent=%s failover_max=%u%s%s%s", i,
+		add(w, "group g%u priority=%u possible=%s intent=%s failover_max=%u%s%s%s%s", i,
 		    below(w, 3) * 100, !owners[0] && chance(w, 30) ? possible : "all",
-		    chance(w, 70) ? "online" : "offline", below(w, 4), where, needs, owners);
+		    chance(w, 70) ? "online" : "offline", below(w, 4), where, needs, owners,
+		    w->has_room ? random_reservation(w, i + w->vms >= w->groups) : "");
 		if (i + w->vms >= w->groups)
 			add(w, "vm g%u", i);
 	}
@@ -687,6 +868,14 @@ static void make_group_event(struct world *w)
 	char name[16];
 
 	snprintf(name, sizeof(name), "g%u", g);
+	if (w->has_room && chance(w, 10)) {
+		if (chance(w, 50))
+			add(w, "group_reserve g%u memory_mib=%u", g, below(w, 5) * 512);
+		else
+			add(w, "node_set n%u memory_mib=%u", below(w, w->nodes),
+			    below(w, 4) * 1024);
+		return;
+	}
 	switch (below(w, 9)) {
 	case 8:
 		add(w, "group_place g%u priority=%u failback=%s", g, below(w, 3) * 100,

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Control groups beside ours and children in them, in a real cgroup v2 hierarchy: mounted for this
- * process alone, and this process in a group of its own below a folder of its own. Root only.
+ * Control groups beside ours and below, and children in them, in a real cgroup v2 hierarchy:
+ * mounted for this process alone, and this process in a group of its own below a folder of its own.
+ * Root only.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -248,6 +249,26 @@ static pid_t spawn(const char *script, int procs)
 }
 
 /* A daemon of its own session, which its starter does not wait for. */
+static void only_a_service_gets_a_group_of_its_own_below(void **state)
+{
+	char service[128], below[160];
+
+	(void)state;
+	assert_int_equal(cgroup_enter_own("main"), 0);
+	assert_in(getpid(), ours);
+	snprintf(service, sizeof(service), "%s/x.service", top);
+	snprintf(below, sizeof(below), "%s/main", service);
+	assert_int_equal(mkdir(service, 0755), 0);
+	assert_int_equal(join(service, getpid()), 0);
+	assert_int_equal(cgroup_enter_own("main"), 0);
+	assert_in(getpid(), below);
+	assert_int_equal(cgroup_enter_own("main"), 0); /* it is there already */
+	assert_in(getpid(), below);
+	assert_int_equal(join(ours, getpid()), 0);
+	assert_int_equal(rmdir(below), 0);
+	assert_int_equal(rmdir(service), 0);
+}
+
 static void what_a_child_leaves_behind_is_found_and_killed(void **state)
 {
 	int procs = cgroup_open_beside("beside"), status;
@@ -360,6 +381,7 @@ int main(void)
 		cmocka_unit_test(a_process_that_is_not_there_is_refused),
 		cmocka_unit_test(a_name_that_does_not_fit_is_refused),
 		cmocka_unit_test(a_group_of_ours_that_is_too_deep_is_refused),
+		cmocka_unit_test(only_a_service_gets_a_group_of_its_own_below),
 		cmocka_unit_test(what_a_child_leaves_behind_is_found_and_killed),
 		cmocka_unit_test(a_group_that_is_not_there_is_empty_and_killed_at_once),
 		cmocka_unit_test(the_child_gets_what_run_promises),

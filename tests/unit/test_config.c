@@ -35,6 +35,7 @@ static const struct db_limits limits = {
 			[DB_KIND_MOUNT] = 8,
 			[DB_KIND_VM] = 2,
 			[DB_KIND_SETTING] = 4,
+			[DB_KIND_AFFINITY] = 2,
 			[DB_KIND_VERSION] = 32,
 			[DB_KIND_AUDIT] = 6,
 			[DB_KIND_CHECKPOINT] = 2,
@@ -596,6 +597,8 @@ static void make_various(struct fixture *f)
 	DONE(f, SETTING_SET, setting_set, .key = "quorum.priority/n0", .value = "50");
 	assert_int_equal(SET(f, "group", "db", "preferred", "n0"), DB_OK);
 	assert_int_equal(SET(f, "group", "db", "failback", "immediate"), DB_OK);
+	DONE(f, AFFINITY_CREATE, affinity_create, .name = "away", .groups = "db,web",
+	     .is_apart = true);
 }
 
 static void a_document_makes_another_database_the_same_and_then_nothing(void **state)
@@ -622,6 +625,16 @@ static void a_document_makes_another_database_the_same_and_then_nothing(void **s
 	assert_int_equal(planned(d, other, true).code, DB_OK);
 	assert_int_equal(d->commands, 2);
 	assert_same_doc(f, other);
+
+	/* One that differs is changed, one that is not named goes. */
+	assert_int_equal(SET(other, "affinity", "away", "is_apart", "false"), DB_OK);
+	assert_int_equal(SET(other, "affinity", "away", "groups", "db,db"), DB_INVALID);
+	assert_int_equal(SET(other, "affinity", "away", "groups", "db,none"), DB_NO_SUCH);
+	DONE(other, AFFINITY_CREATE, affinity_create, .name = "more", .groups = "web,db");
+	assert_int_equal(planned(d, other, true).code, DB_OK);
+	assert_int_equal(d->commands, 2);
+	assert_same_doc(f, other);
+	assert_null(db_find(&other->db, DB_KIND_AFFINITY, "more"));
 	free(d);
 	teardown(&other_state);
 }

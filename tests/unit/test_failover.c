@@ -13,11 +13,13 @@
 
 #include "clusterd/core/failover.h"
 
+#define GROUPS 1100
+
 static const struct db_limits limits = {
 	.capacity = {[DB_KIND_CLUSTER] = 1,
 		     [DB_KIND_FENCE] = 4,
-		     [DB_KIND_GROUP] = 4,
-		     [DB_KIND_RESOURCE] = 4},
+		     [DB_KIND_GROUP] = GROUPS,
+		     [DB_KIND_RESOURCE] = 8},
 	.locks = {.max_sessions = 2, .max_resources = 2, .max_locks = 2, .max_queued = 2},
 };
 
@@ -75,6 +77,27 @@ static void the_slowest_node_and_the_longest_start_count(void **state)
 	assert_true(f.is_known[FAILOVER_FENCE] && f.is_known[FAILOVER_START]);
 	assert_int_equal(f.ms[FAILOVER_FENCE], 3000);
 	assert_int_equal(f.ms[FAILOVER_START], 700);
+}
+
+static void every_group_counts_however_many_there_are(void **state)
+{
+	struct db *db = *state;
+	struct failover f = {0};
+	char name[CL_NAME_MAX], resource[CL_NAME_MAX];
+
+	for (unsigned int i = 0; i < GROUPS; i++) {
+		snprintf(name, sizeof(name), "g%04u", i);
+		assert_non_null(db_insert(db, DB_KIND_GROUP, name));
+	}
+	for (unsigned int at = 0; at < GROUPS; at += 511) {
+		snprintf(name, sizeof(name), "g%04u", at);
+		for (int n = 0; n < 2; n++) {
+			snprintf(resource, sizeof(resource), "r%04u-%d", at, n);
+			add_resource(db, resource, name, 100 + at);
+		}
+		failover_from_db(&f, db, 0);
+		assert_int_equal(f.ms[FAILOVER_START], 2 * (100 + at));
+	}
 }
 
 static void a_node_that_nothing_can_fence_has_no_bound(void **state)
@@ -145,6 +168,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(the_slowest_node_and_the_longest_start_count),
+		TEST(every_group_counts_however_many_there_are),
 		TEST(a_node_that_nothing_can_fence_has_no_bound),
 		TEST(a_witness_is_waited_for_eight_times_its_longest_io),
 		TEST(a_term_that_is_not_told_leaves_the_sum_unknown),
