@@ -51,6 +51,7 @@ core_sources = \
 	clusterd/core/stuck.c clusterd/core/stuck.h \
 	clusterd/core/tree.c clusterd/core/tree.h clusterd/core/tree_explain.c \
 	clusterd/core/types.h \
+	clusterd/core/upgrade.c clusterd/core/upgrade.h clusterd/core/apply_upgrade.c \
 	clusterd/core/vm.c clusterd/core/vm.h \
 	clusterd/core/volume.c clusterd/core/volume.h \
 	clusterd/core/votes.c clusterd/core/votes.h clusterd/core/votes_facts.c \
@@ -109,6 +110,7 @@ clusterd_clusterd_SOURCES = \
 	clusterd/edge/verbs_quorum.c clusterd/edge/verbs_resource.c \
 	clusterd/edge/verbs_resource_set.c clusterd/edge/verbs_secret.c \
 	clusterd/edge/verbs_status.c \
+	clusterd/edge/verbs_upgrade.c \
 	clusterd/edge/verbs_vm.c clusterd/edge/verbs_volume.c \
 	clusterd/edge/verbs_whatif.c clusterd/edge/verbs_witness.c \
 	clusterd/edge/volumes.c clusterd/edge/volumes.h clusterd/edge/volumes_impl.h \

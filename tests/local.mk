@@ -93,6 +93,21 @@ check-sim: $(SIMULATORS)
 check-mutants: $(SIMULATORS)
 	$(srcdir)/tests/sim/check-mutants
 
+# ---- a clusterd of the synthetic next version (tests/next), for tests of the upgrade: the whole
+# source once more, with one field and one command that the product does not have
+NEXT_CPPFLAGS = -DCLUSTERD_TEST_NEXT_VERSION='"tests/next/schema_next.h"'
+check_LIBRARIES += tests/next/libcore.a
+tests_next_libcore_a_SOURCES = $(core_sources) tests/next/apply_next.c tests/next/schema_next.h
+tests_next_libcore_a_CPPFLAGS = $(AM_CPPFLAGS) $(NEXT_CPPFLAGS)
+check_PROGRAMS += tests/next/clusterd
+tests_next_clusterd_SOURCES = $(clusterd_clusterd_SOURCES) $(clusterd_libedge_a_SOURCES) \
+	tests/next/verbs_next.c
+tests_next_clusterd_CPPFLAGS = $(clusterd_clusterd_CPPFLAGS) $(SQLITE_CFLAGS) $(XML_CFLAGS) \
+	$(NEXT_CPPFLAGS)
+tests_next_clusterd_LDADD = tests/next/libcore.a fence/libfence.a lib/libedgebase.a \
+	lib/liblock.a lib/libbase.a $(QB_LIBS) $(COROSYNC_LIBS) $(SQLITE_LIBS) $(JANSSON_LIBS) \
+	$(GNUTLS_LIBS) $(XML_LIBS) -lpthread
+
 # ---- unit tests: one program per module
 UNIT_TESTS = \
 	tests/unit/test_crc32c tests/unit/test_lease tests/unit/test_lock_core \
@@ -116,7 +131,8 @@ UNIT_TESTS = \
 	tests/unit/test_failover tests/unit/test_force tests/unit/test_history \
 	tests/unit/test_claim tests/unit/test_datapath \
 	tests/unit/test_leave tests/unit/test_quarantine tests/unit/test_node_state tests/unit/test_totem \
-	tests/unit/test_network tests/unit/test_witness
+	tests/unit/test_network tests/unit/test_witness \
+	tests/unit/test_upgrade tests/unit/test_upgrade_next
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
 UNIT_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS) $(QB_CFLAGS) $(XML_CFLAGS)
@@ -154,6 +170,13 @@ tests_unit_test_capacity_LDADD = $(UNIT_LDADD)
 tests_unit_test_setting_SOURCES = tests/unit/test_setting.c
 tests_unit_test_setting_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_setting_LDADD = $(UNIT_LDADD)
+tests_unit_test_upgrade_SOURCES = tests/unit/test_upgrade.c
+tests_unit_test_upgrade_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_upgrade_LDADD = $(UNIT_LDADD)
+tests_unit_test_upgrade_next_SOURCES = tests/unit/test_upgrade.c
+tests_unit_test_upgrade_next_CPPFLAGS = $(UNIT_CPPFLAGS) $(NEXT_CPPFLAGS)
+tests_unit_test_upgrade_next_LDADD = tests/next/libcore.a lib/liblock.a lib/libbase.a \
+	$(CMOCKA_LIBS)
 tests_unit_test_witness_SOURCES = tests/unit/test_witness.c
 tests_unit_test_witness_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_witness_LDADD = $(UNIT_LDADD)
@@ -463,9 +486,11 @@ check-live: all tests/live/lun_tool tests/guests/witness.elf
 check-live-short:
 	$(MAKE) check-live LIVE_FLAGS='-m "not long" $(LIVE_FLAGS)'
 
-golden-update: tests/unit/test_msg tests/unit/test_golden tests/unit/test_definition \
+golden-update: tests/unit/test_upgrade tests/unit/test_upgrade_next tests/unit/test_msg tests/unit/test_golden tests/unit/test_definition \
 		tests/plan/run_plan
 	srcdir=$(srcdir) tests/plan/run_plan --update
+	srcdir=$(srcdir) tests/unit/test_upgrade_next --golden-update
+	srcdir=$(srcdir) tests/unit/test_upgrade --golden-update
 	srcdir=$(srcdir) tests/unit/test_msg --golden-update
 	srcdir=$(srcdir) tests/unit/test_golden --golden-update
 	srcdir=$(srcdir) tests/unit/test_definition --golden-update

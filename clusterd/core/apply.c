@@ -155,6 +155,7 @@ static void do_node_admit(struct apply *a, const struct db_cmd_node_admit *c)
 	n->incarnation = c->incarnation;
 	n->instance = c->instance;
 	COPY(n->boot, c->boot);
+	upgrade_node_admitted(a, n, c);
 	COPY(n->version, c->version);
 	n->membership = DB_MEMBERSHIP_ADMITTED;
 	n->since_ms = a->cmd->at_ms;
@@ -772,6 +773,7 @@ void db_apply(struct db *db, const struct db_entry *e, struct db_result *ret)
 	epoch_note(db, &e->epoch, e->index);
 	db->index = e->index;
 	db->epoch = e->epoch;
+	upgrade_entry(db, e);
 	if (e->kind == CL_ENTRY_FORCED)
 		quorum_forced(db, e);
 	if (e->kind != CL_ENTRY_COMMAND)
@@ -784,9 +786,10 @@ void db_apply(struct db *db, const struct db_entry *e, struct db_result *ret)
 		apply_change(&a);
 		return;
 	}
-	if (db_command_decode(e->payload, e->payload_len, &cmd)) {
+	if (db_command_decode(e->payload, e->payload_len, &cmd) || cmd.version > db->version) {
 		ret->code = DB_INVALID;
-		apply_copy(ret->text, sizeof(ret->text), "not a command that this version knows");
+		apply_copy(ret->text, sizeof(ret->text),
+			   "not a command that the version in force knows");
 		return;
 	}
 	apply_command(&a);

@@ -127,8 +127,9 @@ void apply_change(struct apply *a)
 	struct db_command cmd;
 
 	if (db_change_open(a->entry->payload, a->entry->payload_len, &ch.head, &ch.reader,
-			   &ch.count)) {
-		apply_answer(a, DB_INVALID, "not a change that this version knows");
+			   &ch.count) ||
+	    ch.head.version > a->db->version) {
+		apply_answer(a, DB_INVALID, "not a change that the version in force knows");
 		return;
 	}
 	if (!is_fresh(&ch))

@@ -184,6 +184,8 @@ static void set_field(struct apply *a, const struct db_cmd_config_set *c)
 		must(row);
 	}
 	f = config_field(k, c->field, &when);
+	if (f && db_field_since(db_kind_shape(k->kind), f) > a->db->version)
+		f = NULL; /* as on a node whose build does not have it */
 	if (!f) {
 		set_param(a, k, row, c);
 		return;

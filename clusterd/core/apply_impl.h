@@ -320,4 +320,12 @@ void migrations_node_away(struct apply *a, const struct db_node *n, const char *
 /* The incarnation is proven over: migrations to it end. */
 void migrations_incarnation_gone(struct apply *a, uint8_t slot, uint64_t incarnation);
 
+/* ---- apply_upgrade.c */
+
+void do_cluster_upgrade(struct apply *a, const struct db_cmd_cluster_upgrade *c);
+/* It says what it speaks; before its row does. */
+void upgrade_node_admitted(struct apply *a, struct db_node *n, const struct db_cmd_node_admit *c);
+/* An entry of the member table may put another version in force. */
+void upgrade_entry(struct db *db, const struct db_entry *e);
+
 #endif

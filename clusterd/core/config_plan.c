@@ -40,6 +40,7 @@ static bool give(struct config_plan *p, const struct config_item *item, struct d
 			     .payload = buf};
 	struct db_result r;
 
+	cmd->version = (uint8_t)p->db->version;
 	must(!db_command_encode(cmd, buf, sizeof(buf), &e.payload_len));
 	db_apply(p->db, &e, &r);
 	if (r.code)

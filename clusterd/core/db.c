@@ -83,8 +83,11 @@ int db_init(struct db *db, void *mem, size_t mem_size, const struct db_limits *l
 
 	if (mem_size < db_size(limits))
 		return -ENOBUFS;
-	*db = (struct db){
-		.next_event = 1, .next_task = 1, .limits = *limits, .shadow = own_size(limits)};
+	*db = (struct db){.version = DB_VERSION_MAX,
+			  .next_event = 1,
+			  .next_task = 1,
+			  .limits = *limits,
+			  .shadow = own_size(limits)};
 	for (int k = 0; k < DB_KIND_MAX; k++) {
 		struct db_table *t = &db->table[k];
 
@@ -274,6 +277,24 @@ const char *db_node_name(const struct db *db, uint8_t slot)
 	return n ? n->name : "-";
 }
 
+void db_raise(struct db *db, uint16_t version)
+{
+	for (int k = 0; k < DB_KIND_MAX; k++) {
+		struct db_table *t = &db->table[k];
+		uint8_t from = db_shape_fields(t->shape, db->version);
+		uint8_t to = db_shape_fields(t->shape, version);
+
+		if (db_shape_since(t->shape) > db->version)
+			table_clear(t);
+		for (uint32_t i = 0; i < t->count; i++) {
+			for (uint8_t n = from; n < to; n++)
+				memset(row_at(t, i) + t->shape->field[n].offset, 0,
+				       t->shape->field[n].size);
+		}
+	}
+	db->version = version;
+}
+
 /* ---- the way back */
 
 /* Only what is in use is copied. */
@@ -351,7 +372,7 @@ int db_encode(const struct db *db, void *buf, size_t cap, size_t *ret_len)
 
 	wire_writer_init(&w, buf, cap);
 	wire_put_u32(&w, DB_MAGIC);
-	wire_put_u16(&w, DB_SCHEMA_VERSION);
+	wire_put_u16(&w, db->version);
 	wire_put_u64(&w, db->index);
 	wire_put_u32(&w, db->epoch.generation);
 	wire_put_u64(&w, db->epoch.number);
@@ -361,17 +382,19 @@ int db_encode(const struct db *db, void *buf, size_t cap, size_t *ret_len)
 	for (int k = 0; k < DB_KIND_MAX; k++) {
 		const struct db_table *t = &db->table[k];
 
+		if (db_shape_since(t->shape) > db->version)
+			continue;
 		wire_put_u32(&w, t->count);
 		for (uint32_t i = 0; i < t->count; i++)
-			db_shape_put(&w, t->shape, row_at(t, i));
+			db_shape_put(&w, t->shape, db->version, row_at(t, i));
 	}
 	put_locks(&w, db);
 	return wire_writer_end(&w, ret_len);
 }
 
-static void get_table(struct wire_reader *r, struct db_table *t)
+static void get_table(struct wire_reader *r, struct db_table *t, uint16_t version)
 {
-	uint32_t count = wire_get_u32(r);
+	uint32_t count = db_shape_since(t->shape) > version ? 0 : wire_get_u32(r);
 
 	if (count > t->capacity) {
 		wire_reader_fail(r);
@@ -381,7 +404,7 @@ static void get_table(struct wire_reader *r, struct db_table *t)
 		void *row = t->rows + (size_t)t->order[i] * t->shape->size;
 		uint64_t id = 0;
 
-		db_shape_get(r, t->shape, row);
+		db_shape_get(r, t->shape, version, row);
 		if (t->shape->field[0].type != DB_TYPE_str)
 			memcpy(&id, row, sizeof(id));
 		if (i && compare_key(t, row_at(t, i - 1), row, id) >= 0)
@@ -404,13 +427,28 @@ static void get_locks(struct wire_reader *r, struct db *db)
 	db->locks = locks;
 }
 
-int db_decode(struct db *db, const void *buf, size_t len)
+uint16_t db_encoded_version(const void *buf, size_t len)
 {
 	struct wire_reader r;
 
 	wire_reader_init(&r, buf, len);
-	if (wire_get_u32(&r) != DB_MAGIC || wire_get_u16(&r) != DB_SCHEMA_VERSION)
+	return wire_get_u32(&r) == DB_MAGIC ? wire_get_u16(&r) : 0;
+}
+
+int db_decode(struct db *db, const void *buf, size_t len)
+{
+	struct wire_reader r;
+	uint16_t version;
+
+	wire_reader_init(&r, buf, len);
+	version = db_encoded_version(buf, len);
+	if (!version)
 		return -EBADMSG;
+	if (version < DB_VERSION_MIN || version > DB_VERSION_MAX)
+		return -EPROTO;
+	wire_get_u32(&r);
+	wire_get_u16(&r);
+	db->version = version;
 	db->index = wire_get_u64(&r);
 	db->epoch.generation = wire_get_u32(&r);
 	db->epoch.number = wire_get_u64(&r);
@@ -418,7 +456,7 @@ int db_decode(struct db *db, const void *buf, size_t len)
 	db->next_event = wire_get_u64(&r);
 	db->next_task = wire_get_u64(&r);
 	for (int k = 0; k < DB_KIND_MAX && !r.error; k++)
-		get_table(&r, &db->table[k]);
+		get_table(&r, &db->table[k], version);
 	if (!r.error)
 		get_locks(&r, db);
 	if (!wire_reader_end(&r) && !db_check(db))
@@ -429,6 +467,7 @@ int db_decode(struct db *db, const void *buf, size_t len)
 			    &db->limits.locks));
 	db->index = 0;
 	db->epoch = (struct cl_epoch){0};
+	db->version = DB_VERSION_MAX;
 	db->next_event = db->next_task = 1;
 	return -EBADMSG;
 }
@@ -445,16 +484,19 @@ uint64_t db_hash(const struct db *db)
 	h = hash_u64(h, db->epoch.starter);
 	h = hash_u64(h, db->next_event);
 	h = hash_u64(h, db->next_task);
+	h = hash_u64(h, db->version);
 	for (int k = 0; k < DB_KIND_MAX; k++) {
 		const struct db_table *t = &db->table[k];
 
+		if (db_shape_since(t->shape) > db->version)
+			continue;
 		h = hash_u64(h, t->count);
 		for (uint32_t i = 0; i < t->count; i++) {
 			struct wire_writer w;
 			size_t len = 0;
 
 			wire_writer_init(&w, buf, sizeof(buf));
-			db_shape_put(&w, t->shape, row_at(t, i));
+			db_shape_put(&w, t->shape, db->version, row_at(t, i));
 			must(!wire_writer_end(&w, &len));
 			h = hash_bytes(h, buf, len);
 		}

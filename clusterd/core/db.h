@@ -94,6 +94,7 @@ struct db {
 	enum db_mutant mutant; /* stays DB_MUTANT_NONE outside the simulator */
 	uint64_t index;	       /* of the newest applied entry */
 	struct cl_epoch epoch; /* its epoch */
+	uint16_t version;      /* in force: rows, snapshots and commands are in its format */
 	uint64_t next_event;
 	uint64_t next_task;
 	struct db_table table[DB_KIND_MAX];
@@ -165,8 +166,13 @@ const char *db_node_name(const struct db *db, uint8_t slot);
 /* Snapshot: bytes that give the same database and the same hash on every node. */
 size_t db_encoded_max(const struct db *db);
 int db_encode(const struct db *db, void *buf, size_t cap, size_t *ret_len);
-/* Fills a database just initialised; -EBADMSG leaves it empty. */
+/*
+ * Fills a database just initialised; -EBADMSG leaves it empty, and so does -EPROTO: a snapshot of a
+ * version under which this build does not work (db_encoded_version()).
+ */
 int db_decode(struct db *db, const void *buf, size_t len);
+/* The version of an encoded database, whether it is known here or not; 0: it is none. */
+uint16_t db_encoded_version(const void *buf, size_t len);
 uint64_t db_hash(const struct db *db);
 /* NULL, or the invariant that does not hold. */
 const char *db_check(const struct db *db);
@@ -181,5 +187,10 @@ void db_go_back(struct db *db);
 void *db_insert(struct db *db, enum db_kind kind, const char *key);
 void *db_insert_id(struct db *db, enum db_kind kind, uint64_t id);
 void db_remove(struct db *db, enum db_kind kind, const void *row);
+/*
+ * A later version is in force from here on. Fields and rows that it brings are 0 and empty, also on
+ * a node whose build had them before.
+ */
+void db_raise(struct db *db, uint16_t version);
 
 #endif

@@ -6,6 +6,7 @@
 
 #include "clusterd/core/age.h"
 #include "clusterd/core/fence_window.h"
+#include "clusterd/core/upgrade.h"
 #include "lib/uuid.h"
 
 /* Holds all that is committed: it may be admitted. */
@@ -41,10 +42,12 @@ static void admit(const struct duty_facts *f, const struct repl_peer *p, struct 
 	*c = (struct db_cmd_node_admit){.slot = p->slot,
 					.nodeid = p->nodeid,
 					.incarnation = p->state.incarnation,
-					.instance = p->state.instance};
+					.instance = p->state.instance,
+					.version_min = p->state.version_min,
+					.version_max = p->state.version_max};
 	memcpy(c->name, f->repl->vtable.member[p->slot].name, sizeof(c->name));
 	uuid_text(p->state.boot.byte, c->boot);
-	snprintf(c->version, sizeof(c->version), "%s", f->version);
+	memcpy(c->version, p->state.build.text, sizeof(c->version));
 }
 
 /* ---- who went */
@@ -113,6 +116,11 @@ static void change_vote(const struct duty_state *s, const struct duty_facts *f,
 
 	if (f->repl->change_pending)
 		return;
+	if (upgrade_row(f->db, &f->repl->vtable, &ret->row)) {
+		ret->has_row = true;
+		ret->slot = CL_VERSION_SLOT;
+		return;
+	}
 	votes_facts(&in, f->repl, f->db, &s->missed, f->now_ms);
 	if (votes_witness_row(&in.table, f->db, &ret->row)) {
 		ret->has_row = true;

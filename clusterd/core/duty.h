@@ -51,8 +51,7 @@ struct duty_facts {
 	uint64_t wall_ms; /* the time that commands bear; for what ages (age.h) */
 	/* Of this node's corosync.conf; NULL if not known, or not needed: duty_needs_local() */
 	const struct corosync_nodes *local;
-	size_t under_way;    /* decided earlier, not applied yet */
-	const char *version; /* of this build */
+	size_t under_way; /* decided earlier, not applied yet */
 };
 
 struct duty_actions {

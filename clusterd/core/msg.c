@@ -150,14 +150,25 @@ static void put_row(struct wire_writer *w, uint8_t slot, const struct cl_member 
 	wire_put_str(w, row->name);
 }
 
+/* The version in force has a number, and that is all. */
+static bool is_version(const struct cl_member *row)
+{
+	return row->nodeid && row->nodeid <= CL_VERSION_LAST && !row->vote && !row->name[0];
+}
+
 /* An empty slot (nodeid 0) carries neither vote nor name: one table has one encoding. */
 static uint8_t get_row(struct wire_reader *r, struct cl_member *row)
 {
-	uint8_t slot = wire_get_enum(r, CL_WITNESS_SLOT + 1);
+	uint8_t slot = wire_get_enum(r, CL_VERSION_SLOT + 1);
 
 	row->nodeid = wire_get_u32(r);
 	row->vote = wire_get_enum(r, 2);
 	wire_get_str(r, row->name, sizeof(row->name));
+	if (slot == CL_VERSION_SLOT) {
+		if (!is_version(row))
+			wire_reader_fail(r);
+		return slot;
+	}
 	if (!row->nodeid ? row->vote || row->name[0] : !row->name[0])
 		wire_reader_fail(r);
 	if (slot == CL_WITNESS_SLOT && row->nodeid && row->nodeid < CL_WITNESS_SOLE)
@@ -171,7 +182,7 @@ void cl_table_put(struct wire_writer *w, const struct cl_table *table)
 
 	for (uint8_t i = 0; i < CL_MAX_NODES; i++)
 		used = (uint8_t)(used + (table->member[i].nodeid != 0));
-	used = (uint8_t)(used + (table->witness.nodeid != 0));
+	used = (uint8_t)(used + (table->witness.nodeid != 0) + (table->version.nodeid != 0));
 	wire_put_u64(w, table->changed_at);
 	wire_put_u8(w, used);
 	for (uint8_t i = 0; i < CL_MAX_NODES; i++) {
@@ -180,6 +191,8 @@ void cl_table_put(struct wire_writer *w, const struct cl_table *table)
 	}
 	if (table->witness.nodeid)
 		put_row(w, CL_WITNESS_SLOT, &table->witness);
+	if (table->version.nodeid)
+		put_row(w, CL_VERSION_SLOT, &table->version);
 }
 
 void cl_table_get(struct wire_reader *r, struct cl_table *table)
@@ -188,7 +201,7 @@ void cl_table_get(struct wire_reader *r, struct cl_table *table)
 	int previous = -1;
 
 	*table = (struct cl_table){.changed_at = wire_get_u64(r)};
-	used = wire_get_enum(r, CL_MAX_NODES + 2);
+	used = wire_get_enum(r, CL_VERSION_SLOT + 2);
 	for (uint8_t n = 0; n < used && !r->error; n++) {
 		struct cl_member row = {0};
 		uint8_t slot = get_row(r, &row);

@@ -72,7 +72,10 @@ struct cl_counts {
 	F(u64, uint64_t, promised)                                                                 \
 	F(table, struct cl_table, table)                                                           \
 	F(flag, bool, is_behind)                                                                   \
-	F(flag, bool, reaches) /* the witness */
+	F(flag, bool, reaches) /* the witness */                                                   \
+	F(u16, uint16_t, version_min)                                                              \
+	F(u16, uint16_t, version_max)                                                              \
+	F(name, struct cl_name, build)
 
 /* CLOSE: who has not sent its STATE by now is not in the view (its process does not run). */
 #define CL_MSG_CLOSE_FIELDS(F)                                                                     \

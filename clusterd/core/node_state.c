@@ -8,6 +8,7 @@
 #include "clusterd/core/member.h"
 #include "clusterd/core/quarantine.h"
 #include "clusterd/core/stuck.h"
+#include "clusterd/core/upgrade.h"
 
 static void __attribute__((format(printf, 3, 4)))
 is(struct node_condition *ret, enum node_state state, const char *format, ...)
@@ -20,13 +21,36 @@ is(struct node_condition *ret, enum node_state state, const char *format, ...)
 	va_end(ap);
 }
 
+void node_incompatible_text(const struct repl_state *repl, const struct cl_versions *speaks,
+			    const char *build, char *text, size_t size)
+{
+	uint32_t version = cl_table_version(&repl->vtable);
+	char range[32];
+
+	if (cl_speaks(speaks, version)) {
+		snprintf(text, size,
+			 "it and the others have no version of the protocol in common: update it");
+		return;
+	}
+	upgrade_range_text(speaks, range, sizeof(range));
+	snprintf(text, size, "version %u is in force, its clusterd (%.40s) speaks %s: %s", version,
+		 build, range,
+		 speaks->highest < version ? "update it" : "it is too new, install an older one");
+}
+
 /* ---- this node, outside of an open epoch */
+
+static void is_incompatible(const struct repl_state *s, const struct cl_versions *speaks,
+			    const char *build, struct node_condition *ret)
+{
+	ret->state = NODE_STATE_INCOMPATIBLE;
+	node_incompatible_text(s, speaks, build, ret->reason, sizeof(ret->reason));
+}
 
 static void condition_of_self(const struct repl_state *s, struct node_condition *ret)
 {
 	if (s->phase == REPL_REFUSED && s->refusal == REPL_REFUSED_INCOMPATIBLE)
-		is(ret, NODE_STATE_INCOMPATIBLE,
-		   "the others speak no version of the protocol that it speaks: update it");
+		is_incompatible(s, &s->self.versions, s->self.build.text, ret);
 	else if (s->phase == REPL_REFUSED)
 		is(ret, NODE_STATE_ISOLATED, "the others refuse it: %s",
 		   repl_refusal_name(s->refusal));
@@ -143,6 +167,13 @@ static void condition_of_row(const struct node_facts *f, struct node_condition *
 	}
 }
 
+static void peer_is_incompatible(const struct node_facts *f, struct node_condition *ret)
+{
+	struct cl_versions v = repl_versions(&f->peer->state);
+
+	is_incompatible(f->repl, &v, f->peer->state.build.text, ret);
+}
+
 void node_condition(const struct node_facts *f, struct node_condition *ret)
 {
 	if (f->repl->phase != REPL_OPEN && f->slot == f->repl->self_slot)
@@ -150,8 +181,7 @@ void node_condition(const struct node_facts *f, struct node_condition *ret)
 	else if (f->repl->phase != REPL_OPEN)
 		is(ret, NODE_STATE_UNKNOWN, "this node is in no view that has quorum");
 	else if (f->peer && f->peer->refusal == REPL_REFUSED_INCOMPATIBLE)
-		is(ret, NODE_STATE_INCOMPATIBLE,
-		   "speaks no version of the protocol that is spoken here: update it");
+		peer_is_incompatible(f, ret);
 	else if (is_to_be_admitted(f))
 		condition_of_joining(f, ret);
 	else if (!f->row)

@@ -13,7 +13,7 @@
 #define NODE_STATES(X)                                                                             \
 	X(UNKNOWN, "?")			/* this node is in no quorate view: it cannot know */      \
 	X(NEVER_SEEN, "never seen")	/* a member that has not run here yet */                   \
-	X(INCOMPATIBLE, "incompatible") /* speaks no version of the protocol that others speak */  \
+	X(INCOMPATIBLE, "incompatible") /* does not speak the version in force, or the protocol */ \
 	X(JOINING, "joining")		/* there; fetches the database, or is to be admitted */    \
 	X(UP, "up")                                                                                \
 	X(PAUSED, "paused")	      /* keeps what it has, and gets nothing new */                \
@@ -57,6 +57,12 @@ void node_facts(struct node_facts *ret, const struct repl_state *repl, const str
 		const uint32_t *ring, size_t ring_count, uint8_t slot,
 		const uint64_t missed_ms[CL_MAX_NODES], uint64_t now_ms);
 void node_condition(const struct node_facts *facts, struct node_condition *ret);
+/*
+ * Why a process that speaks these versions is refused as incompatible in the view of that node;
+ * both sides say the same. `build` is the text of its version.
+ */
+void node_incompatible_text(const struct repl_state *repl, const struct cl_versions *speaks,
+			    const char *build, char *text, size_t size);
 const char *node_state_word(enum node_state state);
 
 #endif

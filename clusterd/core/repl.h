@@ -62,7 +62,7 @@ enum repl_phase {
 enum repl_refusal {
 	REPL_ADMITTED,
 	REPL_REFUSED_SILENT,	    /* its process sends nothing (stopped, hung disk) */
-	REPL_REFUSED_INCOMPATIBLE,  /* no common protocol version */
+	REPL_REFUSED_INCOMPATIBLE,  /* no common protocol, or not the version in force */
 	REPL_REFUSED_OTHER_CLUSTER, /* its database belongs to another cluster */
 	REPL_REFUSED_NOT_MEMBER,    /* not in the member table */
 	REPL_REFUSED_FULL,	    /* not in the member table, which has no free slot */
@@ -86,6 +86,8 @@ struct repl_identity {
 	struct cl_uuid boot;
 	uint64_t incarnation;
 	uint64_t instance; /* random at each start of the process */
+	struct cl_versions versions;
+	struct cl_name build;
 };
 
 /* What the disk says at start. */
@@ -358,7 +360,7 @@ void repl_init(struct repl_state *s, const struct repl_config *config,
  *            -EPERM  CL_ENTRY_TABLE from a node that is not the sequencer
  *            -EINVAL the change alters more than one vote, takes the last one, or gives one to
  *                    a node that does not hold all that is committed, or those present could not
- *                    commit it
+ *                    commit it; or the version is not a higher one, or not all here speak it
  *   FORCE    -EPERM  force_check() says why
  *   CLAIMED, ADOPT -ESTALE not of this view any more, or not wanted
  *   CREATE   -EEXIST this node belongs to a cluster already
@@ -374,6 +376,8 @@ uint32_t repl_countable(const struct repl_state *s);
 uint8_t repl_sender(const struct repl_state *s, const struct repl_address *from,
 		    const struct cl_view_id *view);
 bool repl_is_sequencer(const struct repl_state *s);
+/* The versions that the process of a peer has said it speaks. */
+struct cl_versions repl_versions(const struct cl_msg_state *m);
 /* True if this node may act on the applied database at that moment. */
 bool repl_may_act(const struct repl_state *s, uint64_t now_ms);
 /* NULL, or the invariant that does not hold. */

@@ -66,6 +66,12 @@ static int table_after(const struct cl_table *from, struct cl_blob payload, uint
 	if (cl_row_decode(payload, &slot, &row))
 		return -EINVAL;
 	table_set(&to, slot, &row, index);
+	if (slot == CL_VERSION_SLOT) {
+		if (row.nodeid <= cl_table_version(from))
+			return -EINVAL; /* none is taken back */
+		*ret = to;
+		return 0;
+	}
 	if (row.nodeid && (is_taken(quorum_find_nodeid(from, row.nodeid), slot) ||
 			   is_taken(quorum_find_name(from, row.name), slot)))
 		return -EINVAL;
@@ -148,7 +154,8 @@ void repl_log_entry(struct repl_step *st, uint8_t slot, const struct cl_msg_entr
 	if (m->kind == CL_ENTRY_TABLE) {
 		struct cl_table to;
 
-		if (table_after(&s->vtable, m->payload, m->index, &to)) {
+		if (table_after(&s->vtable, m->payload, m->index, &to) ||
+		    !cl_speaks(&s->self.versions, cl_table_version(&to))) {
 			s->is_broken = true;
 			return;
 		}
@@ -304,6 +311,18 @@ void repl_log_propose_msg(struct repl_step *st, uint8_t slot, const struct cl_ms
 					  .payload = m->payload});
 }
 
+/* Who is in the view stays in it, whatever is put in force. */
+static bool all_speak(const struct repl_state *s, const struct cl_table *table)
+{
+	for (uint8_t i = 0; i < s->peer_count; i++) {
+		struct cl_versions v = repl_versions(&s->peer[i].state);
+
+		if (s->peer[i].slot != CL_NODE_NONE && !cl_speaks(&v, cl_table_version(table)))
+			return false;
+	}
+	return true;
+}
+
 static int propose_table(struct repl_step *st)
 {
 	struct repl_state *s = st->s;
@@ -320,6 +339,8 @@ static int propose_table(struct repl_step *st)
 	r = table_after(&s->vtable, st->event->propose.payload, s->next, &to);
 	if (r)
 		return r;
+	if (!all_speak(s, &to))
+		return -EINVAL;
 	gains = (uint16_t)(quorum_voters(&to) & ~quorum_voters(&s->vtable));
 	if (gains & ~holders_of(s, s->commit))
 		return -EINVAL;

@@ -82,6 +82,9 @@ void repl_view_try_state(struct repl_step *st)
 		.is_behind = s->is_behind,
 		.promised = s->promised > s->promising ? s->promised : s->promising,
 		.reaches = s->witness.is_reached,
+		.version_min = s->self.versions.lowest,
+		.version_max = s->self.versions.highest,
+		.build = s->self.build,
 	};
 	if (s->is_hollow)
 		return;
@@ -154,6 +157,19 @@ void repl_view_left(struct repl_step *st)
 static bool speaks_our_protocol(const struct cl_msg_state *m)
 {
 	return m->protocol_min <= CL_PROTOCOL_MAX && m->protocol_max >= CL_PROTOCOL_MIN;
+}
+
+struct cl_versions repl_versions(const struct cl_msg_state *m)
+{
+	return (struct cl_versions){m->version_min, m->version_max};
+}
+
+/* Everything that this table is in force for. */
+static bool speaks_version(const struct cl_msg_state *m, const struct cl_table *table)
+{
+	struct cl_versions v = repl_versions(m);
+
+	return cl_speaks(&v, cl_table_version(table));
 }
 
 static bool same_cluster(const struct cl_uuid *a, const struct cl_uuid *b)
@@ -267,6 +283,8 @@ static enum repl_refusal judge(const struct repl_peer *p, const struct cl_table 
 		return REPL_REFUSED_INCOMPATIBLE;
 	if (!p->state.is_blank && !same_cluster(&p->state.cluster, cluster))
 		return REPL_REFUSED_OTHER_CLUSTER;
+	if (!speaks_version(&p->state, table))
+		return REPL_REFUSED_INCOMPATIBLE;
 	if (slot != CL_NODE_NONE && !strcmp(table->member[slot].name, p->state.name.text))
 		return REPL_ADMITTED;
 	if (slot != CL_NODE_NONE || quorum_find_name(table, p->state.name.text) != CL_NODE_NONE)

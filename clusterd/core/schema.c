@@ -176,6 +176,15 @@ static const struct db_field fields_cmd_secret_delete[] = {DB_CMD_SECRET_DELETE_
 #define STRUCT struct db_cmd_node_depart
 static const struct db_field fields_cmd_node_depart[] = {DB_CMD_NODE_DEPART_FIELDS(DESCRIBE)};
 #undef STRUCT
+#define STRUCT struct db_cmd_cluster_upgrade
+static const struct db_field fields_cmd_cluster_upgrade[] = {
+	DB_CMD_CLUSTER_UPGRADE_FIELDS(DESCRIBE)};
+#undef STRUCT
+#ifdef CLUSTERD_TEST_NEXT_VERSION
+#define STRUCT struct db_cmd_group_remark
+static const struct db_field fields_cmd_group_remark[] = {DB_CMD_GROUP_REMARK_FIELDS(DESCRIBE)};
+#undef STRUCT
+#endif
 #define STRUCT struct db_cmd_secret_held
 static const struct db_field fields_cmd_secret_held[] = {DB_CMD_SECRET_HELD_FIELDS(DESCRIBE)};
 #undef STRUCT
@@ -403,6 +412,109 @@ const struct db_shape *db_command_shape(uint16_t type)
 	return &command_shape[type];
 }
 
+/* ---- versions */
+
+struct since {
+	const char *shape;
+	const char *field; /* "": all of it */
+	uint16_t version;
+};
+
+static const struct since since[] = {
+#define SINCE(shape, field, version) {#shape, field, version},
+	DB_SINCE(SINCE)
+#undef SINCE
+		{NULL, NULL, 0},
+};
+
+static uint16_t since_of(const struct db_shape *shape, const char *field)
+{
+	for (const struct since *s = since; s->shape; s++) {
+		if (!strcmp(s->shape, shape->name) && !strcmp(s->field, field))
+			return s->version;
+	}
+	return 0;
+}
+
+uint16_t db_shape_since(const struct db_shape *shape)
+{
+	return since_of(shape, "");
+}
+
+uint16_t db_field_since(const struct db_shape *shape, const struct db_field *field)
+{
+	return since_of(shape, field->name);
+}
+
+uint8_t db_shape_fields(const struct db_shape *shape, uint16_t version)
+{
+	uint8_t count = shape->field_count;
+
+	if (version >= DB_VERSION_MAX)
+		return count;
+	while (count && since_of(shape, shape->field[count - 1].name) > version)
+		count--;
+	return count;
+}
+
+static bool is_filled(const struct db_field *f, const void *body)
+{
+	const uint8_t *p = (const uint8_t *)body + f->offset;
+
+	if (f->type == DB_TYPE_str)
+		return *p;
+	for (uint16_t i = 0; i < f->size; i++) {
+		if (p[i])
+			return true;
+	}
+	return false;
+}
+
+uint16_t db_command_needs(const struct db_command *cmd)
+{
+	const struct db_shape *shape = db_command_shape((uint16_t)cmd->type);
+	uint16_t needs = since_of(shape, "");
+
+	for (uint8_t i = db_shape_fields(shape, DB_VERSION_MIN); i < shape->field_count; i++) {
+		uint16_t v = db_field_since(shape, &shape->field[i]);
+
+		if (v > needs && is_filled(&shape->field[i], &cmd->cluster_init))
+			needs = v;
+	}
+	return needs;
+}
+
+/* What a command begins with: its number, and the version in whose format the rest is. */
+#define HEAD_SHIFT 8
+_Static_assert(DB_CMD_MAX <= 1 << HEAD_SHIFT, "the number of a command has one byte");
+_Static_assert(DB_VERSION_MAX <= CL_VERSION_LAST, "so has a version");
+
+static uint8_t version_of(const struct db_command *cmd)
+{
+	return cmd->version ? cmd->version : DB_VERSION_MAX;
+}
+
+static void put_head(struct wire_writer *w, const struct db_command *cmd)
+{
+	wire_put_u16(w, (uint16_t)(version_of(cmd) << HEAD_SHIFT | cmd->type));
+}
+
+static uint16_t get_head(struct wire_reader *r, uint8_t *ret_version)
+{
+	uint16_t head = wire_get_u16(r);
+
+	*ret_version = (uint8_t)(head >> HEAD_SHIFT);
+	return (uint16_t)(head & ((1 << HEAD_SHIFT) - 1));
+}
+
+/* NULL for what that version does not have. */
+static const struct db_shape *shape_at(uint16_t type, uint8_t version)
+{
+	const struct db_shape *shape = db_command_shape(type);
+
+	return shape && db_shape_since(shape) <= version ? shape : NULL;
+}
+
 static void put_field(struct wire_writer *w, const struct db_field *f, const void *p)
 {
 	switch (f->type) {
@@ -486,16 +598,21 @@ static void get_field(struct wire_reader *r, const struct db_field *f, void *p)
 	}
 }
 
-void db_shape_put(struct wire_writer *w, const struct db_shape *shape, const void *row)
+void db_shape_put(struct wire_writer *w, const struct db_shape *shape, uint16_t version,
+		  const void *row)
 {
-	for (uint8_t i = 0; i < shape->field_count; i++)
+	uint8_t count = db_shape_fields(shape, version);
+
+	for (uint8_t i = 0; i < count; i++)
 		put_field(w, &shape->field[i], (const char *)row + shape->field[i].offset);
 }
 
-void db_shape_get(struct wire_reader *r, const struct db_shape *shape, void *row)
+void db_shape_get(struct wire_reader *r, const struct db_shape *shape, uint16_t version, void *row)
 {
+	uint8_t count = db_shape_fields(shape, version);
+
 	memset(row, 0, shape->size);
-	for (uint8_t i = 0; i < shape->field_count; i++)
+	for (uint8_t i = 0; i < count; i++)
 		get_field(r, &shape->field[i], (char *)row + shape->field[i].offset);
 }
 
@@ -512,10 +629,10 @@ int db_command_encode(const struct db_command *cmd, void *buf, size_t cap, size_
 
 	must(shape);
 	wire_writer_init(&w, buf, cap);
-	wire_put_u16(&w, (uint16_t)cmd->type);
+	put_head(&w, cmd);
 	wire_put_u64(&w, cmd->at_ms);
 	wire_put_str(&w, cmd->actor);
-	db_shape_put(&w, shape, &cmd->cluster_init);
+	db_shape_put(&w, shape, version_of(cmd), &cmd->cluster_init);
 	return wire_writer_end(&w, ret_len);
 }
 
@@ -528,14 +645,16 @@ int db_command_decode(const void *buf, size_t len, struct db_command *ret)
 
 	memset(&cmd, 0, sizeof(cmd));
 	wire_reader_init(&r, buf, len);
-	type = wire_get_u16(&r);
-	shape = db_command_shape(type);
-	if (!shape)
+	type = get_head(&r, &cmd.version);
+	if (cmd.version > DB_VERSION_MAX)
+		return -EPROTO;
+	shape = shape_at(type, cmd.version);
+	if (!shape || !cmd.version)
 		return -EBADMSG;
 	cmd.type = (enum db_cmd_type)type;
 	cmd.at_ms = wire_get_u64(&r);
 	wire_get_str(&r, cmd.actor, sizeof(cmd.actor));
-	db_shape_get(&r, shape, command_body(&cmd));
+	db_shape_get(&r, shape, cmd.version, command_body(&cmd));
 	if (wire_reader_end(&r))
 		return -EBADMSG;
 	*ret = cmd;
@@ -557,7 +676,8 @@ int db_change_encode(const struct db_command *change, const struct db_command *c
 	wire_put_u16(&w, (uint16_t)count);
 	for (size_t i = 0; i < count; i++) {
 		wire_put_u16(&w, (uint16_t)cmd[i].type);
-		db_shape_put(&w, db_command_shape((uint16_t)cmd[i].type), &cmd[i].cluster_init);
+		db_shape_put(&w, db_command_shape((uint16_t)cmd[i].type), version_of(change),
+			     &cmd[i].cluster_init);
 	}
 	if (wire_writer_end(&w, ret_len))
 		return -ENOBUFS;
@@ -568,9 +688,10 @@ int db_change_encode(const struct db_command *change, const struct db_command *c
 bool db_change_is(const void *buf, size_t len)
 {
 	struct wire_reader r;
+	uint8_t version;
 
 	wire_reader_init(&r, buf, len);
-	return wire_get_u16(&r) == DB_CMD_CHANGE && !r.error;
+	return get_head(&r, &version) == DB_CMD_CHANGE && !r.error;
 }
 
 void db_change_next(struct wire_reader *r, const struct db_command *change, struct db_command *ret)
@@ -579,15 +700,16 @@ void db_change_next(struct wire_reader *r, const struct db_command *change, stru
 	uint16_t type = wire_get_u16(r);
 
 	memset(ret, 0, sizeof(*ret));
-	shape = db_command_shape(type);
+	shape = shape_at(type, change->version);
 	if (!shape || type == DB_CMD_CHANGE) {
 		wire_reader_fail(r);
 		return;
 	}
 	ret->type = (enum db_cmd_type)type;
+	ret->version = change->version;
 	ret->at_ms = change->at_ms;
 	memcpy(ret->actor, change->actor, sizeof(ret->actor));
-	db_shape_get(r, shape, command_body(ret));
+	db_shape_get(r, shape, ret->version, command_body(ret));
 }
 
 int db_change_open(const void *buf, size_t len, struct db_command *ret_change,
@@ -599,15 +721,17 @@ int db_change_open(const void *buf, size_t len, struct db_command *ret_change,
 
 	memset(&head, 0, sizeof(head));
 	wire_reader_init(&r, buf, len);
-	head.type = (enum db_cmd_type)wire_get_u16(&r);
+	head.type = (enum db_cmd_type)get_head(&r, &head.version);
+	if (head.version > DB_VERSION_MAX)
+		return -EPROTO;
 	head.at_ms = wire_get_u64(&r);
 	wire_get_str(&r, head.actor, sizeof(head.actor));
-	db_shape_get(&r, db_command_shape(DB_CMD_CHANGE), &head.change);
+	db_shape_get(&r, db_command_shape(DB_CMD_CHANGE), head.version, &head.change);
 	count = wire_get_u16(&r);
 	all = r;
 	for (uint32_t i = 0; i < count && !all.error; i++)
 		db_change_next(&all, &head, &cmd);
-	if (wire_reader_end(&all) || head.type != DB_CMD_CHANGE || !count)
+	if (wire_reader_end(&all) || head.type != DB_CMD_CHANGE || !count || !head.version)
 		return -EBADMSG;
 	*ret_change = head;
 	*ret_reader = r;

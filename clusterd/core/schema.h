@@ -10,6 +10,9 @@
  * set of them (u16, bit by slot), `owners` nodes in an order (placement.h), `verdicts` a choice and
  * `scores` a number for each slot, `time` milliseconds since 1970 (u64), `mark` a number that is
  * only compared (u64). The first field of a row is its key.
+ *
+ * Rows and commands are written in the format of the version in force, which may be an older one
+ * than this build's (doc/upgrade.md): what is newer than the oldest version stands in DB_SINCE.
  */
 #ifndef CLUSTERD_CORE_SCHEMA_H
 #define CLUSTERD_CORE_SCHEMA_H
@@ -20,7 +23,31 @@
 
 #include "clusterd/core/types.h"
 
-#define DB_SCHEMA_VERSION 4
+/*
+ * The version of the cluster that this source is: what its lists below say. A build works under
+ * DB_VERSION_MIN, too, so that nodes can be updated one after the other; MIN is the version before,
+ * once there is one with nodes that can say which they speak.
+ */
+#define DB_SCHEMA_VERSION 5
+#define DB_VERSION_MIN	  5
+
+/* A synthetic next version, for tests of the upgrade: nothing of it is in the product. */
+#ifdef CLUSTERD_TEST_NEXT_VERSION
+#include CLUSTERD_TEST_NEXT_VERSION
+#else
+#define DB_VERSION_MAX DB_SCHEMA_VERSION
+#define DB_NEXT_GROUP_FIELDS(F)
+#define DB_NEXT_COMMANDS(X)
+#define DB_NEXT_SINCE(X)
+#endif
+
+/*
+ * X(name of the row or command, field or "" for all of it, version): what older versions do not
+ * have. Fields are the last ones of their row or command, kinds of rows the last of DB_KINDS; until
+ * their version is in force they are 0, and empty. A line stays for as long as a log may hold
+ * entries in the format before it. New words of a choice come with a new field or command only.
+ */
+#define DB_SINCE(X) DB_NEXT_SINCE(X)
 
 #define DB_UUID_TEXT   37
 #define DB_AGENT_MAX   128
@@ -201,7 +228,10 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(choice, quorum_mode, quorum_mode)                                                        \
 	F(str, witness, DB_UUID_TEXT)	      /* of the witness; empty: there is none */           \
 	F(str, witness_device, DB_DEVICE_MAX) /* its path, the same on every node */               \
-	F(u32, witness_io_ms, 0)	      /* the longest I/O on it, as written on it */
+	F(u32, witness_io_ms, 0)	      /* the longest I/O on it, as written on it */        \
+	F(u16, upgrade_to, 0)  /* version that an administrator wants in force; 0: none more */    \
+	F(time, upgrade_ms, 0) /* when that was asked */                                           \
+	F(str, upgrade_by, CL_NAME_MAX)
 
 #define DB_NODE_FIELDS(F)                                                                          \
 	F(str, name, CL_NAME_MAX)                                                                  \
@@ -224,10 +254,12 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(u32, losses, 0)		 /* unasked ones since losses_since_ms: quarantine.h */    \
 	F(time, losses_since_ms, 0)	 /* of the first of them; 0: there is none */              \
 	F(flag, is_quarantined, 0) /* was lost too often: runs nothing until it is cleared */      \
-	F(u32, memory_mib, 0)	   /* that it has said it has; 0: it has not said */               \
-	F(u32, cores, 0)	   /* likewise */                                                  \
-	F(u32, set_memory_mib, 0)  /* capacity that somebody has set; 0: as it says */             \
-	F(u32, set_cpu_pct, 0)	   /* likewise, in hundredths of a core */
+	F(u16, version_min, 0)	   /* what its clusterd speaks; 0: it was never here */            \
+	F(u16, version_max, 0)                                                                     \
+	F(u32, memory_mib, 0)	  /* that it has said it has; 0: it has not said */                \
+	F(u32, cores, 0)	  /* likewise */                                                   \
+	F(u32, set_memory_mib, 0) /* capacity that somebody has set; 0: as it says */              \
+	F(u32, set_cpu_pct, 0)	  /* likewise, in hundredths of a core */
 
 #define DB_GROUP_FIELDS(F)                                                                         \
 	F(str, name, CL_NAME_MAX)                                                                  \
@@ -269,7 +301,8 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(flag, is_degraded, 0) /* online, and some of its resources have failed */                \
 	F(u32, guest_mib, 0)	/* memory in its virtual machine's definition; else 0 */           \
 	F(u32, memory_mib, 0)	/* reserved; 0: what its virtual machine needs, or nothing */      \
-	F(u32, cpu_pct, 0)	/* reserved, in hundredths of a core */
+	F(u32, cpu_pct, 0)	/* reserved, in hundredths of a core */                            \
+	DB_NEXT_GROUP_FIELDS(F)
 
 #define DB_RESOURCE_FIELDS(F)                                                                      \
 	F(str, name, CL_NAME_MAX)                                                                  \
@@ -554,7 +587,9 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(mark, incarnation, 0)                                                                    \
 	F(str, boot, DB_UUID_TEXT)                                                                 \
 	F(str, version, CL_NAME_MAX)                                                               \
-	F(mark, instance, 0)
+	F(mark, instance, 0)                                                                       \
+	F(u16, version_min, 0)                                                                     \
+	F(u16, version_max, 0)
 
 #define DB_CMD_NODE_LOST_FIELDS(F)                                                                 \
 	F(str, name, CL_NAME_MAX)                                                                  \
@@ -1057,6 +1092,9 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(u32, memory_mib, 0)                                                                      \
 	F(u32, cpu_pct, 0)
 
+/* Every node shall work under that version from now on: there is no way back. */
+#define DB_CMD_CLUSTER_UPGRADE_FIELDS(F) F(u16, version, 0)
+
 #define DB_COMMANDS(X)                                                                             \
 	X(1, cluster_init, CLUSTER_INIT)                                                           \
 	X(2, node_admit, NODE_ADMIT)                                                               \
@@ -1132,7 +1170,9 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	X(81, node_capacity, NODE_CAPACITY)                                                        \
 	X(82, node_set, NODE_SET)                                                                  \
 	X(83, group_reserve, GROUP_RESERVE)                                                        \
-	X(86, node_depart, NODE_DEPART)
+	X(86, node_depart, NODE_DEPART)                                                            \
+	X(88, cluster_upgrade, CLUSTER_UPGRADE)                                                    \
+	DB_NEXT_COMMANDS(X)
 
 /* ---- structs */
 #define DB_CTYPE_str(name, arg)	     char name[arg];
@@ -1179,9 +1219,13 @@ enum db_cmd_type {
 		DB_CMD_MAX,
 };
 
-/* A command with who wants it and when; `at_ms` is wall-clock time of the proposer. */
+/*
+ * A command with who wants it and when; `at_ms` is wall-clock time of the proposer. `version` is
+ * the one in whose format it is written: that in force where it is proposed, 0 for DB_VERSION_MAX.
+ */
 struct db_command {
 	enum db_cmd_type type;
+	uint8_t version;
 	uint64_t at_ms;
 	char actor[CL_NAME_MAX];
 	union {
@@ -1234,10 +1278,25 @@ const struct db_shape *db_command_shape(uint16_t type);
 
 struct wire_reader;
 struct wire_writer;
-/* One struct, field by field. The reader fails on a choice or flag out of range. */
-void db_shape_put(struct wire_writer *w, const struct db_shape *shape, const void *row);
-void db_shape_get(struct wire_reader *r, const struct db_shape *shape, void *row);
-/* A command as payload of a log entry. Returns 0, -ENOBUFS or -EBADMSG (*ret untouched). */
+/* Of which version on there is such a row or command; 0: of the first. */
+uint16_t db_shape_since(const struct db_shape *shape);
+/* How many of its fields that version has: the first ones. */
+uint8_t db_shape_fields(const struct db_shape *shape, uint16_t version);
+/* The version that a field needs, 0: any; and a command, by its kind and the fields that it fills.
+ */
+uint16_t db_field_since(const struct db_shape *shape, const struct db_field *field);
+uint16_t db_command_needs(const struct db_command *cmd);
+/*
+ * One struct, field by field, as that version has it; of fields that it does not have the reader
+ * makes 0. The reader fails on a choice or flag out of range.
+ */
+void db_shape_put(struct wire_writer *w, const struct db_shape *shape, uint16_t version,
+		  const void *row);
+void db_shape_get(struct wire_reader *r, const struct db_shape *shape, uint16_t version, void *row);
+/*
+ * A command as payload of a log entry. Returns 0, -ENOBUFS, or (*ret untouched) -EBADMSG, or
+ * -EPROTO for one in the format of a version that this build does not know.
+ */
 int db_command_encode(const struct db_command *cmd, void *buf, size_t cap, size_t *ret_len);
 int db_command_decode(const void *buf, size_t len, struct db_command *ret);
 

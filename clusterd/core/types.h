@@ -15,9 +15,11 @@
 #define CL_NODE_NONE	0xff
 #define CL_NAME_MAX	64 /* with the NUL: a host name label (RFC 1035: 63 octets) */
 #define CL_UUID_BYTES	16
-#define CL_WITNESS_SLOT CL_MAX_NODES /* of the witness's row, behind those of the nodes */
-#define CL_PROTOCOL_MIN 1	     /* oldest wire protocol that this build speaks */
-#define CL_PROTOCOL_MAX 1	     /* newest */
+#define CL_WITNESS_SLOT CL_MAX_NODES	      /* of the witness's row, behind those of the nodes */
+#define CL_VERSION_SLOT (CL_WITNESS_SLOT + 1) /* of the row that says which version is in force */
+#define CL_VERSION_LAST 255		      /* a version is a number from 1 on, in one byte */
+#define CL_PROTOCOL_MIN 1		      /* oldest wire protocol that this build speaks */
+#define CL_PROTOCOL_MAX 1		      /* newest */
 
 /* A totem ring (corosync/cpg.h: struct cpg_ring_id): representative and sequence. */
 struct cl_ring {
@@ -73,11 +75,29 @@ struct cl_table {
 	uint64_t changed_at;
 	struct cl_member member[CL_MAX_NODES];
 	struct cl_member witness; /* its name is its uuid as text; nodeid 0: there is none */
+	struct cl_member version; /* its nodeid is the version in force; 0: of tests, any will do */
 };
 
-/* The row of a node, or of the witness. */
+/* The versions of the cluster (doc/upgrade.md) that a build can work under. */
+struct cl_versions {
+	uint16_t lowest, highest;
+};
+
+static inline uint32_t cl_table_version(const struct cl_table *table)
+{
+	return table->version.nodeid;
+}
+
+static inline bool cl_speaks(const struct cl_versions *v, uint32_t version)
+{
+	return !version || (v->lowest <= version && version <= v->highest);
+}
+
+/* The row of a node, of the witness, or of the version. */
 static inline struct cl_member *cl_table_row(struct cl_table *table, uint8_t slot)
 {
+	if (slot == CL_VERSION_SLOT)
+		return &table->version;
 	return slot == CL_WITNESS_SLOT ? &table->witness : &table->member[slot];
 }
 

@@ -45,6 +45,7 @@ static enum db_code apply(struct whatif *w, struct db_command *cmd, struct db_re
 			     .request = ++w->request,
 			     .payload = buf};
 
+	cmd->version = (uint8_t)w->db.version;
 	cmd->at_ms = w->at_ms;
 	snprintf(cmd->actor, sizeof(cmd->actor), "simulation");
 	must(!db_command_encode(cmd, buf, sizeof(buf), &e.payload_len));
@@ -120,6 +121,8 @@ static enum db_code come_back(struct whatif *w, const struct db_node *n, struct 
 						.nodeid = n->nodeid,
 						.incarnation = n->incarnation + 1,
 						.instance = n->instance + 1,
+						.version_min = n->version_min,
+						.version_max = n->version_max,
 						.boot = "simulated"}};
 
 	if (n->membership == DB_MEMBERSHIP_ADMITTED) {

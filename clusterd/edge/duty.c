@@ -18,6 +18,7 @@ static void submit(struct engine *e, struct db_command *cmd)
 	uint8_t buf[DB_COMMAND_MAX];
 	size_t len;
 
+	cmd->version = who.version;
 	cmd->at_ms = who.at_ms;
 	memcpy(cmd->actor, who.actor, sizeof(cmd->actor));
 	must(!db_command_encode(cmd, buf, sizeof(buf), &len));
@@ -45,8 +46,7 @@ void duty_run(struct engine *e)
 				   .ring_count = e->ring_count,
 				   .now_ms = engine_now_ms(),
 				   .wall_ms = engine_wall_ms(),
-				   .under_way = e->duties,
-				   .version = CLUSTERD_VERSION};
+				   .under_way = e->duties};
 	struct db_command cmd;
 
 	voting_see(e);

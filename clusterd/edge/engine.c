@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "clusterd/core/upgrade.h"
 #include "clusterd/edge/duty.h"
 #include "clusterd/edge/engine_impl.h"
 #include "clusterd/edge/log.h"
@@ -122,12 +123,15 @@ static void checkpoint(struct engine *e)
 	size_t cap = db_encoded_max(&e->db), len;
 	uint8_t *bytes;
 
-	if (e->db.index - e->checkpoint_index < e->options.checkpoint_entries)
+	/* With a new version at once: whoever reads the file then need not know the one before. */
+	if (e->db.index - e->checkpoint_index < e->options.checkpoint_entries &&
+	    e->db.version == e->checkpoint_version)
 		return;
 	bytes = malloc(cap);
 	must(bytes && !db_encode(&e->db, bytes, cap, &len));
 	store_checkpoint(e->store, e->db.index, bytes, len, &e->applied_table);
 	e->checkpoint_index = e->db.index;
+	e->checkpoint_version = e->db.version;
 }
 
 void engine_apply_until(struct engine *e, uint64_t index)
@@ -490,6 +494,7 @@ struct db_command engine_command(const struct engine *e, enum db_cmd_type type)
 
 	memset(&cmd, 0, sizeof(cmd));
 	cmd.type = type;
+	cmd.version = (uint8_t)e->db.version;
 	cmd.at_ms = engine_wall_ms();
 	snprintf(cmd.actor, sizeof(cmd.actor), "clusterd@%.48s", e->repl.self.name.text);
 	return cmd;
@@ -567,6 +572,7 @@ static int load(struct engine *e, struct store_content *c, struct repl_history *
 		return -EBADMSG;
 	e->applied_table = c->snapshot_table;
 	e->checkpoint_index = e->db.index;
+	e->checkpoint_version = e->db.version;
 	e->tail = c->log;
 	c->log = (struct store_log){0};
 	*history = (struct repl_history){
@@ -620,7 +626,9 @@ int engine_open(struct engine *e, qb_loop_t *loop, const struct engine_options *
 	static const struct cpg_calls cpg_calls = {on_joined,  on_confchg, on_ring,
 						   on_message, on_left,	   on_unsafe};
 	uint64_t commit;
-	struct repl_identity self = {.instance = random_u64()};
+	struct repl_identity self = {.instance = random_u64(),
+				     .versions = upgrade_versions,
+				     .build = {CLUSTERD_VERSION}};
 	struct repl_history history;
 	int r;
 

@@ -85,6 +85,7 @@ struct engine {
 	uint32_t token_ms, consensus_ms; /* corosync's, when we joined it; 0: not known */
 	struct store_log tail;		 /* entries after db.index, committed or not */
 	uint64_t checkpoint_index;
+	uint16_t checkpoint_version;
 
 	/* pull */
 	struct store_log held;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clusterd/core/upgrade.h"
 #include "clusterd/edge/engine_impl.h"
 #include "clusterd/edge/log.h"
 #include "clusterd/edge/parting.h"
@@ -88,15 +89,38 @@ static void take_place(struct engine *e, bool has_applied)
 		install(e);
 }
 
+/*
+ * Who does not speak the version in force is not in the view, and pulls nothing; the witness's copy
+ * is judged here only.
+ */
+static int look_at_version(const struct bulk_result *h)
+{
+	struct cl_table table = h->table;
+	char what[2 * DB_REASON_MAX];
+
+	if (store_log_table(&h->log, &table))
+		return -EBADMSG;
+	if (!upgrade_history_bar(&table, h->snapshot.bytes, h->snapshot.len, what, sizeof(what)))
+		return 0;
+	log_error("history of the others: %s -> not taken, update this node", what);
+	return -EPROTO;
+}
+
 void engine_pulled(void *arg, struct bulk_result *result)
 {
 	struct engine *e = arg;
+	int r;
 
 	if (e->pull_cancelled)
 		result->r = result->r ? result->r : -ECANCELED;
 	if (result->r) {
 		log_warning("pull: %s", strerror(-result->r));
 		pull_failed(e, result->r);
+		return;
+	}
+	r = look_at_version(result);
+	if (r) {
+		pull_failed(e, r);
 		return;
 	}
 	e->installed = *result;
@@ -132,6 +156,7 @@ static void take_installed(struct engine *e)
 		     !db_decode(&e->db, in->snapshot.bytes, in->snapshot.len));
 		e->applied_table = in->table;
 		e->checkpoint_index = e->db.index;
+		e->checkpoint_version = e->db.version;
 	}
 	store_log_clear(&e->tail);
 	e->tail = in->log;
@@ -240,6 +265,9 @@ int engine_adopt(struct engine *e, const struct cl_view_id *view, struct bulk_re
 
 	if (e->pull_runs)
 		return -EBUSY;
+	r = look_at_version(history);
+	if (r)
+		return r;
 	e->installed = *history;
 	*history = (struct bulk_result){0};
 	has_applied = parting_look(e);

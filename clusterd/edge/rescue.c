@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "clusterd/core/corosync_conf.h"
+#include "clusterd/core/upgrade.h"
 #include "clusterd/edge/log.h"
 #include "lib/cleanup.h"
 #include "lib/must.h"
@@ -124,6 +125,22 @@ static bool is_only_voter(const struct engine *e, const struct cl_table *table)
 
 /* ---- opening */
 
+/* A file of another version is whole: it is left as it is, and nothing else is done either. */
+static int look_at_version(const struct engine *e, const struct store_content *c, char *text,
+			   size_t size)
+{
+	char range[32], what[2 * DB_REASON_MAX];
+
+	if (!upgrade_history_bar(&c->table, c->snapshot.bytes, c->snapshot.len, what, sizeof(what)))
+		return 0;
+	upgrade_range_text(&upgrade_versions, range, sizeof(range));
+	snprintf(text, size,
+		 "%s: %s, this clusterd (%s) speaks %s: install one that speaks it. Nothing was "
+		 "changed (see doc/upgrade.md)",
+		 e->options.db_path, what, CLUSTERD_VERSION, range);
+	return -EPROTO;
+}
+
 static int try_open(struct engine *e, const struct store_calls *calls, rescue_load load,
 		    struct store_content *c, struct repl_history *history, char *text, size_t size)
 {
@@ -131,10 +148,13 @@ static int try_open(struct engine *e, const struct store_calls *calls, rescue_lo
 
 	if (r)
 		return r;
-	r = load(e, c, history);
-	if (!r)
-		return 0;
-	snprintf(text, size, "%s: its snapshot does not decode", e->options.db_path);
+	r = look_at_version(e, c, text, size);
+	if (!r) {
+		r = load(e, c, history);
+		if (!r)
+			return 0;
+		snprintf(text, size, "%s: its snapshot does not decode", e->options.db_path);
+	}
 	store_log_clear(&c->log);
 	free(c->snapshot.bytes);
 	store_close(e->store);

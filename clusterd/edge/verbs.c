@@ -132,7 +132,7 @@ json_t *verb_row_json(const struct db *db, enum db_kind kind, const void *row)
 	char key[DB_KEY_MAX];
 
 	must(o);
-	for (uint8_t i = 0; i < shape->field_count; i++) {
+	for (uint8_t i = 0; i < db_shape_fields(shape, db->version); i++) {
 		const struct db_field *f = &shape->field[i];
 		char name[64];
 
@@ -293,7 +293,7 @@ static bool make_table(struct api_client *c, const json_t *nodes, struct cl_tabl
 static void cluster_create(struct api_client *c, const json_t *args)
 {
 	struct db_command cmd = verb_command(c, DB_CMD_CLUSTER_INIT);
-	struct cl_table table = {.changed_at = 1};
+	struct cl_table table = {.changed_at = 1, .version.nodeid = DB_VERSION_MAX};
 	const struct corosync_nodes *local;
 	struct cl_uuid uuid;
 	int r;
@@ -660,6 +660,8 @@ static const struct verb verbs[] = {
 	{"cluster.start", true, verb_cluster_start},
 	{"cluster.status", false, verb_cluster_status},
 	{"cluster.stop", true, verb_cluster_stop},
+	{"cluster.upgrade", true, verb_cluster_upgrade},
+	{"cluster.version", false, verb_cluster_version},
 	{"config.apply", true, verb_config_apply},
 	{"config.checkpoint_create", true, verb_config_checkpoint_create},
 	{"config.checkpoint_delete", true, verb_config_checkpoint_delete},
@@ -746,6 +748,9 @@ static const struct verb verbs[] = {
 	{"volume.list", false, verb_volume_list},
 	{"volume.move", true, verb_volume_move},
 	{"volume.show", false, verb_volume_show},
+#ifdef CLUSTERD_TEST_NEXT_VERSION
+	VERBS_NEXT
+#endif
 };
 
 const struct verb *verb_find(const char *name)

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "clusterd/core/config.h"
+#include "clusterd/core/upgrade.h"
 #include "clusterd/edge/health.h"
 #include "clusterd/edge/text.h"
 #include "clusterd/edge/verbs_impl.h"
@@ -81,6 +82,7 @@ struct db_command verb_command(struct api_client *c, enum db_cmd_type type)
 
 	memset(&cmd, 0, sizeof(cmd));
 	cmd.type = type;
+	cmd.version = (uint8_t)api_engine(c)->db.version;
 	cmd.at_ms = engine_wall_ms();
 	snprintf(cmd.actor, sizeof(cmd.actor), "%.32s@%.30s", api_asker(c)->user,
 		 api_engine(c)->repl.self.name.text);
@@ -131,9 +133,17 @@ static void submit_under(struct api_client *c, const struct db_command *head,
 			 const struct db_command *cmd, size_t count, json_t *data)
 {
 	_cleanup_free_ uint8_t *buf = malloc(DB_CHANGE_MAX);
+	char why[2 * DB_REASON_MAX];
 	size_t len;
 
 	must(buf);
+	for (size_t i = 0; i < count; i++) {
+		if (!upgrade_refuses(&api_engine(c)->db, &cmd[i], why, sizeof(why)))
+			continue;
+		json_decref(data);
+		api_reply(c, API_REFUSED, NULL, "%s", why);
+		return;
+	}
 	if (db_change_encode(head, cmd, count, buf, DB_CHANGE_MAX, &len)) {
 		json_decref(data);
 		api_reply(c, API_REFUSED, NULL,

@@ -211,6 +211,14 @@ void verb_secret_delete(struct api_client *c, const json_t *args);
 void verb_secret_list(struct api_client *c, const json_t *args);
 void verb_secret_set(struct api_client *c, const json_t *args);
 
+/* ---- verbs_upgrade.c */
+
+void verb_cluster_upgrade(struct api_client *c, const json_t *args);
+void verb_cluster_version(struct api_client *c, const json_t *args);
+#ifdef CLUSTERD_TEST_NEXT_VERSION
+void verb_group_remark(struct api_client *c, const json_t *args); /* tests/next */
+#endif
+
 /* ---- verbs_vm.c */
 
 /* There is a virtual machine of that name, and it is online. */

@@ -7,6 +7,7 @@
 
 #include "clusterd/core/config.h"
 #include "clusterd/core/failover.h"
+#include "clusterd/core/node_state.h"
 #include "clusterd/core/setting.h"
 #include "clusterd/edge/verbs_impl.h"
 #include "clusterd/edge/voting.h"
@@ -23,6 +24,16 @@ json_t *verb_names_json(const struct cl_table *table, uint16_t set)
 	return a;
 }
 
+/* More than the word says, for people; may be empty. */
+static void refusal_text(const struct repl_state *s, enum repl_refusal refusal,
+			 const struct cl_versions *speaks, const char *build, char *text,
+			 size_t size)
+{
+	text[0] = 0;
+	if (refusal == REPL_REFUSED_INCOMPATIBLE)
+		node_incompatible_text(s, speaks, build, text, size);
+}
+
 /* Processes in the ring that are not admitted, and why. */
 static json_t *refused_json(const struct engine *e)
 {
@@ -30,12 +41,17 @@ static json_t *refused_json(const struct engine *e)
 
 	for (uint8_t i = 0; i < e->repl.peer_count && e->repl.view_complete; i++) {
 		const struct repl_peer *p = &e->repl.peer[i];
+		struct cl_versions speaks = repl_versions(&p->state);
+		char text[NODE_STATE_REASON_MAX];
 
-		if (p->slot == CL_NODE_NONE && p->refusal != REPL_ADMITTED)
-			json_array_append_new(
-				a, json_pack("{s:I, s:s, s:s}", "nodeid", (json_int_t)p->nodeid,
-					     "name", p->has_state ? p->state.name.text : "?",
-					     "reason", repl_refusal_name(p->refusal)));
+		if (p->slot != CL_NODE_NONE || p->refusal == REPL_ADMITTED)
+			continue;
+		refusal_text(&e->repl, p->refusal, &speaks, p->state.build.text, text,
+			     sizeof(text));
+		json_array_append_new(
+			a, json_pack("{s:I, s:s, s:s, s:s}", "nodeid", (json_int_t)p->nodeid,
+				     "name", p->has_state ? p->state.name.text : "?", "reason",
+				     repl_refusal_name(p->refusal), "text", text));
 	}
 	return a;
 }
@@ -159,6 +175,7 @@ json_t *verb_quorum_json(const struct engine *e)
 	struct votes_input in;
 	struct quorum_answer q = {0};
 	json_t *o = json_object();
+	char text[NODE_STATE_REASON_MAX];
 
 	voting_input(e, &in);
 	if (s->self_slot != CL_NODE_NONE)
@@ -174,6 +191,9 @@ json_t *verb_quorum_json(const struct engine *e)
 	json_object_set_new(o, "reason",
 			    json_string(s->phase == REPL_REFUSED ? repl_refusal_name(s->refusal)
 								 : quorum_reason_name(q.reason)));
+	refusal_text(s, s->phase == REPL_REFUSED ? s->refusal : REPL_ADMITTED, &s->self.versions,
+		     s->self.build.text, text, sizeof(text));
+	json_object_set_new(o, "text", json_string(text));
 	json_object_set_new(o, "votes_total", json_integer(q.votes_total));
 	json_object_set_new(o, "votes_present", json_integer(q.votes_present));
 	json_object_set_new(o, "votes_needed", json_integer(q.votes_needed));

@@ -65,7 +65,7 @@ class Client:
         self.dice, self.count, self.life = random.Random(number), 0, 0
         self.history, self.looks, self.trouble = [], [], None
         self.acknowledged = self.refused = 0
-        self.ends = threading.Event()
+        self.ends, self.rests = threading.Event(), threading.Event()
         self.thread = threading.Thread(target=self._run, daemon=True)
 
     def start(self):
@@ -82,7 +82,10 @@ class Client:
                 self.life += 1
                 try:
                     while not self.ends.is_set():
-                        self._step(api)
+                        if self.rests.is_set():
+                            poll(lambda: self.ends.is_set() or not self.rests.is_set(), 0.2)
+                        else:
+                            self._step(api)
                 except Lost:
                     pass
                 finally:
@@ -168,6 +171,11 @@ class Clients:
 
     def acknowledged(self, nodes):
         return sum(client.acknowledged for client in self.all if client.node in nodes)
+
+    def rest(self, rests):
+        """Nothing is asked from soon on; False: they go on."""
+        for client in self.all:
+            (client.rests.set if rests else client.rests.clear)()
 
     def end(self):
         for client in self.all:

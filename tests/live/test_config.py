@@ -165,6 +165,7 @@ def test_no_dry_run_changes_anything(two):
 PROBES = {
     ("cluster", "create"): ["other", "--nodes", "n1"],
     ("cluster", "start"): [],
+    ("cluster", "upgrade"): ["--confirm", "bank"],
     ("network", "set"): ["nope", "--metric", "5"],
     ("node", "evict"): ["n2", "--confirm", "n2"],
     ("node", "resume"): ["n1"],
@@ -175,8 +176,9 @@ PROBES = {
     ("volume", "create"): ["nope", "--device", "/dev/null"],
     ("volume", "move"): ["nope", "--to", "n2"],
 }
-REFUSED = {("cluster", "create"): 2, ("cluster", "start"): 2, ("node", "evict"): 8, ("node", "resume"): 0,
-           ("volume", "create"): 8}
+REFUSED = {("cluster", "create"): 2, ("cluster", "start"): 2,
+           ("cluster", "upgrade"): 4, ("node", "evict"): 8,
+           ("node", "resume"): 0, ("volume", "create"): 8}
 
 
 def test_a_dry_run_says_what_follows(two):

@@ -319,8 +319,7 @@ static void duties(struct cluster *c, uint8_t node)
 				   .ring = ring,
 				   .now_ms = sim_local_ms(&c->w, node),
 				   .wall_ms = c->w.now_ms,
-				   .under_way = m->duties,
-				   .version = "simulated"};
+				   .under_way = m->duties};
 	struct db_command cmd;
 
 	for (uint8_t i = 0; i < c->w.nodes; i++) {

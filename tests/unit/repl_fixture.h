@@ -31,6 +31,7 @@
 #define RIG_EPOCH 4
 
 struct rig {
+	struct cl_versions versions; /* that the peers speak */
 	struct repl_state s;
 	struct repl_state before;
 	struct repl_actions out;
@@ -271,6 +272,8 @@ static inline struct cl_msg rig_peer_state(const struct rig *g, uint8_t node)
 		.last = g->history.last,
 		.promised = g->history.promised,
 		.table = g->history.table,
+		.version_min = g->versions.lowest,
+		.version_max = g->versions.highest,
 	};
 	return m;
 }

@@ -1628,7 +1628,12 @@ static void bad_bytes_of_a_command_are_refused(void **state)
 		assert_int_equal(db_command_decode(buf, len + 1, &back), -EBADMSG);
 		assert_int_equal(db_command_encode(&c, buf, len - 1, &end), -ENOBUFS);
 		assert_int_equal(back.at_ms, 42);
-		buf[1] = 0xff; /* an unknown type */
+		buf[1]++; /* a version to come */
+		assert_int_equal(db_command_decode(buf, len, &back), -EPROTO);
+		buf[1] = 0; /* none */
+		assert_int_equal(db_command_decode(buf, len, &back), -EBADMSG);
+		buf[1] = DB_VERSION_MAX;
+		buf[0] = 0xff; /* an unknown type */
 		assert_int_equal(db_command_decode(buf, len, &back), -EBADMSG);
 	}
 }

@@ -87,6 +87,9 @@ static void peer_set(struct fixture *f, uint8_t i)
 	p->state.incarnation = BOOT(i);
 	p->state.instance = PROCESS(i);
 	memset(p->state.boot.byte, (int)(0x10 + i), sizeof(p->state.boot.byte));
+	snprintf(p->state.build.text, sizeof(p->state.build.text), "1.%u", i);
+	p->state.version_min = DB_VERSION_MIN;
+	p->state.version_max = DB_VERSION_MAX;
 }
 
 /* Node 0 is the sequencer of three that are there, vote and hold everything; none is admitted. */
@@ -138,8 +141,7 @@ static void decide(struct fixture *f)
 				   .ring_count = f->ring_count,
 				   .now_ms = f->now_ms,
 				   .wall_ms = f->wall_ms,
-				   .under_way = f->under_way,
-				   .version = "1.2"};
+				   .under_way = f->under_way};
 
 	duty_see(&f->duty, &f->repl, f->now_ms);
 	duty_decide(&f->duty, &facts, &f->out);
@@ -208,7 +210,9 @@ static void test_who_is_there_is_admitted_with_what_it_said(void **state)
 	assert_int_equal(cmd.node_admit.incarnation, BOOT(1));
 	assert_int_equal(cmd.node_admit.instance, PROCESS(1));
 	assert_string_equal(cmd.node_admit.boot, "11111111-1111-1111-1111-111111111111");
-	assert_string_equal(cmd.node_admit.version, "1.2");
+	assert_string_equal(cmd.node_admit.version, "1.1");
+	assert_int_equal(cmd.node_admit.version_min, DB_VERSION_MIN);
+	assert_int_equal(cmd.node_admit.version_max, DB_VERSION_MAX);
 	assert_false(duty_command(&f->out, NODES, &cmd));
 }
 
@@ -523,8 +527,7 @@ static void test_addresses_that_only_corosync_knows_are_taken_into_the_database(
 				   .db = &f->db,
 				   .now_ms = f->now_ms,
 				   .ring = f->ring,
-				   .ring_count = f->ring_count,
-				   .version = "1.2"};
+				   .ring_count = f->ring_count};
 	struct db_command cmd;
 
 	admit_all(f);

@@ -190,20 +190,21 @@ static void fill_table(struct cl_table *v, enum edge edge, uint64_t *counter)
 	v->witness.nodeid = CL_WITNESS_NODEID;
 	v->witness.vote = 1;
 	fill_text(v->witness.name, edge, CL_WITNESS_SLOT);
+	v->version.nodeid = edge == EDGE_MAX ? CL_VERSION_LAST : 4;
 }
 
 static bool same_table(const struct cl_table *a, const struct cl_table *b)
 {
-	if (a->changed_at != b->changed_at)
-		return false;
-	for (size_t i = 0; i <= CL_WITNESS_SLOT; i++) {
-		const struct cl_member *x = i < CL_MAX_NODES ? &a->member[i] : &a->witness;
-		const struct cl_member *y = i < CL_MAX_NODES ? &b->member[i] : &b->witness;
+	struct cl_table copy_a = *a, copy_b = *b;
+
+	for (uint8_t i = 0; i <= CL_VERSION_SLOT; i++) {
+		const struct cl_member *x = cl_table_row(&copy_a, i);
+		const struct cl_member *y = cl_table_row(&copy_b, i);
 
 		if (x->nodeid != y->nodeid || x->vote != y->vote || strcmp(x->name, y->name) != 0)
 			return false;
 	}
-	return true;
+	return a->changed_at == b->changed_at;
 }
 
 static void fill_blob(struct cl_blob *v, enum edge edge, uint64_t *counter)

@@ -142,7 +142,13 @@ static void one_that_the_view_refuses_says_why(void **state)
 	look_init(&l, *state);
 	l.repl.peer[2].slot = CL_NODE_NONE;
 	l.repl.peer[2].refusal = REPL_REFUSED_INCOMPATIBLE;
-	is(&l, "incompatible", "update it");
+	is(&l, "incompatible", "no version of the protocol in common");
+	l.repl.vtable.version.nodeid = 5;
+	l.repl.peer[2].state.version_min = 3;
+	l.repl.peer[2].state.version_max = 4;
+	is(&l, "incompatible", "version 5 is in force, its clusterd () speaks 3 to 4: update it");
+	l.repl.peer[2].state.version_min = l.repl.peer[2].state.version_max = 6;
+	is(&l, "incompatible", "speaks 6 only: it is too new");
 	l.repl.peer[2].refusal = REPL_REFUSED_OTHER_CLUSTER;
 	is(&l, "daemon-lost", "refused: other-cluster");
 	l.repl.peer[2].refusal = REPL_REFUSED_SILENT;
@@ -184,7 +190,9 @@ static void without_quorum_a_node_knows_of_itself_only(void **state)
 	is(&l, "joining", "same history");
 	l.repl.phase = REPL_REFUSED;
 	l.repl.refusal = REPL_REFUSED_INCOMPATIBLE;
-	is(&l, "incompatible", "update it");
+	l.repl.vtable.version.nodeid = 5;
+	l.repl.self.versions = (struct cl_versions){4, 4};
+	is(&l, "incompatible", "version 5 is in force, its clusterd () speaks 4 only: update it");
 	l.repl.refusal = REPL_REFUSED_FULL;
 	is(&l, "isolated", "refuse it: cluster-full");
 }

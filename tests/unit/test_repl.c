@@ -495,6 +495,119 @@ static void an_older_or_newer_protocol_is_refused(void **state)
 	assert_int_equal(judge_node_3(g, &m), REPL_REFUSED_INCOMPATIBLE);
 }
 
+/* ---- the version in force: 5, which this node and its peers speak beside 4 */
+
+static void versions(struct rig *g, uint8_t self, uint8_t n)
+{
+	rig_init(g, self, n);
+	g->s.self.versions = g->versions = (struct cl_versions){4, 5};
+}
+
+static void in_force(struct rig *g, uint32_t version)
+{
+	g->s.table.version.nodeid = g->history.table.version.nodeid = version;
+}
+
+static void who_does_not_speak_the_version_in_force_is_refused(void **state)
+{
+	struct rig *g = *state;
+	struct cl_msg m;
+
+	versions(g, 0, 4);
+	in_force(g, 5);
+	rig_confchg(g, 0xf);
+	m = rig_peer_state(g, 3);
+	m.state.version_max = 4;
+	assert_int_equal(judge_node_3(g, &m), REPL_REFUSED_INCOMPATIBLE);
+
+	rig_promised(g);
+	rig_confchg(g, 0xf);
+	m = rig_peer_state(g, 3);
+	m.state.version_min = m.state.version_max = 6;
+	assert_int_equal(judge_node_3(g, &m), REPL_REFUSED_INCOMPATIBLE);
+
+	rig_promised(g);
+	rig_confchg(g, 0xf);
+	m = rig_blank_state(g, 3);
+	m.state.version_max = 4;
+	assert_int_equal(judge_node_3(g, &m), REPL_REFUSED_INCOMPATIBLE);
+}
+
+/* What it was raised to need not be committed: it is in force at the end of the highest history. */
+static void a_raise_at_the_end_of_the_highest_history_counts(void **state)
+{
+	struct rig *g = *state;
+	struct cl_msg m;
+
+	versions(g, 0, 3);
+	in_force(g, 4);
+	g->s.self.versions.highest = 4;
+	rig_confchg(g, ALL3);
+	g->own_state.state.version_max = 4;
+	rig_states(g, 0x3);
+	m = rig_peer_state(g, 2);
+	m.state.last.index++;
+	m.state.table.version.nodeid = 5;
+	rig_deliver(g, 2, &m);
+	assert_int_equal(g->s.phase, REPL_REFUSED);
+	assert_int_equal(g->s.refusal, REPL_REFUSED_INCOMPATIBLE);
+	assert_int_equal(cl_table_version(&g->s.vtable), 5);
+}
+
+static int raise_to(struct rig *g, uint32_t version)
+{
+	return rig_change(g, CL_VERSION_SLOT, (struct cl_member){.nodeid = version});
+}
+
+static void a_version_is_raised_when_all_here_speak_it(void **state)
+{
+	struct rig *g = *state;
+	struct cl_member row = {.nodeid = 5};
+
+	versions(g, 0, 3);
+	in_force(g, 4);
+	rig_open(g, ALL3);
+	assert_int_equal(raise_to(g, 4), -EINVAL); /* it is in force */
+	assert_int_equal(raise_to(g, 6), -EINVAL); /* nobody speaks it */
+	assert_int_equal(raise_to(g, 5), 0);
+	rig_change_entry(g, RIG_LAST + 2, CL_VERSION_SLOT, row);
+	assert_int_equal(cl_table_version(&g->s.table), 5);
+	rig_persisted_by(g, ALL3, RIG_LAST + 2);
+	assert_false(g->s.change_pending);
+	assert_int_equal(raise_to(g, 4), -EINVAL); /* there is no way back */
+}
+
+static void a_version_that_one_here_does_not_speak_is_not_raised(void **state)
+{
+	struct rig *g = *state;
+	struct cl_msg m;
+
+	versions(g, 0, 3);
+	in_force(g, 4);
+	rig_confchg(g, ALL3);
+	rig_states(g, 0x3);
+	m = rig_peer_state(g, 2);
+	m.state.version_max = 4;
+	rig_deliver(g, 2, &m);
+	rig_epoch(g);
+	rig_persisted_by(g, ALL3, RIG_LAST + 1);
+	assert_int_equal(g->s.phase, REPL_OPEN);
+	assert_int_equal(raise_to(g, 5), -EINVAL);
+}
+
+static void an_entry_with_a_version_that_we_do_not_speak_is_not_taken(void **state)
+{
+	struct rig *g = *state;
+	struct cl_member row = {.nodeid = 6};
+
+	versions(g, 0, 3);
+	in_force(g, 4);
+	rig_open(g, ALL3);
+	rig_change_entry(g, RIG_LAST + 2, CL_VERSION_SLOT, row);
+	assert_true(g->s.is_broken);
+	assert_int_equal(cl_table_version(&g->s.table), 4);
+}
+
 static void a_protocol_range_that_includes_ours_is_admitted(void **state)
 {
 	struct rig *g = *state;
@@ -2416,6 +2529,11 @@ int main(void)
 		TEST(equal_histories_need_no_pull),
 		TEST(the_history_of_another_cluster_never_wins),
 		TEST(the_history_of_an_incompatible_node_never_wins),
+		TEST(who_does_not_speak_the_version_in_force_is_refused),
+		TEST(a_raise_at_the_end_of_the_highest_history_counts),
+		TEST(a_version_is_raised_when_all_here_speak_it),
+		TEST(a_version_that_one_here_does_not_speak_is_not_raised),
+		TEST(an_entry_with_a_version_that_we_do_not_speak_is_not_taken),
 		TEST(a_majority_of_the_winning_table_is_needed_not_of_ours),
 		TEST(a_minority_neither_pulls_nor_promises),
 		TEST(a_pull_names_the_lowest_holder_of_the_winning_history),
