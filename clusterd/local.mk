@@ -119,7 +119,8 @@ clusterd_clusterd_SOURCES = \
 	clusterd/edge/voting.c clusterd/edge/voting.h \
 	clusterd/edge/witness.c clusterd/edge/witness.h \
 	clusterd/edge/witness_channel.c clusterd/edge/witness_channel.h \
-	clusterd/edge/witness_io.c clusterd/edge/witness_link.c clusterd/edge/witness_link.h
+	clusterd/edge/witness_io.c clusterd/edge/witness_link.c clusterd/edge/witness_link.h \
+	clusterd/edge/witness_share.c clusterd/edge/witness_share.h
 clusterd_clusterd_CPPFLAGS = $(AM_CPPFLAGS) $(QB_CFLAGS) $(COROSYNC_CFLAGS) $(JANSSON_CFLAGS) \
 	$(GNUTLS_CFLAGS) -DSBINDIR='"$(sbindir)"' \
 	-DAGENTSDIR='"$(prefix)/lib/ocf/resource.d/clusterd"'

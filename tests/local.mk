@@ -21,7 +21,8 @@ tests_sim_sim_votes_SOURCES = tests/sim/sim_votes.c $(world_sources)
 tests_sim_sim_votes_CPPFLAGS = $(AM_CPPFLAGS) -DCLUSTERD_MUTANTS
 tests_sim_sim_votes_LDADD = clusterd/libcore_mutants.a lib/liblock.a lib/libbase.a
 
-tests_sim_sim_witness_SOURCES = tests/sim/sim_witness.c $(world_sources)
+tests_sim_sim_witness_SOURCES = tests/sim/sim_witness.c tests/sim/sim_witness_life.c \
+	tests/sim/sim_witness_life.h tests/sim/sim_witness_share.c $(world_sources)
 tests_sim_sim_witness_CPPFLAGS = $(AM_CPPFLAGS) -DCLUSTERD_MUTANTS
 tests_sim_sim_witness_LDADD = clusterd/libcore_mutants.a lib/liblock.a lib/libbase.a
 

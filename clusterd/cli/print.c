@@ -193,6 +193,7 @@ static void print_status(const struct cli *cli, const json_t *data)
 		json_string_value(json_object_get(json_object_get(data, "cluster"), "name"));
 	const char *state = json_string_value(json_object_get(db, "state"));
 	const char *text = json_string_value(json_object_get(db, "text"));
+	const char *warning = json_string_value(json_object_get(q, "warning"));
 	char missing[CELL_MAX], lose[CELL_MAX], stay[CELL_MAX];
 
 	cell(json_object_get(q, "would_help"), missing, sizeof(missing));
@@ -211,6 +212,8 @@ static void print_status(const struct cli *cli, const json_t *data)
 		printf("        may fail next, one of: %s; must stay: %s\n", lose, stay);
 	else
 		printf("        whose return would help: %s\n", missing);
+	if (warning && warning[0])
+		printf("        warning: %s\n", warning);
 	if (state && text && text[0] && strcmp(state, "ok") != 0)
 		printf("database %s: %s\n", state, text);
 	print_forced(json_object_get(data, "cluster"));

@@ -118,13 +118,16 @@ void do_quorum_mode(struct apply *a, const struct db_cmd_quorum_mode *c)
 		apply_answer(a, DB_INVALID, "a mode with a witness names one, and only such");
 		return;
 	}
-	if (row->quorum_mode == c->mode && !strcmp(row->witness, c->witness) &&
-	    !strcmp(row->witness_device, c->device))
+	if (row->quorum_mode == c->mode &&
+	    (!has_witness ||
+	     (!strcmp(row->witness, c->witness) && !strcmp(row->witness_device, c->device))))
 		return;
 	row->quorum_mode = c->mode;
-	COPY(row->witness, c->witness);
-	COPY(row->witness_device, c->device);
-	row->witness_io_ms = c->io_ms;
+	if (has_witness) { /* else the old one is known as long as it has a vote */
+		COPY(row->witness, c->witness);
+		COPY(row->witness_device, c->device);
+		row->witness_io_ms = c->io_ms;
+	}
 	apply_event(a, "quorum-mode", "cluster", "%s%s%s, by %s",
 		    db_choice_word(DB_KIND_CLUSTER, "quorum_mode", c->mode),
 		    has_witness ? " on " : "", c->device, a->cmd->actor);

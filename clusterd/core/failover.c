@@ -42,6 +42,17 @@ static uint64_t longest_start_ms(const struct db *db, uint32_t first)
 	return longest;
 }
 
+/*
+ * Watched for 4 D, written within D, waited for 2 D, read back within D; of a share, looked at
+ * before, and promise and set written after.
+ */
+static uint64_t witness_ms(const struct db_cluster *c)
+{
+	uint64_t times = c->quorum_mode == DB_QUORUM_MODE_NODE_SHARE ? 11 : 8;
+
+	return times * c->witness_io_ms;
+}
+
 void failover_from_db(struct failover *f, const struct db *db, uint16_t members)
 {
 	uint64_t longest = 0;
@@ -55,12 +66,8 @@ void failover_from_db(struct failover *f, const struct db *db, uint16_t members)
 	}
 	if (all) /* a node that nothing can fence is waited for without end */
 		failover_set(f, FAILOVER_FENCE, longest);
-	/* Watched for 4 D, written within D, waited for 2 D, read back within D. */
 	if (db_count(db, DB_KIND_CLUSTER) && !f->is_known[FAILOVER_WITNESS])
-		failover_set(
-			f, FAILOVER_WITNESS,
-			8 * (uint64_t)((const struct db_cluster *)db_at(db, DB_KIND_CLUSTER, 0))
-					->witness_io_ms);
+		failover_set(f, FAILOVER_WITNESS, witness_ms(db_at(db, DB_KIND_CLUSTER, 0)));
 	longest = 0;
 	for (uint32_t i = 0; i < db_count(db, DB_KIND_GROUP); i += GROUPS_AT_A_TIME) {
 		uint64_t ms = longest_start_ms(db, i);

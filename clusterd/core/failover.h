@@ -18,7 +18,7 @@
 	X(CONSENSUS, "consensus", "corosync forms a ring without the node: totem.consensus")       \
 	X(EXCHANGE, "exchange", "the others agree on a view: two fifths of the lease")             \
 	X(WITNESS, "witness",                                                                      \
-	  "to claim the witness where its vote decides: eight times its longest I/O")              \
+	  "to claim the witness where its vote decides: 8 times its longest I/O, of a share 11")   \
 	X(LEASE, "lease",                                                                          \
 	  "the node may act for so long, and one whose clusterd ended is waited for: --lease")     \
 	X(FENCE, "fence", "every level of the fence devices to its end, of the slowest node")      \

@@ -86,25 +86,42 @@ static enum hash_verdict judge(const struct hash_point *p, uint8_t self, uint32_
 	return majority(p, table, present | with) ? HASH_WAIT : HASH_UNDECIDED;
 }
 
+/* Where no node has a vote, each that is here is as good a reference as another. */
+static struct cl_table judges(const struct hash_check *h, const struct cl_table *table)
+{
+	struct cl_table t = *table;
+
+	if (!h->heads)
+		return t;
+	t.witness.vote = 0;
+	for (uint8_t i = 0; i < CL_MAX_NODES; i++)
+		t.member[i].vote = t.member[i].nodeid && (h->heads & cl_bit(i));
+	return t;
+}
+
 enum hash_verdict hash_check_take(struct hash_check *h, uint8_t slot, uint64_t index, uint64_t hash,
 				  uint8_t self, uint32_t present, const struct cl_table *table)
 {
 	struct hash_point *p = point_at(h, index);
+	struct cl_table t;
 
 	if (!p || slot >= CL_MAX_NODES || self >= CL_MAX_NODES)
 		return HASH_WAIT;
 	p->told = (uint16_t)(p->told | cl_bit(slot));
 	p->hash[slot] = hash;
-	h->with = witness_of(present, table);
-	return judge(p, self, present, h->with, table);
+	h->heads = quorum_voters(table) ? 0 : (uint16_t)(present & UINT16_MAX);
+	t = judges(h, table);
+	h->with = witness_of(present, &t);
+	return judge(p, self, present, h->with, &t);
 }
 
 uint16_t hash_check_majority(const struct hash_check *h, uint64_t index,
 			     const struct cl_table *table)
 {
 	const struct hash_point *p = find(h, index);
+	struct cl_table t = judges(h, table);
 
-	return p ? majority(p, table, h->with) : 0;
+	return p ? majority(p, &t, h->with) : 0;
 }
 
 const char *hash_verdict_name(enum hash_verdict verdict)

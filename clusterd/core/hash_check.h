@@ -32,7 +32,8 @@ struct hash_point {
 
 struct hash_check {
 	struct hash_point point[HASH_POINTS];
-	uint32_t with; /* CL_WITNESS_BIT: its vote goes with any hash */
+	uint32_t with;	/* CL_WITNESS_BIT: its vote goes with any hash */
+	uint16_t heads; /* where no node has a vote: those who are here count one each */
 };
 
 /* True if the state after that entry is compared. */

@@ -171,7 +171,7 @@ static uint8_t get_row(struct wire_reader *r, struct cl_member *row)
 	}
 	if (!row->nodeid ? row->vote || row->name[0] : !row->name[0])
 		wire_reader_fail(r);
-	if (slot == CL_WITNESS_SLOT && row->nodeid && row->nodeid != CL_WITNESS_NODEID)
+	if (slot == CL_WITNESS_SLOT && row->nodeid && row->nodeid < CL_WITNESS_SOLE)
 		wire_reader_fail(r);
 	return slot;
 }

@@ -47,7 +47,7 @@ struct quorum_answer quorum_evaluate(const struct cl_table *table, uint32_t pres
 	a.votes_needed = (uint8_t)(a.votes_total / 2 + 1);
 	if (!a.votes_total)
 		a.reason = QUORUM_NO_VOTES;
-	else if (a.votes_present >= a.votes_needed)
+	else if (a.votes_present >= a.votes_needed && (present & UINT16_MAX))
 		a.reason = a.has_witness && a.votes_present == a.votes_needed ? QUORUM_WITNESS
 									      : QUORUM_MAJORITY;
 	else if (lacks_witness && a.votes_present + 1 == a.votes_needed)
@@ -89,6 +89,16 @@ uint8_t quorum_find_name(const struct cl_table *table, const char *name)
 	return CL_NODE_NONE;
 }
 
+bool quorum_is_other_witness(const struct cl_table *a, const struct cl_table *b)
+{
+	return a->witness.nodeid != b->witness.nodeid || strcmp(a->witness.name, b->witness.name);
+}
+
+bool quorum_is_share(const struct cl_table *table)
+{
+	return table->witness.nodeid == CL_WITNESS_SHARE;
+}
+
 bool quorum_change_allowed(const struct cl_table *from, const struct cl_table *to)
 {
 	uint32_t before = all_voters(from), after = all_voters(to);
@@ -99,8 +109,8 @@ bool quorum_change_allowed(const struct cl_table *from, const struct cl_table *t
 		if ((before & after & cl_bit(i)) && from->member[i].nodeid != to->member[i].nodeid)
 			changed += 2;
 	}
-	if ((before & after & CL_WITNESS_BIT) && strcmp(from->witness.name, to->witness.name) != 0)
-		changed += 2; /* another disk */
+	if ((before & after & CL_WITNESS_BIT) && quorum_is_other_witness(from, to))
+		changed += 2;
 	return changed <= 1 && before && after;
 }
 

@@ -40,7 +40,7 @@ uint16_t quorum_members(const struct cl_table *table);
 uint16_t quorum_voters(const struct cl_table *table);
 /*
  * Counts the votes of `present` (bits outside the table count nothing): nodes, and CL_WITNESS_BIT
- * for as long as one of them owns the witness.
+ * for as long as one of them owns the witness. A set without a node is not quorate, whatever votes.
  */
 struct quorum_answer quorum_evaluate(const struct cl_table *table, uint32_t present);
 /* True if `present` holds a majority of the table's votes. */
@@ -51,6 +51,10 @@ bool quorum_witness_decides(const struct cl_table *table, uint16_t present);
 uint8_t quorum_find_nodeid(const struct cl_table *table, uint32_t nodeid);
 /* Index of the member with that name, or CL_NODE_NONE. */
 uint8_t quorum_find_name(const struct cl_table *table, const char *name);
+/* Its witness is a share: it holds no history (witness.h). */
+bool quorum_is_share(const struct cl_table *table);
+/* Not the same witness, or the same disk in another part. */
+bool quorum_is_other_witness(const struct cl_table *a, const struct cl_table *b);
 /* True if the two tables differ in at most one vote, and some vote is left in each. */
 bool quorum_change_allowed(const struct cl_table *from, const struct cl_table *to);
 /*

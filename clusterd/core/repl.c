@@ -340,6 +340,8 @@ const char *repl_mutant_name(enum repl_mutant mutant)
 		[REPL_MUTANT_WITNESS_FOR_EVER] = "claim-kept-for-ever",
 		[REPL_MUTANT_WITNESS_OF_FEW] = "witness-of-a-minority",
 		[REPL_MUTANT_WITNESS_FLOOR] = "witness-promise-ignored",
+		[REPL_MUTANT_SHARE_PERSISTS] = "share-counts-as-having-persisted",
+		[REPL_MUTANT_SHARE_SET_STAYS] = "set-on-the-share-stays",
 	};
 
 	return mutant < REPL_MUTANT_MAX ? name[mutant] : "?";

@@ -15,7 +15,9 @@
  *             multicasts the entry EPOCH. Only it gives entries their index from then on.
  *   witness   where only its vote is missing, the lowest who reaches it claims it (witness.h) and
  *             says CLAIMED: from there on it is one more member of the view, which promises, holds
- *             the history and persists like the others, through the hands of its owner.
+ *             the history and persists like the others, through the hands of its owner. A share
+ *             holds no history: it says who was here instead (doc/adr/0029). With it an entry is
+ *             committed when each of those has persisted it.
  *   open      when a majority of votes has PERSISTED the entry EPOCH, it and all before it are
  *             committed; now requests are taken, committed when a majority has persisted them,
  *             and only then applied.
@@ -142,6 +144,8 @@ enum repl_mutant {
 	REPL_MUTANT_WITNESS_FOR_EVER,	   /* a claim once heard of holds for ever */
 	REPL_MUTANT_WITNESS_OF_FEW,	   /* who owns it is quorate, however few */
 	REPL_MUTANT_WITNESS_FLOOR,	   /* what it promised to others does not count */
+	REPL_MUTANT_SHARE_PERSISTS,	   /* a share counts as having persisted what it is told */
+	REPL_MUTANT_SHARE_SET_STAYS, /* who holds the history only later is not recorded on it */
 	REPL_MUTANT_MAX,
 };
 
@@ -161,6 +165,9 @@ struct repl_witness {
 	uint64_t valid_ms;  /* how long a renewal of the claim holds */
 	uint64_t floor;	    /* the highest epoch number that it promised before this view */
 	uint64_t persisted; /* its copy is whole up to this index of this epoch; 0 */
+	/* A share stores this instead: who voted and held a history when the view began. */
+	uint16_t set;
+	bool is_recorded; /* (epoch of the view, set) stands on the share */
 };
 
 struct repl_state {

@@ -60,6 +60,12 @@ void repl_lease_extend(struct repl_state *s);
 int repl_witness_say(struct repl_step *st);
 int repl_witness_adopt(struct repl_step *st);
 void repl_witness_reach(struct repl_step *st);
+/* Another one stands in the table: what was known is of the one before. */
+void repl_witness_replaced(struct repl_state *s);
+/* True if the sequencer has to begin a new view for the witness's sake. */
+bool repl_witness_wants_view(const struct repl_state *s);
+/* True if, as far as the witness is concerned, the log is held up to that index. */
+bool repl_witness_holds(const struct repl_state *s, uint64_t index);
 
 /* force.c: quorum by the word of an administrator */
 int repl_force_ask(struct repl_step *st);

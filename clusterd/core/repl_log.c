@@ -162,6 +162,8 @@ void repl_log_entry(struct repl_step *st, uint8_t slot, const struct cl_msg_entr
 		s->vprev = s->vtable;
 		s->vtable = to;
 		s->change_pending = true;
+		if (quorum_is_other_witness(&s->vprev, &s->vtable))
+			repl_witness_replaced(s);
 		repl_witness_judge(s);
 	}
 	if (!s->epoch_index)
@@ -201,7 +203,7 @@ void repl_log_durable(struct repl_step *st)
 /* Nodes, and the witness. */
 static uint32_t holders_of(const struct repl_state *s, uint64_t index)
 {
-	uint32_t set = s->witness.persisted >= index ? CL_WITNESS_BIT : 0;
+	uint32_t set = repl_witness_holds(s, index) ? CL_WITNESS_BIT : 0;
 
 	for (uint8_t i = 0; i < CL_MAX_NODES; i++) {
 		if (s->persisted[i] >= index)

@@ -692,6 +692,7 @@ void repl_view_tick(struct repl_step *st)
 	}
 	if (s->is_pulling && s->pull_again)
 		pull(st);
-	if (s->is_broken || lease_silent(&s->lease, s->present, now, s->config.silence_ms))
+	if (s->is_broken || repl_witness_wants_view(s) ||
+	    lease_silent(&s->lease, s->present, now, s->config.silence_ms))
 		repl_view_restart(st);
 }

@@ -46,6 +46,7 @@ void repl_witness_view(struct repl_state *s)
 			s->witness.reaches |= cl_bit(p->slot);
 	}
 	s->witness.claimer = choose_claimer(s);
+	s->witness.set = (uint16_t)(s->countable & quorum_voters(&s->vtable));
 	if (REPL_MUTANT(s, WITNESS_UNCLAIMED)) {
 		s->witness.counts = quorum_witness_decides(&s->vtable, s->countable);
 		s->witness.persisted = UINT64_MAX;
@@ -62,13 +63,72 @@ void repl_lease_extend(struct repl_state *s)
 		lease_extend(&s->lease, &s->vtable, repl_countable(s), s->config.lease_ms);
 }
 
+/*
+ * Not needed now, but before it is: a share has to know who is here, so that any of them may go on
+ * with it; and who alone is to have a vote has to hold the history before the others give theirs.
+ */
+static bool is_wanted_ahead(const struct repl_state *s)
+{
+	if (s->phase != REPL_OPEN)
+		return false;
+	if (s->vtable.witness.nodeid == CL_WITNESS_SOLE)
+		return true;
+	return quorum_is_share(&s->vtable) && s->vtable.witness.vote && s->witness.set &&
+	       !s->witness.is_recorded;
+}
+
+bool repl_witness_wants_view(const struct repl_state *s)
+{
+	uint16_t late = (uint16_t)(quorum_voters(&s->vtable) & s->countable & ~s->witness.set);
+	uint16_t others = (uint16_t)(s->witness.reaches & s->countable);
+
+	if (!repl_is_sequencer(s) || s->change_pending ||
+	    !quorum_is_majority(&s->vtable, s->countable))
+		return false;
+	/* Nobody was here who reached it when this view began, or who was does not any more. */
+	if (is_wanted_ahead(s) && !s->witness.counts && others &&
+	    (s->witness.claimer == CL_NODE_NONE || !(others & cl_bit(s->witness.claimer))))
+		return true;
+	if (!quorum_is_share(&s->vtable) || !s->vtable.witness.vote || !others ||
+	    REPL_MUTANT(s, SHARE_SET_STAYS))
+		return false;
+	/* Who votes and holds everything now could not go on with the share. */
+	for (uint8_t i = 0; i < CL_MAX_NODES; i++) {
+		if ((late & cl_bit(i)) && s->persisted[i] >= s->commit)
+			return true;
+	}
+	return false;
+}
+
+/* A share persists nothing: each of those whom it knows has to. */
+bool repl_witness_holds(const struct repl_state *s, uint64_t index)
+{
+	if (!quorum_is_share(&s->vtable))
+		return s->witness.persisted >= index;
+	if (!s->witness.counts || !s->witness.is_recorded)
+		return false;
+	for (uint8_t i = 0; i < CL_MAX_NODES; i++) {
+		if ((s->witness.set & cl_bit(i)) && s->persisted[i] < index &&
+		    !REPL_MUTANT(s, SHARE_PERSISTS))
+			return false;
+	}
+	return true;
+}
+
+void repl_witness_replaced(struct repl_state *s)
+{
+	s->witness.counts = s->witness.is_recorded = false;
+	s->witness.floor = s->witness.persisted = 0;
+	s->lease.witness_ms = 0;
+}
+
 bool repl_witness_is_wanted(const struct repl_state *s)
 {
 	if (!s->view_complete || s->phase < REPL_INQUORATE || s->self_slot == CL_NODE_NONE ||
 	    s->witness.claimer != s->self_slot)
 		return false;
 	return s->witness.counts || quorum_witness_decides(&s->vtable, s->countable) ||
-	       REPL_MUTANT(s, WITNESS_OF_FEW);
+	       is_wanted_ahead(s) || REPL_MUTANT(s, WITNESS_OF_FEW);
 }
 
 /* It is nobody's any more: who needs it has no quorum, and leaves the view to begin anew. */
@@ -93,6 +153,13 @@ void repl_witness_claimed(struct repl_step *st, uint8_t slot, const struct cl_ms
 	if (!m->is_held) {
 		lost(st);
 		return;
+	}
+	if (quorum_is_share(&s->vtable)) {
+		s->witness.is_recorded |= m->promised && m->promised == s->number;
+		/* Claimed so that it knows who is here; its vote is not needed. */
+		if (!s->witness.counts && quorum_is_majority(&s->vtable, s->countable) &&
+		    !REPL_MUTANT(s, WITNESS_OF_FEW))
+			return;
 	}
 	lease_witness_heard(&s->lease, m->seen.of[s->self_slot], m->valid_ms);
 	s->witness.valid_ms = m->valid_ms;

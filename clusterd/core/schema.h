@@ -132,7 +132,9 @@
 /* Who has votes beside the nodes. */
 #define DB_QUORUM_MODES(X)                                                                         \
 	X(NODE_MAJORITY, "node-majority")                                                          \
-	X(NODE_DISK, "node-disk") /* a witness on a disk that all nodes reach */
+	X(NODE_DISK, "node-disk")   /* a witness on a disk that all nodes reach */                 \
+	X(NODE_SHARE, "node-share") /* on a share: it knows who may go on, and no history */       \
+	X(DISK_ONLY, "disk-only")   /* the witness alone */
 
 /* When a group goes back to a preferred owner that has come back. */
 #define DB_FAILBACKS(X)                                                                            \

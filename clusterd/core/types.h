@@ -60,9 +60,12 @@ struct cl_member {
 	char name[CL_NAME_MAX];
 };
 
-/* In a set of voters: the witness. In a row of the table: what stands for its nodeid. */
-#define CL_WITNESS_BIT	  (UINT32_C(1) << CL_WITNESS_SLOT)
-#define CL_WITNESS_NODEID UINT32_MAX
+/* In a set of voters: the witness. */
+#define CL_WITNESS_BIT (UINT32_C(1) << CL_WITNESS_SLOT)
+/* What stands in its row of the table for a nodeid says of which kind it is. */
+#define CL_WITNESS_NODEID UINT32_MAX	   /* a disk: it holds a history and has a vote */
+#define CL_WITNESS_SHARE  (UINT32_MAX - 1) /* a share: it has a vote, and holds no history */
+#define CL_WITNESS_SOLE	  (UINT32_MAX - 2) /* a disk that alone is to have a vote */
 
 /*
  * Who is a member and who votes. In force is the table at the end of the highest history present,

@@ -35,7 +35,7 @@ void votes_watch_witness(uint64_t *since_ms, const struct repl_state *repl, uint
 
 uint32_t votes_here(const struct votes_input *in, uint16_t nodes)
 {
-	return nodes | (in->witness_works ? CL_WITNESS_BIT : 0);
+	return nodes | (in->witness_works && !in->witness_is_new ? CL_WITNESS_BIT : 0);
 }
 
 /* Members whose absence has lasted. */
@@ -123,20 +123,28 @@ static uint16_t made_odd(const struct votes_input *in, uint16_t set)
 	return (uint16_t)(set & ~cl_bit(first_to_go(in, set)));
 }
 
+/* The witness is to have the only vote, and can. */
+static bool is_sole(const struct votes_input *in)
+{
+	return in->is_sole && in->table.witness.nodeid && !in->witness_is_old && in->witness_works;
+}
+
 uint16_t votes_wanted(const struct votes_input *in)
 {
-	return made_odd(in, candidates(in));
+	return is_sole(in) ? 0 : made_odd(in, candidates(in));
 }
 
 bool votes_wants_witness(const struct votes_input *in)
 {
-	return witness_votes_with(in, candidates(in));
+	return is_sole(in) || witness_votes_with(in, candidates(in));
 }
 
 uint16_t votes_configured(const struct votes_input *in)
 {
 	struct votes_input whole = *in;
 
+	if (in->is_sole)
+		return 0;
 	whole.leaving = whole.draining = 0;
 	return made_odd(&whole, quorum_members(&in->table));
 }
@@ -161,6 +169,8 @@ static bool can_be_made(const struct votes_input *in, uint8_t slot, bool is_give
 
 static enum votes_reason why_taken(const struct votes_input *in, uint8_t slot)
 {
+	if (is_sole(in))
+		return VOTES_SOLE;
 	if (may_shrink(in) && has(in->leaving, slot))
 		return VOTES_LEAVING;
 	if (may_shrink(in) && has(long_absent(in), slot))
@@ -196,7 +206,18 @@ static bool give_witness(const struct votes_input *in, struct votes_change *ret)
 		return false;
 	*ret = (struct votes_change){
 		.slot = CL_WITNESS_SLOT, .is_given = true, .reason = VOTES_REACHED};
+	if (is_sole(in))
+		ret->reason = VOTES_SOLE;
 	return true;
+}
+
+/* Those not here lose theirs first: then fewer are needed. */
+static bool next_to_sole(const struct votes_input *in, struct votes_change *ret)
+{
+	uint16_t voters = quorum_voters(&in->table);
+
+	return give_witness(in, ret) || take(in, (uint16_t)(voters & ~in->present), ret) ||
+	       take(in, (uint16_t)(voters & in->present), ret);
 }
 
 /*
@@ -209,6 +230,8 @@ bool votes_next(const struct votes_input *in, struct votes_change *ret)
 	uint16_t take_set = (uint16_t)(voters & ~wanted);
 	uint16_t give_set = (uint16_t)(wanted & ~voters);
 
+	if (is_sole(in))
+		return next_to_sole(in, ret);
 	if (!wanted)
 		return false;
 	if (take(in, (uint16_t)(take_set & ~in->present), ret))
@@ -255,6 +278,8 @@ int votes_may_lose_at_once(const struct votes_input *in)
 {
 	struct quorum_answer q = quorum_evaluate(&in->table, votes_here(in, in->holders));
 
+	if (q.is_quorate && q.votes_total == 1 && q.has_witness)
+		return count(in->holders) - 1; /* somebody has to run it all */
 	return q.is_quorate ? q.votes_present - q.votes_needed : -1;
 }
 
@@ -265,6 +290,8 @@ int votes_may_lose_in_turn(const struct votes_input *in)
 
 	if (votes_may_lose_at_once(&rest) < 0)
 		return -1;
+	if (quorum_voters(&rest.table) == 0)
+		return votes_may_lose_at_once(&rest);
 	rest.leaving = rest.draining = 0;
 	rest.witness_counts = rest.witness_works; /* it is claimed when it is needed */
 	/* The one whose loss is worst carries a vote; any of those, they count the same. */
@@ -296,6 +323,7 @@ const char *votes_reason_text(enum votes_reason reason)
 		[VOTES_REACHED] = "it works, and makes the number of votes odd",
 		[VOTES_UNREACHED] = "no node has reached it for 60 s",
 		[VOTES_REPLACED] = "another witness was chosen, or none",
+		[VOTES_SOLE] = "the disk witness alone has a vote",
 	};
 
 	return reason < VOTES_REASON_MAX ? text[reason] : "?";

@@ -15,6 +15,9 @@
  *   - a witness that somebody reaches has a vote exactly when the nodes that vote are even in
  *     number, and nobody sits out then; one that no node of the view has reached for
  *     VOTES_WITNESS_MS has none;
+ *   - with disk-only the witness has the one vote: it gets its own first, then, when it holds all,
+ *     the nodes lose theirs one by one; one that is lost on that way is no such witness, and the
+ *     rules above hold;
  *   - the last vote is never taken, and no change is wanted that those present could not commit.
  *
  * Applied one at a time, each after the one before is committed, the changes come to rest
@@ -54,6 +57,7 @@ enum votes_reason {
 	VOTES_REACHED,	 /* given to the witness: a node reaches it, and it makes the number odd */
 	VOTES_UNREACHED, /* taken from the witness: no node reaches it */
 	VOTES_REPLACED,	 /* taken from the witness: another was chosen, or none */
+	VOTES_SOLE,	 /* taken from a node, or given to the witness: that alone is to vote */
 	VOTES_REASON_MAX,
 };
 
@@ -73,7 +77,9 @@ struct votes_input {
 	uint8_t priority[CL_MAX_NODES];
 	bool witness_works;  /* it is the one chosen, and reached, or was a moment ago */
 	bool witness_is_old; /* another one was chosen, or none */
+	bool witness_is_new; /* a share that has not been told yet who is here: it would not help */
 	bool witness_counts; /* its vote is among those present in this view */
+	bool is_sole;	     /* disk-only: the witness is to have the only vote */
 };
 
 /* A witness that no node reaches for so long loses its vote. */
@@ -105,7 +111,7 @@ void votes_watch_witness(uint64_t *since_ms, const struct repl_state *repl, uint
 /* What a node that sees this would ask. */
 void votes_facts(struct votes_input *ret, const struct repl_state *repl, const struct db *db,
 		 const struct votes_missed *missed, uint64_t now_ms);
-/* The nodes here, and the witness if it works. */
+/* The nodes here, and the witness if it works and would count for them. */
 uint32_t votes_here(const struct votes_input *in, uint16_t nodes);
 /* The row that the witness is to have in the table, if it has another; never while it votes. */
 bool votes_witness_row(const struct cl_table *table, const struct db *db, struct cl_member *ret);

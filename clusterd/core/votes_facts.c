@@ -2,6 +2,7 @@
 /* What the core of dynamic votes is asked, from the view, the log and the applied database. */
 #include <string.h>
 
+#include "clusterd/core/quorum.h"
 #include "clusterd/core/setting.h"
 #include "clusterd/core/votes.h"
 
@@ -48,23 +49,46 @@ static void add_node(const struct repl_state *s, const struct db *db, const stru
 		add_log(s, n->slot, in);
 }
 
-/* Its uuid, or "": there is none. */
-static const char *chosen_witness(const struct db *db)
+static bool is_sole(const struct db *db)
 {
 	const struct db_cluster *c =
 		db_count(db, DB_KIND_CLUSTER) ? db_at(db, DB_KIND_CLUSTER, 0) : NULL;
 
-	return c ? c->witness : "";
+	return c && c->quorum_mode == DB_QUORUM_MODE_DISK_ONLY;
+}
+
+/* The row that it has without a vote; nodeid 0: there is none. */
+static struct cl_member chosen_witness(const struct db *db)
+{
+	static const uint32_t kind[] = {
+		[DB_QUORUM_MODE_NODE_MAJORITY] = 0,
+		[DB_QUORUM_MODE_NODE_DISK] = CL_WITNESS_NODEID,
+		[DB_QUORUM_MODE_NODE_SHARE] = CL_WITNESS_SHARE,
+		[DB_QUORUM_MODE_DISK_ONLY] = CL_WITNESS_SOLE,
+	};
+	const struct db_cluster *c =
+		db_count(db, DB_KIND_CLUSTER) ? db_at(db, DB_KIND_CLUSTER, 0) : NULL;
+	struct cl_member row = {0};
+
+	if (!c || !c->witness[0] || !kind[c->quorum_mode])
+		return row;
+	row.nodeid = kind[c->quorum_mode];
+	memcpy(row.name, c->witness, sizeof(c->witness));
+	return row;
+}
+
+static bool is_chosen(const struct cl_member *witness, const struct db *db)
+{
+	struct cl_member row = chosen_witness(db);
+
+	return witness->nodeid == row.nodeid && !strcmp(witness->name, row.name);
 }
 
 bool votes_witness_row(const struct cl_table *table, const struct db *db, struct cl_member *ret)
 {
-	const char *uuid = chosen_witness(db);
-
-	if (table->witness.vote || !strcmp(table->witness.name, uuid))
+	if (table->witness.vote || is_chosen(&table->witness, db))
 		return false;
-	*ret = (struct cl_member){.nodeid = uuid[0] ? CL_WITNESS_NODEID : 0};
-	memcpy(ret->name, uuid, strlen(uuid));
+	*ret = chosen_witness(db);
 	return true;
 }
 
@@ -74,8 +98,10 @@ static void add_witness(const struct repl_state *repl, const struct db *db, uint
 	const struct cl_member *w = &in->table.witness;
 	bool is_reached = repl->witness.reaches & repl->present;
 
-	in->witness_is_old = w->nodeid && strcmp(w->name, chosen_witness(db)) != 0;
+	in->witness_is_old = w->nodeid && !is_chosen(w, db);
 	in->witness_counts = repl->witness.counts;
+	in->witness_is_new =
+		quorum_is_share(&in->table) && !repl->witness.counts && !repl->witness.is_recorded;
 	in->witness_works = w->nodeid && !in->witness_is_old;
 	if (w->vote)
 		in->witness_works = in->witness_works &&
@@ -92,6 +118,7 @@ void votes_facts(struct votes_input *ret, const struct repl_state *repl, const s
 		.present = repl->present,
 		.is_dynamic = setting_get(db, SETTING_QUORUM_DYNAMIC, NULL),
 		.is_stopping = setting_get(db, SETTING_CLUSTER_STOPPING, NULL),
+		.is_sole = is_sole(db),
 		.absent_ms = setting_get(db, SETTING_QUORUM_ABSENT_MS, NULL),
 		.now_ms = now_ms,
 	};

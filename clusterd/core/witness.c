@@ -50,14 +50,52 @@ static void forget(struct witness_state *w)
 	w->is_scanned = w->has_news = false;
 	w->best = (struct cl_pos){0};
 	w->best_slot = CL_NODE_NONE;
-	w->floor = w->promised = w->copied = 0;
+	w->floor = w->promised = w->copied = w->has_promised = 0;
 	w->said_until_ms = w->retry_ms = 0;
+}
+
+/* ---- who may go on with a share */
+
+int witness_set_compare(const struct witness_set *a, const struct witness_set *b)
+{
+	if (a->generation != b->generation)
+		return a->generation < b->generation ? -1 : 1;
+	if (a->number != b->number)
+		return a->number < b->number ? -1 : 1;
+	return 0;
+}
+
+/*
+ * What was ever answered with the share each node of its set holds; and what was answered without
+ * it, any majority of nodes.
+ */
+static bool knows_us(const struct witness_state *w, const struct repl_state *repl)
+{
+	return !w->set.number || (w->set.members & repl->countable) ||
+	       quorum_is_majority(&repl->vtable, repl->countable) || WITNESS_MUTANT(w, STRANGER);
+}
+
+static bool may_claim(const struct witness_state *w, const struct repl_state *repl)
+{
+	return !w->is_share || cl_view_equal(&w->let_view, &repl->view);
+}
+
+/* The answer to a look. Nodes that are barred look again: who holds the record does not matter. */
+static void look_done(struct witness_state *w, const struct repl_state *repl,
+		      const struct witness_event *e)
+{
+	w->set = e->job.set;
+	w->is_barred = !knows_us(w, repl);
+	if (w->is_barred)
+		w->retry_ms = e->now_ms + w->claim.d_ms;
+	else
+		w->let_view = repl->view;
 }
 
 static void begin_or_end(struct witness_state *w, const struct repl_state *repl,
 			 const struct witness_event *e, struct witness_actions *out)
 {
-	bool is_wanted = w->is_open && repl_witness_is_wanted(repl);
+	bool is_wanted = w->is_open && repl_witness_is_wanted(repl) && may_claim(w, repl);
 	struct claim_event ce = {.now_ms = e->now_ms, .entropy = e->entropy};
 
 	if (is_wanted == w->is_claiming && (!is_wanted || cl_view_equal(&w->view, &repl->view)))
@@ -136,12 +174,42 @@ static void skip_copies(struct witness_state *w, const struct repl_state *repl)
 	}
 }
 
+/* Each node of the set holds all that the epoch begins with. */
+static bool is_set_synced(const struct witness_state *w, const struct repl_state *repl)
+{
+	return WITNESS_MUTANT(w, EARLY_SET) || !(repl->witness.set & ~repl->synced);
+}
+
+static void next_share_job(struct witness_state *w, const struct repl_state *repl,
+			   struct witness_actions *out)
+{
+	out->number = repl->number;
+	if (!w->is_scanned) {
+		start(w, WITNESS_JOB_SCAN, out);
+	} else if (!w->said_until_ms || !is_synced(repl)) {
+		return;
+	} else if (w->has_promised != repl->number && !WITNESS_MUTANT(w, NO_SHARE_PROMISE)) {
+		start(w, WITNESS_JOB_PROMISE, out);
+	} else if (w->promised != repl->number && is_set_synced(w, repl)) {
+		start(w, WITNESS_JOB_RECORD, out);
+		out->set = (struct witness_set){.generation = repl->generation,
+						.number = repl->number,
+						.members = repl->witness.set};
+		if (WITNESS_MUTANT(w, UNREAD)) {
+			w->promised = repl->number;
+			w->has_news = true;
+		}
+	}
+}
+
 static void next_job(struct witness_state *w, const struct repl_state *repl, uint64_t now_ms,
 		     struct witness_actions *out)
 {
 	if (w->job != WITNESS_JOB_NONE || now_ms < w->retry_ms)
 		return;
-	if (!w->is_scanned) {
+	if (w->is_share) {
+		next_share_job(w, repl, out);
+	} else if (!w->is_scanned) {
 		start(w, WITNESS_JOB_SCAN, out);
 	} else if (!w->said_until_ms) {
 		if (is_higher(w, repl)) {
@@ -158,6 +226,24 @@ static void next_job(struct witness_state *w, const struct repl_state *repl, uin
 	}
 }
 
+/* Ours has to be in force: a higher one is of a view that came to nothing, or of one after us. */
+static void recorded(struct witness_state *w, const struct repl_state *repl,
+		     const struct witness_event *e, enum witness_job job)
+{
+	const struct witness_set own = {.generation = repl->generation, .number = repl->number};
+
+	w->has_promised = repl->number;
+	w->set = e->job.set;
+	if (job == WITNESS_JOB_PROMISE)
+		return;
+	if (witness_set_compare(&w->set, &own)) {
+		w->retry_ms = e->now_ms + w->claim.d_ms;
+		return;
+	}
+	w->promised = repl->number;
+	w->has_news = true;
+}
+
 static void job_done(struct witness_state *w, const struct repl_state *repl,
 		     const struct witness_event *e, struct witness_actions *out)
 {
@@ -166,7 +252,7 @@ static void job_done(struct witness_state *w, const struct repl_state *repl,
 
 	must(job != WITNESS_JOB_NONE);
 	w->job = WITNESS_JOB_NONE;
-	if (w->job_is_stale || is_late) {
+	if (w->job_is_stale || (is_late && w->is_claiming)) {
 		w->job_is_stale = false;
 		return;
 	}
@@ -176,12 +262,22 @@ static void job_done(struct witness_state *w, const struct repl_state *repl,
 			w->copied = 0; /* what the area holds now is not known */
 		return;
 	}
+	if (!w->is_claiming) {
+		look_done(w, repl, e);
+		return;
+	}
 	if (job == WITNESS_JOB_SCAN) {
 		w->is_scanned = true;
 		w->best = e->job.best;
 		w->best_slot = e->job.best_slot;
 		w->floor = e->job.floor;
 		w->has_news = true;
+		if (w->is_share)
+			look_done(w, repl, e);
+		if (w->is_barred) /* somebody else was faster: the record is left to others */
+			w->let_view = (struct cl_view_id){0};
+	} else if (job == WITNESS_JOB_PROMISE || job == WITNESS_JOB_RECORD) {
+		recorded(w, repl, e, job);
 	} else if (job == WITNESS_JOB_FETCH) {
 		out->is_adoptable = true;
 		w->retry_ms = e->now_ms + w->claim.d_ms; /* the next view is to come of it */
@@ -204,11 +300,24 @@ static void lose(struct witness_state *w, const struct repl_state *repl,
 		say(w, repl, false, out);
 }
 
+static void look(struct witness_state *w, const struct repl_state *repl, uint64_t now_ms,
+		 struct witness_actions *out)
+{
+	if (!w->is_share || !w->is_open || !repl_witness_is_wanted(repl)) {
+		w->is_barred = false;
+		return;
+	}
+	if (w->job == WITNESS_JOB_NONE && now_ms >= w->retry_ms)
+		start(w, WITNESS_JOB_SCAN, out);
+}
+
 static void run(struct witness_state *w, const struct repl_state *repl,
 		const struct witness_event *e, struct witness_actions *out)
 {
-	if (!w->is_claiming)
+	if (!w->is_claiming) {
+		look(w, repl, e->now_ms, out);
 		return;
+	}
 	if (!is_owned(w, e->now_ms)) {
 		if (w->is_scanned || w->said_until_ms)
 			lose(w, repl, out);
@@ -216,7 +325,7 @@ static void run(struct witness_state *w, const struct repl_state *repl,
 	}
 	skip_copies(w, repl);
 	next_job(w, repl, e->now_ms, out);
-	if (w->is_scanned && w->has_news && !is_higher(w, repl))
+	if (w->is_scanned && w->has_news && !w->is_barred && !is_higher(w, repl))
 		say(w, repl, true, out);
 }
 
@@ -229,14 +338,16 @@ void witness_step(struct witness_state *w, const struct repl_state *repl,
 	switch (e->type) {
 	case WITNESS_EV_OPENED:
 		w->is_open = true;
-		claim_init(&w->claim, w->claim.self, e->d_ms);
+		w->is_share = e->opened.is_share;
+		claim_init(&w->claim, w->claim.self, e->opened.d_ms);
 		break;
 	case WITNESS_EV_CLOSED:
 		if (w->said_until_ms)
 			say(w, repl, false, out);
 		forget(w);
 		w->job = WITNESS_JOB_NONE;
-		w->job_is_stale = w->is_open = w->is_claiming = false;
+		w->job_is_stale = w->is_open = w->is_claiming = w->is_share = w->is_barred = false;
+		w->let_view = (struct cl_view_id){0};
 		claim_init(&w->claim, w->claim.self, 0);
 		w->held_until_ms = 0;
 		return;
@@ -283,6 +394,10 @@ const char *witness_job_name(enum witness_job job)
 		return "copy";
 	case WITNESS_JOB_APPEND:
 		return "append";
+	case WITNESS_JOB_PROMISE:
+		return "promise";
+	case WITNESS_JOB_RECORD:
+		return "record";
 	case WITNESS_JOB_NONE:
 		break;
 	}
@@ -297,6 +412,10 @@ const char *witness_mutant_name(enum witness_mutant mutant)
 		[WITNESS_MUTANT_NO_APPEND] = "skip-the-witness-append",
 		[WITNESS_MUTANT_NO_ADOPT] = "pass-over-the-witness-history",
 		[WITNESS_MUTANT_LATE] = "claim-kept-when-it-is-over",
+		[WITNESS_MUTANT_STRANGER] = "share-counts-for-strangers",
+		[WITNESS_MUTANT_UNREAD] = "answer-before-the-set-is-read-back",
+		[WITNESS_MUTANT_NO_SHARE_PROMISE] = "record-before-the-share-promised",
+		[WITNESS_MUTANT_EARLY_SET] = "record-who-does-not-hold-the-history",
 	};
 
 	return mutant < WITNESS_MUTANT_MAX ? name[mutant] : "?";

@@ -19,6 +19,18 @@
  *   append  what is durable here is appended there, and said
  * Only what was done while the record was owned is said: whoever owns it later reads it.
  *
+ * A share is claimed by the same record, and holds no history (doc/adr/0029). Each node has a file
+ * of its own there, which says what it promised and, of the newest epoch, who of its view voted and
+ * held the history: the *set*. In force is the set of the highest epoch in all files. It goes so:
+ *   look     before anything is claimed: nodes none of which is in the set in force do not claim
+ *   scan     once the record is owned, for good
+ *   say      CLAIMED: the view has the vote
+ *   promise  when this node holds the winning history and has promised
+ *   record   when each node of the set is SYNCED: (epoch, set), written and read back; now the
+ *            epoch may begin
+ * It is claimed as well while the nodes are a majority by themselves, and left when it has been
+ * recorded who is here.
+ *
  * Pure: it asks for I/O and is told how it went. The record and the area have a channel each, with
  * one I/O at a time, so that a long copy does not hold up a renewal.
  */
@@ -31,10 +43,14 @@
 /* Mutants: planted bugs for the simulator, see repl.h. */
 enum witness_mutant {
 	WITNESS_MUTANT_NONE,
-	WITNESS_MUTANT_NO_COPY,	  /* say that the history is there, and do not copy it */
-	WITNESS_MUTANT_NO_APPEND, /* say that entries are there, and do not append them */
-	WITNESS_MUTANT_NO_ADOPT,  /* pass over a higher history on it */
-	WITNESS_MUTANT_LATE,	  /* go on for a while when the claim is over */
+	WITNESS_MUTANT_NO_COPY,		 /* say that the history is there, and do not copy it */
+	WITNESS_MUTANT_NO_APPEND,	 /* say that entries are there, and do not append them */
+	WITNESS_MUTANT_NO_ADOPT,	 /* pass over a higher history on it */
+	WITNESS_MUTANT_LATE,		 /* go on for a while when the claim is over */
+	WITNESS_MUTANT_STRANGER,	 /* a share counts for nodes of which none is in its set */
+	WITNESS_MUTANT_UNREAD,		 /* say that the set is recorded before it is read back */
+	WITNESS_MUTANT_EARLY_SET,	 /* record a set of which not all hold the history */
+	WITNESS_MUTANT_NO_SHARE_PROMISE, /* record a set before the share has promised */
 	WITNESS_MUTANT_MAX,
 };
 
@@ -50,6 +66,16 @@ enum witness_job {
 	WITNESS_JOB_FETCH,  /* read the history in area `slot` */
 	WITNESS_JOB_COPY,   /* write our whole durable history and the promise of `number` */
 	WITNESS_JOB_APPEND, /* write our entries from `after` + 1 to `until` behind it */
+	/* Of a share: each writes our file, reads all back, and tells what is in force. */
+	WITNESS_JOB_PROMISE, /* of `number` */
+	WITNESS_JOB_RECORD,  /* `set` */
+};
+
+/* Who may go on with a share. */
+struct witness_set {
+	uint32_t generation; /* of the epoch; its starter is not known when it is written */
+	uint64_t number;     /* 0: nobody was ever recorded, and whoever is here may */
+	uint16_t members;    /* slots */
 };
 
 struct witness_state {
@@ -72,11 +98,16 @@ struct witness_state {
 	uint64_t promised;  /* in our area, for this view; 0 */
 	uint64_t copied;    /* our area holds the whole history up to here; 0 */
 	bool has_news;	    /* since the last CLAIMED */
+	bool is_share;
+	struct cl_view_id let_view; /* a look has said that this view may claim the share */
+	struct witness_set set;	    /* in force on the share, when it was looked at last */
+	bool is_barred;		    /* nobody here is in it */
+	uint64_t has_promised;	    /* our file there, for this view; 0 */
 };
 
 enum witness_event_type {
 	WITNESS_EV_TICK,
-	WITNESS_EV_OPENED, /* the disk is there; `d_ms` is written on it */
+	WITNESS_EV_OPENED, /* the witness is there; what is written on it */
 	WITNESS_EV_CLOSED, /* it is another one now, or none: no job comes back */
 	WITNESS_EV_READ,   /* the record */
 	WITNESS_EV_WRITTEN,
@@ -89,13 +120,17 @@ struct witness_event {
 	uint64_t entropy; /* 64 random bits */
 	bool is_ok;
 	union {
-		uint64_t d_ms;
+		struct {
+			uint64_t d_ms;
+			bool is_share;
+		} opened;
 		struct claim_record record; /* READ */
 		struct {
 			struct cl_pos best; /* SCAN */
 			uint8_t best_slot;
 			uint64_t floor;
-			uint64_t copied; /* COPY, APPEND: index of the last entry there */
+			uint64_t copied;	/* COPY, APPEND: index of the last entry there */
+			struct witness_set set; /* SCAN, PROMISE, RECORD of a share: in force */
 		} job;
 	};
 };
@@ -103,11 +138,12 @@ struct witness_event {
 struct witness_actions {
 	enum claim_action record; /* for WRITE, claim.own is what to write */
 	enum witness_job job;
-	uint8_t slot;	       /* FETCH */
-	uint64_t number;       /* COPY */
-	uint64_t after, until; /* APPEND */
-	bool is_adoptable;     /* FETCH is over, and what it brought is to be installed */
-	bool says;	       /* give `claimed` to repl */
+	uint8_t slot;		/* FETCH */
+	uint64_t number;	/* COPY, PROMISE, RECORD */
+	struct witness_set set; /* RECORD */
+	uint64_t after, until;	/* APPEND */
+	bool is_adoptable;	/* FETCH is over, and what it brought is to be installed */
+	bool says;		/* give `claimed` to repl */
 	struct cl_msg_claimed claimed;
 };
 
@@ -115,6 +151,8 @@ void witness_init(struct witness_state *w, uint8_t self);
 /* `repl` is looked at only. */
 void witness_step(struct witness_state *w, const struct repl_state *repl,
 		  const struct witness_event *event, struct witness_actions *out);
+/* Which of the two is in force: that of the later epoch. */
+int witness_set_compare(const struct witness_set *a, const struct witness_set *b);
 /* NULL, or the invariant that does not hold. */
 const char *witness_check(const struct witness_state *w);
 const char *witness_job_name(enum witness_job job);

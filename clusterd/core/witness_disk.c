@@ -13,7 +13,13 @@
 #define HEAD_BYTES     16 /* magic, version, type, length, checksum */
 #define CHECKSUM_AT    12
 
-enum record_type { RECORD_HEADER = 1, RECORD_CLAIM = 2, RECORD_AREA = 3 };
+enum record_type {
+	RECORD_HEADER = 1,
+	RECORD_CLAIM = 2,
+	RECORD_AREA = 3,
+	RECORD_SHARE = 4, /* header of a share */
+	RECORD_FILE = 5,  /* of a node, on a share */
+};
 
 uint64_t witness_area_bytes(uint64_t disk_bytes)
 {
@@ -122,7 +128,7 @@ void witness_header_encode(const struct witness_header *h, uint8_t *block)
 {
 	struct wire_writer w;
 
-	begin(&w, block, RECORD_HEADER);
+	begin(&w, block, h->bytes ? RECORD_HEADER : RECORD_SHARE);
 	wire_put_raw(&w, h->id.byte, sizeof(h->id.byte));
 	wire_put_raw(&w, h->cluster.byte, sizeof(h->cluster.byte));
 	wire_put_u32(&w, h->d_ms);
@@ -131,11 +137,11 @@ void witness_header_encode(const struct witness_header *h, uint8_t *block)
 	end(&w);
 }
 
-int witness_header_decode(const uint8_t *block, struct witness_header *ret)
+static int header_decode(const uint8_t *block, enum record_type type, struct witness_header *ret)
 {
 	struct witness_header h;
 	struct wire_reader r;
-	int e = enter(&r, block, RECORD_HEADER);
+	int e = enter(&r, block, type);
 
 	if (e)
 		return e;
@@ -144,12 +150,24 @@ int witness_header_decode(const uint8_t *block, struct witness_header *ret)
 	h.d_ms = wire_get_u32(&r);
 	h.bytes = wire_get_u64(&r);
 	h.created_wall_ms = wire_get_u64(&r);
-	if (h.bytes < WITNESS_BYTES_MIN || h.d_ms < WITNESS_D_MIN_MS || h.d_ms > WITNESS_D_MAX_MS)
+	if (h.d_ms < WITNESS_D_MIN_MS || h.d_ms > WITNESS_D_MAX_MS)
+		wire_reader_fail(&r);
+	if (type == RECORD_SHARE ? h.bytes != 0 : h.bytes < WITNESS_BYTES_MIN)
 		wire_reader_fail(&r);
 	e = wire_reader_end(&r);
 	if (!e)
 		*ret = h;
 	return e;
+}
+
+int witness_header_decode(const uint8_t *block, struct witness_header *ret)
+{
+	return header_decode(block, RECORD_HEADER, ret);
+}
+
+int witness_share_header_decode(const uint8_t *block, struct witness_header *ret)
+{
+	return header_decode(block, RECORD_SHARE, ret);
 }
 
 void witness_claim_encode(const struct claim_record *c, const struct cl_uuid *id, uint8_t *block)
@@ -227,5 +245,40 @@ int witness_head_decode(const uint8_t *block, const struct cl_uuid *id, struct w
 	e = wire_reader_end(&r);
 	if (!e)
 		*ret = h;
+	return e;
+}
+
+void witness_share_encode(const struct witness_share_file *f, const struct cl_uuid *id,
+			  uint8_t *block)
+{
+	struct wire_writer w;
+
+	begin(&w, block, RECORD_FILE);
+	wire_put_raw(&w, id->byte, sizeof(id->byte));
+	wire_put_u64(&w, f->promised);
+	wire_put_u32(&w, f->set.generation);
+	wire_put_u64(&w, f->set.number);
+	wire_put_u16(&w, f->set.members);
+	end(&w);
+}
+
+int witness_share_decode(const uint8_t *block, const struct cl_uuid *id,
+			 struct witness_share_file *ret)
+{
+	struct witness_share_file f;
+	struct wire_reader r;
+	int e = enter_of(&r, block, RECORD_FILE, id);
+
+	if (e)
+		return e;
+	f.promised = wire_get_u64(&r);
+	f.set.generation = wire_get_u32(&r);
+	f.set.number = wire_get_u64(&r);
+	f.set.members = wire_get_u16(&r);
+	if (f.set.number ? !f.set.members : f.set.members || f.set.generation)
+		wire_reader_fail(&r);
+	e = wire_reader_end(&r);
+	if (!e)
+		*ret = f;
 	return e;
 }

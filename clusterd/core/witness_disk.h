@@ -10,6 +10,7 @@
 #include "clusterd/core/claim.h"
 #include "clusterd/core/msg.h"
 #include "clusterd/core/types.h"
+#include "clusterd/core/witness.h"
 
 #define WITNESS_BLOCK	  4096
 #define WITNESS_HEADER_AT UINT64_C(0)
@@ -24,7 +25,7 @@ struct witness_header {
 	struct cl_uuid id;
 	struct cl_uuid cluster;
 	uint32_t d_ms;	/* the longest that an I/O on it may take */
-	uint64_t bytes; /* of the disk, when it was made */
+	uint64_t bytes; /* of the disk, when it was made; 0: it is a share */
 	uint64_t created_wall_ms;
 };
 
@@ -44,16 +45,27 @@ uint64_t witness_half_bytes(uint64_t disk_bytes);
 uint64_t witness_head_at(uint64_t disk_bytes, uint8_t slot, uint8_t copy);
 uint64_t witness_half_at(uint64_t disk_bytes, uint8_t slot, uint8_t half);
 
+/* Of a share: what a node's file says. */
+struct witness_share_file {
+	uint64_t promised;
+	struct witness_set set; /* the newest that the node wrote */
+};
+
 /* Each fills a block of WITNESS_BLOCK bytes. */
 void witness_header_encode(const struct witness_header *h, uint8_t *block);
 void witness_claim_encode(const struct claim_record *r, const struct cl_uuid *id, uint8_t *block);
 void witness_head_encode(const struct witness_head *h, const struct cl_uuid *id, uint8_t *block);
+void witness_share_encode(const struct witness_share_file *f, const struct cl_uuid *id,
+			  uint8_t *block);
 /*
  * 0, -ENODATA (a block of zeros), -EBADMSG (none of ours, or damaged), -EPROTO (of another
  * version), -ESTALE (of another witness, whose id it bears); *ret is untouched then.
  */
 int witness_header_decode(const uint8_t *block, struct witness_header *ret);
+int witness_share_header_decode(const uint8_t *block, struct witness_header *ret);
 int witness_claim_decode(const uint8_t *block, const struct cl_uuid *id, struct claim_record *ret);
 int witness_head_decode(const uint8_t *block, const struct cl_uuid *id, struct witness_head *ret);
+int witness_share_decode(const uint8_t *block, const struct cl_uuid *id,
+			 struct witness_share_file *ret);
 
 #endif

@@ -302,7 +302,9 @@ void verb_quorum_set(struct api_client *c, const json_t *args)
 
 	of_mode += json_object_get(args, "mode") != NULL;
 	of_mode += json_object_get(args, "disk") != NULL;
+	of_mode += json_object_get(args, "witness") != NULL;
 	of_mode += json_object_get(args, "io_ms") != NULL;
+	of_mode += json_object_get(args, "confirm") != NULL;
 	if (of_mode) {
 		if (json_object_size(args) > of_mode)
 			api_reply(c, API_USAGE, NULL, "set the mode by itself");

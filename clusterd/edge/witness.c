@@ -26,13 +26,14 @@ struct witness {
 	struct witness_state core;
 	/* In use; empty: none */
 	char uuid[UUID_TEXT], device[DB_DEVICE_MAX];
+	bool is_share;
 	uint8_t slot;
 	struct witness_channel record, area;
 	bool record_failed, area_failed; /* it could not be asked: that is the answer */
 	bool has_job;			 /* of the core: for when the channel is free */
 	struct witness_request job;
 	struct bulk_result fetched;
-	bool is_reached, was_owned, has_told;
+	bool is_reached, was_owned, was_barred, has_told;
 	uint64_t ask_ms; /* when it is asked next */
 	char text[WITNESS_LINK_TEXT];
 };
@@ -72,12 +73,18 @@ static void set_reached(struct witness *w, bool is_reached)
 static struct witness_request request_of(const struct witness *w, const struct witness_actions *a)
 {
 	static const enum witness_op ops[] = {
-		[WITNESS_JOB_NONE] = WITNESS_OP_LOOK,	  [WITNESS_JOB_SCAN] = WITNESS_OP_SCAN,
-		[WITNESS_JOB_FETCH] = WITNESS_OP_FETCH,	  [WITNESS_JOB_COPY] = WITNESS_OP_COPY,
+		[WITNESS_JOB_NONE] = WITNESS_OP_LOOK,
+		[WITNESS_JOB_SCAN] = WITNESS_OP_SCAN,
+		[WITNESS_JOB_FETCH] = WITNESS_OP_FETCH,
+		[WITNESS_JOB_COPY] = WITNESS_OP_COPY,
 		[WITNESS_JOB_APPEND] = WITNESS_OP_APPEND,
+		[WITNESS_JOB_PROMISE] = WITNESS_OP_PROMISE,
+		[WITNESS_JOB_RECORD] = WITNESS_OP_RECORD,
 	};
 
 	return (struct witness_request){.op = ops[a->job],
+					.is_share = w->is_share,
+					.set = a->set,
 					.slot = a->slot,
 					.number = a->number,
 					.end = w->engine->repl.last,
@@ -110,6 +117,15 @@ static void note_ownership(struct witness *w)
 	w->was_owned = is_owned;
 }
 
+static void note_bar(struct witness *w)
+{
+	if (w->core.is_barred && !w->was_barred)
+		log_warning("witness %s: it knows others, and none of those here may go on with "
+			    "it -> wait for one of them (quorum show names them)",
+			    w->device);
+	w->was_barred = w->core.is_barred;
+}
+
 static void core_step(struct witness *w, struct witness_event *event)
 {
 	struct witness_actions out;
@@ -125,9 +141,11 @@ static void core_step(struct witness *w, struct witness_event *event)
 		abort();
 	}
 	note_ownership(w);
+	note_bar(w);
 	if (out.record != CLAIM_DO_NOTHING) {
 		struct witness_request q = {.op = out.record == CLAIM_DO_READ ? WITNESS_OP_READ
 									      : WITNESS_OP_WRITE,
+					    .is_share = w->is_share,
 					    .record = w->core.claim.own};
 
 		w->record_failed = witness_channel_ask(&w->record, &q, now) != 0;
@@ -214,6 +232,16 @@ static int take_fetched(struct witness *w)
 	return r;
 }
 
+static bool is_silent(const struct witness *w, const struct witness_channel *c, uint64_t now)
+{
+	uint64_t limit = w->core.is_open ? w->core.claim.d_ms : SILENT_MS;
+
+	/* A copy takes as long as it takes: it is one request, and many I/Os. */
+	if (c == &w->area && w->area.op != WITNESS_OP_LOOK)
+		limit += SILENT_MS;
+	return c->is_busy && now - c->since_ms > limit;
+}
+
 /* The answer to whether it is there. */
 static void looked(struct witness *w, const struct witness_answer *a)
 {
@@ -234,11 +262,15 @@ static void looked(struct witness *w, const struct witness_answer *a)
 		set_reached(w, false);
 		return;
 	}
+	/* One of its files may hang while another does not. */
+	if (is_silent(w, &w->record, engine_now_ms()))
+		return;
 	w->text[0] = 0;
 	set_reached(w, true);
 	if (w->core.is_open)
 		return;
-	event.d_ms = a->header.d_ms;
+	event.opened.d_ms = a->header.d_ms;
+	event.opened.is_share = !a->header.bytes;
 	core_step(w, &event);
 }
 
@@ -257,6 +289,7 @@ static void on_area(void *arg, enum witness_op op, const struct witness_answer *
 	event.job.best = a->best;
 	event.job.best_slot = a->best_slot;
 	event.job.floor = a->floor;
+	event.job.set = a->set;
 	if (op == WITNESS_OP_COPY || op == WITNESS_OP_APPEND)
 		event.job.copied = a->copied;
 	if (op == WITNESS_OP_FETCH && event.is_ok)
@@ -280,6 +313,32 @@ static void leave(struct witness *w)
 	set_reached(w, false);
 }
 
+/* Given up, and its vote may still be the one that counts: it is served until that is taken. */
+static const struct cl_member *still_votes(const struct engine *e, const struct db_cluster *c)
+{
+	const struct cl_member *rows[] = {&e->repl.table.witness, &e->applied_table.witness};
+
+	for (size_t i = 0; i < 2; i++) {
+		if (rows[i]->vote && !strcmp(rows[i]->name, c->witness))
+			return rows[i];
+	}
+	return NULL;
+}
+
+static bool is_wanted(const struct engine *e, const struct db_cluster *c, bool *ret_is_share)
+{
+	const struct cl_member *row;
+
+	*ret_is_share = c->quorum_mode == DB_QUORUM_MODE_NODE_SHARE;
+	if (!c->witness[0])
+		return false;
+	if (c->quorum_mode != DB_QUORUM_MODE_NODE_MAJORITY)
+		return true;
+	row = still_votes(e, c);
+	*ret_is_share = row && row->nodeid == CL_WITNESS_SHARE;
+	return row;
+}
+
 static void take(struct witness *w, const struct db_cluster *c, uint8_t slot)
 {
 	const char *db_path = w->engine->options.db_path;
@@ -301,30 +360,22 @@ static void follow(struct witness *w)
 	const struct db_cluster *c =
 		db_count(&e->db, DB_KIND_CLUSTER) ? db_at(&e->db, DB_KIND_CLUSTER, 0) : NULL;
 	uint8_t slot = quorum_find_nodeid(&e->applied_table, e->repl.self.nodeid);
-	bool is_wanted = c && c->witness[0] && slot != CL_NODE_NONE;
+	bool is_share = false, wanted = c && slot != CL_NODE_NONE && is_wanted(e, c, &is_share);
 
-	if (w->uuid[0] && (!is_wanted || strcmp(w->uuid, c->witness) != 0 ||
+	if (w->uuid[0] && (!wanted || strcmp(w->uuid, c->witness) != 0 ||
 			   strcmp(w->device, c->witness_device) != 0 || w->slot != slot))
 		leave(w);
-	if (is_wanted && !w->uuid[0])
+	if (wanted && !w->uuid[0]) {
+		w->is_share = is_share;
 		take(w, c, slot);
+	}
 }
 
 /* ---- time */
 
-static bool is_silent(const struct witness *w, const struct witness_channel *c, uint64_t now)
-{
-	uint64_t limit = w->core.is_open ? w->core.claim.d_ms : SILENT_MS;
-
-	/* A copy takes as long as it takes: it is one request, and many I/Os. */
-	if (c == &w->area && w->area.op != WITNESS_OP_LOOK)
-		limit += SILENT_MS;
-	return c->is_busy && now - c->since_ms > limit;
-}
-
 static void ask(struct witness *w, uint64_t now)
 {
-	struct witness_request look = {.op = WITNESS_OP_LOOK};
+	struct witness_request look = {.op = WITNESS_OP_LOOK, .is_share = w->is_share};
 
 	if (is_silent(w, &w->area, now) || is_silent(w, &w->record, now)) {
 		snprintf(w->text, sizeof(w->text), "%.200s: it does not answer", w->device);
@@ -389,6 +440,8 @@ void witness_status(const struct witness *w, struct witness_status *ret)
 		.phase = w->core.claim.phase,
 	};
 	memcpy(ret->text, w->text, sizeof(ret->text));
+	ret->is_barred = w->core.is_barred;
+	ret->set = w->core.set;
 }
 
 void witness_open(struct engine *e, struct witness **ret)
@@ -446,10 +499,11 @@ static void on_format_late(void *arg)
 	format_end(f, &a);
 }
 
-int witness_format(struct engine *e, const char *device, const struct witness_header *header,
-		   witness_formatted done, void *arg)
+int witness_format(struct engine *e, const char *device, bool is_share,
+		   const struct witness_header *header, witness_formatted done, void *arg)
 {
-	struct witness_request q = {.op = WITNESS_OP_FORMAT, .header = *header};
+	struct witness_request q = {
+		.op = WITNESS_OP_FORMAT, .is_share = is_share, .header = *header};
 	struct format *f = calloc(1, sizeof(*f));
 	int r;
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The process that reads and writes a witness disk: everything here may block for as long as the
- * disk does. It ends when clusterd closes the socket, as soon as its I/O lets it. All I/O is
- * direct and durable (O_DSYNC), in blocks of WITNESS_BLOCK bytes.
+ * The process that reads and writes a witness; a share's files are in witness_share.c: everything
+ * here may block for as long as the disk does. It ends when clusterd closes the socket, as soon as
+ * its I/O lets it. All I/O is direct and durable (O_DSYNC), in blocks of WITNESS_BLOCK bytes.
  *
  * An area has two halves. A copy of the whole history goes into the half that is not in use, then a
  * head names it: a copy that fails leaves the one before. Entries are appended behind what the head
@@ -23,6 +23,7 @@
 
 #include "clusterd/edge/bulk.h"
 #include "clusterd/edge/witness_link.h"
+#include "clusterd/edge/witness_share.h"
 #include "lib/cleanup.h"
 #include "lib/crc32c.h"
 #include "lib/must.h"
@@ -489,42 +490,54 @@ static int serve(struct disk *d, const struct witness_request *q, struct witness
 		return copy_all(d, q, a);
 	case WITNESS_OP_APPEND:
 		return append(d, q, a);
+	case WITNESS_OP_PROMISE: /* of a share */
+	case WITNESS_OP_RECORD:
 	case WITNESS_OP_MAX:
 		break;
 	}
 	return -EINVAL;
 }
 
+/* One request, answered. False: the socket is at its end. */
+static bool serve_one(struct disk *d, struct witness_share *s)
+{
+	uint8_t buf[WITNESS_LINK_MAX];
+	struct witness_answer a = {0};
+	struct witness_request q;
+	ssize_t n = recv(STDIN_FILENO, buf, sizeof(buf), 0);
+
+	if (n <= 0 || witness_request_decode(buf, (size_t)n, &q))
+		return false;
+	a.r = q.is_share ? witness_share_serve(s, &q, &a) : serve(d, &q, &a);
+	if (a.r && !a.text[0])
+		fail(&a, a.r, d->path, witness_op_name(q.op));
+	if (a.r) { /* it may be another one when it is back */
+		disk_close(d);
+		witness_share_forget(s);
+	}
+	return send(STDIN_FILENO, buf, witness_answer_encode(&a, buf), MSG_NOSIGNAL) >= 0;
+}
+
 int witness_io_main(int argc, char **argv)
 {
 	struct disk d = {.fd = -1};
-	uint8_t buf[WITNESS_LINK_MAX];
-	ssize_t n;
+	struct witness_share s = {.lock_fd = -1};
+	char lock_path[300];
 
 	if (argc != 4)
 		return 2;
-	d.path = argv[0];
+	s.path = d.path = argv[0];
 	d.db_path = argv[1];
-	d.slot = (uint8_t)atoi(argv[2]);
+	s.slot = d.slot = (uint8_t)atoi(argv[2]);
 	d.file = argv[3];
 	if (d.slot >= CL_MAX_NODES)
 		return 2;
-	d.buf = aligned_alloc(WITNESS_BLOCK, CHUNK);
+	snprintf(lock_path, sizeof(lock_path), "%s.lock", d.file);
+	s.lock = lock_path;
+	s.block = d.buf = aligned_alloc(WITNESS_BLOCK, CHUNK);
 	must(d.buf);
-	while ((n = recv(STDIN_FILENO, buf, sizeof(buf), 0)) > 0) {
-		struct witness_request q;
-		struct witness_answer a = {0};
-
-		if (witness_request_decode(buf, (size_t)n, &q))
-			break;
-		a.r = serve(&d, &q, &a);
-		if (a.r && !a.text[0])
-			fail(&a, a.r, d.path, witness_op_name(q.op));
-		if (a.r)
-			disk_close(&d); /* it may be another one when it is back */
-		if (send(STDIN_FILENO, buf, witness_answer_encode(&a, buf), MSG_NOSIGNAL) < 0)
-			break;
-	}
+	while (serve_one(&d, &s))
+		continue;
 	disk_close(&d);
 	free(d.buf);
 	return 0;

@@ -60,6 +60,20 @@ static void get_header(struct wire_reader *r, struct witness_header *h)
 	h->created_wall_ms = wire_get_u64(r);
 }
 
+static void put_set(struct wire_writer *w, const struct witness_set *s)
+{
+	wire_put_u32(w, s->generation);
+	wire_put_u64(w, s->number);
+	wire_put_u16(w, s->members);
+}
+
+static void get_set(struct wire_reader *r, struct witness_set *s)
+{
+	s->generation = wire_get_u32(r);
+	s->number = wire_get_u64(r);
+	s->members = wire_get_u16(r);
+}
+
 size_t witness_request_encode(const struct witness_request *q, uint8_t buf[WITNESS_LINK_MAX])
 {
 	struct wire_writer w;
@@ -67,6 +81,8 @@ size_t witness_request_encode(const struct witness_request *q, uint8_t buf[WITNE
 
 	wire_writer_init(&w, buf, WITNESS_LINK_MAX);
 	wire_put_u8(&w, (uint8_t)q->op);
+	wire_put_u8(&w, q->is_share);
+	put_set(&w, &q->set);
 	put_record(&w, &q->record);
 	wire_put_u8(&w, q->slot);
 	wire_put_u64(&w, q->number);
@@ -86,6 +102,8 @@ int witness_request_decode(const uint8_t *buf, size_t len, struct witness_reques
 
 	wire_reader_init(&r, buf, len);
 	q.op = (enum witness_op)wire_get_enum(&r, WITNESS_OP_MAX);
+	q.is_share = wire_get_enum(&r, 2);
+	get_set(&r, &q.set);
 	get_record(&r, &q.record);
 	q.slot = wire_get_enum(&r, CL_MAX_NODES);
 	q.number = wire_get_u64(&r);
@@ -113,6 +131,7 @@ size_t witness_answer_encode(const struct witness_answer *a, uint8_t buf[WITNESS
 	wire_put_u8(&w, a->best_slot);
 	wire_put_u64(&w, a->floor);
 	wire_put_u64(&w, a->copied);
+	put_set(&w, &a->set);
 	must(!wire_writer_end(&w, &len));
 	return len;
 }
@@ -132,6 +151,7 @@ int witness_answer_decode(const uint8_t *buf, size_t len, struct witness_answer 
 	a.best_slot = wire_get_u8(&r);
 	a.floor = wire_get_u64(&r);
 	a.copied = wire_get_u64(&r);
+	get_set(&r, &a.set);
 	e = wire_reader_end(&r);
 	if (!e)
 		*ret = a;
@@ -141,10 +161,11 @@ int witness_answer_decode(const uint8_t *buf, size_t len, struct witness_answer 
 const char *witness_op_name(enum witness_op op)
 {
 	static const char *const name[WITNESS_OP_MAX] = {
-		[WITNESS_OP_LOOK] = "look", [WITNESS_OP_FORMAT] = "format",
-		[WITNESS_OP_READ] = "read", [WITNESS_OP_WRITE] = "write",
-		[WITNESS_OP_SCAN] = "scan", [WITNESS_OP_FETCH] = "fetch",
-		[WITNESS_OP_COPY] = "copy", [WITNESS_OP_APPEND] = "append",
+		[WITNESS_OP_LOOK] = "look",	  [WITNESS_OP_FORMAT] = "format",
+		[WITNESS_OP_READ] = "read",	  [WITNESS_OP_WRITE] = "write",
+		[WITNESS_OP_SCAN] = "scan",	  [WITNESS_OP_FETCH] = "fetch",
+		[WITNESS_OP_COPY] = "copy",	  [WITNESS_OP_APPEND] = "append",
+		[WITNESS_OP_PROMISE] = "promise", [WITNESS_OP_RECORD] = "record",
 	};
 
 	return op < WITNESS_OP_MAX ? name[op] : "?";

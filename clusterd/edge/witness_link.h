@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What clusterd and the process that does its I/O on the witness disk say to each other, over a
+ * What clusterd and the process that does its I/O on the witness say to each other, over a
  * SOCK_SEQPACKET pair: one request, one answer. Pure codec; both are of one build.
  */
 #ifndef CLUSTERD_EDGE_WITNESS_LINK_H
@@ -23,14 +23,18 @@ enum witness_op {
 	WITNESS_OP_FETCH, /* area `slot` into the file */
 	WITNESS_OP_COPY,
 	WITNESS_OP_APPEND,
+	WITNESS_OP_PROMISE, /* of a share */
+	WITNESS_OP_RECORD,
 	WITNESS_OP_MAX,
 };
 
 struct witness_request {
 	enum witness_op op;
+	bool is_share;		      /* a folder, not a disk */
 	struct claim_record record;   /* WRITE */
 	uint8_t slot;		      /* FETCH */
-	uint64_t number;	      /* COPY: promised */
+	uint64_t number;	      /* COPY, PROMISE, RECORD: promised */
+	struct witness_set set;	      /* RECORD */
 	struct cl_pos end;	      /* COPY: of our history */
 	uint64_t after, until;	      /* APPEND */
 	struct witness_header header; /* FORMAT: what it is to be; its size is found out */
@@ -44,7 +48,8 @@ struct witness_answer {
 	struct cl_pos best;	      /* SCAN */
 	uint8_t best_slot;
 	uint64_t floor;
-	uint64_t copied; /* COPY, APPEND */
+	uint64_t copied;	/* COPY, APPEND */
+	struct witness_set set; /* SCAN, PROMISE, RECORD of a share: in force */
 };
 
 size_t witness_request_encode(const struct witness_request *q, uint8_t buf[WITNESS_LINK_MAX]);

@@ -109,9 +109,9 @@ def read_until(fd, text, seconds=20):
 @pytest.mark.parametrize("argv,made", [
     (["/bin/bash", "--norc", "--noprofile", "-i"], "source {}/clusterctl"),
     (["/bin/zsh", "-f", "-i"], "unset zle_bracketed_paste; autoload -U compinit; "
-     "compinit -u -d /dev/null; source {}/_clusterctl"),
+     "compinit -u -D; source {}/_clusterctl"),
     (["/bin/zsh", "-f", "-i"], "unset zle_bracketed_paste; fpath=({} $fpath); "
-     "autoload -U compinit; compinit -u -d /dev/null"),
+     "autoload -U compinit; compinit -u -D"),
 ], ids=["bash", "zsh", "zsh by fpath"])
 def test_a_tab_in_an_interactive_shell_does_it(tmp_path, argv, made):
     pid, fd = pty.fork()

@@ -685,6 +685,8 @@ static void check_table_commit(struct sim_world *w, uint8_t node, const struct s
 		    same_entry(&w->witness.area[i].log.entry[e->index - 1], e))
 			on_witness = CL_WITNESS_BIT;
 	}
+	if (w->witness.is_share && !(sim_share_set(w) & ~holders))
+		on_witness = CL_WITNESS_BIT; /* each node that it knows has it */
 	table_at_end(&n->disk, &before, &old);
 	new = old;
 	*cl_table_row(&new, e->slot) = e->row;

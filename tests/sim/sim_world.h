@@ -117,11 +117,13 @@ struct sim_area {
 	uint64_t promised;
 	struct cl_uuid cluster;
 	struct cl_table genesis;
+	struct witness_set set; /* of a share, which has no history */
 };
 
 /* The shared disk of the witness. d_ms 0: there is none. */
 struct sim_witness {
 	uint64_t d_ms, slow_pct, bad_pct;
+	bool is_share;
 	uint16_t cut; /* nodes that do not reach it */
 	struct claim_record record;
 	struct sim_area area[SIM_MAX_NODES];
@@ -275,6 +277,8 @@ void sim_witness_ended(struct sim_world *w, uint8_t node);
 /* I/O that is over, and the clock. */
 void sim_witness_run(struct sim_world *w, uint8_t node);
 void sim_witness_check(struct sim_world *w);
+/* Who may go on with the share; 0: it knows nobody. */
+uint16_t sim_share_set(const struct sim_world *w);
 /* Safety of the whole world at this moment. */
 void sim_check(struct sim_world *w);
 

@@ -86,6 +86,41 @@ static void scan(const struct sim_world *w, struct witness_event *ret)
 	}
 }
 
+/* What a share has in force, and the highest promise on it. */
+static void scan_share(const struct sim_world *w, struct witness_event *ret)
+{
+	ret->job.set = (struct witness_set){0};
+	ret->job.floor = 0;
+	for (uint8_t i = 0; i < w->nodes; i++) {
+		const struct sim_area *a = &w->witness.area[i];
+
+		if (a->promised > ret->job.floor)
+			ret->job.floor = a->promised;
+		if (witness_set_compare(&a->set, &ret->job.set) > 0)
+			ret->job.set = a->set;
+	}
+}
+
+uint16_t sim_share_set(const struct sim_world *w)
+{
+	struct witness_event e;
+
+	scan_share(w, &e);
+	return e.job.set.members;
+}
+
+static void land_share(struct sim_world *w, uint8_t node, struct sim_witness_io *io)
+{
+	struct sim_area *a = &w->witness.area[node];
+	uint64_t number = io->job.number;
+
+	if (io->job.job == WITNESS_JOB_PROMISE && number > a->promised)
+		a->promised = number;
+	if (io->job.job == WITNESS_JOB_RECORD)
+		a->set = io->job.set;
+	scan_share(w, &io->result);
+}
+
 static void land_area(struct sim_world *w, uint8_t node, struct sim_witness_io *io)
 {
 	struct sim_area *a = &w->witness.area[node];
@@ -110,6 +145,8 @@ static void land_area(struct sim_world *w, uint8_t node, struct sim_witness_io *
 		sim_log_copy(&a->log, &io->log, SIZE_MAX);
 		break;
 	case WITNESS_JOB_NONE:
+	case WITNESS_JOB_PROMISE: /* of a share */
+	case WITNESS_JOB_RECORD:
 		break;
 	}
 	io->result.job.copied = io->log.count;
@@ -122,7 +159,9 @@ static void land(struct sim_world *w, uint8_t node, struct sim_witness_io *io, b
 	io->has_landed = true;
 	if (!io->lands)
 		return;
-	if (!is_record)
+	if (!is_record && w->witness.is_share)
+		land_share(w, node, io);
+	else if (!is_record)
 		land_area(w, node, io);
 	else if (io->action == CLAIM_DO_READ)
 		io->record = w->witness.record;
@@ -187,7 +226,10 @@ static void give(struct sim_world *w, uint8_t node, struct witness_event *e,
 
 void sim_witness_started(struct sim_world *w, uint8_t node)
 {
-	struct witness_event e = {.type = WITNESS_EV_OPENED, .d_ms = w->witness.d_ms};
+	struct witness_event e = {
+		.type = WITNESS_EV_OPENED,
+		.opened = {.d_ms = w->witness.d_ms, .is_share = w->witness.is_share},
+	};
 	struct sim_node *n = &w->node[node];
 
 	if (!w->witness.d_ms)

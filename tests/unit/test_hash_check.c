@@ -182,6 +182,31 @@ static void where_it_does_not_decide_the_witness_goes_with_nobody(void **state)
 	assert_int_equal(take_of_five(3, 2, 0xf | CL_WITNESS_BIT), HASH_UNDECIDED);
 }
 
+/* disk-only: nobody has a vote, and the disk has no state of its own. */
+static enum hash_verdict take_of_none(uint8_t slot, uint64_t hash, uint8_t self, uint32_t present)
+{
+	struct cl_table t = table_of(3, 0);
+
+	t.witness = (struct cl_member){.nodeid = CL_WITNESS_SOLE, .vote = 1, .name = "w"};
+	return hash_check_take(&check, slot, 10, hash, self, present | CL_WITNESS_BIT, &t);
+}
+
+static void where_no_node_has_a_vote_heads_are_counted(void **state)
+{
+	struct cl_table t = table_of(3, 0);
+
+	(void)state;
+	assert_int_equal(take_of_none(0, 1, 0, 0x7), HASH_WAIT);
+	assert_int_equal(take_of_none(1, 2, 0, 0x7), HASH_WAIT);
+	assert_int_equal(take_of_none(2, 2, 0, 0x7), HASH_WRONG);
+	assert_int_equal(hash_check_majority(&check, 10, &t), 0x6);
+	hash_check_begin(&check);
+	assert_int_equal(take_of_none(0, 1, 0, 0x3), HASH_WAIT);
+	assert_int_equal(take_of_none(1, 2, 0, 0x3), HASH_UNDECIDED);
+	hash_check_begin(&check);
+	assert_int_equal(take_of_none(0, 1, 0, 0x1), HASH_AGREE);
+}
+
 #define TEST(name) cmocka_unit_test_setup(name, setup)
 
 int main(void)
@@ -201,6 +226,7 @@ int main(void)
 		TEST(nobody_outside_the_table_is_believed),
 		TEST(the_witness_goes_with_those_who_are_here),
 		TEST(where_it_does_not_decide_the_witness_goes_with_nobody),
+		TEST(where_no_node_has_a_vote_heads_are_counted),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -358,6 +358,34 @@ static void the_vote_of_the_witness_changes_like_any_other(void **state)
 	assert_true(quorum_change_allowed(&from, &to));
 }
 
+static void where_the_witness_alone_votes_any_node_with_it_is_quorate(void **state)
+{
+	struct cl_table table = with_witness(3);
+
+	(void)state;
+	for (uint8_t i = 0; i < 3; i++)
+		table.member[i].vote = 0;
+	assert_true(quorum_is_majority(&table, 0x4 | CL_WITNESS_BIT));
+	assert_int_equal(quorum_evaluate(&table, 0x7).reason, QUORUM_UNCLAIMED);
+	assert_true(quorum_witness_decides(&table, 0x7));
+	assert_false(quorum_is_majority(&table, CL_WITNESS_BIT)); /* somebody has to be there */
+	assert_int_equal(quorum_may_lose(&table, 0x6 | CL_WITNESS_BIT), 0x6);
+	assert_int_equal(quorum_may_lose(&table, 0x4 | CL_WITNESS_BIT), 0);
+}
+
+static void a_witness_of_another_kind_is_another_witness(void **state)
+{
+	struct cl_table from = with_witness(2), to = with_witness(2);
+
+	(void)state;
+	to.witness.nodeid = CL_WITNESS_SHARE;
+	assert_true(quorum_is_other_witness(&from, &to));
+	assert_false(quorum_change_allowed(&from, &to));
+	assert_true(quorum_is_share(&to) && !quorum_is_share(&from));
+	from.witness.vote = to.witness.vote = 0;
+	assert_true(quorum_change_allowed(&from, &to));
+}
+
 static void of_two_nodes_with_a_witness_either_may_be_lost(void **state)
 {
 	struct cl_table table = with_witness(2);
@@ -397,6 +425,8 @@ int main(void)
 		cmocka_unit_test(a_witness_without_a_vote_counts_nothing),
 		cmocka_unit_test(the_vote_of_the_witness_changes_like_any_other),
 		cmocka_unit_test(of_two_nodes_with_a_witness_either_may_be_lost),
+		cmocka_unit_test(where_the_witness_alone_votes_any_node_with_it_is_quorate),
+		cmocka_unit_test(a_witness_of_another_kind_is_another_witness),
 		cmocka_unit_test(every_reason_has_a_name),
 	};
 

@@ -318,6 +318,40 @@ static void a_mode_names_its_witness_and_the_table_follows(void **state)
 	table.witness.vote = 0;
 	assert_true(votes_witness_row(&table, &f->db, &row));
 	assert_int_equal(row.nodeid, 0);
+	assert_string_equal(row.name, ""); /* with one it would be no row of an empty slot */
+}
+
+static void the_row_of_a_witness_says_of_which_kind_it_is(void **state)
+{
+	struct fixture *f = *state;
+	struct cl_table table = {.changed_at = 1};
+	struct cl_member row;
+
+	assert_non_null(db_insert(&f->db, DB_KIND_CLUSTER, "bank"));
+	assert_int_equal(set_mode(f, DB_QUORUM_MODE_NODE_SHARE, "w1", "/srv/w"), DB_OK);
+	assert_true(votes_witness_row(&table, &f->db, &row));
+	assert_int_equal(row.nodeid, CL_WITNESS_SHARE);
+	assert_int_equal(set_mode(f, DB_QUORUM_MODE_NODE_DISK, "w2", "/dev/w"), DB_OK);
+	assert_true(votes_witness_row(&table, &f->db, &table.witness));
+	assert_int_equal(table.witness.nodeid, CL_WITNESS_NODEID);
+	/* The same disk in another part. */
+	assert_int_equal(set_mode(f, DB_QUORUM_MODE_DISK_ONLY, "w2", "/dev/w"), DB_OK);
+	assert_true(votes_witness_row(&table, &f->db, &row));
+	assert_int_equal(row.nodeid, CL_WITNESS_SOLE);
+}
+
+/* It may be the one vote that counts, and then it is served until it is taken. */
+static void a_witness_that_is_given_up_stays_known(void **state)
+{
+	struct fixture *f = *state;
+	const struct db_cluster *c = db_insert(&f->db, DB_KIND_CLUSTER, "bank");
+
+	assert_non_null(c);
+	assert_int_equal(set_mode(f, DB_QUORUM_MODE_DISK_ONLY, "w1", "/dev/w"), DB_OK);
+	assert_int_equal(set_mode(f, DB_QUORUM_MODE_NODE_MAJORITY, "", ""), DB_OK);
+	assert_int_equal(c->quorum_mode, DB_QUORUM_MODE_NODE_MAJORITY);
+	assert_string_equal(c->witness, "w1");
+	assert_string_equal(c->witness_device, "/dev/w");
 }
 
 int main(void)
@@ -326,6 +360,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(keys_name_settings),
 		TEST(a_mode_names_its_witness_and_the_table_follows),
+		TEST(the_row_of_a_witness_says_of_which_kind_it_is),
+		TEST(a_witness_that_is_given_up_stays_known),
 		TEST(values_are_of_their_type),
 		TEST(a_setting_holds_its_default_until_it_is_set),
 		TEST(what_is_so_already_leaves_no_event),

@@ -413,6 +413,81 @@ static void the_last_node_is_shrunk_to_with_the_claim_only(void **state)
 	expect_rest(&in);
 }
 
+static void a_share_that_does_not_know_who_is_here_is_not_counted_on(void **state)
+{
+	struct votes_input in = witnessed(2, 0x3, true);
+
+	(void)state;
+	in.table.witness.nodeid = CL_WITNESS_SHARE;
+	assert_int_equal(votes_may_lose_at_once(&in), 1);
+	in.witness_is_new = true;
+	assert_int_equal(votes_may_lose_at_once(&in), 0);
+	expect_rest(&in); /* and its vote stays: it will be told */
+}
+
+/* ---- disk-only */
+
+static struct votes_input sole(uint8_t n, uint16_t voters, bool vote)
+{
+	struct votes_input in = witnessed(n, voters, vote);
+
+	in.table.witness.nodeid = CL_WITNESS_SOLE;
+	in.is_sole = true;
+	return in;
+}
+
+static void with_disk_only_the_witness_votes_first_and_then_alone(void **state)
+{
+	struct votes_input in = sole(3, 0x7, false);
+
+	(void)state;
+	assert_int_equal(votes_configured(&in), 0);
+	expect(&in, CL_WITNESS_SLOT, true, VOTES_SOLE);
+	in.table.witness.vote = 1;
+	expect(&in, 2, false, VOTES_SOLE);
+	in.table.member[2].vote = 0;
+	expect_rest(&in); /* it is not claimed: with it one of the other two would not be enough */
+	in.witness_counts = true;
+	votes_settle(&in);
+	assert_int_equal(quorum_voters(&in.table), 0);
+	assert_true(in.table.witness.vote);
+	assert_int_equal(votes_may_lose_at_once(&in), 2);
+	assert_int_equal(votes_may_lose_in_turn(&in), 2);
+}
+
+static void with_disk_only_those_not_here_lose_their_votes_first(void **state)
+{
+	struct votes_input in = sole(3, 0x7, true);
+
+	(void)state;
+	in.witness_counts = true;
+	lose(&in, 0, 0);
+	expect(&in, 0, false, VOTES_SOLE);
+}
+
+static void a_disk_that_is_lost_on_the_way_is_no_sole_voter(void **state)
+{
+	struct votes_input in = sole(3, 0x3, true);
+
+	(void)state;
+	in.witness_works = false;
+	expect(&in, CL_WITNESS_SLOT, false, VOTES_UNREACHED);
+}
+
+static void back_from_disk_only_the_nodes_vote_before_the_disk_does_not(void **state)
+{
+	struct votes_input in = sole(3, 0x0, true);
+
+	(void)state;
+	in.is_sole = false;
+	in.witness_is_old = in.witness_counts = true;
+	in.witness_works = false;
+	expect(&in, 0, true, VOTES_CAUGHT_UP);
+	votes_settle(&in);
+	assert_int_equal(quorum_voters(&in.table), 0x7);
+	assert_false(in.table.witness.vote);
+}
+
 /* ---- the facts */
 
 #define INSTANCE(slot)	  (900u + (slot))
@@ -591,6 +666,11 @@ int main(void)
 			a_witness_that_does_not_work_loses_its_vote_before_a_node_sits_out),
 		cmocka_unit_test(a_witness_that_was_replaced_loses_its_vote_whatever_it_does),
 		cmocka_unit_test(a_cluster_that_is_stopped_keeps_the_vote_of_its_witness),
+		cmocka_unit_test(a_share_that_does_not_know_who_is_here_is_not_counted_on),
+		cmocka_unit_test(with_disk_only_the_witness_votes_first_and_then_alone),
+		cmocka_unit_test(with_disk_only_those_not_here_lose_their_votes_first),
+		cmocka_unit_test(a_disk_that_is_lost_on_the_way_is_no_sole_voter),
+		cmocka_unit_test(back_from_disk_only_the_nodes_vote_before_the_disk_does_not),
 		cmocka_unit_test(the_last_node_is_shrunk_to_with_the_claim_only),
 	};
 

@@ -76,7 +76,7 @@ static int teardown(void **state)
 
 static void open_disk(struct rig *g)
 {
-	give(g, (struct witness_event){.type = WITNESS_EV_OPENED, .d_ms = D});
+	give(g, (struct witness_event){.type = WITNESS_EV_OPENED, .opened = {.d_ms = D}});
 }
 
 /* The record's I/O is done at once, until none is asked for. */
@@ -388,6 +388,155 @@ static void a_disk_that_is_taken_away_ends_the_claim(void **state)
 	assert_int_equal(g->out.record, CLAIM_DO_NOTHING);
 }
 
+/* ---- a share */
+
+static void open_share(struct rig *g)
+{
+	g->repl.vtable.witness.nodeid = CL_WITNESS_SHARE;
+	g->repl.witness.set = cl_bit(SELF);
+	give(g, (struct witness_event){.type = WITNESS_EV_OPENED,
+				       .opened = {.d_ms = D, .is_share = true}});
+}
+
+static void share_told(struct rig *g, struct witness_set set, uint64_t floor)
+{
+	struct witness_event e = {.is_ok = true, .job = {.floor = floor, .set = set}};
+
+	job_over(g, e);
+}
+
+/* Looked at, claimed, and looked at again. */
+static void claim_share(struct rig *g, struct witness_set set)
+{
+	open_share(g);
+	assert_int_equal(g->out.job, WITNESS_JOB_SCAN);
+	share_told(g, set, 0);
+	serve_record(g);
+	tick(g, 2 * D);
+	serve_record(g);
+	assert_true(claim_is_owned(&g->w.claim, g->now));
+	assert_int_equal(g->out.job, WITNESS_JOB_SCAN);
+	share_told(g, set, 8);
+}
+
+static const struct witness_set WITH_US = {.generation = 1, .number = 5, .members = 0x3};
+static const struct witness_set WITHOUT_US = {.generation = 1, .number = 5, .members = 0x1};
+
+static void a_share_is_looked_at_before_it_is_claimed(void **state)
+{
+	struct rig *g = *state;
+
+	open_share(g);
+	assert_int_equal(g->out.record, CLAIM_DO_NOTHING);
+	assert_int_equal(g->out.job, WITNESS_JOB_SCAN);
+	share_told(g, WITH_US, 0);
+	assert_int_equal(g->out.record, CLAIM_DO_READ);
+}
+
+static void strangers_do_not_claim_a_share_and_look_again(void **state)
+{
+	struct rig *g = *state;
+
+	open_share(g);
+	share_told(g, WITHOUT_US, 0);
+	assert_true(g->w.is_barred);
+	tick(g, D - 1);
+	assert_int_equal(g->out.record, CLAIM_DO_NOTHING);
+	assert_int_equal(g->out.job, WITNESS_JOB_NONE);
+	tick(g, 1);
+	assert_int_equal(g->out.job, WITNESS_JOB_SCAN);
+	share_told(g, WITH_US, 0);
+	assert_false(g->w.is_barred);
+	assert_int_equal(g->out.record, CLAIM_DO_READ);
+}
+
+static void a_node_of_the_set_that_lost_its_disk_is_a_stranger(void **state)
+{
+	struct rig *g = *state;
+
+	g->repl.present = 0x3;
+	open_share(g);
+	share_told(g, WITHOUT_US, 0); /* node 0 is here and blank */
+	assert_true(g->w.is_barred);
+}
+
+static void a_share_that_knows_nobody_takes_whoever_is_here(void **state)
+{
+	struct rig *g = *state;
+
+	claim_share(g, (struct witness_set){0});
+	assert_true(g->out.says && g->out.claimed.is_held);
+	assert_int_equal(g->out.claimed.floor, 8);
+}
+
+static void who_was_overtaken_while_it_claimed_leaves_the_share(void **state)
+{
+	struct rig *g = *state;
+
+	open_share(g);
+	share_told(g, WITH_US, 0);
+	serve_record(g);
+	tick(g, 2 * D);
+	serve_record(g);
+	share_told(g, WITHOUT_US, 8);
+	assert_false(g->out.says);
+	tick(g, 1);
+	assert_false(claim_is_owned(&g->w.claim, g->now));
+	assert_int_equal(g->out.record, CLAIM_DO_NOTHING);
+}
+
+static void the_set_is_recorded_when_each_of_it_is_synced_and_then_said(void **state)
+{
+	struct rig *g = *state;
+	struct witness_set own = {.generation = 1, .number = 9, .members = 0x3};
+
+	g->repl.countable = g->repl.present = g->repl.witness.set = 0x3;
+	g->repl.vtable.member[2] = (struct cl_member){.nodeid = 103, .vote = 1};
+	g->repl.vtable.member[3] = (struct cl_member){.nodeid = 104, .vote = 1};
+	g->repl.generation = 1;
+	open_share(g);
+	g->repl.witness.set = 0x3;
+	share_told(g, WITH_US, 0);
+	serve_record(g);
+	tick(g, 2 * D);
+	serve_record(g);
+	share_told(g, WITH_US, 8);
+	become_quorate(g, 9);
+	tick(g, 1);
+	assert_int_equal(g->out.job, WITNESS_JOB_PROMISE);
+	assert_int_equal(g->out.number, 9);
+	g->repl.synced = 0x2;
+	share_told(g, WITH_US, 9);
+	tick(g, 1);
+	assert_int_equal(g->out.job, WITNESS_JOB_NONE); /* node 0 does not hold the history */
+	g->repl.synced = 0x3;
+	tick(g, 1);
+	assert_int_equal(g->out.job, WITNESS_JOB_RECORD);
+	assert_int_equal(g->out.set.members, 0x3);
+	assert_false(g->out.says);
+	share_told(g, own, 9);
+	assert_true(g->out.says);
+	assert_int_equal(g->out.claimed.promised, 9);
+	assert_int_equal(g->out.claimed.persisted, 0);
+}
+
+static void a_set_that_is_not_in_force_is_not_said(void **state)
+{
+	struct rig *g = *state;
+
+	g->repl.generation = 1;
+	claim_share(g, WITH_US);
+	become_quorate(g, 9);
+	g->repl.synced = cl_bit(SELF);
+	tick(g, 1);
+	share_told(g, WITH_US, 9);
+	assert_int_equal(g->out.job, WITNESS_JOB_RECORD);
+	share_told(g, WITH_US, 9); /* it is not what was written that is read */
+	assert_false(g->out.says);
+	tick(g, D);
+	assert_int_equal(g->w.job, WITNESS_JOB_RECORD);
+}
+
 /* ---- records */
 
 static const struct cl_uuid ID = {{1, 2, 3}};
@@ -435,6 +584,41 @@ static void a_record_is_of_its_witness_and_kind(void **state)
 	assert_int_equal(witness_head_decode(block, &ID, &a), -EBADMSG);
 	block[4] = 2; /* the version, and the checksum is wrong now */
 	assert_int_equal(witness_claim_decode(block, &ID, &c2), -EBADMSG);
+}
+
+static void what_a_share_stores_comes_back_as_it_was(void **state)
+{
+	uint8_t block[WITNESS_BLOCK];
+	struct witness_header h = {.id = ID, .cluster = OTHER, .d_ms = 3000}, h2;
+	struct witness_share_file f = {.promised = 9, .set = {1, 7, 0x5}}, f2,
+				  bad = {.promised = 9, .set = {1, 7, 0}};
+
+	(void)state;
+	witness_header_encode(&h, block);
+	assert_int_equal(witness_header_decode(block, &h2), -EBADMSG); /* it is no disk */
+	assert_int_equal(witness_share_header_decode(block, &h2), 0);
+	assert_int_equal(h2.d_ms, 3000);
+	h.bytes = DISK_SIZE;
+	witness_header_encode(&h, block);
+	assert_int_equal(witness_share_header_decode(block, &h2), -EBADMSG);
+	witness_share_encode(&f, &ID, block);
+	assert_int_equal(witness_share_decode(block, &OTHER, &f2), -ESTALE);
+	assert_int_equal(witness_share_decode(block, &ID, &f2), 0);
+	assert_int_equal(f2.promised, 9);
+	assert_int_equal(f2.set.number, 7);
+	assert_int_equal(f2.set.members, 0x5);
+	witness_share_encode(&bad, &ID, block); /* a set of nobody */
+	assert_int_not_equal(witness_share_decode(block, &ID, &f2), 0);
+}
+
+static void of_two_sets_that_of_the_later_epoch_is_in_force(void **state)
+{
+	struct witness_set a = {1, 7, 0x1}, b = {1, 8, 0x2}, c = {17, 2, 0x4};
+
+	(void)state;
+	assert_true(witness_set_compare(&a, &b) < 0);
+	assert_true(witness_set_compare(&b, &c) < 0); /* quorum was forced in between */
+	assert_int_equal(witness_set_compare(&c, &c), 0);
 }
 
 static void every_flipped_bit_is_seen(void **state)
@@ -505,6 +689,15 @@ int main(void)
 		TEST(another_view_begins_anew),
 		TEST(a_job_of_the_view_before_says_nothing),
 		TEST(a_disk_that_is_taken_away_ends_the_claim),
+		TEST(a_share_is_looked_at_before_it_is_claimed),
+		TEST(strangers_do_not_claim_a_share_and_look_again),
+		TEST(a_node_of_the_set_that_lost_its_disk_is_a_stranger),
+		TEST(a_share_that_knows_nobody_takes_whoever_is_here),
+		TEST(who_was_overtaken_while_it_claimed_leaves_the_share),
+		TEST(the_set_is_recorded_when_each_of_it_is_synced_and_then_said),
+		TEST(a_set_that_is_not_in_force_is_not_said),
+		TEST(what_a_share_stores_comes_back_as_it_was),
+		TEST(of_two_sets_that_of_the_later_epoch_is_in_force),
 		cmocka_unit_test(a_record_comes_back_as_it_was),
 		cmocka_unit_test(a_record_is_of_its_witness_and_kind),
 		cmocka_unit_test(every_flipped_bit_is_seen),
