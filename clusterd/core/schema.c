@@ -496,7 +496,8 @@ static uint8_t version_of(const struct db_command *cmd)
 
 static void put_head(struct wire_writer *w, const struct db_command *cmd)
 {
-	wire_put_u16(w, (uint16_t)(version_of(cmd) << HEAD_SHIFT | cmd->type));
+	wire_put_u16(w, (uint16_t)((unsigned int)version_of(cmd) << HEAD_SHIFT |
+				   (unsigned int)cmd->type));
 }
 
 static uint16_t get_head(struct wire_reader *r, uint8_t *ret_version)
