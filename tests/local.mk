@@ -164,7 +164,7 @@ tests_unit_test_secret_SOURCES = tests/unit/test_secret.c \
 	clusterd/edge/secret_file.c
 tests_unit_test_secret_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_secret_LDADD = $(UNIT_LDADD)
-tests_unit_test_capacity_SOURCES = tests/unit/test_capacity.c
+tests_unit_test_capacity_SOURCES = tests/unit/test_capacity.c tests/unit/db_fixture.h
 tests_unit_test_capacity_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_capacity_LDADD = $(UNIT_LDADD)
 tests_unit_test_setting_SOURCES = tests/unit/test_setting.c

@@ -15,8 +15,8 @@
 #include "clusterd/core/admission.h"
 #include "clusterd/core/capacity.h"
 #include "clusterd/core/config.h"
-#include "clusterd/core/msg.h"
 #include "clusterd/core/setting.h"
+#include "tests/unit/db_fixture.h"
 
 #define NODES  CL_MAX_NODES
 #define GROUPS 4096
@@ -40,53 +40,13 @@ static const struct db_limits limits = {
 	.locks = {.max_sessions = 20, .max_resources = 8, .max_locks = 8, .max_queued = 4},
 };
 
-struct fixture {
-	struct db db;
-	void *mem;
-	struct db_result result;
-};
-
 static int setup(void **state)
 {
-	struct fixture *f = calloc(1, sizeof(*f));
-
-	assert_non_null(f);
-	f->mem = malloc(db_size(&limits));
-	assert_non_null(f->mem);
-	assert_int_equal(db_init(&f->db, f->mem, db_size(&limits), &limits), 0);
-	*state = f;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct fixture *f = *state;
-
-	free(f->mem);
-	free(f);
-	return 0;
-}
-
-static enum db_code apply(struct fixture *f, struct db_command *cmd)
-{
-	uint8_t buf[DB_COMMAND_MAX];
-	struct db_entry e = {.index = f->db.index + 1,
-			     .epoch = {.number = 1},
-			     .kind = CL_ENTRY_COMMAND,
-			     .origin = 1,
-			     .instance = 77,
-			     .request = f->db.index + 1,
-			     .payload = buf};
-
-	cmd->at_ms = 5000 + f->db.index;
-	snprintf(cmd->actor, sizeof(cmd->actor), "root@n1");
-	assert_int_equal(db_command_encode(cmd, buf, sizeof(buf), &e.payload_len), 0);
-	db_apply(&f->db, &e, &f->result);
-	return f->result.code;
+	return fixture_setup(state, &limits);
 }
 
 #define DO(f, NAME, name, ...)                                                                     \
-	apply((f), &(struct db_command){.type = DB_CMD_##NAME, .name = {__VA_ARGS__}})
+	fixture_apply((f), &(struct db_command){.type = DB_CMD_##NAME, .name = {__VA_ARGS__}})
 
 static void make_node(struct fixture *f, uint8_t slot, uint32_t memory_mib)
 {
@@ -100,11 +60,11 @@ static void make_node(struct fixture *f, uint8_t slot, uint32_t memory_mib)
 	c->nodeid = slot + 1u;
 	c->incarnation = 0x100u + slot;
 	c->instance = 1;
-	assert_int_equal(apply(f, &cmd), DB_OK);
+	assert_int_equal(fixture_apply(f, &cmd), DB_OK);
 	cmd = (struct db_command){.type = DB_CMD_NODE_SET,
 				  .node_set = {.memory_mib = memory_mib, .cpu_pct = DB_KEEP}};
 	snprintf(cmd.node_set.name, CL_NAME_MAX, "n%02u", slot);
-	assert_int_equal(apply(f, &cmd), DB_OK);
+	assert_int_equal(fixture_apply(f, &cmd), DB_OK);
 }
 
 /* Online there, without the locks: what is asked here does not look at them. */
@@ -258,12 +218,12 @@ static void the_document_carries_reservations_and_capacities(void **state)
 		snprintf(cmd.config_set.kind, DB_VERB_MAX, "%s", fields[i][0]);
 		snprintf(cmd.config_set.name, DB_KEY_MAX, "%s", fields[i][1]);
 		snprintf(cmd.config_set.field, DB_FIELD_MAX, "%s", fields[i][2]);
-		assert_int_equal(apply(f, &cmd), DB_OK);
+		assert_int_equal(fixture_apply(f, &cmd), DB_OK);
 		config_text(&f->db, field, db_find(&f->db, k->kind, fields[i][1]), text,
 			    sizeof(text));
 		assert_string_equal(text, "1234");
 		snprintf(cmd.config_set.value, DB_PARAMS_MAX, "99999999999");
-		assert_int_equal(apply(f, &cmd), DB_INVALID);
+		assert_int_equal(fixture_apply(f, &cmd), DB_INVALID);
 	}
 }
 
@@ -322,7 +282,7 @@ static void a_loss_that_leaves_no_room_is_named(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, fixture_teardown)
 		TEST(a_definition_says_how_much_memory),
 		TEST(a_machine_reserves_what_its_definition_says_and_an_overhead),
 		TEST(a_node_has_what_it_says_less_what_is_for_the_host),

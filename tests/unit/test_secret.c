@@ -15,9 +15,9 @@
 #include <cmocka.h>
 
 #include "clusterd/core/apply_impl.h"
-#include "clusterd/core/msg.h"
 #include "clusterd/core/secret.h"
 #include "clusterd/edge/secret_file.h"
+#include "tests/unit/db_fixture.h"
 
 static const struct db_limits limits = {
 	.capacity =
@@ -32,20 +32,12 @@ static const struct db_limits limits = {
 	.locks = {.max_sessions = 4, .max_resources = 2, .max_locks = 2, .max_queued = 2},
 };
 
-struct fixture {
-	struct db db;
-	void *mem;
-	struct db_result result;
-};
-
 static int setup(void **state)
 {
-	struct fixture *f = calloc(1, sizeof(*f));
+	struct fixture *f;
 
-	assert_non_null(f);
-	f->mem = malloc(db_size(&limits));
-	assert_non_null(f->mem);
-	assert_int_equal(db_init(&f->db, f->mem, db_size(&limits), &limits), 0);
+	fixture_setup(state, &limits);
+	f = *state;
 	for (uint8_t i = 0; i < 3; i++) {
 		char name[] = {'n', (char)('1' + i), 0};
 		struct db_node *n = db_insert(&f->db, DB_KIND_NODE, name);
@@ -53,36 +45,7 @@ static int setup(void **state)
 		n->slot = i;
 		n->membership = i < 2 ? DB_MEMBERSHIP_ADMITTED : DB_MEMBERSHIP_LOST;
 	}
-	*state = f;
 	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct fixture *f = *state;
-
-	free(f->mem);
-	free(f);
-	return 0;
-}
-
-static enum db_code apply(struct fixture *f, struct db_command *cmd)
-{
-	uint8_t buf[DB_COMMAND_MAX];
-	struct db_entry e = {.index = f->db.index + 1,
-			     .epoch = {.number = 1},
-			     .kind = CL_ENTRY_COMMAND,
-			     .origin = 1,
-			     .instance = 77,
-			     .request = f->db.index + 1,
-			     .payload = buf};
-
-	cmd->at_ms = 5000 + f->db.index;
-	snprintf(cmd->actor, sizeof(cmd->actor), "root@n1");
-	assert_int_equal(db_command_encode(cmd, buf, sizeof(buf), &e.payload_len), 0);
-	db_apply(&f->db, &e, &f->result);
-	assert_null(db_check(&f->db));
-	return f->result.code;
 }
 
 static enum db_code set(struct fixture *f, const char *name, uint64_t version, uint8_t slot)
@@ -92,7 +55,7 @@ static enum db_code set(struct fixture *f, const char *name, uint64_t version, u
 	snprintf(cmd.secret_set.name, sizeof(cmd.secret_set.name), "%s", name);
 	cmd.secret_set.version = version;
 	cmd.secret_set.slot = slot;
-	return apply(f, &cmd);
+	return fixture_apply_checked(f, &cmd);
 }
 
 static enum db_code held(struct fixture *f, const char *name, uint64_t version, uint8_t slot,
@@ -104,14 +67,14 @@ static enum db_code held(struct fixture *f, const char *name, uint64_t version, 
 	cmd.secret_held.version = version;
 	cmd.secret_held.slot = slot;
 	cmd.secret_held.is_held = is_held;
-	return apply(f, &cmd);
+	return fixture_apply_checked(f, &cmd);
 }
 
 static enum db_code delete (struct fixture *f, const char *name) {
 	struct db_command cmd = {.type = DB_CMD_SECRET_DELETE};
 
 	snprintf(cmd.secret_delete.name, sizeof(cmd.secret_delete.name), "%s", name);
-	return apply(f, &cmd);
+	return fixture_apply_checked(f, &cmd);
 }
 
 static enum db_code device(struct fixture *f, const char *name, const char *params)
@@ -120,7 +83,7 @@ static enum db_code device(struct fixture *f, const char *name, const char *para
 
 	snprintf(cmd.fence_create.name, sizeof(cmd.fence_create.name), "%s", name);
 	snprintf(cmd.fence_create.params, sizeof(cmd.fence_create.params), "%s", params);
-	return apply(f, &cmd);
+	return fixture_apply_checked(f, &cmd);
 }
 
 static void values_refer_by_a_prefix(void **state)
@@ -292,13 +255,14 @@ int main(void)
 		cmocka_unit_test(values_refer_by_a_prefix),
 		cmocka_unit_test(names_of_parameters_that_say_what_nobody_may_read),
 		cmocka_unit_test_setup_teardown(rows_say_who_holds_the_version_in_force, setup,
-						teardown),
+						fixture_teardown),
 		cmocka_unit_test_setup_teardown(what_is_referred_to_exists_and_stays, setup,
-						teardown),
-		cmocka_unit_test_setup_teardown(a_slot_that_is_free_holds_nothing, setup, teardown),
+						fixture_teardown),
+		cmocka_unit_test_setup_teardown(a_slot_that_is_free_holds_nothing, setup,
+						fixture_teardown),
 		cmocka_unit_test_setup_teardown(
 			a_node_says_what_it_has_fetches_what_it_lacks_and_drops_the_rest, setup,
-			teardown),
+			fixture_teardown),
 		cmocka_unit_test(files_are_whole_and_for_root_alone),
 	};
 

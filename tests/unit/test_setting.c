@@ -12,9 +12,9 @@
 #include <cmocka.h>
 
 #include "clusterd/core/apply_impl.h"
-#include "clusterd/core/msg.h"
 #include "clusterd/core/setting.h"
 #include "clusterd/core/votes.h"
+#include "tests/unit/db_fixture.h"
 
 static const struct db_limits limits = {
 	.capacity =
@@ -28,50 +28,9 @@ static const struct db_limits limits = {
 	.locks = {.max_sessions = 4, .max_resources = 2, .max_locks = 2, .max_queued = 2},
 };
 
-struct fixture {
-	struct db db;
-	void *mem;
-	struct db_result result;
-};
-
 static int setup(void **state)
 {
-	struct fixture *f = calloc(1, sizeof(*f));
-
-	assert_non_null(f);
-	f->mem = malloc(db_size(&limits));
-	assert_non_null(f->mem);
-	assert_int_equal(db_init(&f->db, f->mem, db_size(&limits), &limits), 0);
-	*state = f;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct fixture *f = *state;
-
-	free(f->mem);
-	free(f);
-	return 0;
-}
-
-static enum db_code apply(struct fixture *f, struct db_command *cmd)
-{
-	uint8_t buf[DB_COMMAND_MAX];
-	struct db_entry e = {.index = f->db.index + 1,
-			     .epoch = {.number = 1},
-			     .kind = CL_ENTRY_COMMAND,
-			     .origin = 1,
-			     .instance = 77,
-			     .request = f->db.index + 1,
-			     .payload = buf};
-
-	cmd->at_ms = 5000 + f->db.index;
-	snprintf(cmd->actor, sizeof(cmd->actor), "root@n1");
-	assert_int_equal(db_command_encode(cmd, buf, sizeof(buf), &e.payload_len), 0);
-	db_apply(&f->db, &e, &f->result);
-	assert_null(db_check(&f->db));
-	return f->result.code;
+	return fixture_setup(state, &limits);
 }
 
 static enum db_code set(struct fixture *f, const char *key, const char *value)
@@ -80,7 +39,7 @@ static enum db_code set(struct fixture *f, const char *key, const char *value)
 
 	snprintf(cmd.setting_set.key, sizeof(cmd.setting_set.key), "%s", key);
 	snprintf(cmd.setting_set.value, sizeof(cmd.setting_set.value), "%s", value);
-	return apply(f, &cmd);
+	return fixture_apply_checked(f, &cmd);
 }
 
 static const struct db_event *newest(const struct fixture *f)
@@ -216,12 +175,12 @@ static void a_change_of_votes_is_noted_with_its_reason(void **state)
 	struct db_command cmd = {.type = DB_CMD_VOTE_NOTE,
 				 .vote_note = {.name = "n3", .text = "absent"}};
 
-	assert_int_equal(apply(f, &cmd), DB_OK);
+	assert_int_equal(fixture_apply_checked(f, &cmd), DB_OK);
 	assert_string_equal(newest(f)->kind, "vote-taken");
 	assert_string_equal(newest(f)->object, "n3");
 	assert_string_equal(newest(f)->text, "absent");
 	cmd.vote_note.is_given = true;
-	assert_int_equal(apply(f, &cmd), DB_OK);
+	assert_int_equal(fixture_apply_checked(f, &cmd), DB_OK);
 	assert_string_equal(newest(f)->kind, "vote-given");
 }
 
@@ -232,13 +191,13 @@ static void what_a_node_found_its_database_to_be_is_noted(void **state)
 		.type = DB_CMD_DB_NOTE,
 		.db_note = {.name = "n3", .note = DB_NOTE_WRONG, .text = "fetched anew"}};
 
-	assert_int_equal(apply(f, &cmd), DB_OK);
+	assert_int_equal(fixture_apply_checked(f, &cmd), DB_OK);
 	assert_string_equal(newest(f)->kind, "database-wrong");
 	assert_string_equal(newest(f)->object, "n3");
 	assert_string_equal(newest(f)->text, "fetched anew");
 	for (uint8_t i = 0; i < DB_NOTE_MAX; i++) {
 		cmd.db_note.note = i;
-		assert_int_equal(apply(f, &cmd), DB_OK);
+		assert_int_equal(fixture_apply_checked(f, &cmd), DB_OK);
 		assert_memory_equal(newest(f)->kind, "database-", 9);
 	}
 }
@@ -253,7 +212,7 @@ static enum db_code admit(struct fixture *f, const char *name, uint8_t slot, uin
 						.instance = instance}};
 
 	snprintf(cmd.node_admit.name, sizeof(cmd.node_admit.name), "%s", name);
-	return apply(f, &cmd);
+	return fixture_apply_checked(f, &cmd);
 }
 
 static void a_cluster_that_is_stopped_has_all_leave_at_once_until_one_is_new(void **state)
@@ -273,7 +232,7 @@ static void a_cluster_that_is_stopped_has_all_leave_at_once_until_one_is_new(voi
 	assert_true(n1->is_leaving && n2->is_leaving);
 	assert_string_equal(newest(f)->kind, "node-leaving");
 	/* One that was away for a moment changes nothing. */
-	assert_int_equal(apply(f, &lost), DB_OK);
+	assert_int_equal(fixture_apply_checked(f, &lost), DB_OK);
 	assert_int_equal(admit(f, "n2", 1, 2), DB_OK);
 	assert_int_equal(setting_get(&f->db, SETTING_CLUSTER_STOPPING, NULL), 1);
 	assert_int_equal(admit(f, "n1", 0, 3), DB_OK);
@@ -290,7 +249,7 @@ static enum db_code set_mode(struct fixture *f, enum db_quorum_mode mode, const 
 
 	snprintf(cmd.quorum_mode.witness, sizeof(cmd.quorum_mode.witness), "%s", witness);
 	snprintf(cmd.quorum_mode.device, sizeof(cmd.quorum_mode.device), "%s", device);
-	return apply(f, &cmd);
+	return fixture_apply_checked(f, &cmd);
 }
 
 static void a_mode_names_its_witness_and_the_table_follows(void **state)
@@ -356,7 +315,7 @@ static void a_witness_that_is_given_up_stays_known(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, fixture_teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(keys_name_settings),
 		TEST(a_mode_names_its_witness_and_the_table_follows),
