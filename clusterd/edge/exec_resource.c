@@ -321,6 +321,10 @@ void exec_take_up(struct local_resource *r, const struct db_resource *row)
 		r->monitor_due_ms = 0; /* what has become of it meanwhile? */
 	}
 	r->was_unmanaged = is_unmanaged;
+	/* Somebody may have started it: a stop that comes with the end of unmanaged has to stop it.
+	 */
+	if (is_unmanaged && r->state == TREE_DOWN && !r->run)
+		r->state = TREE_UP;
 	if (row->asked != DB_RESOURCE_ASK_NOTHING && row->asked_at != r->asked)
 		take_ask(r, row);
 	if (r->reload_wanted)

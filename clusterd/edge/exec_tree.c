@@ -69,6 +69,8 @@ static struct local_resource *add(struct local_group *l, const struct db_resourc
 	r->was_unmanaged = exec_is_unmanaged(r);
 	if (g && g->work == DB_WORK_ONLINE)
 		take_over(r, row);
+	if (r->was_unmanaged)
+		r->state = TREE_UP; /* see exec_take_up() */
 	return r;
 }
 

@@ -141,6 +141,7 @@ def test_no_acknowledged_change_is_lost_when_nodes_are_killed(cluster3):
     assert len(acknowledged) > 20
 
 
+@long
 def test_a_node_that_missed_more_than_the_log_keeps_gets_a_snapshot(cluster3):
     c = cluster3
     c.lab.kill("n3")
@@ -230,6 +231,7 @@ def test_drain_moves_groups_away_and_keeps_them_away(cluster3):
     c.ctl("n1", "group", "move", "g0", "--to", "n2", "--wait")
 
 
+@long
 def test_killing_clusterd_touches_nothing_that_runs_and_fences_nobody(fenced3):
     c = fenced3
     for node in c.lab.nodes:

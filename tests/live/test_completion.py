@@ -87,7 +87,7 @@ def test_words_are_completed_where_they_belong(tmp_path, monkeypatch):
         "web.json", "name,state",
         "--no-headers", "",
         "--param", "--no-headers --no-wait",
-        "", "--failback --possible --preferred --priority --volumes"]
+        "", "--cpu --failback --memory --possible --preferred --priority --volumes"]
 
 
 def test_without_a_daemon_names_are_not_completed_and_nothing_is_said():

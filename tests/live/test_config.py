@@ -7,6 +7,7 @@ import threading
 
 import pytest
 from cluster import BUILD, CTL, Cluster
+from long import long
 
 HERE = os.path.dirname(os.path.realpath(__file__))
 FENCE = os.path.realpath(os.path.join(HERE, "..", "lab", "fence_lab"))
@@ -138,6 +139,7 @@ def two(make_lab):
     return c
 
 
+@long
 def test_no_dry_run_changes_anything(two):
     c = two
     c.ctl("n1", "config", "checkpoint-create", "old")

@@ -14,6 +14,7 @@ import pytest
 import disk
 from cluster import BUILD
 from lablib import poll, wait_until
+from long import long
 
 CSVADM = os.path.join(BUILD, "csvfs", "csvadm")
 TOOL = os.path.join(BUILD, "tests", "live", "lun_tool")
@@ -289,6 +290,7 @@ def test_a_partition_is_made_by_blkpg_and_deleted(node):
     assert node.partitions() == []
 
 
+@long
 def test_a_loop_is_made_where_the_kernel_has_an_old_partition(node):
     node.format()
     disk.add_partition(node.loop, 2, 100 * MIB, 200 * MIB)
@@ -339,6 +341,7 @@ def test_in_use_sees_a_mount_and_none_after_umount(node):
         assert node.tool("in-use", LUN) == ""
 
 
+@long
 @pytest.mark.parametrize("how", ["a partition that overlaps", "a loop on the LUN",
                                  "a loop on a partition"])
 def test_in_use_sees_every_way_to_the_data(node, how):
@@ -361,6 +364,7 @@ def test_in_use_sees_every_way_to_the_data(node, how):
         node.sh(f"losetup -d {dev}")
 
 
+@long
 def test_the_proof_is_about_the_disk_that_was_mounted_not_about_its_path(node):
     csvfsd = os.path.join(BUILD, "csvfs", "csvfsd")
 
@@ -390,6 +394,7 @@ def test_the_proof_is_about_the_disk_that_was_mounted_not_about_its_path(node):
         node.sh(f"umount /m; mv {LUN}.old {LUN}; losetup -d $(cat /run/name)")
 
 
+@long
 def test_in_use_sees_other_claims_than_mounts_of_xfs(node):
     node.format()
     with node.hold() as held:
@@ -410,6 +415,7 @@ def test_in_use_ignores_a_mount_of_the_control_end(node):
     node.sh(f"umount /m && losetup -d {dev}")
 
 
+@long
 def test_in_use_sees_a_mount_that_has_outlived_its_namespace(node):
     """Nobody can see the mount any more, and it still writes its log."""
     node.format()
@@ -436,6 +442,7 @@ def test_in_use_sees_a_mount_that_has_outlived_its_namespace(node):
         wait_until(lambda: node.tool("in-use", LUN) == "", 10, "end of the XFS")
 
 
+@long
 def test_a_loop_of_others_that_hangs_is_no_obstacle(make_lab):
     """A loop device of the machine on a file whose file system does not answer: another lab's."""
     other = make_lab(1, bin=BUILD, services=False, disk_faults=True)

@@ -349,6 +349,7 @@ def test_a_lun_that_a_node_does_not_have_is_refused_there_with_the_reason(vol3):
     check_clean(c)
 
 
+@long
 def test_a_coordinator_that_loses_its_disk_hands_over(vol3):
     """Its path to the LUN is gone, the node is not: nobody is fenced, nobody sees an error."""
     c, load = vol3, Load(vol3)
@@ -368,6 +369,7 @@ def test_a_coordinator_that_loses_its_disk_hands_over(vol3):
 
 # --- partitions
 
+@long
 def test_a_cut_off_coordinator_stops_before_others_take_over(vol3):
     """The minority's work waits; the others go on after the fence, with all that was acknowledged."""
     c, load = vol3, Load(vol3)
@@ -384,6 +386,7 @@ def test_a_cut_off_coordinator_stops_before_others_take_over(vol3):
     assert ("node-fenced", "n1") in kinds
 
 
+@long
 def test_without_quorum_the_coordinator_unmounts_by_itself(make_lab):
     """No fence device here: whoever loses the lease leaves nothing mounted, and comes back."""
     c = Cluster(make_lab(3, bin=BUILD)).create()
@@ -408,6 +411,7 @@ def loop_of(c, node):
 
 # --- administration
 
+@long
 def test_a_clean_stop_takes_the_volume_along(vol3):
     c = vol3
     move_to(c, "n3")

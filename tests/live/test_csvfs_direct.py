@@ -152,6 +152,7 @@ def test_what_was_written_on_one_node_is_read_on_all(vol3):
     check_clean(c)
 
 
+@long
 def test_blocks_that_others_get_show_nothing_of_who_had_them(vol3):
     """Cut, punched and removed under load; the next file takes the blocks at once."""
     c, work = vol3, Work(vol3)
@@ -203,6 +204,7 @@ for n in range(1, int(sys.argv[3]) + 1):
 '''
 
 
+@long
 def test_two_nodes_write_sectors_of_one_block_and_lose_none(vol3):
     """Read, changed and written back by each of them, one would undo what the other has written."""
     c, count = vol3, 160
@@ -228,6 +230,7 @@ def test_two_nodes_write_sectors_of_one_block_and_lose_none(vol3):
 
 # --- fsync
 
+@long
 def test_an_fsync_after_the_path_is_lost_is_done_by_the_coordinator(sick3):
     """No error: what was written is in the LUN's cache, which is everybody's."""
     c = sick3
@@ -273,6 +276,7 @@ def grows(c, node, counter):
     wait_until(lambda: io(c, node)[counter] > before, 30, f"{node}: {counter} grows")
 
 
+@long
 def test_a_node_whose_disk_fails_goes_on_through_the_coordinator(sick3):
     c, work = sick3, Work(sick3)
     prealloc(c, "n1", "disk", 8)
@@ -319,6 +323,7 @@ def test_a_node_whose_disk_hangs_goes_on_through_the_coordinator(sick3):
 
 # --- coordinators and nodes come and go
 
+@long
 def test_direct_io_goes_on_while_the_coordinator_dies_and_moves(vol3):
     c, work = vol3, Work(vol3)
     prealloc(c, "n1", "disk", 8)

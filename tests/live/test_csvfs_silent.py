@@ -81,6 +81,7 @@ def test_a_stopped_mount_is_killed_and_mounted_anew(vol3):
     check_clean(c)
 
 
+@long
 def test_a_stopped_coordinator_is_killed_and_replaced(vol3):
     c = vol3
     move_to(c, "n2")

@@ -195,6 +195,7 @@ def lie(path, old, new):
     d.close()
 
 
+@long
 def test_a_node_whose_state_is_not_that_of_the_others_fetches_it_anew(cluster3):
     c = cluster3
     c.dummy("run")

@@ -2,6 +2,7 @@
 """Each state of a node that an administrator sees; and one that is lost again and again is quarantined."""
 import pytest
 from cluster import BUILD, Cluster
+from long import long
 
 
 @pytest.fixture
@@ -69,6 +70,7 @@ def test_a_node_that_is_lost_too_often_is_quarantined_until_it_is_cleared(cluste
     c.wait_same()
 
 
+@long
 def test_each_state_of_a_node_is_shown_with_its_reason(cluster3):
     c = cluster3
     assert node(c, "n1", "n2")["state"] == "up" and node(c, "n1", "n2")["reason"] == ""

@@ -196,6 +196,7 @@ def test_who_acted_without_the_cluster_stops_and_its_changes_are_kept_aside(clus
     c.ctl("n4", "group", "start", "g", "--to", "n4", "--wait", timeout=60)
 
 
+@long
 def test_an_administrators_word_stands_for_a_fence_and_says_whose_it_is(make_lab):
     c = Cluster(make_lab(3, bin=BUILD)).create()
     c.dummy("g")

@@ -10,6 +10,7 @@ from cluster import BUILD, Cluster
 from history import FIRST, Clients
 from lablib import wait_until
 from linearizable import DEFAULT, UNKNOWN, Op, order, shortest_bad
+from long import long
 
 CLIENTS = 16
 KEYS = ["a", "b", "c", "d"]
@@ -147,6 +148,7 @@ def check_looks(clients):
     return count
 
 
+@long
 def test_answers_are_linearizable_while_leaders_are_killed(make_lab):
     c = Cluster(make_lab(5, bin=BUILD)).create()
     clients = Clients(c, CLIENTS, KEYS)

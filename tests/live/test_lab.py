@@ -101,6 +101,7 @@ def test_cli_exit_codes_and_named_errors(lab3):
         assert done.returncode == 1 and word in done.stderr, (argv, done)
 
 
+@long
 def test_down_leaves_nothing_after_repeated_ups(make_lab):
     lab = make_lab(2)
     for _ in range(3):
@@ -151,6 +152,7 @@ def test_down_after_the_daemon_was_killed(make_lab):
     assert lab.leftovers() == [] and not os.path.exists(loop + "p1")
 
 
+@long
 def test_two_labs_side_by_side(make_lab):
     one, two = make_lab(3), make_lab(2)
     assert one.ring("n1")["members"] == [1, 2, 3]
@@ -227,6 +229,7 @@ def test_kill_is_detected_and_start_boots_anew(lab3):
     assert lab3.run("n1", "cat /var/lib/clusterd/x; test ! -e /run/x").stdout == "kept\n"
 
 
+@long
 def test_nothing_is_written_after_a_kill(lab3):
     writer = lab3.popen("n1", ["sh", "-c", "while :; do dd if=/dev/urandom of=/dev/lab/lun bs=1M "
                                            "count=8 oflag=direct 2>/dev/null; done"])
@@ -325,6 +328,7 @@ def test_disk_hang_and_kill_of_a_hung_node(make_lab):
 
 # --- services ---
 
+@long
 def test_a_service_that_ends_is_reported_and_not_restarted(lab3):
     lab3.service("n3", "kill", "corosync")
     assert lab3.node("n3")["services"]["corosync"] == {"state": "exited", "code": -9}
@@ -423,6 +427,7 @@ def test_fence_does_not_believe_a_bmc_without_a_second_look(lab_dir, answer):
         os.unlink(path)
 
 
+@long
 def test_fence_does_not_lie_while_a_file_system_lives(lab1):
     """Someone outside holds the node's mount: not off, until they let go."""
     lab1.run("n1", MOUNT.format(dev="/dev/lab/lun"))

@@ -6,6 +6,7 @@ import re
 import pytest
 
 from cluster import BUILD, Cluster
+from long import long
 
 CONF = "/etc/corosync/corosync.conf"
 ADDRESSES = "10.77.0.4,10.77.1.4"
@@ -125,6 +126,7 @@ def test_bad_nodes_are_refused_with_a_reason(three_of_four):
     assert "4" not in runs_with(c, "n1")[2]
 
 
+@long
 def test_the_key_is_changed_while_the_cluster_is_stopped(make_lab):
     """As doc/recovery.md says it; who comes with the old key stays alone."""
     c = Cluster(make_lab(3, bin=BUILD)).create()

@@ -102,6 +102,7 @@ def outage(shared, request):
     request.node.getparent(pytest.Module).lab_failed = shared.has_failed    # shows the logs
 
 
+@long
 def test_all_links_down_for_thirty_seconds_pauses_every_machine_and_kills_none(outage):
     o, c = outage, outage.c
     began = time.monotonic()

@@ -5,6 +5,7 @@ import os
 
 import pytest
 from cluster import BUILD, CTL, Cluster
+from long import long
 
 HERE = os.path.dirname(os.path.realpath(__file__))
 FENCE = os.path.realpath(os.path.join(HERE, "..", "lab", "fence_lab"))
@@ -117,6 +118,7 @@ def test_a_secret_reaches_every_node_and_its_agents_and_nothing_else(c):
         c.wait(node, lambda n=node: not files(c, n), "nothing is left of it")
 
 
+@long
 def test_a_fence_device_gets_its_password_on_whatever_node_fences(c):
     for name, text in (("right", TEXT), ("wrong", "let me in")):
         code, _, text = set_secret(c, "n2", name, text)

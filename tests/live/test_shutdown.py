@@ -114,6 +114,7 @@ def test_a_node_with_ten_vms_that_shuts_down_migrates_ten_vms(shop):
         assert w.judge("n2") == []
 
 
+@long
 def test_what_cannot_be_moved_in_time_is_stopped_and_named_and_the_shutdown_goes_on(shop):
     """One is migrated slower than the time allows, one may run nowhere else."""
     c, (slow, alone) = shop, shop.make(2, mem=32, dirty=512)
