@@ -316,6 +316,7 @@ def test_a_document_is_applied_whole_or_not_at_all(two):
     assert "config has version" in apply(c, doc, "--if-version", str(seen), fails=4)
 
 
+@long
 def test_a_rollback_brings_back_what_was_deleted_and_takes_away_what_came(two):
     c = two
     c.ctl("n1", "fence", "delete", "bmc")       # or it has n2 back before we want it

@@ -227,6 +227,7 @@ def csvfsd(c, node, role):
     return [int(p) for p in out.split()]
 
 
+@long
 def test_a_killed_coordinator_process_is_replaced_without_a_fence(vol3):
     c, load = vol3, Load(vol3)
     move_to(c, "n2")
@@ -302,6 +303,7 @@ def test_strangers_at_the_coordinators_port_keep_no_mount_out(vol3):
         flood.communicate(timeout=20)
 
 
+@long
 def test_clusterd_can_be_restarted_under_a_volume(vol3):
     c, load = vol3, Load(vol3)
     for node in c.lab.nodes:

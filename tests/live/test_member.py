@@ -96,6 +96,7 @@ def test_a_node_is_added_evicted_and_added_again(three_of_four):
     c.wait_same(names[1:])
 
 
+@long
 def test_a_node_that_was_away_gets_the_new_list(three_of_four):
     c, names = three_of_four, ["n1", "n2", "n3", "n4"]
     c.lab.kill("n3")

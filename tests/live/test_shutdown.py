@@ -143,6 +143,7 @@ def test_what_cannot_be_moved_in_time_is_stopped_and_named_and_the_shutdown_goes
         assert w.judge("n2") == []
 
 
+@long
 def test_a_cancelled_leave_has_the_node_stay(shop):
     c, (w,) = shop, shop.make(1, mem=32, dirty=512)
     c.ctl("n1", "vm", "migrate", w.name, "--to", "n2", "--bandwidth", "1000000", "--no-wait")

@@ -75,6 +75,7 @@ def test_migrations_back_and_forth_lose_nothing(vm3):
     check(w)
 
 
+@long
 def test_a_cancelled_migration_goes_on_where_it_was(vm3):
     """At any moment before the storage handle moves; after it, a cancel is refused."""
     w, dice = vm3, random.Random(7)

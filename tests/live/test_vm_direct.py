@@ -4,6 +4,7 @@ goes on through the coordinator while it cannot. The witness writes, reads back 
 import pytest
 from cluster import BUILD
 from lablib import wait_until
+from long import long
 from test_csvfs import check_clean, coordinator, move_to
 from test_csvfs_direct import grows, io
 from witness import witness_cluster
@@ -82,6 +83,7 @@ def test_a_vm_does_its_io_itself_wherever_it_is(w):
     end(w)
 
 
+@long
 def test_a_vm_goes_on_without_its_path_and_comes_back_to_it(w):
     here = w.node()
     for _ in range(2):
@@ -93,6 +95,7 @@ def test_a_vm_goes_on_without_its_path_and_comes_back_to_it(w):
     end(w)
 
 
+@long
 def test_a_vm_leaves_a_node_without_a_path_and_arrives_at_one(w):
     """Also the other way: what is redirected is no reason not to migrate."""
     here, to = w.node(), next(n for n in others(w) if n != coordinator(w.c))

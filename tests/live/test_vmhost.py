@@ -14,7 +14,7 @@ import time
 
 import pytest
 from common import read, wait_until
-from long import long_but
+from long import long, long_but
 from vmhost import (BUILD, Console, DESTINATION, SECONDS, SOURCE, UUID, VM_HOST, FakeClusterd,
                     Network, VmHost, build_guest, is_alive)
 
@@ -865,6 +865,7 @@ class Campaign:
         return left
 
 
+@long
 @pytest.mark.parametrize("seed", range(int(os.environ.get("VMHOST_SEEDS", "1"))))
 def test_faults_at_any_moment_of_a_migration(witness, clusterd, where, seed):
     campaign = Campaign(seed, witness, clusterd, make_key(where, "key"))

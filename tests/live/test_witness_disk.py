@@ -115,6 +115,7 @@ def test_what_one_has_answered_with_the_witness_the_other_finds_on_it(cluster):
     assert {kept, late} <= groups(c, "n2")
 
 
+@long
 def test_two_nodes_that_do_not_hear_each_other_exactly_one_serves(cluster):
     c = cluster(2)
     split(c, ["n1"], ["n2"])

@@ -7,6 +7,7 @@ import tempfile
 import pytest
 from cluster import BUILD, Cluster
 from lablib import poll
+from long import long
 
 DISK = "/dev/lab/lun"
 D_MS = "1500"
@@ -149,6 +150,7 @@ def test_who_was_not_there_does_not_start_alone_with_the_share(cluster):
     c.wait_same()
 
 
+@long
 def test_two_nodes_that_do_not_hear_each_other_exactly_one_serves(cluster):
     c = cluster()
     c.lab.cut("n1", "n2")
@@ -165,6 +167,7 @@ def test_two_nodes_that_do_not_hear_each_other_exactly_one_serves(cluster):
     assert kept in groups(c, loser)
 
 
+@long
 def test_a_share_that_hangs_under_its_owner_takes_the_vote_and_not_the_daemon(cluster):
     c = cluster()
     c.lab.kill("n1")
