@@ -13,6 +13,7 @@
 /* cmocka.h wants the headers above before it. */
 #include <cmocka.h>
 
+#include "clusterd/core/db.h"
 #include "clusterd/core/msg.h"
 
 struct fixture {
