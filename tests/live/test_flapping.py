@@ -28,6 +28,7 @@ def flap(c, name, times):
         c.wait("n1", lambda: node(c, "n1", name)["state"] in ("up", "quarantined"), "it is back", 60)
 
 
+@long
 def test_a_node_that_is_lost_too_often_is_quarantined_until_it_is_cleared(cluster3):
     c = cluster3
     code, text = c.fails("n1", "quorum", "set", "--quarantine-max", "1001")

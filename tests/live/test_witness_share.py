@@ -210,6 +210,7 @@ def wait_sole(c):
                "the disk alone votes", LONG)
 
 
+@long
 def test_with_disk_only_the_last_node_goes_on_and_nobody_without_the_disk(make_lab):
     c = Cluster(make_lab(3, bin=BUILD, lun_size="128M")).create()
     words = ("quorum", "set", "--mode", "disk-only", "--disk", DISK, "--io-ms", D_MS)
