@@ -22,6 +22,7 @@ noinst_LIBRARIES += lib/libedgebase.a
 lib_libedgebase_a_SOURCES = \
 	lib/cgroup.c lib/cgroup.h \
 	lib/fence_agent.c lib/fence_agent.h lib/fence_agent_meta.c \
+	lib/listen.c lib/listen.h \
 	lib/mountinfo.c lib/mountinfo.h \
 	lib/run.c lib/run.h lib/run_child.c lib/run_child.h lib/tls.c lib/tls.h
 lib_libedgebase_a_CPPFLAGS = $(AM_CPPFLAGS) $(QB_CFLAGS) $(GNUTLS_CFLAGS) $(XML_CFLAGS)

@@ -116,7 +116,7 @@ UNIT_TESTS = \
 	tests/unit/test_db tests/unit/test_duty tests/unit/test_plan tests/unit/test_store \
 	tests/unit/test_store_crash tests/unit/test_hash_check tests/unit/test_repl_disk \
 	tests/unit/test_ladder \
-	tests/unit/test_fence_agent tests/unit/test_ocf tests/unit/test_run \
+	tests/unit/test_fence_agent tests/unit/test_ocf tests/unit/test_run tests/unit/test_listen \
 	tests/unit/test_record tests/unit/test_header tests/unit/test_lun \
 	tests/unit/test_volume_db tests/unit/test_volume_plan tests/unit/test_client \
 	tests/unit/test_fuse_mount tests/unit/test_proto tests/unit/test_change \
@@ -307,6 +307,9 @@ tests_unit_test_lun_LDADD = $(LUN_LDADD) $(CMOCKA_LIBS)
 tests_unit_test_run_SOURCES = tests/unit/test_run.c
 tests_unit_test_run_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_run_LDADD = $(EDGE_LDADD)
+tests_unit_test_listen_SOURCES = tests/unit/test_listen.c
+tests_unit_test_listen_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_listen_LDADD = lib/libedgebase.a lib/libbase.a $(CMOCKA_LIBS)
 tests_unit_test_record_SOURCES = tests/unit/test_record.c
 tests_unit_test_record_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_record_LDADD = csvfs/libcsvcore.a $(UNIT_LDADD)
@@ -334,7 +337,7 @@ tests_plan_run_plan_LDADD = clusterd/libcore.a lib/liblock.a lib/libbase.a
 ROOT_TESTS = tests/unit/test_local tests/unit/test_cgroup tests/unit/test_mountinfo
 tests_unit_test_local_SOURCES = tests/unit/test_local.c
 tests_unit_test_local_CPPFLAGS = $(UNIT_CPPFLAGS)
-tests_unit_test_local_LDADD = clusterd/libedge.a lib/libbase.a $(CMOCKA_LIBS) $(QB_LIBS)
+tests_unit_test_local_LDADD = clusterd/libedge.a lib/libedgebase.a lib/libbase.a $(CMOCKA_LIBS) $(QB_LIBS)
 tests_unit_test_cgroup_SOURCES = tests/unit/test_cgroup.c
 tests_unit_test_cgroup_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_cgroup_LDADD = lib/libedgebase.a lib/libbase.a $(CMOCKA_LIBS)

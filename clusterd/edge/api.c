@@ -11,18 +11,19 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "clusterd/edge/log.h"
 #include "clusterd/edge/verbs.h"
 #include "lib/cleanup.h"
+#include "lib/listen.h"
 #include "lib/must.h"
 
-#define API_OUT_MAX	(16 * 1024 * 1024) /* not read by the client: then it is cut off */
-#define API_GROUPS_MAX	256
-#define API_GROUP_ADMIN "clusteradm"
-#define API_GROUP_VIEW	"clusterview"
+#define API_OUT_MAX	 (16 * 1024 * 1024) /* not read by the client: then it is cut off */
+#define API_GROUPS_MAX	 256
+#define API_LISTEN_QUEUE 32
+#define API_GROUP_ADMIN	 "clusteradm"
+#define API_GROUP_VIEW	 "clusterview"
 
 struct api_ticket {
 	struct api_client *client;
@@ -52,7 +53,7 @@ struct api {
 	struct engine *engine;
 	qb_loop_t *loop;
 	int fd;
-	char path[108];
+	char path[LISTEN_PATH_MAX + 1];
 	size_t count;
 	struct api_client *clients;
 	qb_loop_timer_handle timer;
@@ -517,25 +518,16 @@ void api_watch_events(struct api_client *c, uint64_t after)
 
 int api_open(struct engine *e, const char *path, struct api **ret, char *text, size_t size)
 {
-	struct sockaddr_un sa = {.sun_family = AF_UNIX};
-	_cleanup_close_ int fd = -1;
 	bool has_groups = getgrnam(API_GROUP_ADMIN) || getgrnam(API_GROUP_VIEW);
+	/* Who may do what is decided at accept; the mode only keeps strangers out early. */
+	_cleanup_close_ int fd =
+		listen_unix(path, SOCK_STREAM, has_groups ? 0666 : 0600, API_LISTEN_QUEUE);
 	struct api *a;
 
-	if (strlen(path) >= sizeof(sa.sun_path)) {
-		snprintf(text, size, "%s: too long for a socket (%zu characters at most)", path,
-			 sizeof(sa.sun_path) - 1);
-		return -ENAMETOOLONG;
+	if (fd < 0) {
+		snprintf(text, size, "cannot listen on %s: %s", path, strerror(-fd));
+		return fd;
 	}
-	memcpy(sa.sun_path, path, strlen(path) + 1);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd >= 0 && unlink(path) < 0 && errno != ENOENT)
-		goto fail;
-	if (fd < 0 || bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 || listen(fd, 32) < 0)
-		goto fail;
-	/* Who may do what is decided at accept; the mode only keeps strangers out early. */
-	if (chmod(path, has_groups ? 0666 : 0600) < 0)
-		goto fail;
 	a = calloc(1, sizeof(*a));
 	must(a);
 	a->engine = e;
@@ -546,9 +538,6 @@ int api_open(struct engine *e, const char *path, struct api **ret, char *text, s
 	qb_loop_timer_add(a->loop, QB_LOOP_LOW, 250 * 1000 * 1000ull, a, on_timer, &a->timer);
 	*ret = a;
 	return 0;
-fail:
-	snprintf(text, size, "cannot listen on %s: %s", path, strerror(errno));
-	return -errno;
 }
 
 void api_close(struct api *a)

@@ -7,19 +7,18 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "clusterd/edge/log.h"
 #include "lib/cleanup.h"
+#include "lib/listen.h"
 #include "lib/must.h"
 
 struct local {
 	qb_loop_t *loop;
 	struct local_calls calls;
 	void *arg;
-	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
+	char path[LISTEN_PATH_MAX + 1];
 	int fd;
 	size_t count;
 	struct local_conn *conns;
@@ -131,23 +130,12 @@ bool local_send(struct local_conn *c, const void *data, size_t len)
 int local_open(qb_loop_t *loop, const char *path, const struct local_calls *calls, void *arg,
 	       struct local **ret, char *text, size_t size)
 {
-	struct sockaddr_un a = {.sun_family = AF_UNIX};
-	_cleanup_close_ int fd = -1;
+	_cleanup_close_ int fd = listen_unix(path, SOCK_SEQPACKET, 0600, LOCAL_CONNS_MAX);
 	struct local *l;
-	int r;
 
-	if (strlen(path) >= sizeof(a.sun_path)) {
-		snprintf(text, size, "%s: too long for a socket", path);
-		return -ENAMETOOLONG;
-	}
-	memcpy(a.sun_path, path, strlen(path) + 1);
-	unlink(path);
-	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0 || bind(fd, (struct sockaddr *)&a, sizeof(a)) < 0 || chmod(path, 0600) < 0 ||
-	    listen(fd, LOCAL_CONNS_MAX) < 0) {
-		r = -errno;
-		snprintf(text, size, "cannot listen at %s: %s", path, strerror(-r));
-		return r;
+	if (fd < 0) {
+		snprintf(text, size, "cannot listen at %s: %s", path, strerror(-fd));
+		return fd;
 	}
 	l = calloc(1, sizeof(*l));
 	must(l);

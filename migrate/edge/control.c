@@ -7,14 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "lib/cleanup.h"
 #include "migrate/edge/due.h"
-
-#define LISTEN_QUEUE 8
 
 struct client {
 	struct control *control;
@@ -34,26 +30,6 @@ struct control {
 	struct due *due;
 	struct client client[CONTROL_CLIENTS];
 };
-
-int control_bind(const char *path)
-{
-	struct sockaddr_un a = {.sun_family = AF_UNIX};
-	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	mode_t mask;
-	int r;
-
-	if (strlen(path) >= sizeof(a.sun_path))
-		return -ENAMETOOLONG;
-	if (fd < 0)
-		return -errno;
-	memcpy(a.sun_path, path, strlen(path) + 1);
-	unlink(path);
-	mask = umask(0177);
-	r = bind(fd, (struct sockaddr *)&a, sizeof(a)) < 0 || listen(fd, LISTEN_QUEUE) < 0 ? -errno
-											   : 0;
-	umask(mask);
-	return r ? r : steal_fd(&fd);
-}
 
 static void arm(struct control *c)
 {

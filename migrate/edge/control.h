@@ -25,8 +25,6 @@ struct control;
 typedef json_t *(*control_fn)(void *arg, const json_t *request, bool is_late,
 			      uint64_t *ret_wait_ms);
 
-/* Binds a socket; for control_open(). Replaces one that is there. Descriptor or -errno. */
-int control_bind(const char *path);
 /* Takes fd, also on failure. */
 int control_open(qb_loop_t *loop, int fd, control_fn fn, void *arg, struct control **ret);
 /* Something that a request waits for may have come. */

@@ -31,7 +31,7 @@ struct host_options {
 	bool has_key;	     /* without it there is no migration */
 	uint64_t instance;
 	bool is_incoming, is_standalone;
-	int control_fd;		      /* control_bind(); taken */
+	int control_fd;		      /* a listening socket; taken */
 	char listen[VM_LINK_ADDRESS]; /* standalone and incoming: of the control channel */
 	uint16_t port;
 };

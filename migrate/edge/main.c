@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <syslog.h>
@@ -13,6 +14,7 @@
 
 #include "lib/cgroup.h"
 #include "lib/cleanup.h"
+#include "lib/listen.h"
 #include "migrate/edge/client.h"
 #include "migrate/edge/control.h"
 #include "migrate/edge/host.h"
@@ -256,7 +258,7 @@ static int settle_in(const struct definition *d, struct host_options *h, int *re
 		return CLIENT_FAILED;
 	}
 	(void)record_path(h->run_dir, d->uuid, "sock", path);
-	h->control_fd = control_bind(path);
+	h->control_fd = listen_unix(path, SOCK_STREAM, 0600, CONTROL_CLIENTS);
 	if (h->control_fd < 0) {
 		complain(path, strerror(-h->control_fd));
 		return CLIENT_FAILED;

@@ -450,6 +450,7 @@ def test_migration_moves_the_vm(migration, clusterd):
     m.runs_at(m.destination, m.source)
     assert m.source.end() == 0, m.source.tail()
     assert clusterd.transferred == 1 and clusterd.holder == 2
+    m.wait_phase("done")
     phases = [s["phase"] for s in clusterd.peer(1).statuses]
     order = ["check", "setup", "memory", "state", "storage-handle", "online", "done"]
     assert [p for i, p in enumerate(phases) if p in order and p not in phases[:i]] == order

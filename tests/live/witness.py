@@ -15,7 +15,7 @@ from lablib import wait_until
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "guests"))
 
-from witness_judge import judge                                 # noqa: E402
+from witness_judge import STAMP, judge                          # noqa: E402
 
 ELF = os.path.join(BUILD, "tests", "guests", "witness.elf")
 FENCE = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", "lab", "fence_lab"))
@@ -85,10 +85,11 @@ class Witness:
         return self.show(via)["node"]
 
     def stamps(self, node=None):
-        """(time, node, sequence) of the stamps that were seen."""
+        """(time, node, sequence) of the stamps that were seen. A migration in the middle of one
+        leaves its halves on two nodes: they are not."""
         with self.lock:
-            return [(t, n, int(text.split()[2])) for t, n, text in self.lines
-                    if text.startswith("W ") and node in (None, n)]
+            found = [(t, n, STAMP.match(text)) for t, n, text in self.lines if node in (None, n)]
+        return [(t, n, int(m.group(2))) for t, n, m in found if m]
 
     def boots(self):
         with self.lock:
