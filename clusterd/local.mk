@@ -74,7 +74,8 @@ clusterd_libedge_a_SOURCES = \
 	clusterd/edge/ocf.c clusterd/edge/ocf.h \
 	clusterd/edge/ocf_meta.c clusterd/edge/ocf_meta.h \
 	clusterd/edge/store.c clusterd/edge/store.h clusterd/edge/store_impl.h \
-	clusterd/edge/store_check.c clusterd/edge/store_saved.c clusterd/edge/store_sql.c \
+	clusterd/edge/store_check.c clusterd/edge/store_past.c clusterd/edge/store_saved.c \
+	clusterd/edge/store_sql.c \
 	clusterd/edge/text.c clusterd/edge/text.h
 clusterd_libedge_a_CPPFLAGS = $(AM_CPPFLAGS) $(QB_CFLAGS) $(SQLITE_CFLAGS) $(XML_CFLAGS) \
 	$(JANSSON_CFLAGS)
@@ -98,6 +99,7 @@ clusterd_clusterd_SOURCES = \
 	clusterd/edge/health.c clusterd/edge/health.h \
 	clusterd/edge/main.c \
 	clusterd/edge/parting.c clusterd/edge/parting.h \
+	clusterd/edge/past.c clusterd/edge/past.h \
 	clusterd/edge/rescue.c clusterd/edge/rescue.h \
 	clusterd/edge/saved.c clusterd/edge/saved.h \
 	clusterd/edge/secret_file.c clusterd/edge/secret_file.h \
@@ -107,7 +109,7 @@ clusterd_clusterd_SOURCES = \
 	clusterd/edge/verbs_affinity.c clusterd/edge/verbs_agent.c clusterd/edge/verbs_change.c \
 	clusterd/edge/verbs_config.c clusterd/edge/verbs_decision.c clusterd/edge/verbs_force.c \
 	clusterd/edge/verbs_member.c clusterd/edge/verbs_capacity.c clusterd/edge/verbs_place.c \
-	clusterd/edge/verbs_quorum.c clusterd/edge/verbs_resource.c \
+	clusterd/edge/verbs_quorum.c clusterd/edge/verbs_replay.c clusterd/edge/verbs_resource.c \
 	clusterd/edge/verbs_resource_set.c clusterd/edge/verbs_secret.c \
 	clusterd/edge/verbs_status.c \
 	clusterd/edge/verbs_upgrade.c \

@@ -117,6 +117,7 @@ UNIT_TESTS = \
 	tests/unit/test_store_crash tests/unit/test_hash_check tests/unit/test_repl_disk \
 	tests/unit/test_ladder \
 	tests/unit/test_fence_agent tests/unit/test_ocf tests/unit/test_run tests/unit/test_listen \
+	tests/unit/test_store_past tests/unit/test_text \
 	tests/unit/test_record tests/unit/test_header tests/unit/test_lun \
 	tests/unit/test_volume_db tests/unit/test_volume_plan tests/unit/test_client \
 	tests/unit/test_fuse_mount tests/unit/test_proto tests/unit/test_change \
@@ -307,6 +308,12 @@ tests_unit_test_lun_LDADD = $(LUN_LDADD) $(CMOCKA_LIBS)
 tests_unit_test_run_SOURCES = tests/unit/test_run.c
 tests_unit_test_run_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_run_LDADD = $(EDGE_LDADD)
+tests_unit_test_store_past_SOURCES = tests/unit/test_store_past.c
+tests_unit_test_store_past_CPPFLAGS = $(UNIT_CPPFLAGS) $(SQLITE_CFLAGS)
+tests_unit_test_store_past_LDADD = $(tests_unit_test_store_LDADD)
+tests_unit_test_text_SOURCES = tests/unit/test_text.c
+tests_unit_test_text_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_text_LDADD = $(EDGE_LDADD)
 tests_unit_test_listen_SOURCES = tests/unit/test_listen.c
 tests_unit_test_listen_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_listen_LDADD = lib/libedgebase.a lib/libbase.a $(CMOCKA_LIBS)

@@ -376,6 +376,20 @@ static void print_agent(const struct cli *cli, const json_t *data)
 	json_array_foreach(params, i, row) print_param(row);
 }
 
+/* Of a decision that is made again. */
+static void print_then_and_now(const json_t *data)
+{
+	static const char *const word[][2] = {{"decision", "then"}, {"replayed", "again"}};
+
+	for (size_t i = 0; i < MUST_ARRAY_SIZE(word); i++) {
+		const json_t *d = json_object_get(data, word[i][0]);
+
+		if (json_is_object(d))
+			printf("%-7s %s\n", word[i][1],
+			       json_string_value(json_object_get(d, "text")));
+	}
+}
+
 /* What a simulation has found: in one sentence, the orders, what became of everything. */
 static void print_whatif(const struct cli *cli, const json_t *data)
 {
@@ -383,13 +397,15 @@ static void print_whatif(const struct cli *cli, const json_t *data)
 	size_t i;
 
 	printf("%s\n", json_string_value(json_object_get(data, "summary")));
-	printf("quorum  %s (%s): %" JSON_INTEGER_FORMAT " of %" JSON_INTEGER_FORMAT
-	       " votes, %" JSON_INTEGER_FORMAT " needed\n",
-	       json_is_true(json_object_get(q, "is_quorate")) ? "yes" : "NO",
-	       json_string_value(json_object_get(q, "reason")),
-	       json_integer_value(json_object_get(q, "votes_present")),
-	       json_integer_value(json_object_get(q, "votes_total")),
-	       json_integer_value(json_object_get(q, "votes_needed")));
+	print_then_and_now(data);
+	if (q)
+		printf("quorum  %s (%s): %" JSON_INTEGER_FORMAT " of %" JSON_INTEGER_FORMAT
+		       " votes, %" JSON_INTEGER_FORMAT " needed\n",
+		       json_is_true(json_object_get(q, "is_quorate")) ? "yes" : "NO",
+		       json_string_value(json_object_get(q, "reason")),
+		       json_integer_value(json_object_get(q, "votes_present")),
+		       json_integer_value(json_object_get(q, "votes_total")),
+		       json_integer_value(json_object_get(q, "votes_needed")));
 	json_array_foreach(json_object_get(data, "notes"), i, v)
 		printf("note    %s\n", json_string_value(v));
 	printf("\n");

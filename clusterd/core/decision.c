@@ -29,6 +29,24 @@ const char *decision_verdict_text(enum db_verdict verdict)
 	return verdict < DB_VERDICT_MAX && text[verdict] ? text[verdict] : "?";
 }
 
+bool decision_same(const struct db_decision *a, const struct db_decision *b)
+{
+	return !strcmp(a->group, b->group) && !strcmp(a->action, b->action) && a->node == b->node &&
+	       a->rule == b->rule && !memcmp(a->verdict, b->verdict, sizeof(a->verdict)) &&
+	       !memcmp(a->score, b->score, sizeof(a->score));
+}
+
+const struct db_decision *decision_after(const struct db *db, const char *group, uint64_t id)
+{
+	for (uint32_t i = 0; i < db_count(db, DB_KIND_DECISION); i++) {
+		const struct db_decision *d = db_at(db, DB_KIND_DECISION, i);
+
+		if (d->id > id && !strcmp(d->group, group))
+			return d;
+	}
+	return NULL;
+}
+
 const struct db_decision *decision_newest(const struct db *db, const char *group)
 {
 	for (uint32_t i = db_count(db, DB_KIND_DECISION); i-- > 0;) {

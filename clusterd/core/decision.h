@@ -14,6 +14,10 @@
 
 /* Why a node was not chosen, for people: "the node is paused". */
 const char *decision_verdict_text(enum db_verdict verdict);
+/* The same node, for the same reason, and the same said of the others. */
+bool decision_same(const struct db_decision *a, const struct db_decision *b);
+/* The oldest of that group that is younger than `id`, or NULL. */
+const struct db_decision *decision_after(const struct db *db, const char *group, uint64_t id);
 /* The newest of that group, or NULL. */
 const struct db_decision *decision_newest(const struct db *db, const char *group);
 /* "n2: fewest groups (3) of those that can run it; lost: n3: 5 groups; n4: not a possible owner" */

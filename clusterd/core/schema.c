@@ -662,6 +662,18 @@ int db_command_decode(const void *buf, size_t len, struct db_command *ret)
 	return 0;
 }
 
+uint64_t db_command_ms(const void *buf, size_t len)
+{
+	struct wire_reader r;
+	uint8_t version;
+	uint64_t at_ms;
+
+	wire_reader_init(&r, buf, len);
+	get_head(&r, &version);
+	at_ms = wire_get_u64(&r);
+	return r.error ? 0 : at_ms;
+}
+
 /* ---- changes */
 
 int db_change_encode(const struct db_command *change, const struct db_command *cmd, size_t count,

@@ -1299,6 +1299,8 @@ void db_shape_get(struct wire_reader *r, const struct db_shape *shape, uint16_t 
  */
 int db_command_encode(const struct db_command *cmd, void *buf, size_t cap, size_t *ret_len);
 int db_command_decode(const void *buf, size_t len, struct db_command *ret);
+/* at_ms of an encoded command or change, of any version; 0: it is none. */
+uint64_t db_command_ms(const void *buf, size_t len);
 
 #define DB_COMMAND_MAX 4096
 

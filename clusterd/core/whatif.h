@@ -23,11 +23,12 @@
 #define WHATIF_WHY_MAX	  (3 * DB_REASON_MAX)
 
 enum whatif_kind {
-	WHATIF_LOSE,   /* the nodes are lost at the same moment */
-	WHATIF_DRAIN,  /* the nodes are drained */
-	WHATIF_RETURN, /* the nodes are booted anew and admitted */
-	WHATIF_FAIL,   /* the group fails where it is online, for good */
-	WHATIF_CHANGE, /* a change is applied (DB_CMD_CHANGE); a fence that it begins succeeds */
+	WHATIF_LOSE,	/* the nodes are lost at the same moment */
+	WHATIF_DRAIN,	/* the nodes are drained */
+	WHATIF_RETURN,	/* the nodes are booted anew and admitted */
+	WHATIF_FAIL,	/* the group fails where it is online, for good */
+	WHATIF_CHANGE,	/* a change is applied (DB_CMD_CHANGE); a fence that it begins succeeds */
+	WHATIF_NOTHING, /* the planner alone */
 };
 
 struct whatif_event {

@@ -545,6 +545,7 @@ void api_close(struct api *a)
 	if (!a)
 		return;
 	verb_whatif_close(a->engine);
+	verb_replay_close(a->engine);
 	while (a->clients)
 		client_free(a->clients);
 	qb_loop_timer_del(a->loop, a->timer);

@@ -58,6 +58,7 @@ struct vms;
 struct conf;
 struct secrets;
 struct whatif_run;
+struct replay;
 struct witness;
 
 struct engine {
@@ -109,6 +110,7 @@ struct engine {
 	bool resend_wanted, duty_wanted, view_changed, left_wanted;
 	size_t duties;
 	struct whatif_run *whatif; /* the simulation under way, or NULL: verbs_whatif.c */
+	struct replay *replay;	   /* the look at the past under way, or NULL: verbs_replay.c */
 
 	qb_loop_timer_handle timer;
 	struct volumes *volumes;    /* of this node, for the API; NULL before they are opened */

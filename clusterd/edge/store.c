@@ -195,22 +195,11 @@ static int do_install(struct store *s, struct store_write *w)
 	return r;
 }
 
-/* Keeps the newest two snapshots, and the log since the older of them. */
 static int do_checkpoint(sqlite3 *db, const struct store_write *w)
 {
 	int r = store_sql_put_snapshot(db, &w->snapshot, &w->table);
 
-	if (!r)
-		r = store_sql_exec(db,
-				   "DELETE FROM snapshot WHERE idx NOT IN"
-				   " (SELECT idx FROM snapshot ORDER BY idx DESC LIMIT 2)",
-				   0);
-	if (!r)
-		r = store_sql_exec(db,
-				   "DELETE FROM log WHERE (SELECT count(*) FROM snapshot)=2 AND"
-				   " idx <= (SELECT min(idx) FROM snapshot)",
-				   0);
-	return r;
+	return r ? r : store_past_thin(db);
 }
 
 static int do_write(struct store *s, struct store_write *w)
@@ -575,10 +564,10 @@ int store_load(sqlite3 *db, struct store_content *c, const char **ret_what)
 	if (!r)
 		r = store_saved_get(db, &c->saved);
 	if (!r)
-		r = store_sql_read_snapshot(db, &c->snapshot, &c->table);
+		r = store_sql_read_snapshot(db, UINT64_MAX, &c->snapshot, &c->table);
 	if (!r) {
 		*ret_what = "the log has a gap, or an entry whose checksum does not hold";
-		r = store_sql_read_log(db, c->snapshot.index, &c->log);
+		r = store_sql_read_log(db, c->snapshot.index, UINT64_MAX, &c->log);
 	}
 	if (r)
 		return r;
@@ -727,31 +716,27 @@ void store_close(struct store *s)
 	free(s);
 }
 
-static void closep(sqlite3 **db)
-{
-	sqlite3_close(*db);
-}
-
 /* The table in force at `after`, which is not older than the snapshot below it. */
 static int read_from(sqlite3 *db, uint64_t after, const struct cl_epoch *epoch,
 		     struct cl_table *table, struct store_snapshot *snapshot, struct store_log *log)
 {
 	struct cl_epoch there;
-	bool reaches =
-		after && !store_sql_epoch_at(db, after, &there) && !cl_epoch_compare(&there, epoch);
+	bool reaches = after && !store_sql_epoch_at(db, after, &there) &&
+		       !cl_epoch_compare(&there, epoch) &&
+		       store_sql_epoch_at(db, after + STORE_TAIL_MAX + 1, &there) == -ENOENT;
 
 	if (reaches)
-		return store_sql_read_log(db, after, log) ? -EIO : 0;
-	if (store_sql_read_snapshot(db, snapshot, table))
+		return store_sql_read_log(db, after, UINT64_MAX, log) ? -EIO : 0;
+	if (store_sql_read_snapshot(db, UINT64_MAX, snapshot, table))
 		return -EIO;
-	return store_sql_read_log(db, snapshot->index, log) ? -EIO : 0;
+	return store_sql_read_log(db, snapshot->index, UINT64_MAX, log) ? -EIO : 0;
 }
 
 int store_read(const char *path, uint64_t after, const struct cl_epoch *epoch,
 	       struct cl_uuid *ret_cluster, struct cl_table *ret_table,
 	       struct store_snapshot *ret_snapshot, struct store_log *ret_log)
 {
-	_cleanup_(closep) sqlite3 *db = NULL;
+	_cleanup_sqlite_ sqlite3 *db = NULL;
 	size_t len;
 	int r;
 

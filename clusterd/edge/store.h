@@ -5,8 +5,10 @@
  * of the calls, as many writes in one transaction as are waiting. Results come back on the loop,
  * in the same order, each when it is durable.
  *
- * The log is truth; a snapshot shortens the replay. Two snapshots are kept, so that a torn or
- * damaged newest one loses nothing: the log reaches back to the older.
+ * The log is truth; a snapshot shortens the replay. Two snapshots at least are kept, so that a torn
+ * or damaged newest one loses nothing, and what it takes to make any state of the last
+ * STORE_PAST_ENTRIES entries anew: an older snapshot for each STORE_PAST_STEP of them, and the log
+ * since the oldest.
  *
  * All calls from the loop's thread, unless said otherwise. Wrapper of SQLite (doc/dependencies.md).
  */
@@ -20,6 +22,9 @@
 
 #define STORE_SCHEMA_VERSION 2 /* 1: entries without a checksum */
 #define STORE_PATH_MAX	     512
+#define STORE_PAST_ENTRIES   UINT64_C(65536)
+#define STORE_PAST_STEP	     UINT64_C(16384)
+#define STORE_TAIL_MAX	     UINT64_C(1000) /* entries that are sent alone: more take a snapshot */
 
 struct store;
 
@@ -132,12 +137,26 @@ void store_saved_told(struct store *s);
 
 /*
  * Reads what a node that has applied `after` (in `epoch`) needs: entries alone if the log reaches
- * back so far with that epoch at `after`, else a snapshot too. Any thread: opens the file on its
- * own, and sees one consistent state. Returns 0 or -errno.
+ * back so far with that epoch at `after`, and they are not too many, else a snapshot too. Any
+ * thread: opens the file on its own, and sees one consistent state. Returns 0 or -errno.
  */
 int store_read(const char *path, uint64_t after, const struct cl_epoch *epoch,
 	       struct cl_uuid *ret_cluster, struct cl_table *ret_table_at_start,
 	       struct store_snapshot *ret_snapshot, struct store_log *ret_log);
+
+/*
+ * Reads what the applied state as of entry `index` can be made of: the newest snapshot that is not
+ * after it, if there is one, and the entries behind that up to it. Any thread, as store_read(). 0
+ * or -errno; -ENOENT: the file does not reach back so far, or not so far forward yet; *ret_oldest
+ * is the first index that it can be had of.
+ */
+int store_read_past(const char *path, uint64_t index, struct store_snapshot *ret_snapshot,
+		    struct store_log *ret_log, uint64_t *ret_oldest);
+/*
+ * The newest entry up to `until` that was made at `at_ms` or before, by the clock of the node that
+ * wished it (db_command_ms()). Any thread. 0 or -errno; -ENOENT: all that are kept are younger.
+ */
+int store_read_index_at(const char *path, uint64_t until, uint64_t at_ms, uint64_t *ret);
 
 void store_log_push(struct store_log *log, const struct repl_entry *e);
 void store_log_push_copy(struct store_log *log, const struct store_entry *e);

@@ -1,11 +1,31 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What the two files of the store share: SQL statements and how rows become entries. */
+/* What the files of the store share: SQL statements and how rows become entries. */
 #ifndef CLUSTERD_EDGE_STORE_IMPL_H
 #define CLUSTERD_EDGE_STORE_IMPL_H
 
 #include <sqlite3.h>
 
 #include "clusterd/edge/store.h"
+#include "lib/cleanup.h"
+
+#define _cleanup_stmt_	 _cleanup_(store_finalizep)
+#define _cleanup_sqlite_ _cleanup_(store_closep)
+
+static inline void store_finalizep(sqlite3_stmt **s)
+{
+	sqlite3_finalize(*s);
+}
+
+static inline void store_closep(sqlite3 **db)
+{
+	sqlite3_close(*db);
+}
+
+/* SQLite's integers have a sign. */
+static inline sqlite3_int64 store_sql_bound(uint64_t index)
+{
+	return index > INT64_MAX ? INT64_MAX : (sqlite3_int64)index;
+}
 
 enum store_write_type {
 	STORE_APPEND,
@@ -30,6 +50,9 @@ struct store_write {
 
 /* store.c: what the file holds; on SQLITE_CORRUPT *ret_what may say in which way it is. */
 int store_load(sqlite3 *db, struct store_content *ret, const char **ret_what);
+
+/* store_past.c: drops what is too old to be looked at, after a checkpoint. An SQLite code. */
+int store_past_thin(sqlite3 *db);
 
 /* store_check.c */
 uint32_t store_entry_crc(const struct store_entry *e);
@@ -59,11 +82,14 @@ int store_sql_get_u64(sqlite3 *db, const char *key, uint64_t *ret);
 int store_sql_set_u64(sqlite3 *db, const char *key, uint64_t v);
 int store_sql_exec(sqlite3 *db, const char *sql, uint64_t arg);
 int store_sql_put_entry(sqlite3 *db, const struct store_entry *e);
-int store_sql_read_log(sqlite3 *db, uint64_t after, struct store_log *ret);
+/* The entries behind `after`, up to `until` if there are so many. */
+int store_sql_read_log(sqlite3 *db, uint64_t after, uint64_t until, struct store_log *ret);
 int store_sql_put_snapshot(sqlite3 *db, const struct store_snapshot *s,
 			   const struct cl_table *table);
-/* The newest snapshot whose checksum holds; index 0 and no bytes if there is none. */
-int store_sql_read_snapshot(sqlite3 *db, struct store_snapshot *ret, struct cl_table *ret_table);
+/* The newest snapshot, not after `until`, whose checksum holds; index 0, no bytes: there is none.
+ */
+int store_sql_read_snapshot(sqlite3 *db, uint64_t until, struct store_snapshot *ret,
+			    struct cl_table *ret_table);
 /* Index of the oldest entry of the log; 0: there is none. */
 int store_sql_first(sqlite3 *db, uint64_t *ret);
 /* -ENOENT if there is no such entry. */

@@ -374,7 +374,7 @@ int store_saved_write(sqlite3 *db, const char *dir, struct store_write *w, char 
 	if (!r && first > after + 1)
 		after = first - 1;
 	if (!r)
-		r = store_sql_read_log(db, after, &log);
+		r = store_sql_read_log(db, after, UINT64_MAX, &log);
 	if (!r && log.count) {
 		e = save(dir, w, &log);
 		if (e) {

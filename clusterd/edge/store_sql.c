@@ -11,13 +11,6 @@
 
 #define TABLE_BYTES_MAX 4096
 
-static void finalizep(sqlite3_stmt **s)
-{
-	sqlite3_finalize(*s);
-}
-
-#define _cleanup_stmt_ _cleanup_(finalizep)
-
 static int prepare(sqlite3 *db, const char *sql, sqlite3_stmt **ret)
 {
 	return sqlite3_prepare_v2(db, sql, -1, ret, NULL);
@@ -171,18 +164,19 @@ static bool read_entry(sqlite3_stmt *s, struct store_log *log)
 	       (uint32_t)sqlite3_column_int64(s, 9) == store_entry_crc(&log->entry[log->count - 1]);
 }
 
-int store_sql_read_log(sqlite3 *db, uint64_t after, struct store_log *ret)
+int store_sql_read_log(sqlite3 *db, uint64_t after, uint64_t until, struct store_log *ret)
 {
 	_cleanup_stmt_ sqlite3_stmt *s = NULL;
 	int r = prepare(
 		db,
 		"SELECT idx, generation, number, starter, kind, origin, instance, request, payload,"
-		" crc FROM log WHERE idx>? ORDER BY idx",
+		" crc FROM log WHERE idx>? AND idx<=? ORDER BY idx",
 		&s);
 
 	if (r)
 		return r;
-	sqlite3_bind_int64(s, 1, (sqlite3_int64)after);
+	sqlite3_bind_int64(s, 1, store_sql_bound(after));
+	sqlite3_bind_int64(s, 2, store_sql_bound(until));
 	while ((r = sqlite3_step(s)) == SQLITE_ROW) {
 		/* A gap would let us claim a history that we do not hold. */
 		if (!read_entry(s, ret) || ret->entry[ret->count - 1].index != after + ret->count)
@@ -237,14 +231,16 @@ static bool take_snapshot(sqlite3_stmt *s, struct store_snapshot *ret, struct cl
 	return true;
 }
 
-int store_sql_read_snapshot(sqlite3 *db, struct store_snapshot *ret, struct cl_table *ret_table)
+int store_sql_read_snapshot(sqlite3 *db, uint64_t until, struct store_snapshot *ret,
+			    struct cl_table *ret_table)
 {
 	_cleanup_stmt_ sqlite3_stmt *s = NULL;
-	int r = prepare(db, "SELECT * FROM snapshot ORDER BY idx DESC", &s);
+	int r = prepare(db, "SELECT * FROM snapshot WHERE idx<=? ORDER BY idx DESC", &s);
 
 	*ret = (struct store_snapshot){0};
 	if (r)
 		return r;
+	sqlite3_bind_int64(s, 1, store_sql_bound(until));
 	while ((r = sqlite3_step(s)) == SQLITE_ROW) {
 		if (take_snapshot(s, ret, ret_table))
 			return SQLITE_OK;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "clusterd/edge/text.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -23,4 +24,26 @@ void text_time(uint64_t wall_ms, char *ret, size_t size)
 	}
 	strftime(day, sizeof(day), "%Y-%m-%dT%H:%M:%S", &tm);
 	snprintf(ret, size, "%s.%03uZ", day, (unsigned int)(wall_ms % 1000));
+}
+
+int text_parse_time(const char *text, uint64_t *ret_wall_ms)
+{
+	struct tm tm = {0}, again;
+	const char *at = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
+	uint64_t ms = 0, unit = 100;
+	time_t seconds;
+
+	if (!at)
+		return -EINVAL;
+	if (*at == '.') {
+		for (at++; *at >= '0' && *at <= '9'; at++, unit /= 10)
+			ms += (uint64_t)(*at - '0') * unit;
+	}
+	again = tm;
+	seconds = timegm(&again);
+	/* 31 April: timegm() would call it 1 May. */
+	if ((*at != 'Z' && *at != 'z') || at[1] || seconds < 0 || again.tm_mday != tm.tm_mday)
+		return -EINVAL;
+	*ret_wall_ms = (uint64_t)seconds * 1000 + ms;
+	return 0;
 }

@@ -15,6 +15,7 @@ struct verb {
 const struct verb *verb_find(const char *name);
 /* Ends the simulation that may be under way; nobody gets its answer. */
 void verb_whatif_close(struct engine *e);
+void verb_replay_close(struct engine *e);
 json_t *verb_row_json(const struct db *db, enum db_kind kind, const void *row);
 
 #endif

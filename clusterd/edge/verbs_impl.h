@@ -238,8 +238,17 @@ void verb_vm_show(struct api_client *c, const json_t *args);
 void verb_vm_start(struct api_client *c, const json_t *args);
 void verb_vm_stop(struct api_client *c, const json_t *args);
 
+/* ---- verbs_replay.c */
+
+void verb_simulate_decision(struct api_client *c, const json_t *args);
+void verb_simulate_replay(struct api_client *c, const json_t *args);
+
 /* ---- verbs_whatif.c */
 
+struct whatif;
+
+/* Notes, orders and outcome, all of it or only what changes, into what is replied. */
+void verb_whatif_data(const struct whatif *w, bool all, json_t *o);
 void verb_cluster_can_lose(struct api_client *c, const json_t *args);
 void verb_simulate_group_fail(struct api_client *c, const json_t *args);
 void verb_simulate_node_drain(struct api_client *c, const json_t *args);

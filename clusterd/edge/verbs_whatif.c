@@ -83,7 +83,7 @@ static json_t *orders_json(const struct whatif *w)
 	return a;
 }
 
-/* Of a dry run only those that it touches. */
+/* `all`, or only those that it touches. */
 static json_t *outcomes_json(const struct whatif *w, bool all)
 {
 	json_t *a = json_array();
@@ -146,6 +146,13 @@ static json_t *notes_json(const struct whatif *w)
 	return notes;
 }
 
+void verb_whatif_data(const struct whatif *w, bool all, json_t *o)
+{
+	json_object_set_new(o, "notes", notes_json(w));
+	json_object_set_new(o, "orders", orders_json(w));
+	json_object_set_new(o, "outcome", outcomes_json(w, all));
+}
+
 /* The first of those that do not run any more, and why. */
 static void first_lost(const struct whatif *w, struct whatif_outcome *ret)
 {
@@ -192,11 +199,10 @@ static void answer(struct whatif_run *r)
 	if (!c)
 		return;
 	is_well = summarize(r, text, sizeof(text));
-	o = json_pack("{s:s, s:b, s:I, s:o, s:o, s:o, s:o}", "summary", text, "keeps_running",
-		      is_well, "applied", (json_int_t)r->applied, "quorum", quorum_json(&r->quorum),
-		      "notes", notes_json(&r->w), "orders", orders_json(&r->w), "outcome",
-		      outcomes_json(&r->w, !r->dry));
+	o = json_pack("{s:s, s:b, s:I, s:o}", "summary", text, "keeps_running", is_well, "applied",
+		      (json_int_t)r->applied, "quorum", quorum_json(&r->quorum));
 	must(o);
+	verb_whatif_data(&r->w, !r->dry, o);
 	if (r->dry)
 		json_object_update(o, r->dry);
 	api_reply(c, is_well || !r->decides ? API_OK : API_FAILED, o, "%s",

@@ -58,7 +58,7 @@ word:   cmpl %ebx, (%edi)
         addl $4, %edi
         loop word
         incl %ebx
-        movl $0x200000, %ecx
+        movl $IDLE, %ecx
 idle:   loop idle
         movb $'.', %al
         call say
@@ -84,11 +84,12 @@ say:    movw $0x3f8, %dx
 """
 
 
-def build_guest(directory, deaf=False, pages=16):
-    """The path of the guest's kernel."""
+def build_guest(directory, deaf=False, pages=16, idle=1 << 21):
+    """The path of the guest's kernel; idle: turns that it idles in each round."""
     elf = os.path.join(directory, "deaf.elf" if deaf else "guest.elf")
     run = subprocess.run(["as", "--32", "--defsym", f"DEAF={int(deaf)}", "--defsym",
-                          f"PAGES={pages}", "-o", elf + ".o"], input=GUEST, text=True, capture_output=True, check=False)
+                          f"PAGES={pages}", "--defsym", f"IDLE={idle}", "-o", elf + ".o"],
+                         input=GUEST, text=True, capture_output=True, check=False)
     assert run.returncode == 0, run.stderr
     subprocess.run(["ld", "-m", "elf_i386", "-n", "-Ttext", "0x100000", "-e", "_start", "-z",
                     "noexecstack", "-o", elf, elf + ".o"], check=True)

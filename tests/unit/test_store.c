@@ -486,15 +486,15 @@ static void numbers_above_the_signed_range_come_back(void **state)
 
 /* ---- snapshots */
 
-static void two_snapshots_are_kept_and_the_log_since_the_older(void **state)
+static void snapshots_are_kept_and_the_log(void **state)
 {
 	struct fixture *f = *state;
 
 	make_full(f);
-	assert_int_equal(sql(f, "SELECT count(*) FROM snapshot"), 2);
-	assert_int_equal(sql(f, "SELECT min(idx) FROM snapshot"), 20);
+	assert_int_equal(sql(f, "SELECT count(*) FROM snapshot"), 3);
+	assert_int_equal(sql(f, "SELECT min(idx) FROM snapshot"), 10);
 	assert_int_equal(sql(f, "SELECT max(idx) FROM snapshot"), 25);
-	assert_int_equal(sql(f, "SELECT min(idx) FROM log"), 21);
+	assert_int_equal(sql(f, "SELECT min(idx) FROM log"), 1);
 	assert_int_equal(sql(f, "SELECT max(idx) FROM log"), 31);
 }
 
@@ -551,6 +551,7 @@ static void with_both_snapshots_damaged_the_file_is_refused(void **state)
 	struct fixture *f = *state;
 
 	make_full(f);
+	sql(f, "DELETE FROM log WHERE idx<=20"); /* which alone would do */
 	sql(f, "UPDATE snapshot SET crc=crc+1");
 	assert_int_equal(open_raw(f), -EBADMSG);
 	assert_null(f->store);
@@ -561,6 +562,7 @@ static void damage_that_sqlite_does_not_see_is_named(void **state)
 	struct fixture *f = *state;
 
 	make_full(f);
+	sql(f, "DELETE FROM log WHERE idx<=20"); /* which alone would do */
 	sql(f, "UPDATE snapshot SET crc=crc+1");
 	assert_int_equal(open_raw(f), -EBADMSG);
 	assert_non_null(strstr(f->text, f->path));
@@ -1173,6 +1175,7 @@ static void a_reader_from_before_the_log_gets_a_snapshot(void **state)
 	struct answer a;
 
 	make_full(f);
+	sql(f, "DELETE FROM log WHERE idx<=20");
 	for (uint64_t after = 0; after <= 20; after += 10) {
 		assert_int_equal(read_after(f, after, epoch.number, &a), 0);
 		check_snapshot(&a.snapshot, 25);
@@ -1180,6 +1183,26 @@ static void a_reader_from_before_the_log_gets_a_snapshot(void **state)
 		check_log(&a.log, 26, 31);
 		answer_clear(&a);
 	}
+}
+
+static void a_reader_that_is_far_behind_gets_a_snapshot_though_the_log_reaches_back(void **state)
+{
+	struct fixture *f = *state;
+	struct answer a;
+
+	open_store(f);
+	append(f, 1, STORE_TAIL_MAX + 20);
+	checkpoint(f, STORE_TAIL_MAX + 10);
+	wait_durable(f, STORE_TAIL_MAX + 20);
+	close_store(f);
+	assert_int_equal(read_after(f, 20, epoch.number, &a), 0);
+	assert_null(a.snapshot.bytes);
+	check_log(&a.log, 21, STORE_TAIL_MAX + 20);
+	answer_clear(&a);
+	assert_int_equal(read_after(f, 19, epoch.number, &a), 0);
+	check_snapshot(&a.snapshot, STORE_TAIL_MAX + 10);
+	check_log(&a.log, STORE_TAIL_MAX + 11, STORE_TAIL_MAX + 20);
+	answer_clear(&a);
 }
 
 static void a_reader_of_another_epoch_or_from_beyond_gets_a_snapshot(void **state)
@@ -1259,7 +1282,7 @@ int main(void)
 		TEST(the_table_in_force_follows_the_log),
 		TEST(a_commit_is_remembered_with_the_next_write),
 		TEST(numbers_above_the_signed_range_come_back),
-		TEST(two_snapshots_are_kept_and_the_log_since_the_older),
+		TEST(snapshots_are_kept_and_the_log),
 		TEST(one_snapshot_alone_trims_nothing),
 		TEST(the_newest_snapshot_and_the_log_after_it_are_loaded),
 		TEST(a_damaged_snapshot_gives_way_to_the_older),
@@ -1295,6 +1318,7 @@ int main(void)
 		TEST(a_path_that_cannot_be_opened_is_an_error),
 		TEST(a_reader_gets_entries_alone_if_the_log_reaches_back),
 		TEST(a_reader_from_before_the_log_gets_a_snapshot),
+		TEST(a_reader_that_is_far_behind_gets_a_snapshot_though_the_log_reaches_back),
 		TEST(a_reader_of_another_epoch_or_from_beyond_gets_a_snapshot),
 		TEST(a_reader_without_a_snapshot_gets_the_whole_log),
 		TEST(a_blank_file_has_nothing_to_read),

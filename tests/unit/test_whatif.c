@@ -3,6 +3,7 @@
 #include "clusterd/core/whatif.h"
 
 #include "clusterd/core/assume.h"
+#include "clusterd/core/decision.h"
 #include "tests/unit/vm_fixture.h"
 
 #define ALL 0x7 /* the nodes of the fixture */
@@ -566,6 +567,58 @@ static void many_groups_go_in_one_round_and_not_every_order_is_kept(void **state
 	free(f);
 }
 
+/* ---- nothing happens */
+
+static struct db_decision decided(struct fixture *f, const char *name)
+{
+	struct plan_orders *orders = calloc(1, sizeof(*orders));
+	const struct db_decision *d;
+	struct db_command c;
+
+	assert_non_null(orders);
+	plan_run(&f->db, orders);
+	for (size_t i = 0; plan_command(orders, i, &c); i++)
+		assert_int_equal(apply(f, c), DB_OK);
+	free(orders);
+	d = decision_newest(&f->db, name);
+	assert_non_null(d);
+	return *d;
+}
+
+static void a_decision_is_the_same_again_from_what_there_was(void **state)
+{
+	struct fixture *f = *state;
+	struct db_decision then, other;
+	const struct db_decision *again;
+	uint64_t before;
+	struct run r;
+
+	r = run(&f->db, of(WHATIF_NOTHING, 0));
+	assert_int_equal(r.w->order_count, 0);
+	end_run(&r);
+	DONE(f, GROUP_CREATE, group_create, .name = "g", .possible = ALL, .priority = 100);
+	group_intent(f, "g", DB_INTENT_ONLINE, CL_NODE_NONE);
+	before = f->db.index;
+	r = run(&f->db, of(WHATIF_NOTHING, 0));
+	then = decided(f, "g");
+	assert_int_equal(then.id, before + 1);
+	again = decision_after(&r.w->db, "g", before);
+	assert_non_null(again);
+	assert_true(decision_same(&then, again));
+	assert_null(decision_after(&r.w->db, "g", UINT64_MAX - 1));
+	expect(&r, "group", "g", WHATIF_STARTS, then.node);
+	other = then;
+	other.score[2]++;
+	assert_false(decision_same(&other, again));
+	other = then;
+	other.verdict[2] = DB_VERDICT_PAUSED;
+	assert_false(decision_same(&other, again));
+	other = then;
+	other.node = (uint8_t)(1 - other.node);
+	assert_false(decision_same(&other, again));
+	end_run(&r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -587,6 +640,7 @@ int main(void)
 		VM_TEST(when_a_table_is_full_it_ends_and_says_so),
 		VM_TEST(after_its_last_round_it_is_left_as_it_is),
 		VM_TEST(what_it_says_is_what_happens_then),
+		VM_TEST(a_decision_is_the_same_again_from_what_there_was),
 		cmocka_unit_test(many_groups_go_in_one_round_and_not_every_order_is_kept),
 	};
 

@@ -43,6 +43,7 @@ static const struct db_limits limits = {
 			[DB_KIND_VM] = 2,
 			[DB_KIND_MIGRATION] = 3,
 			[DB_KIND_NETWORK] = 2,
+			[DB_KIND_DECISION] = 4,
 		},
 	.locks = {.max_sessions = 12, .max_resources = 16, .max_locks = 24, .max_queued = 4},
 };
