@@ -76,9 +76,13 @@ class Cluster:
 
     def wait_group(self, via, name, timeout=30, **wanted):
         """Waits until the group shows these fields, e.g. work="online", node="n2"."""
-        self.wait(via, lambda: all(self.group(via, name)[k] == v for k, v in wanted.items()),
-                  f"group {name}: {wanted}", timeout)
-        return self.group(via, name)
+        seen = {}
+
+        def shows():
+            seen.update(self.group(via, name))
+            return wanted.items() <= seen.items()
+        self.wait(via, shows, f"group {name}: {wanted}", timeout)
+        return seen
 
     def wait_same(self, nodes=None):
         """Waits until these nodes have applied the same database; returns its hash."""
