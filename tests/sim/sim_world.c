@@ -543,14 +543,20 @@ void sim_disk_wipe(struct sim_world *w, uint8_t node)
 	*d = (struct sim_disk){.is_blank = true};
 }
 
+/* What it holds does not count, or will not as soon as it has noticed. */
+static bool has_forgotten(const struct sim_node *n)
+{
+	return n->disk.is_blank || disk_is_behind(&n->disk) ||
+	       (n->process_up && (n->repl.is_blank || n->repl.is_wrong));
+}
+
 /* One node may do without what it holds. */
 static bool may_forget(const struct sim_world *w)
 {
 	if (w->nodes < 4)
 		return false;
 	for (uint8_t i = 0; i < w->nodes; i++) {
-		if (w->node[i].disk.is_blank || disk_is_behind(&w->node[i].disk) ||
-		    (w->node[i].process_up && w->node[i].repl.is_blank))
+		if (has_forgotten(&w->node[i]))
 			return false;
 	}
 	return sim_fewest_voters(w) >= 3;
