@@ -4,6 +4,7 @@
 
 #include "clusterd/core/age.h"
 #include "clusterd/core/decision.h"
+#include "clusterd/core/placement.h"
 #include "clusterd/core/plan_impl.h"
 #include "clusterd/core/stuck.h"
 #include "clusterd/core/vm.h"
@@ -130,11 +131,10 @@ static void plan_start(const struct db *db, struct plan_orders *out, const struc
 			capacity_add(&l->room, g->goal, g);
 		return;
 	}
-	plan_load_take_back(l, g);
+	plan_load_take_back(db, l, g);
 	c = plan_place(db, out, l, g, set & low ? set & low : set, wish);
 	if (c.node == CL_NODE_NONE) {
-		if (plan_is_on_its_way(g))
-			plan_load_add(l, g, g->goal);
+		plan_load_give_back(db, l, g);
 		return;
 	}
 	plan_place_reason(l, g, &c, reason, sizeof(reason));
@@ -152,8 +152,9 @@ static const char *why_move(const struct db *db, const struct plan_orders *out,
 	bool is_wished_away = g->wish < CL_MAX_NODES && g->wish != g->node;
 	bool is_drained = n && n->is_draining;
 	bool has_to = n && db_node_departs(n);
+	bool follows;
 	uint16_t others, allowed;
-	uint8_t target;
+	uint8_t back;
 
 	if (!is_wished_away && !is_drained && !has_to && !plan_may_fail_back(db, g) &&
 	    !DB_MUTANT(db, PLAN_BALANCES))
@@ -162,19 +163,26 @@ static const char *why_move(const struct db *db, const struct plan_orders *out,
 	allowed = plan_allowed(db, out, l, g, others);
 	is_wished_away = is_wished_away && (allowed & cl_bit(g->wish)) &&
 			 !plan_would_part(db, out, g, g->wish);
-	target = is_wished_away ? g->wish : plan_failback(db, g, allowed);
-	*ret_goal = plan_place(db, out, l, g, others, target);
-	if (has_to && !ret_goal->is_busy)
+	back = plan_failback(db, g, allowed);
+	/* Without a wish where it will be started: who is back may not be the first of its owners.
+	 */
+	*ret_goal = plan_place(db, out, l, g, others, is_wished_away ? g->wish : CL_NODE_NONE);
+	/* What it is kept together with waits for it there: its own turn comes after that. */
+	follows = ret_goal->is_busy && plan_follows(db, out, g);
+	if (has_to && (!ret_goal->is_busy || follows))
 		return n->is_leaving ? "its node stops" : "its node is quarantined";
+	if (is_drained && follows)
+		return "its node is drained";
 	if (ret_goal->node == CL_NODE_NONE)
 		return is_drained && !others && DB_MUTANT(db, PLAN_DRAINS_TO_NOWHERE)
 			       ? "its node is drained"
 			       : NULL;
-	if (is_wished_away && ret_goal->node == target)
+	if (is_wished_away && ret_goal->node == g->wish)
 		return "asked to move";
 	if (is_drained)
 		return "its node is drained";
-	if (ret_goal->node == target)
+	if (back != CL_NODE_NONE &&
+	    placement_rank(g->preferred, ret_goal->node) <= placement_rank(g->preferred, back))
 		return "its preferred owner is back";
 	return DB_MUTANT(db, PLAN_BALANCES) ? "another has less to do" : NULL;
 }
@@ -302,18 +310,21 @@ static void plan_groups(const struct db *db, struct plan_orders *out, struct pla
 	}
 }
 
-/* What has just taken the room may be what others were to wait for: then they do not. */
+/*
+ * What has just got a node may be what others were to wait for, or what they are to be kept with,
+ * or may have left the turn of another node to them: until nothing more comes of it.
+ */
 static void plan_waves(const struct db *db, struct plan_orders *out, struct plan_load *l)
 {
-	int wave;
+	size_t before;
 
 	plan_count_wave(db, out, l); /* a migration that cannot begin has given its room back */
 	do {
-		wave = l->wave;
+		before = out->count;
 		plan_groups(db, out, l);
 		plan_count_wave(db, out, l);
 		l->is_again = true;
-	} while (l->wave < wave && out->count < PLAN_MAX_ORDERS);
+	} while (out->count > before && out->count < PLAN_MAX_ORDERS);
 }
 
 static void plan_fence(const struct db *db, struct plan_orders *ret)

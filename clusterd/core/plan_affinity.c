@@ -33,6 +33,8 @@ static void by_orders(const struct plan_orders *out, const struct db_group *g,
 
 		if (strcmp(o->name, g->name) != 0)
 			continue;
+		if (o->work == DB_WORK_STARTING) /* wherever it was to go before */
+			w->all = 0;
 		goes(w, o->work == DB_WORK_STARTING ? o->node : o->goal);
 		w->is_ending = o->work == DB_WORK_STOPPING;
 	}
@@ -60,7 +62,7 @@ static struct whereabouts where_is(const struct db *db, const struct plan_orders
 				   const struct plan_trial *trial, const struct db_group *g)
 {
 	const struct db_vm *v = vm_of_group(db, g);
-	const struct db_migration *m = v ? vm_migration(db, v) : NULL;
+	const struct db_migration *m = v ? plan_migration_then(db, out, v) : NULL;
 	struct whereabouts w = {.at = CL_NODE_NONE, .to = CL_NODE_NONE};
 
 	if (g->work != DB_WORK_OFFLINE && g->node < CL_MAX_NODES) {
@@ -100,6 +102,14 @@ static uint16_t with(const struct db *db, const struct db_group *g, const struct
 	return is_moved && w->at == g->node ? both : (uint16_t)(set & cl_bit(w->at));
 }
 
+/* It is nowhere, and where it is to go is not kept for it: what goes before it has its choice. */
+static bool gives_way(const struct plan_orders *out, const struct db_group *other,
+		      const struct db_group *g)
+{
+	return other->work == DB_WORK_OFFLINE && other->priority < g->priority &&
+	       !(out && plan_is_ordered(out, other));
+}
+
 /* What one set leaves of the nodes for the group, one of its members. */
 static uint16_t within(const struct db *db, const struct plan_orders *out,
 		       const struct plan_trial *trial, const struct db_group *g,
@@ -120,7 +130,10 @@ static uint16_t within(const struct db *db, const struct plan_orders *out,
 		if (!other || !strcmp(other->name, g->name)) /* which may be a copy of the row */
 			continue;
 		w = where_is(db, out, trial, other);
-		set = row->is_apart ? (uint16_t)(set & ~w.all) : with(db, g, other, &w, set);
+		if (!row->is_apart)
+			set = with(db, g, other, &w, set);
+		else if (trial || !gives_way(out, other, g))
+			set = (uint16_t)(set & ~w.all);
 	}
 	return set;
 }
@@ -195,6 +208,35 @@ struct capacity plan_company(const struct db *db, const struct plan_orders *out,
 			company_of(db, out, l, g, row, &sum);
 	}
 	return sum;
+}
+
+/* It is to be started elsewhere, if the orders are carried out. */
+static bool is_sent(const struct plan_orders *out, const struct db_group *g)
+{
+	for (size_t i = 0; i < out->count; i++) {
+		if (!strcmp(out->item[i].name, g->name))
+			return out->item[i].work == DB_WORK_STOPPING &&
+			       out->item[i].goal != CL_NODE_NONE;
+	}
+	return plan_is_on_its_way(g);
+}
+
+bool plan_follows(const struct db *db, const struct plan_orders *out, const struct db_group *g)
+{
+	for (uint32_t i = 0; i < db_count(db, DB_KIND_AFFINITY); i++) {
+		const struct db_affinity *row = db_at(db, DB_KIND_AFFINITY, i);
+		const char *at = row->groups;
+		char name[CL_NAME_MAX];
+
+		while (!row->is_soft && !row->is_apart && is_member(row, g) &&
+		       volume_name_next(&at, name)) {
+			const struct db_group *other = db_find(db, DB_KIND_GROUP, name);
+
+			if (other && other != g && is_sent(out, other))
+				return true;
+		}
+	}
+	return false;
 }
 
 bool plan_is_bound(const struct db *db, const struct db_group *g)

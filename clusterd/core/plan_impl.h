@@ -14,6 +14,7 @@ struct plan_load {
 	uint16_t avoided; /* to be fenced: taken only if there is no other */
 	/* of groups only */
 	uint32_t flight[CL_MAX_NODES]; /* starts that are under way there, or stops for its sake */
+	uint32_t kept[CL_MAX_NODES];   /* of them, turns of what is not yet started there */
 	uint32_t flight_max;
 	int wave;      /* the highest priority that others wait for; -1: none */
 	bool is_again; /* some of the groups have their orders */
@@ -60,7 +61,9 @@ void plan_load_add(struct plan_load *l, const struct db_group *g, uint8_t slot);
  * room there that goes for those of lower priority only (plan_load_add() again): what goes before
  * it takes what it needs.
  */
-void plan_load_take_back(struct plan_load *l, const struct db_group *g);
+void plan_load_take_back(const struct db *db, struct plan_load *l, const struct db_group *g);
+/* It was not started after all. */
+void plan_load_give_back(const struct db *db, struct plan_load *l, const struct db_group *g);
 struct plan_choice plan_place(const struct db *db, const struct plan_orders *out,
 			      const struct plan_load *l, const struct db_group *g,
 			      uint16_t candidates, uint8_t wish);
@@ -92,6 +95,8 @@ uint16_t plan_affinity_soft(const struct db *db, const struct plan_orders *out,
 /* What others that are kept together with it ask for, that would have to come along to a node. */
 struct capacity plan_company(const struct db *db, const struct plan_orders *out,
 			     const struct plan_load *l, const struct db_group *g);
+/* What it is kept together with was stopped, or is, to be started elsewhere. */
+bool plan_follows(const struct db *db, const struct plan_orders *out, const struct db_group *g);
 /* Another runs with which it is kept together for good: it does not leave alone. */
 bool plan_is_bound(const struct db *db, const struct db_group *g);
 /* A wish for that node would leave others behind with which it is kept together for good. */
@@ -107,12 +112,20 @@ void plan_count_wave(const struct db *db, const struct plan_orders *out, struct 
 bool plan_is_ordered(const struct plan_orders *out, const struct db_group *g);
 /* It was stopped, or is, to be started on its goal. */
 bool plan_is_on_its_way(const struct db_group *g);
+/* And the next start there is its, unless it cannot be there any more. */
+bool plan_keeps_turn(const struct db *db, const struct db_group *g);
 bool plan_waits_for_wave(const struct db *db, const struct plan_load *l, const struct db_group *g);
+/* The group may be started there now: turns that are kept for others do not keep it from its own.
+ */
+bool plan_is_turn(const struct plan_load *l, const struct db_group *g, uint8_t slot);
 /* Those of the set on which another start may begin. */
 uint16_t plan_not_busy(const struct plan_load *l, uint16_t set);
 
 /* ---- plan_vm.c */
 
+/* The migration that is under way when these orders (NULL: none) are carried out, or NULL. */
+const struct db_migration *plan_migration_then(const struct db *db, const struct plan_orders *out,
+					       const struct db_vm *v);
 void plan_vms(const struct db *db, struct plan_orders *out, struct plan_load *l);
 /* Why a virtual machine that is online has to be stopped; NULL if not. After plan_vms(). */
 const char *plan_vm_why_stop(const struct db *db, const struct plan_orders *out,

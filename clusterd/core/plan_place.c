@@ -42,12 +42,27 @@ void plan_look(const struct db *db, const struct db_group *g, struct plan_load *
 	}
 }
 
-void plan_load_take_back(struct plan_load *l, const struct db_group *g)
+void plan_load_take_back(const struct db *db, struct plan_load *l, const struct db_group *g)
 {
 	if (!plan_is_on_its_way(g))
 		return;
 	l->count[g->goal]--;
-	l->flight[g->goal]--;
+	if (plan_keeps_turn(db, g)) {
+		l->flight[g->goal]--;
+		l->kept[g->goal]--;
+	}
+}
+
+void plan_load_give_back(const struct db *db, struct plan_load *l, const struct db_group *g)
+{
+	if (!plan_is_on_its_way(g))
+		return;
+	l->count[g->goal]++;
+	capacity_add(&l->room, g->goal, g);
+	if (plan_keeps_turn(db, g)) {
+		l->flight[g->goal]++;
+		l->kept[g->goal]++;
+	}
 }
 
 uint8_t plan_choose(const struct plan_load *l, uint16_t candidates, uint8_t wish)
@@ -184,7 +199,7 @@ static struct plan_choice chosen(const struct db *db, const struct plan_load *l,
 {
 	struct plan_choice c = *pick;
 
-	if (c.node == CL_NODE_NONE || !plan_not_busy(l, cl_bit(c.node)))
+	if (c.node == CL_NODE_NONE || !plan_is_turn(l, g, c.node))
 		return (struct plan_choice){.node = CL_NODE_NONE, .is_busy = f->room != 0};
 	for (uint32_t i = 0; i < db_count(db, DB_KIND_NODE); i++) {
 		const struct db_node *n = db_at(db, DB_KIND_NODE, i);
@@ -369,7 +384,7 @@ bool plan_explain_place(const struct db *db, const struct db_group *g, char *tex
 			 l.wave);
 		return true;
 	}
-	plan_load_take_back(&l, g);
+	plan_load_take_back(db, &l, g);
 	if (!plan_affinity(db, NULL, NULL, g, candidates)) {
 		explain_affinity(db, g, candidates, text, size);
 		return true;

@@ -23,11 +23,10 @@ static uint32_t count_bits(uint16_t set)
 	return n;
 }
 
-/* The migration that is under way when the orders so far are carried out, or NULL. */
-static const struct db_migration *migration_then(const struct db *db, const struct plan_orders *out,
-						 const struct db_vm *v)
+const struct db_migration *plan_migration_then(const struct db *db, const struct plan_orders *out,
+					       const struct db_vm *v)
 {
-	for (size_t i = 0; i < out->begin_count; i++) {
+	for (size_t i = 0; out && i < out->begin_count; i++) {
 		if (out->begin[i].id == v->migration &&
 		    out->begin[i].phase == DB_MIGRATION_PHASE_ENDED)
 			return NULL;
@@ -87,14 +86,22 @@ static bool is_session_free(const struct db *db, const struct plan_orders *out,
 	return !vm_pair_is_busy(db, m->source, m->destination);
 }
 
-/* Its destination cannot have it any more. It counts there itself, as long as it is not ended. */
-static bool is_barred(const struct db *db, const struct plan_load *l, const struct db_migration *m,
-		      const struct db_group *g, char *why, size_t size)
+/*
+ * Its destination cannot have it any more. It counts there itself, as long as it is not ended. For
+ * a volume it waits, but not on a node that is to be empty.
+ */
+static bool is_barred(const struct db *db, const struct plan_orders *out, const struct plan_load *l,
+		      const struct db_migration *m, const struct db_group *g, char *why,
+		      size_t size)
 {
+	const struct db_node *source = db_node_by_slot(db, m->source);
 	struct capacity_map without = l->room;
 	char room[CAPACITY_TEXT];
 
 	if (vm_bars_node(db, g, m->destination, why, size))
+		return true;
+	if (source && db_node_departs(source) && !plan_is_moving(db, out, g) &&
+	    vm_bars_volumes(db, g, m->destination, why, size))
 		return true;
 	capacity_remove(&without, m->destination, g);
 	if (!capacity_lacks(db, &without, capacity_of_group(&without, g), m->destination, room))
@@ -111,7 +118,7 @@ static void plan_queued(const struct db *db, struct plan_orders *out, struct pla
 
 	if (out->begin_count == PLAN_MAX_ORDERS)
 		return;
-	if (is_barred(db, l, m, g, why, sizeof(why))) {
+	if (is_barred(db, out, l, m, g, why, sizeof(why))) {
 		end(out, m, why);
 		capacity_remove(&l->room, m->destination, g);
 		return;
@@ -197,7 +204,7 @@ static void plan_move(const struct db *db, struct plan_orders *out, const struct
 	const char *verb, *reason;
 	struct plan_choice to;
 
-	if (!v || migration_then(db, out, v))
+	if (!v || plan_migration_then(db, out, v))
 		return;
 	to = plan_where(db, out, g, v, l, &verb, &reason);
 	if (to.node == CL_NODE_NONE)
@@ -254,7 +261,7 @@ const char *plan_vm_why_stop(const struct db *db, const struct plan_orders *out,
 {
 	const struct db_node *n = db_node_by_slot(db, g->node);
 
-	if (migration_then(db, out, v))
+	if (plan_migration_then(db, out, v))
 		return NULL;
 	if (g->intent == DB_INTENT_OFFLINE)
 		return "asked to be offline";

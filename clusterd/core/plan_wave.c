@@ -19,8 +19,10 @@ void plan_count_flights(const struct db *db, struct plan_load *l)
 
 		if (g->work == DB_WORK_STARTING && g->node < CL_MAX_NODES)
 			l->flight[g->node]++;
-		if (plan_is_on_its_way(g))
+		if (plan_keeps_turn(db, g)) {
 			l->flight[g->goal]++;
+			l->kept[g->goal]++;
+		}
 	}
 	plan_count_wave(db, NULL, l);
 }
@@ -47,6 +49,17 @@ void plan_count_wave(const struct db *db, const struct plan_orders *out, struct 
 	}
 }
 
+bool plan_keeps_turn(const struct db *db, const struct db_group *g)
+{
+	uint16_t goal = plan_is_on_its_way(g) ? cl_bit(g->goal) : 0;
+
+	if (goal && g->work == DB_WORK_OFFLINE)
+		goal = plan_verdict(db, g, db_node_by_slot(db, g->goal)) == DB_VERDICT_CHOSEN
+			       ? plan_affinity(db, NULL, NULL, g, goal)
+			       : 0;
+	return goal != 0;
+}
+
 bool plan_is_on_its_way(const struct db_group *g)
 {
 	return g->goal < CL_MAX_NODES && g->intent == DB_INTENT_ONLINE &&
@@ -56,6 +69,13 @@ bool plan_is_on_its_way(const struct db_group *g)
 bool plan_waits_for_wave(const struct db *db, const struct plan_load *l, const struct db_group *g)
 {
 	return g->wave_ms && g->priority < l->wave && !DB_MUTANT(db, PLAN_HAS_NO_WAVES);
+}
+
+bool plan_is_turn(const struct plan_load *l, const struct db_group *g, uint8_t slot)
+{
+	uint32_t others = plan_is_on_its_way(g) && g->goal == slot ? l->kept[slot] : 0;
+
+	return l->flight[slot] - others < l->flight_max;
 }
 
 uint16_t plan_not_busy(const struct plan_load *l, uint16_t set)

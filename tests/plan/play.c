@@ -429,9 +429,13 @@ static size_t plan(struct scenario *s)
 		is_full = s->orders.count == PLAN_MAX_ORDERS || s->orders.has_fence;
 	} while (is_full);
 	plan_run(&s->db, &s->orders);
-	if (plan_order_count(&s->orders))
-		scenario_fault(s, "planning on its own result yields %zu orders",
-			       plan_order_count(&s->orders));
+	if (!plan_order_count(&s->orders))
+		return total;
+	say(s, "  and then\n");
+	for (size_t i = 0; plan_command(&s->orders, i, &cmd); i++)
+		apply_order(s, &cmd); /* so that it is said which */
+	scenario_fault(s, "planning on its own result yields %zu orders",
+		       plan_order_count(&s->orders));
 	return total;
 }
 
