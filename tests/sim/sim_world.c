@@ -831,11 +831,16 @@ static void note_view(struct sim_world *w, uint8_t node)
 	for (uint8_t i = 0; i < w->nodes; i++) {
 		struct sim_node *n = &w->node[i];
 
-		if (s->view.ring.seq < n->included_seq)
-			continue; /* a slow node learns of a view that is past */
+		/* A slow node learns of a view that is past; a ring has several, as processes come.
+		 */
+		if (s->view.ring.seq < n->included_seq ||
+		    (s->view.ring.seq == n->included_seq &&
+		     w->node[node].cursor < n->included_cursor))
+			continue;
 		if (s->present & cl_bit(i)) {
 			n->excluded_ms = 0;
 			n->included_seq = s->view.ring.seq;
+			n->included_cursor = w->node[node].cursor;
 		} else if (!n->excluded_ms || cl_epoch_compare(&n->excluded_line, &line)) {
 			n->excluded_ms = w->now_ms;
 			n->excluded_line = line;

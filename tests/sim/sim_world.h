@@ -154,8 +154,9 @@ struct sim_node {
 	uint64_t applied;
 	uint64_t next_request, acked_request;
 	struct cl_epoch excluded_line; /* the line of that view */
-	uint64_t excluded_ms;  /* when a quorate view without it was complete; 0: it is in */
-	uint64_t included_seq; /* newest ring with a quorate view that it is in */
+	uint64_t excluded_ms;	/* when a quorate view without it was complete; 0: it is in */
+	uint64_t included_seq;	/* newest ring with a quorate view that it is in, */
+	size_t included_cursor; /* and up to where the ring's order had come then */
 };
 
 /* What was committed. A forced quorum begins another line; its first entries are those before it.
