@@ -70,6 +70,56 @@ bool sim_is_failing(const struct world *w, int file)
 	return w->is_up && grant_is_failing(&w->grants, &h);
 }
 
+/* Failures of one file, each once. */
+struct failures {
+	int file, count;
+	struct csv_frame_failed item[MOUNTS * (QUEUE + 1) + GRANT_NOTICES];
+};
+
+static void add_failure(struct failures *all, const struct csv_frame_failed *f)
+{
+	if ((int)f->handle.ino != all->file + 1)
+		return;
+	for (int i = 0; i < all->count; i++) {
+		if (all->item[i].origin == f->origin && all->item[i].serial == f->serial)
+			return;
+	}
+	must((size_t)all->count < MUST_ARRAY_SIZE(all->item));
+	all->item[all->count++] = *f;
+}
+
+/*
+ * The failures of the file that not all have heard of: an open of now may be told of each of them,
+ * though it was not there when it happened, since the coordinator does not know when that was, and
+ * tells all who are there when it hears of it. (So does Linux: an error that nobody has seen yet is
+ * told to who opens later, too.) What a mount that has died had said still comes: its line is read
+ * to the end, by which it may be gone long since, and who has begun after that is told as well. The
+ * coordinator must not drop such a word: the opens of that time have nothing else to hear it from.
+ */
+static int count_coming(const struct world *w, int file)
+{
+	struct failures all = {.file = file};
+	struct csv_handle h = sim_handle(file);
+
+	for (int m = 0; m < w->mount_count; m++) {
+		const struct mount *mount = &w->mount[m];
+		size_t row = direct_find(&mount->direct, &h);
+
+		if (mount->is_alive && row != DIRECT_NONE && mount->direct.file[row].failure)
+			add_failure(&all, &(struct csv_frame_failed){
+						  .handle = h,
+						  .origin = mount->direct.mount,
+						  .serial = mount->direct.file[row].failure});
+		for (int i = 0; i < mount->up.count; i++) {
+			if (mount->up.item[i].kind == MESSAGE_FAILED)
+				add_failure(&all, &mount->up.item[i].failure);
+		}
+	}
+	for (size_t i = 0; w->is_up && i < w->grants.notices; i++)
+		add_failure(&all, &w->grants.notice[i].failure);
+	return all.count;
+}
+
 /* A line that is full is one that breaks. */
 void sim_push(struct world *w, int m, bool is_up, const struct message *a)
 {
@@ -282,7 +332,7 @@ void mount_want(struct world *w, int m)
 		for (int n = 0; n < OPENS; n++)
 			mount->open[file][n] =
 				(struct open){.seen = errors_sample(&mount->direct.errors),
-					      .owed = sim_is_failing(w, file)};
+					      .owed = count_coming(w, file)};
 		mount_event(w, m,
 			    &(struct direct_event){.type = DIRECT_EV_OPENED,
 						   .handle = sim_handle(file)});

@@ -109,7 +109,7 @@ struct queue {
 /* An open file, and what it must be told by fsync. */
 struct open {
 	uint64_t seen;
-	int owed;  /* failures that it may be told of still */
+	int owed;  /* failures that it may be told of still, each once */
 	bool must; /* it has not been told since the last one */
 };
 

@@ -310,6 +310,24 @@ static void a_failure_of_its_own_waits_for_those_who_live(void **state)
 	assert_false(grant_is_failing(&f->s, &file));
 }
 
+static void the_word_of_one_who_has_gone_is_passed_on_all_the_same(void **state)
+{
+	struct fixture *f = *state;
+
+	STEP(f, OPEN, .conn = 0);
+	for (uint64_t m = 1; m <= 2; m++)
+		connect_mount(f, m);
+	STEP(f, GONE, .mount = 1);
+	STEP(f, FORGET, .mount = 1);
+	connect_mount(f, 3);
+	failed(f, 1, 4); /* it was on its way when the mount died */
+	assert_int_equal(count_of(f, GRANT_DO_FAILED), 2); /* when it happened, nobody can say */
+	noted(f, 2, 1, 4);
+	assert_true(grant_is_failing(&f->s, &file));
+	noted(f, 3, 1, 4); /* and nobody waits for who has found it */
+	assert_false(grant_is_failing(&f->s, &file));
+}
+
 static void a_table_that_is_full_refuses(void **state)
 {
 	struct fixture *f = *state;
@@ -387,6 +405,7 @@ int main(void)
 		TEST(a_failure_is_told_to_all_and_to_who_has_found_it_last),
 		TEST(a_new_coordinator_tells_of_a_failure_when_all_are_there),
 		TEST(a_failure_of_its_own_waits_for_those_who_live),
+		TEST(the_word_of_one_who_has_gone_is_passed_on_all_the_same),
 		TEST(a_table_that_is_full_refuses),
 		cmocka_unit_test(only_whole_written_maps_are_granted),
 		cmocka_unit_test(the_orders_are_kept),
