@@ -792,5 +792,7 @@ void db_apply(struct db *db, const struct db_entry *e, struct db_result *ret)
 			   "not a command that the version in force knows");
 		return;
 	}
+	if (DB_MUTANT(db, LOCAL_CLOCK))
+		cmd.at_ms = db->mutant_ms;
 	apply_command(&a);
 }

@@ -712,6 +712,7 @@ const char *db_mutant_name(enum db_mutant mutant)
 		[DB_MUTANT_FENCE_STORM] = "fences-any-number",
 		[DB_MUTANT_QUARANTINES_ALL] = "quarantines-whoever-is-left",
 		[DB_MUTANT_QUARANTINED_VOTES] = "quarantined-node-keeps-its-vote",
+		[DB_MUTANT_LOCAL_CLOCK] = "applies-by-its-own-clock",
 	};
 
 	return mutant < DB_MUTANT_MAX ? name[mutant] : "?";

@@ -81,6 +81,7 @@ enum db_mutant {
 	DB_MUTANT_FENCE_STORM,	     /* any number of fences begins at a time */
 	DB_MUTANT_QUARANTINES_ALL,   /* a node is quarantined whoever is left */
 	DB_MUTANT_QUARANTINED_VOTES, /* the vote of a quarantined node stays with it */
+	DB_MUTANT_LOCAL_CLOCK,	     /* what is applied happens when it is applied, not when it was asked */
 	DB_MUTANT_MAX,
 };
 
@@ -92,6 +93,7 @@ enum db_mutant {
 
 struct db {
 	enum db_mutant mutant; /* stays DB_MUTANT_NONE outside the simulator */
+	uint64_t mutant_ms;    /* of DB_MUTANT_LOCAL_CLOCK: the clock here */
 	uint64_t index;	       /* of the newest applied entry */
 	struct cl_epoch epoch; /* its epoch */
 	uint16_t version;      /* in force: rows, snapshots and commands are in its format */

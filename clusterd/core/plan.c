@@ -123,6 +123,7 @@ static void plan_start(const struct db *db, struct plan_orders *out, const struc
 	uint16_t set = candidates_now(db, out, g);
 	struct plan_choice c;
 	char reason[DB_REASON_MAX];
+	bool had_turn;
 
 	if (l->is_again && plan_is_on_its_way(g)) /* its place was kept for it */
 		capacity_remove(&l->room, g->goal, g);
@@ -131,10 +132,11 @@ static void plan_start(const struct db *db, struct plan_orders *out, const struc
 			capacity_add(&l->room, g->goal, g);
 		return;
 	}
-	plan_load_take_back(db, l, g);
+	had_turn = plan_load_take_back(db, l, g);
 	c = plan_place(db, out, l, g, set & low ? set & low : set, wish);
 	if (c.node == CL_NODE_NONE) {
-		plan_load_give_back(db, l, g);
+		l->has_freed |= had_turn && !c.is_busy;
+		plan_load_give_back(db, l, g, c.is_busy);
 		return;
 	}
 	plan_place_reason(l, g, &c, reason, sizeof(reason));
@@ -321,10 +323,11 @@ static void plan_waves(const struct db *db, struct plan_orders *out, struct plan
 	plan_count_wave(db, out, l); /* a migration that cannot begin has given its room back */
 	do {
 		before = out->count;
+		l->has_freed = false;
 		plan_groups(db, out, l);
 		plan_count_wave(db, out, l);
 		l->is_again = true;
-	} while (out->count > before && out->count < PLAN_MAX_ORDERS);
+	} while ((out->count > before || l->has_freed) && out->count < PLAN_MAX_ORDERS);
 }
 
 static void plan_fence(const struct db *db, struct plan_orders *ret)

@@ -210,9 +210,32 @@ struct capacity plan_company(const struct db *db, const struct plan_orders *out,
 	return sum;
 }
 
-/* It is to be started elsewhere, if the orders are carried out. */
-static bool is_sent(const struct plan_orders *out, const struct db_group *g)
+/* That holds of something which is kept together with the group for good. */
+static bool holds_of_company(const struct db *db, const struct plan_orders *out,
+			     const struct db_group *g,
+			     bool (*holds)(const struct db *db, const struct plan_orders *out,
+					   const struct db_group *other))
 {
+	for (uint32_t i = 0; i < db_count(db, DB_KIND_AFFINITY); i++) {
+		const struct db_affinity *row = db_at(db, DB_KIND_AFFINITY, i);
+		const char *at = row->groups;
+		char name[CL_NAME_MAX];
+
+		while (!row->is_soft && !row->is_apart && is_member(row, g) &&
+		       volume_name_next(&at, name)) {
+			const struct db_group *other = db_find(db, DB_KIND_GROUP, name);
+
+			if (other && other != g && holds(db, out, other))
+				return true;
+		}
+	}
+	return false;
+}
+
+/* It is to be started elsewhere, if the orders are carried out. */
+static bool is_sent(const struct db *db, const struct plan_orders *out, const struct db_group *g)
+{
+	(void)db;
 	for (size_t i = 0; i < out->count; i++) {
 		if (!strcmp(out->item[i].name, g->name))
 			return out->item[i].work == DB_WORK_STOPPING &&
@@ -223,39 +246,18 @@ static bool is_sent(const struct plan_orders *out, const struct db_group *g)
 
 bool plan_follows(const struct db *db, const struct plan_orders *out, const struct db_group *g)
 {
-	for (uint32_t i = 0; i < db_count(db, DB_KIND_AFFINITY); i++) {
-		const struct db_affinity *row = db_at(db, DB_KIND_AFFINITY, i);
-		const char *at = row->groups;
-		char name[CL_NAME_MAX];
+	return holds_of_company(db, out, g, is_sent);
+}
 
-		while (!row->is_soft && !row->is_apart && is_member(row, g) &&
-		       volume_name_next(&at, name)) {
-			const struct db_group *other = db_find(db, DB_KIND_GROUP, name);
-
-			if (other && other != g && is_sent(out, other))
-				return true;
-		}
-	}
-	return false;
+static bool is_somewhere(const struct db *db, const struct plan_orders *out,
+			 const struct db_group *g)
+{
+	return g->intent == DB_INTENT_ONLINE && where_is(db, out, NULL, g).all;
 }
 
 bool plan_is_bound(const struct db *db, const struct db_group *g)
 {
-	for (uint32_t i = 0; i < db_count(db, DB_KIND_AFFINITY); i++) {
-		const struct db_affinity *row = db_at(db, DB_KIND_AFFINITY, i);
-		const char *at = row->groups;
-		char name[CL_NAME_MAX];
-
-		while (!row->is_soft && !row->is_apart && is_member(row, g) &&
-		       volume_name_next(&at, name)) {
-			const struct db_group *other = db_find(db, DB_KIND_GROUP, name);
-
-			if (other && other != g && other->intent == DB_INTENT_ONLINE &&
-			    where_is(db, NULL, NULL, other).all)
-				return true;
-		}
-	}
-	return false;
+	return holds_of_company(db, NULL, g, is_somewhere);
 }
 
 /* Of that set, another that is to run is, or goes, elsewhere. */

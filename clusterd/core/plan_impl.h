@@ -14,7 +14,9 @@ struct plan_load {
 	uint16_t avoided; /* to be fenced: taken only if there is no other */
 	/* of groups only */
 	uint32_t flight[CL_MAX_NODES]; /* starts that are under way there, or stops for its sake */
-	uint32_t kept[CL_MAX_NODES];   /* of them, turns of what is not yet started there */
+	uint32_t kept[CL_MAX_NODES];   /* of them, turns of what is not yet started there, */
+	uint8_t keeps[PLAN_GROUPS_MAX / 8]; /* a bit for each of those groups */
+	bool has_freed;			    /* one could not be started: its turn is another's */
 	uint32_t flight_max;
 	int wave;      /* the highest priority that others wait for; -1: none */
 	bool is_again; /* some of the groups have their orders */
@@ -59,11 +61,12 @@ void plan_load_add(struct plan_load *l, const struct db_group *g, uint8_t slot);
 /*
  * A group that is on its way counts where it goes: no longer, while a node is chosen for it. Of the
  * room there that goes for those of lower priority only (plan_load_add() again): what goes before
- * it takes what it needs.
+ * it takes what it needs. True if a turn was kept for it.
  */
-void plan_load_take_back(const struct db *db, struct plan_load *l, const struct db_group *g);
-/* It was not started after all. */
-void plan_load_give_back(const struct db *db, struct plan_load *l, const struct db_group *g);
+bool plan_load_take_back(const struct db *db, struct plan_load *l, const struct db_group *g);
+/* It was not started after all, and waits for its turn, or for something else. */
+void plan_load_give_back(const struct db *db, struct plan_load *l, const struct db_group *g,
+			 bool is_turn);
 struct plan_choice plan_place(const struct db *db, const struct plan_orders *out,
 			      const struct plan_load *l, const struct db_group *g,
 			      uint16_t candidates, uint8_t wish);
@@ -112,8 +115,8 @@ void plan_count_wave(const struct db *db, const struct plan_orders *out, struct 
 bool plan_is_ordered(const struct plan_orders *out, const struct db_group *g);
 /* It was stopped, or is, to be started on its goal. */
 bool plan_is_on_its_way(const struct db_group *g);
-/* And the next start there is its, unless it cannot be there any more. */
-bool plan_keeps_turn(const struct db *db, const struct db_group *g);
+/* The next start at its goal is its, or is not; returns whether it was. */
+bool plan_keep_turn(const struct db *db, struct plan_load *l, const struct db_group *g, bool keeps);
 bool plan_waits_for_wave(const struct db *db, const struct plan_load *l, const struct db_group *g);
 /* The group may be started there now: turns that are kept for others do not keep it from its own.
  */

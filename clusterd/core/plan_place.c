@@ -42,27 +42,22 @@ void plan_look(const struct db *db, const struct db_group *g, struct plan_load *
 	}
 }
 
-void plan_load_take_back(const struct db *db, struct plan_load *l, const struct db_group *g)
+bool plan_load_take_back(const struct db *db, struct plan_load *l, const struct db_group *g)
 {
 	if (!plan_is_on_its_way(g))
-		return;
+		return false;
 	l->count[g->goal]--;
-	if (plan_keeps_turn(db, g)) {
-		l->flight[g->goal]--;
-		l->kept[g->goal]--;
-	}
+	return plan_keep_turn(db, l, g, false);
 }
 
-void plan_load_give_back(const struct db *db, struct plan_load *l, const struct db_group *g)
+void plan_load_give_back(const struct db *db, struct plan_load *l, const struct db_group *g,
+			 bool is_turn)
 {
 	if (!plan_is_on_its_way(g))
 		return;
 	l->count[g->goal]++;
 	capacity_add(&l->room, g->goal, g);
-	if (plan_keeps_turn(db, g)) {
-		l->flight[g->goal]++;
-		l->kept[g->goal]++;
-	}
+	plan_keep_turn(db, l, g, is_turn);
 }
 
 uint8_t plan_choose(const struct plan_load *l, uint16_t candidates, uint8_t wish)

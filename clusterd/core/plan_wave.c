@@ -8,6 +8,33 @@
 #include "clusterd/core/placement.h"
 #include "clusterd/core/plan_impl.h"
 #include "clusterd/core/setting.h"
+#include "lib/must.h"
+
+/* The next start at its goal is its, unless it cannot be there any more. */
+static bool keeps_turn(const struct db *db, const struct db_group *g)
+{
+	if (!plan_is_on_its_way(g))
+		return false;
+	return g->work != DB_WORK_OFFLINE ||
+	       (plan_verdict(db, g, db_node_by_slot(db, g->goal)) == DB_VERDICT_CHOSEN &&
+		plan_affinity(db, NULL, NULL, g, cl_bit(g->goal)));
+}
+
+bool plan_keep_turn(const struct db *db, struct plan_load *l, const struct db_group *g, bool keeps)
+{
+	uint32_t row = db_lower(db, DB_KIND_GROUP, g->name);
+	uint8_t bit = (uint8_t)(1u << row % 8);
+	bool kept;
+
+	must(row < PLAN_GROUPS_MAX);
+	kept = l->keeps[row / 8] & bit;
+	if (keeps == kept)
+		return kept;
+	l->keeps[row / 8] ^= bit;
+	l->flight[g->goal] += keeps ? 1 : UINT32_MAX;
+	l->kept[g->goal] += keeps ? 1 : UINT32_MAX;
+	return kept;
+}
 
 void plan_count_flights(const struct db *db, struct plan_load *l)
 {
@@ -19,10 +46,7 @@ void plan_count_flights(const struct db *db, struct plan_load *l)
 
 		if (g->work == DB_WORK_STARTING && g->node < CL_MAX_NODES)
 			l->flight[g->node]++;
-		if (plan_keeps_turn(db, g)) {
-			l->flight[g->goal]++;
-			l->kept[g->goal]++;
-		}
+		plan_keep_turn(db, l, g, keeps_turn(db, g));
 	}
 	plan_count_wave(db, NULL, l);
 }
@@ -47,17 +71,6 @@ void plan_count_wave(const struct db *db, const struct plan_orders *out, struct 
 		if ((out && plan_is_ordered(out, g)) || placement_is_awaited(db, &l->room, g))
 			l->wave = g->priority;
 	}
-}
-
-bool plan_keeps_turn(const struct db *db, const struct db_group *g)
-{
-	uint16_t goal = plan_is_on_its_way(g) ? cl_bit(g->goal) : 0;
-
-	if (goal && g->work == DB_WORK_OFFLINE)
-		goal = plan_verdict(db, g, db_node_by_slot(db, g->goal)) == DB_VERDICT_CHOSEN
-			       ? plan_affinity(db, NULL, NULL, g, goal)
-			       : 0;
-	return goal != 0;
 }
 
 bool plan_is_on_its_way(const struct db_group *g)

@@ -8,7 +8,7 @@
 #include "clusterd/edge/verbs_impl.h"
 #include "lib/must.h"
 
-static json_t *decision_json(const struct db *db, const struct db_decision *d)
+json_t *verb_decision_json(const struct db *db, const struct db_decision *d)
 {
 	char text[DECISION_TEXT_MAX];
 	json_t *o;
@@ -45,7 +45,7 @@ void verb_group_explain(struct api_client *c, const json_t *args)
 	json_object_set_new(o, "name", json_string(name));
 	json_object_set_new(o, "explain", json_string(text));
 	json_object_set_new(o, "trigger", d ? json_string(d->trigger) : json_null());
-	json_object_set_new(o, "decision", decision_json(db, d));
+	json_object_set_new(o, "decision", verb_decision_json(db, d));
 	json_object_set_new(o, "resources", verb_group_resources_json(db, name));
 	api_reply(c, API_OK, o, "%s", "");
 }
@@ -66,6 +66,6 @@ void verb_event_show(struct api_client *c, const json_t *args)
 	}
 	o = verb_row_json(db, DB_KIND_EVENT, e);
 	json_object_set_new(o, "decision",
-			    decision_json(db, db_find_id(db, DB_KIND_DECISION, e->index)));
+			    verb_decision_json(db, db_find_id(db, DB_KIND_DECISION, e->index)));
 	api_reply(c, API_OK, o, "%s", "");
 }

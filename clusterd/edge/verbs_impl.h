@@ -48,6 +48,8 @@ void verb_affinity_list(struct api_client *c, const json_t *args);
 
 /* ---- verbs_decision.c */
 
+/* The row, with its sentence; null of NULL. */
+json_t *verb_decision_json(const struct db *db, const struct db_decision *d);
 void verb_event_show(struct api_client *c, const json_t *args);
 void verb_group_explain(struct api_client *c, const json_t *args);
 

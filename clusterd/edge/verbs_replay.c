@@ -46,21 +46,10 @@ void verb_replay_close(struct engine *e)
 
 /* ---- the answer */
 
-/* With the names that the nodes had then. */
-static json_t *decision_json(const struct db *db, const struct db_decision *d)
-{
-	char text[DECISION_TEXT_MAX];
-	json_t *o;
-
-	if (!d)
-		return json_null();
-	o = verb_row_json(db, DB_KIND_DECISION, d);
-	decision_text(db, d, text, sizeof(text));
-	json_object_set_new(o, "text", json_string(text));
-	return o;
-}
-
-/* A decision beside what the planner decides now on what it had then. */
+/*
+ * A decision beside what the planner decides now on what it had then; nodes have the names that
+ * they had.
+ */
 static bool compare(const struct replay *r, const struct past_answer *a, json_t *o, char *text,
 		    size_t size)
 {
@@ -87,8 +76,8 @@ static bool compare(const struct replay *r, const struct past_answer *a, json_t 
 			 "(index %" PRIu64 "): %s on %s was decided",
 			 then->group, a->index, then->action, db_node_name(db, then->node));
 	json_object_set_new(o, "is_same", json_boolean(is_same));
-	json_object_set_new(o, "decision", decision_json(db, then));
-	json_object_set_new(o, "replayed", decision_json(db, now));
+	json_object_set_new(o, "decision", verb_decision_json(db, then));
+	json_object_set_new(o, "replayed", verb_decision_json(db, now));
 	return is_same;
 }
 

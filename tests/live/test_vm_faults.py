@@ -274,7 +274,8 @@ def boots_allowed(fault, phase):
     if fault == "migration link":
         return {0}
     if fault == "source":
-        return {0} if phase == "online" else {1}
+        # What it had asked for when it crashed may have been done.
+        return {"online": {0}, "storage-handle": {0, 1}}.get(phase, {1})
     if fault == "destination":
         return {1} if phase == "online" else {0, 1} if phase == "storage-handle" else {0}
     return {0, 1}           # one of two nodes that do not hear each other is fenced

@@ -4,42 +4,15 @@ import pytest
 from cluster import BUILD, Cluster
 from lablib import poll
 from long import long, long_but
+from witnessed import D_MS, LONG, groups, serves, votes, wait_serving
 
 DISK = "/dev/lab/lun"
-D_MS = "1500"
-LONG = 90  # a claim of a dead owner's record takes up to eight D, on a busy machine
-
-
-def votes(c, via):
-    """Who votes; the witness is the last."""
-    q = c.quorum(via)
-    names = [v["node"] for v in q["votes"] if v["vote"]]
-    return names + ["witness"] * q.get("witness_vote", 0)
-
-
-def serves(c, node):
-    """It takes a change and answers it."""
-    serves.count += 1
-    c.ctl(node, "group", "create", f"g{serves.count}")
-    return f"g{serves.count}"
-
-
-serves.count = 0
-
-
-def groups(c, node):
-    return {g["name"] for g in c.ctl(node, "group", "list")}
 
 
 def split(c, one, other):
     for a in one:
         for b in other:
             c.lab.cut(a, b)
-
-
-def wait_serving(c, node, present, timeout=LONG):
-    c.wait(node, lambda: c.quorum(node)["present"] == present and c.quorum(node)["is_quorate"],
-           f"{present} serve", timeout)
 
 
 def wait_whole(c, via=None):
@@ -136,10 +109,11 @@ def test_two_nodes_that_do_not_hear_each_other_exactly_one_serves(cluster):
     assert kept in groups(c, loser)
 
 
-@pytest.mark.parametrize("witness", long_but([True, False], True))
-def test_four_nodes_split_in_half(cluster, witness):
-    c = cluster(4, witness)
-    halves = (["n1", "n2"], ["n3", "n4"])
+@pytest.mark.parametrize("nodes,witness",
+                         long_but([(4, True), (4, False), (16, True), (16, False)], (4, True)))
+def test_a_split_in_half(cluster, nodes, witness):
+    c = cluster(nodes, witness)
+    halves = c.lab.nodes[:nodes // 2], c.lab.nodes[nodes // 2:]
     split(c, *halves)
     for half in halves:
         for node in half:
@@ -148,7 +122,7 @@ def test_four_nodes_split_in_half(cluster, witness):
     serving = [n for n in c.lab.nodes if c.quorum(n)["is_quorate"]]
     assert serving in halves
     if not witness:
-        assert serving == halves[0]  # n4 sits out: its half is the smaller one
+        assert serving == halves[0]  # the last node sits out: its half is the smaller one
     kept = serves(c, serving[0])
     assert kept in groups(c, serving[1])
     for node in set(c.lab.nodes) - set(serving):
@@ -161,9 +135,10 @@ def test_a_disk_that_hangs_under_its_owner_takes_the_vote_and_not_the_daemon(clu
     c.lab.kill("n1")
     wait_serving(c, "n2", ["n2"])
     c.lab.disk("n2", "hang")
-    c.wait("n2", lambda: not c.quorum("n2")["is_quorate"], "no renewal, no lease", 60)
-    q = c.quorum("n2")  # it answers while its disk does not
-    assert q["reason"] == "witness-not-claimed" and q["witness_owner"] == "-"
+    # It answers while its disk does not.
+    c.wait("n2", lambda: c.quorum("n2")["reason"] == "witness-not-claimed", "no renewal", 60)
+    q = c.quorum("n2")
+    assert not q["is_quorate"] and q["witness_owner"] == "-"
     assert c.fails("n2", "group", "create", "never")[0] == 6
     c.lab.disk("n2", "ok")
     wait_serving(c, "n2", ["n2"])

@@ -8,38 +8,11 @@ import pytest
 from cluster import BUILD, Cluster
 from lablib import poll
 from long import long
+from witnessed import D_MS, LONG, groups, serves, votes, wait_serving
 
 DISK = "/dev/lab/lun"
-D_MS = "1500"
-LONG = 90   # a claim takes up to eleven D, on a busy machine
 QUIET = 30  # long enough to take it over, if that were possible
 FIFO = "/run/hangs"
-
-
-def votes(c, via):
-    """Who votes; the witness is the last."""
-    q = c.quorum(via)
-    names = [v["node"] for v in q["votes"] if v["vote"]]
-    return names + ["witness"] * q.get("witness_vote", 0)
-
-
-def serves(c, node):
-    """It takes a change and answers it."""
-    serves.count += 1
-    c.ctl(node, "group", "create", f"g{serves.count}")
-    return f"g{serves.count}"
-
-
-serves.count = 0
-
-
-def groups(c, node):
-    return {g["name"] for g in c.ctl(node, "group", "list")}
-
-
-def wait_serving(c, node, present, timeout=LONG):
-    c.wait(node, lambda: c.quorum(node)["present"] == present and c.quorum(node)["is_quorate"],
-           f"{present} serve", timeout)
 
 
 def wait_whole(c):
@@ -173,9 +146,10 @@ def test_a_share_that_hangs_under_its_owner_takes_the_vote_and_not_the_daemon(cl
     c.lab.kill("n1")
     wait_serving(c, "n2", ["n2"])
     c.share.hang("n2")
-    c.wait("n2", lambda: not c.quorum("n2")["is_quorate"], "no renewal, no lease", 60)
-    q = c.quorum("n2")  # it answers while the share does not
-    assert q["reason"] == "witness-not-claimed" and q["witness_owner"] == "-"
+    # It answers while the share does not.
+    c.wait("n2", lambda: c.quorum("n2")["reason"] == "witness-not-claimed", "no renewal", 60)
+    q = c.quorum("n2")
+    assert not q["is_quorate"] and q["witness_owner"] == "-"
     assert c.fails("n2", "group", "create", "never")[0] == 6
     c.share.go_on("n2")
     wait_serving(c, "n2", ["n2"])

@@ -4,7 +4,8 @@ import pytest
 from cluster import BUILD
 from lablib import poll, wait_until
 from outage import STILL_SECONDS, Outage
-from test_witness_disk import D_MS, LONG, wait_whole
+from test_witness_disk import wait_whole
+from witnessed import D_MS, LONG
 
 DATA, WITNESS, DATA_MIB, WITNESS_MIB = "/dev/lab/data", "/dev/lab/witness", 1024, 128
 

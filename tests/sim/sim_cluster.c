@@ -36,6 +36,7 @@ static const struct mutant mutants[] = {
 	{"starts-on-quarantined-nodes", "C8", .db = DB_MUTANT_PLAN_QUARANTINED},
 	{"quarantines-whoever-is-left", "C8", .db = DB_MUTANT_QUARANTINES_ALL},
 	{"quarantined-node-keeps-its-vote", "healed", .db = DB_MUTANT_QUARANTINED_VOTES},
+	{"applies-by-its-own-clock", "C3", .db = DB_MUTANT_LOCAL_CLOCK},
 	{"lost-without-grace", "C7", .duty = DUTY_MUTANT_NO_GRACE},
 	{"grace-of-an-earlier-epoch", "C7", .duty = DUTY_MUTANT_STALE_GRACE},
 	{"decides-from-what-is-not-applied", "C6", .duty = DUTY_MUTANT_IMPATIENT},

@@ -266,6 +266,7 @@ static void on_applied(void *arg, uint8_t node, const struct sim_entry *e)
 	struct db_entry entry = entry_of(e);
 	struct db_result result;
 
+	c->member[node].db.mutant_ms = sim_local_ms(&c->w, node);
 	db_apply(&c->member[node].db, &entry, &result);
 	if (e->index == c->db.index + 1)
 		check_entry(c, node, e);

@@ -427,7 +427,7 @@ static void check_groups(struct scenario *s)
 		 * What waited for a wave may be late: what took the room ended the wave. So may
 		 * what is kept with others: they say where to.
 		 */
-		if (g->priority > before && !g->wave_ms && !is_in_a_set(&s->db, g))
+		if (g->priority > before && !g->wave_ms && !is_in_a_set(&s->db, g) && !is_any_kept(&s->db))
 			scenario_fault(s, "%s is ordered after one of lower priority", g->name);
 		before = g->priority;
 		if (o->work == DB_WORK_STARTING)
