@@ -22,6 +22,7 @@
 #define MEMORY_SPARE	(UINT64_C(64) << 20) /* bytes, for QEMU itself */
 #define SYNC_PROGRAM	"/usr/bin/sync"
 #define RETURN_GRACE_MS 1000
+#define UNHEARD_MS	1000 /* a cancel is not held up by a QEMU that is silent for so long */
 
 struct commands {
 	qb_loop_t *loop;
@@ -35,6 +36,7 @@ struct commands {
 	bool is_busy;
 	/* Begun from the loop. Not by its jobs: those may wait 50 ms for a descriptor (loop.c). */
 	struct due *begin_due, *storage_due;
+	uint64_t begun_ms;     /* queue[0] */
 	unsigned int step;     /* of queue[0] */
 	unsigned int tls_made; /* number of the last tls-creds object */
 	bool has_tls;	       /* QEMU has it */
@@ -59,6 +61,23 @@ static void give_answer(struct commands *c, const struct mig_command *done,
 		log_debug("%s: answered too late", mig_command_word(done->kind));
 }
 
+/*
+ * What QEMU sends and waits for ends now. It knows that it is to end, or it does not answer: its
+ * main thread shakes hands over TLS by blocking calls, and the whole machine stands still with it
+ * for as long as the other side says nothing.
+ */
+static void end_stream(const struct commands *c)
+{
+	int n = c->stream_port ? stream_shut(c->pid, c->stream_address, c->stream_port) : 0;
+
+	if (n < 0)
+		log_warning("QEMU's stream to %s port %u cannot be shut: %s -> it ends when the "
+			    "kernel gives it up",
+			    c->stream_address, c->stream_port, strerror(-n));
+	else if (n)
+		log_info("QEMU's stream to %s port %u is shut", c->stream_address, c->stream_port);
+}
+
 static void remove_at(struct commands *c, size_t i)
 {
 	c->n--;
@@ -79,6 +98,8 @@ static void refuse(struct commands *c, const char *text)
 {
 	struct mig_answer answer = {0};
 
+	if (c->queue[0].kind == MIG_COMMAND_MIGRATE_CANCEL && c->qmp)
+		end_stream(c);
 	snprintf(answer.text, sizeof(answer.text), "%s", text);
 	finish(c, &answer);
 }
@@ -125,19 +146,6 @@ static uint16_t read_port(const json_t *o)
 	unsigned long n = port ? strtoul(port, NULL, 10) : 0;
 
 	return n <= UINT16_MAX ? (uint16_t)n : 0;
-}
-
-/* QEMU knows that it is to end, and now nothing keeps it from it. */
-static void end_stream(const struct commands *c)
-{
-	int n = c->stream_port ? stream_shut(c->pid, c->stream_address, c->stream_port) : 0;
-
-	if (n < 0)
-		log_warning("QEMU's stream to %s port %u cannot be shut: %s -> it ends when the "
-			    "kernel gives it up",
-			    c->stream_address, c->stream_port, strerror(-n));
-	else if (n)
-		log_info("QEMU's stream to %s port %u is shut", c->stream_address, c->stream_port);
 }
 
 static void finish_by_qmp(struct commands *c, const json_t *value)
@@ -467,6 +475,7 @@ static void begin(void *data)
 	if (c->is_busy || !c->n)
 		return;
 	c->is_busy = true;
+	c->begun_ms = due_now_ms();
 	c->step = 0;
 	if (due_now_ms() >= c->queue[0].deadline_ms)
 		refuse(c, "too late");
@@ -488,8 +497,11 @@ static void drop_late(struct commands *c)
 	uint64_t now_ms = due_now_ms();
 
 	for (size_t i = c->n; i-- > 1;) {
-		if (c->queue[i].deadline_ms <= now_ms)
-			remove_at(c, i);
+		if (c->queue[i].deadline_ms > now_ms)
+			continue;
+		if (c->queue[i].kind == MIG_COMMAND_MIGRATE_CANCEL && c->qmp)
+			end_stream(c);
+		remove_at(c, i);
 	}
 }
 
@@ -501,6 +513,9 @@ void commands_give(struct commands *c, const struct mig_command *command)
 		return;
 	}
 	drop_late(c);
+	if (command->kind == MIG_COMMAND_MIGRATE_CANCEL && c->is_busy &&
+	    due_now_ms() - c->begun_ms >= UNHEARD_MS)
+		end_stream(c);
 	must(c->n < QUEUE_MAX); /* one of each kind is under way at most */
 	c->queue[c->n++] = *command;
 	next(c);

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """vm-host with real QEMUs (TCG), alone and under a clusterd made of Python. No lab is needed."""
+import contextlib
 import json
 import os
 import random
+import select
 import shutil
 import signal
 import socket
@@ -406,11 +408,11 @@ class Migration:
         self.destination.wait("incoming")
         self.source.computes()
 
-    def begin(self, number=9):
+    def begin(self, number=9, peer="127.0.0.3"):
         with self.clusterd.change() as c:
             c.peer(2).migration = {"id": number, "role": DESTINATION, "listen": "127.0.0.3"}
             c.peer(1).migration = {"id": number, "role": SOURCE, "listen": "127.0.0.2",
-                                   "peer": "127.0.0.3", "bandwidth": self.bandwidth}
+                                   "peer": peer, "bandwidth": self.bandwidth}
 
     def wait_phase(self, phase, instance=1, seconds=SECONDS):
         """It was in it, if only for a moment."""
@@ -536,6 +538,72 @@ def test_cancel_before_the_transfer_brings_it_back(migration, clusterd):
     m.wait_phase("cancelled")
     m.runs_at(m.source, m.destination)
     assert m.destination.end() == 0
+
+
+class Muzzle:
+    """Stands before 127.0.0.3 at another address: passes on what the vm-hosts tell each other, and
+    takes QEMU's connections without ever saying a word."""
+
+    def __init__(self, address):
+        self.address, self.port, self.open, self.mute = address, 0, [], {}
+
+    def on_status(self, instance, status):
+        """The destination says where its vm-host listens, and nobody else has been told yet."""
+        if instance == 2 and status["port"] and not self.port:
+            self.port = status["port"]
+            listener = self._listen(self.port)
+            threading.Thread(target=self._pass_on, args=[listener], daemon=True).start()
+
+    def _listen(self, port):
+        listener = socket.create_server((self.address, port))
+        self.open.append(listener)
+        return listener
+
+    def _pass_on(self, listener):
+        with contextlib.suppress(OSError):
+            near = listener.accept()[0]
+            far = socket.create_connection(("127.0.0.3", self.port))
+            self.open += [near, far]
+            while True:
+                for sock in select.select([near, far], [], [])[0]:
+                    data = sock.recv(65536)
+                    if not data:
+                        return
+                    if sock is far:         # it may say where QEMU listens
+                        self._mute_qemu()
+                    (near if sock is far else far).sendall(data)
+
+    def _mute_qemu(self):
+        with open("/proc/net/tcp", encoding="ascii") as f:
+            rows = [line.split() for line in f][1:]
+        for local, state in [(r[1], r[3]) for r in rows]:
+            host, port = local.split(":")
+            port = int(port, 16)
+            if host == "0300007F" and state == "0A" and port not in (self.port, *self.mute):
+                self.mute[port] = self._listen(port)
+
+    def close(self):
+        for sock in self.open:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+            sock.close()
+
+
+def test_a_machine_goes_on_whose_qemu_waits_for_a_handshake(migration, clusterd):
+    """QEMU 7.2 shakes hands by blocking calls of its main thread: the machine stands still, and no
+    command is answered."""
+    muzzle = Muzzle("127.0.0.4")
+    clusterd.on_status = muzzle.on_status
+    m = migration()
+    m.begin(peer="127.0.0.4")
+    wait_until(lambda: muzzle.mute and m.source.stands_still(), SECONDS, "it stands still",
+               hint=m.source.tail())
+    with clusterd.change():
+        clusterd.peer(1).migration["cancelled"] = clusterd.peer(2).migration["cancelled"] = True
+    m.source.computes()
+    m.wait_phase("cancelled")
+    m.runs_at(m.source, m.destination)
+    muzzle.close()
 
 
 def test_second_migration_succeeds_after_a_cancelled_one(migration, clusterd, start):
