@@ -81,7 +81,8 @@ enum db_mutant {
 	DB_MUTANT_FENCE_STORM,	     /* any number of fences begins at a time */
 	DB_MUTANT_QUARANTINES_ALL,   /* a node is quarantined whoever is left */
 	DB_MUTANT_QUARANTINED_VOTES, /* the vote of a quarantined node stays with it */
-	DB_MUTANT_LOCAL_CLOCK,	     /* what is applied happens when it is applied, not when it was asked */
+	DB_MUTANT_LOCAL_CLOCK, /* what is applied happens when it is applied, not when it was asked
+				*/
 	DB_MUTANT_MAX,
 };
 

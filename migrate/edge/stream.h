@@ -3,9 +3,9 @@
  * QEMU's TCP connection for the stream of a migration, ended from outside. `migrate_cancel` ends
  * one that is set up; while QEMU connects it knows of none yet, and waits for the kernel to give
  * up: up to a quarter of an hour when the network was cut, with the migration "cancelling" all the
- * while and no other one possible. While it shakes hands over TLS its main thread waits in a blocking
- * call (QEMU 7.2), for ever if the other side is gone: no command is answered then, and the guest
- * stands still.
+ * while and no other one possible. While it shakes hands over TLS its main thread waits in a
+ * blocking call (QEMU 7.2), for ever if the other side is gone: no command is answered then, and
+ * the guest stands still.
  */
 #ifndef MIGRATE_EDGE_STREAM_H
 #define MIGRATE_EDGE_STREAM_H

@@ -415,6 +415,18 @@ static void check_stop(struct scenario *s, const struct db_cmd_group_order *o)
 		scenario_fault(s, "%s is stopped, and could start nowhere else", g->name);
 }
 
+/* The place of something that waits is kept for it: no group of lower priority gets it. */
+static bool is_any_kept(const struct db *db)
+{
+	for (uint32_t i = 0; i < db_count(db, DB_KIND_GROUP); i++) {
+		const struct db_group *g = db_at(db, DB_KIND_GROUP, i);
+
+		if (g->work == DB_WORK_OFFLINE && is_on_its_way(g))
+			return true;
+	}
+	return false;
+}
+
 static void check_groups(struct scenario *s)
 {
 	int before = UINT8_MAX;
@@ -427,7 +439,8 @@ static void check_groups(struct scenario *s)
 		 * What waited for a wave may be late: what took the room ended the wave. So may
 		 * what is kept with others: they say where to.
 		 */
-		if (g->priority > before && !g->wave_ms && !is_in_a_set(&s->db, g) && !is_any_kept(&s->db))
+		if (g->priority > before && !g->wave_ms && !is_in_a_set(&s->db, g) &&
+		    !is_any_kept(&s->db))
 			scenario_fault(s, "%s is ordered after one of lower priority", g->name);
 		before = g->priority;
 		if (o->work == DB_WORK_STARTING)
@@ -562,18 +575,6 @@ static void on_plan(struct scenario *s)
 	check_room(s);
 	check_volumes(s);
 	check_migrations(s);
-}
-
-/* The place of something that waits is kept for it: no group of lower priority gets it. */
-static bool is_any_kept(const struct db *db)
-{
-	for (uint32_t i = 0; i < db_count(db, DB_KIND_GROUP); i++) {
-		const struct db_group *g = db_at(db, DB_KIND_GROUP, i);
-
-		if (g->work == DB_WORK_OFFLINE && is_on_its_way(g))
-			return true;
-	}
-	return false;
 }
 
 static void check_group_at_rest(struct scenario *s, const struct db_group *g)
