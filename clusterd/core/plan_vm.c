@@ -196,6 +196,15 @@ static struct plan_choice plan_where(const struct db *db, const struct plan_orde
 	return plan_place(db, out, l, g, cl_bit(back), CL_NODE_NONE);
 }
 
+static bool is_migrated(const struct plan_orders *out, const struct db_group *g)
+{
+	for (size_t i = 0; i < out->migration_count; i++) {
+		if (!strcmp(out->migration[i].name, g->name))
+			return true;
+	}
+	return false;
+}
+
 static void plan_move(const struct db *db, struct plan_orders *out, const struct db_group *g,
 		      struct plan_load *l)
 {
@@ -204,7 +213,7 @@ static void plan_move(const struct db *db, struct plan_orders *out, const struct
 	const char *verb, *reason;
 	struct plan_choice to;
 
-	if (!v || plan_migration_then(db, out, v))
+	if (!v || plan_migration_then(db, out, v) || is_migrated(out, g))
 		return;
 	to = plan_where(db, out, g, v, l, &verb, &reason);
 	if (to.node == CL_NODE_NONE)
@@ -242,6 +251,8 @@ static void plan_moves(const struct db *db, struct plan_orders *out, struct plan
 
 void plan_vms(const struct db *db, struct plan_orders *out, struct plan_load *l)
 {
+	size_t before;
+
 	out->begin_count = out->migration_count = 0;
 	if (!db_count(db, DB_KIND_VM))
 		return;
@@ -252,7 +263,11 @@ void plan_vms(const struct db *db, struct plan_orders *out, struct plan_load *l)
 			l->count[m->destination]++;
 	}
 	plan_queue(db, out, l);
-	plan_moves(db, out, l);
+	/* Where one goes may say where another can that is kept together with it. */
+	do {
+		before = out->migration_count;
+		plan_moves(db, out, l);
+	} while (out->migration_count > before && out->migration_count < PLAN_MAX_ORDERS);
 }
 
 const char *plan_vm_why_stop(const struct db *db, const struct plan_orders *out,
@@ -268,10 +283,8 @@ const char *plan_vm_why_stop(const struct db *db, const struct plan_orders *out,
 	if (!n || !db_node_departs(n) || plan_is_moving(db, out, g))
 		return NULL;
 	/* One that was asked for now counts as a way out. */
-	for (size_t i = 0; i < out->migration_count; i++) {
-		if (!strcmp(out->migration[i].name, g->name))
-			return NULL;
-	}
+	if (is_migrated(out, g))
+		return NULL;
 	if (plan_allowed(db, out, l, g, refuges(db, out, g, v)))
 		return NULL;
 	if (n->is_leaving && v->tried == UINT16_MAX)
