@@ -36,7 +36,7 @@ class Witness:
             "accelerator": "tcg", "disks": [{"path": self.disk, "format": "raw"}],
             "kernel": ELF, "append": f"vm={name} mem={mem} dirty={dirty} ring=512 {append}",
             "serial": {"log": f"/var/log/{name}.serial"}}
-        self.lines, self.lock, self.ends = [], threading.Lock(), False
+        self.lines, self.stamped, self.lock, self.ends = [], [], threading.Lock(), False
         self.thread = threading.Thread(target=self._follow, daemon=True)
         self.thread.start()
 
@@ -49,6 +49,9 @@ class Witness:
                  for n in self.c.lab.nodes}
         seen, rest = dict.fromkeys(files, 0), dict.fromkeys(files, b"")
         while not self.ends:
+            # Of all that this round sees: what was said first is never seen later then, however
+            # long it takes from one file to the next.
+            now = time.monotonic()
             for node, path in files.items():
                 try:
                     with open(path, "rb") as f:
@@ -56,11 +59,13 @@ class Witness:
                         data = f.read()
                 except OSError:
                     continue
-                now = time.monotonic()
                 seen[node] += len(data)
                 *whole, rest[node] = (rest[node] + data).split(b"\n")
-                with self.lock:
-                    self.lines += [(now, node, w.decode("latin-1").rstrip("\r")) for w in whole]
+                lines = [(now, node, w.decode("latin-1").rstrip("\r")) for w in whole]
+                stamped = [(now, node, STAMP.match(text)) for _, _, text in lines]
+                with self.lock:     # for a moment only: who waits for it sees lines late
+                    self.lines += lines
+                    self.stamped += [(t, n, int(m.group(2))) for t, n, m in stamped if m]
             time.sleep(LOOK_SECONDS)        # a poll of files: there is nothing to wait for
 
     def create(self, via="n1", *options, is_direct=False):
@@ -88,8 +93,8 @@ class Witness:
         """(time, node, sequence) of the stamps that were seen. A migration in the middle of one
         leaves its halves on two nodes: they are not."""
         with self.lock:
-            found = [(t, n, STAMP.match(text)) for t, n, text in self.lines if node in (None, n)]
-        return [(t, n, int(m.group(2))) for t, n, m in found if m]
+            stamped = self.stamped[:]
+        return [s for s in stamped if node in (None, s[1])]
 
     def boots(self):
         with self.lock:
