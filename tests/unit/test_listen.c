@@ -75,8 +75,8 @@ static void test_who_finds_it_can_connect(void **state)
 		fds[i] = listen_unix(path, SOCK_STREAM, 0600, 64);
 		assert_true(fds[i] >= 0);
 		while (c.calls == before && !c.error) { /* a call between any two replacements */
-			drain(fds[i - 1]);
-			drain(fds[i]);
+			for (size_t k = 0; k <= i; k++)
+				drain(fds[k]); /* it may wait in the queue of an old one */
 		}
 	}
 	c.ends = true;
