@@ -186,6 +186,17 @@ static void print_admission(const json_t *admission)
 	       json_string_value(json_object_get(admission, "text")));
 }
 
+static void print_votes(const json_t *q)
+{
+	printf("quorum  %s (%s): %" JSON_INTEGER_FORMAT " of %" JSON_INTEGER_FORMAT
+	       " votes, %" JSON_INTEGER_FORMAT " needed\n",
+	       json_is_true(json_object_get(q, "is_quorate")) ? "yes" : "NO",
+	       json_string_value(json_object_get(q, "reason")),
+	       json_integer_value(json_object_get(q, "votes_present")),
+	       json_integer_value(json_object_get(q, "votes_total")),
+	       json_integer_value(json_object_get(q, "votes_needed")));
+}
+
 static void print_status(const struct cli *cli, const json_t *data)
 {
 	const json_t *q = json_object_get(data, "quorum"), *db = json_object_get(data, "database");
@@ -201,13 +212,7 @@ static void print_status(const struct cli *cli, const json_t *data)
 	cell(json_object_get(q, "must_stay"), stay, sizeof(stay));
 	printf("cluster %s, seen from %s\n", cluster ? cluster : "(none)",
 	       json_string_value(json_object_get(data, "node")));
-	printf("quorum  %s (%s): %" JSON_INTEGER_FORMAT " of %" JSON_INTEGER_FORMAT
-	       " votes, %" JSON_INTEGER_FORMAT " needed\n",
-	       json_is_true(json_object_get(q, "is_quorate")) ? "yes" : "NO",
-	       json_string_value(json_object_get(q, "reason")),
-	       json_integer_value(json_object_get(q, "votes_present")),
-	       json_integer_value(json_object_get(q, "votes_total")),
-	       json_integer_value(json_object_get(q, "votes_needed")));
+	print_votes(q);
 	if (json_is_true(json_object_get(q, "is_quorate")))
 		printf("        may fail next, one of: %s; must stay: %s\n", lose, stay);
 	else
@@ -399,13 +404,7 @@ static void print_whatif(const struct cli *cli, const json_t *data)
 	printf("%s\n", json_string_value(json_object_get(data, "summary")));
 	print_then_and_now(data);
 	if (q)
-		printf("quorum  %s (%s): %" JSON_INTEGER_FORMAT " of %" JSON_INTEGER_FORMAT
-		       " votes, %" JSON_INTEGER_FORMAT " needed\n",
-		       json_is_true(json_object_get(q, "is_quorate")) ? "yes" : "NO",
-		       json_string_value(json_object_get(q, "reason")),
-		       json_integer_value(json_object_get(q, "votes_present")),
-		       json_integer_value(json_object_get(q, "votes_total")),
-		       json_integer_value(json_object_get(q, "votes_needed")));
+		print_votes(q);
 	json_array_foreach(json_object_get(data, "notes"), i, v)
 		printf("note    %s\n", json_string_value(v));
 	printf("\n");

@@ -60,7 +60,7 @@ void plan_count_load(const struct db *db, struct plan_load *l);
 void plan_load_add(struct plan_load *l, const struct db_group *g, uint8_t slot);
 /*
  * A group that is on its way counts where it goes: no longer, while a node is chosen for it. Of the
- * room there that goes for those of lower priority only (plan_load_add() again): what goes before
+ * room there that goes for those of lower priority only (plan_load_give_back()): what goes before
  * it takes what it needs. True if a turn was kept for it.
  */
 bool plan_load_take_back(const struct db *db, struct plan_load *l, const struct db_group *g);

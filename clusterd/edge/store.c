@@ -743,7 +743,7 @@ int store_read(const char *path, uint64_t after, const struct cl_epoch *epoch,
 	*ret_snapshot = (struct store_snapshot){0};
 	*ret_log = (struct store_log){0};
 	*ret_table = (struct cl_table){0};
-	if (store_sql_open(path, false, &db) || store_sql_exec(db, "BEGIN", 0))
+	if (store_sql_open_reader(path, &db))
 		return -EIO;
 	if (store_sql_get(db, "cluster", ret_cluster->byte, sizeof(ret_cluster->byte), &len) ||
 	    len != sizeof(ret_cluster->byte))

@@ -75,6 +75,9 @@ int store_saved_get(sqlite3 *db, struct store_saved *ret);
 
 /* store_sql.c; all return 0 or an SQLite code. */
 int store_sql_open(const char *path, bool is_writer, sqlite3 **ret);
+/* Sees one consistent state until it is closed. 0 or -EIO; *ret is closed by the caller also then.
+ */
+int store_sql_open_reader(const char *path, sqlite3 **ret);
 int store_sql_init(sqlite3 *db);
 int store_sql_get(sqlite3 *db, const char *key, void *buf, size_t cap, size_t *ret_len);
 int store_sql_set(sqlite3 *db, const char *key, const void *buf, size_t len);

@@ -39,11 +39,6 @@ int store_past_thin(sqlite3 *db)
 	return r;
 }
 
-static int open_to_read(const char *path, sqlite3 **ret)
-{
-	return store_sql_open(path, false, ret) || store_sql_exec(*ret, "BEGIN", 0) ? -EIO : 0;
-}
-
 /* The first state that can be made: of the oldest snapshot, or of the first entry. */
 static int oldest(sqlite3 *db, uint64_t *ret)
 {
@@ -68,7 +63,7 @@ int store_read_past(const char *path, uint64_t index, struct store_snapshot *ret
 	*ret_snapshot = (struct store_snapshot){0};
 	*ret_log = (struct store_log){0};
 	*ret_oldest = 0;
-	r = open_to_read(path, &db);
+	r = store_sql_open_reader(path, &db);
 	if (!r)
 		r = oldest(db, ret_oldest);
 	if (r)
@@ -92,7 +87,7 @@ int store_read_index_at(const char *path, uint64_t until, uint64_t at_ms, uint64
 {
 	_cleanup_sqlite_ sqlite3 *db = NULL;
 	_cleanup_stmt_ sqlite3_stmt *s = NULL;
-	int r = open_to_read(path, &db);
+	int r = store_sql_open_reader(path, &db);
 
 	if (r)
 		return r;

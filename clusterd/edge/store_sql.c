@@ -38,6 +38,11 @@ int store_sql_open(const char *path, bool is_writer, sqlite3 **ret)
 	return r;
 }
 
+int store_sql_open_reader(const char *path, sqlite3 **ret)
+{
+	return store_sql_open(path, false, ret) || store_sql_exec(*ret, "BEGIN", 0) ? -EIO : 0;
+}
+
 int store_sql_init(sqlite3 *db)
 {
 	return sqlite3_exec(

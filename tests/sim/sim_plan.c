@@ -437,7 +437,8 @@ static void check_groups(struct scenario *s)
 
 		/*
 		 * What waited for a wave may be late: what took the room ended the wave. So may
-		 * what is kept with others: they say where to.
+		 * what is kept with others: they say where to; and what got the turn of
+		 * another that could not be started after all.
 		 */
 		if (g->priority > before && !g->wave_ms && !is_in_a_set(&s->db, g) &&
 		    !is_any_kept(&s->db))
@@ -1067,9 +1068,7 @@ static bool run_seed(uint64_t seed, enum db_mutant mutant, bool is_trace)
 	is_good = !fault[0];
 	if (is_good) {
 		renamed = play(w, false, true, fault, sizeof(fault));
-		if (!fault[0])
-			decides_the_same(text, renamed, fault, sizeof(fault));
-		is_good = !fault[0];
+		is_good = !fault[0] && decides_the_same(text, renamed, fault, sizeof(fault));
 		free(renamed);
 	}
 	if (is_trace || (!is_good && mutant == DB_MUTANT_NONE)) {
