@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # csvfs/core: pure decisions and the codec. Compiled twice, like clusterd/core.
 csvfs_core_sources = \
+	csvfs/core/cache.c csvfs/core/cache.h \
 	csvfs/core/change.c csvfs/core/change.h \
 	csvfs/core/direct.c csvfs/core/direct.h \
 	csvfs/core/errors.c csvfs/core/errors.h \
 	csvfs/core/grant.c csvfs/core/grant.h \
 	csvfs/core/header.c csvfs/core/header.h \
+	csvfs/core/promise.c csvfs/core/promise.h \
 	csvfs/core/proto.c csvfs/core/proto.h \
 	csvfs/core/record.c csvfs/core/record.h \
 	csvfs/core/session.c csvfs/core/session.h

@@ -5,7 +5,7 @@ scenario_sources = \
 	tests/plan/text.c
 SIMULATORS = \
 	tests/sim/sim_repl tests/sim/sim_lock tests/sim/sim_ladder tests/sim/sim_volume \
-	tests/sim/sim_session tests/sim/sim_mig tests/sim/sim_vm tests/sim/sim_grant \
+	tests/sim/sim_session tests/sim/sim_mig tests/sim/sim_vm tests/sim/sim_grant tests/sim/sim_cache \
 	tests/sim/sim_force tests/sim/sim_plan tests/sim/sim_votes tests/sim/sim_claim \
 	tests/sim/sim_witness tests/sim/sim_cluster
 check_PROGRAMS += $(SIMULATORS)
@@ -71,6 +71,9 @@ tests_sim_sim_mig_SOURCES = \
 tests_sim_sim_mig_CPPFLAGS = $(AM_CPPFLAGS) -DMIGRATE_MUTANTS
 tests_sim_sim_mig_LDADD = migrate/libmig_mutants.a lib/libbase.a
 
+tests_sim_sim_cache_SOURCES = tests/sim/sim_cache.c
+tests_sim_sim_cache_CPPFLAGS = $(AM_CPPFLAGS) -DCSVFS_MUTANTS
+tests_sim_sim_cache_LDADD = csvfs/libcsvcore_mutants.a lib/libbase.a
 tests_sim_sim_grant_SOURCES = \
 	tests/sim/sim_grant.c tests/sim/sim_grant_coord.c tests/sim/sim_grant_mount.c \
 	tests/sim/sim_grant_world.h

@@ -361,6 +361,8 @@ int csv_request_encode(const struct csv_request *q, void *buf, size_t cap, size_
 	wire_put_u64(&w, q->seq);
 	wire_put_u8(&w, q->is_resend ? 1 : 0);
 	put_caller(&w, &q->caller);
+	put_handle(&w, &q->child[0]);
+	put_handle(&w, &q->child[1]);
 	wire_put_u8(&w, (uint8_t)q->op);
 	switch (q->op) {
 #define PUT_CASE(number, NAME, name, kind, reply)                                                  \
@@ -388,6 +390,8 @@ int csv_request_decode(const void *buf, size_t len, struct csv_request *ret)
 	q.seq = wire_get_u64(&r);
 	q.is_resend = wire_get_bool(&r);
 	get_caller(&r, &q.caller);
+	get_handle(&r, &q.child[0]);
+	get_handle(&r, &q.child[1]);
 	op = wire_get_enum(&r, CSV_OP_END);
 	if (q.slot >= CSV_SLOTS || !q.seq)
 		return -EBADMSG;
@@ -425,6 +429,9 @@ int csv_reply_encode(const struct csv_reply *p, void *buf, size_t cap, size_t *r
 		CSV_REPLIES(PUT_CASE)
 #undef PUT_CASE
 	}
+	/* Records on disk hold replies, too, from before there were promises. */
+	if (p->promised)
+		wire_put_u8(&w, p->promised);
 	return end(&w, ret_len);
 }
 
@@ -452,6 +459,11 @@ int csv_reply_decode(const void *buf, size_t len, struct csv_reply *ret)
 #undef GET_CASE
 	default:
 		return -EBADMSG;
+	}
+	if (!r.error && wire_reader_left(&r)) {
+		p.promised = wire_get_u8(&r);
+		if (!p.promised || (p.promised & ~CSV_PROMISED_ALL))
+			wire_reader_fail(&r);
 	}
 	if (wire_reader_end(&r))
 		return -EBADMSG;

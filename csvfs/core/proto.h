@@ -15,7 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CSV_PROTOCOL	 2
+#define CSV_PROTOCOL	 3
 #define CSV_UUID_BYTES	 16
 #define CSV_NAME_MAX	 256		/* with the NUL; XFS: 255 bytes */
 #define CSV_PATH_MAX	 4096		/* target of a symbolic link, with the NUL */
@@ -122,6 +122,12 @@ struct csv_usage {
 #define CSV_WRITE_APPEND    0x1u /* at the end of the file, whatever the offset says */
 #define CSV_WRITE_KILL_SUID 0x2u /* clear suid, sgid and security.capability */
 #define CSV_WRITE_ALL	    0x3u
+
+/* Reply: what of it the mount is told of before it is otherwise. */
+#define CSV_PROMISED_NODE 0x1u /* the inode that the request names, or finds: attributes, data */
+#define CSV_PROMISED_NAME 0x2u /* what the name in the directory stands for, or that it does not   \
+				*/
+#define CSV_PROMISED_ALL 0x3u
 
 /* What a grant is for. SOLE: no other mount has one for writing. */
 enum csv_grant_mode {
@@ -421,6 +427,18 @@ enum csv_reply_kind {
 	F(u64, uint64_t, origin)                                                                   \
 	F(u64, uint64_t, serial)
 
+/*
+ * Promises (csvfs/core/promise.h). From the mount, all the time: it is there, sent at a time by its
+ * own clock, which comes back in the answer.
+ */
+#define CSV_RENEW_FIELDS(F)   F(u64, uint64_t, sent_ms)
+#define CSV_RENEWED_FIELDS(F) F(u64, uint64_t, sent_ms)
+/* To the mount: forget what you know of the inode (ino 0: of all of them), then say so. */
+#define CSV_BREAK_FIELDS(F)                                                                        \
+	F(handle, struct csv_handle, handle)                                                       \
+	F(u64, uint64_t, serial)
+#define CSV_BROKEN_FIELDS(F) CSV_BREAK_FIELDS(F)
+
 #define CSV_CHANNEL_RECALLS 1
 
 #define CSV_FRAMES(X)                                                                              \
@@ -439,7 +457,11 @@ enum csv_reply_kind {
 	X(13, ASK, ask)                                                                            \
 	X(14, TOLD, told)                                                                          \
 	X(15, FAILED, failed)                                                                      \
-	X(18, NOTED, noted)
+	X(18, NOTED, noted)                                                                        \
+	X(24, RENEW, renew)                                                                        \
+	X(25, RENEWED, renewed)                                                                    \
+	X(26, BREAK, broke)                                                                        \
+	X(27, BROKEN, broken)
 
 /* Frames with a body of their own kind. */
 #define CSV_FRAME_REQUEST 16
@@ -492,6 +514,8 @@ struct csv_request {
 	uint64_t seq;  /* of that slot: grows by 1 with each request, from 1 */
 	bool is_resend;
 	struct csv_caller caller;
+	/* What the names in it stand for, as far as the mount knows: it forgets that by itself. */
+	struct csv_handle child[2];
 	enum csv_op op;
 	union {
 #define CSV_OP_MEMBER(number, NAME, name, kind, reply) struct csv_op_##name name;
@@ -504,6 +528,7 @@ struct csv_reply {
 	uint16_t slot;
 	uint64_t seq;
 	uint16_t error;		  /* 0, or an errno as a positive number */
+	uint8_t promised;	  /* CSV_PROMISED_*: csvfs/core/promise.h */
 	enum csv_reply_kind kind; /* CSV_REPLY_NONE with an error */
 	union {
 #define CSV_REPLY_MEMBER(NAME, name) struct csv_reply_##name name;
