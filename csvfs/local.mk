@@ -26,6 +26,7 @@ csvfs_backing_sources = \
 	csvfs/edge/backing_grant.c csvfs/edge/grants.c csvfs/edge/grants.h \
 	csvfs/edge/backing_inode.c csvfs/edge/backing_io.c csvfs/edge/backing_names.c \
 	csvfs/edge/backing_op.c csvfs/edge/backing_opens.c csvfs/edge/backing_session.c \
+	csvfs/edge/backing_promise.c csvfs/edge/promises.c csvfs/edge/promises.h \
 	csvfs/edge/backing_undo.c
 
 noinst_LIBRARIES += csvfs/libcsvedge.a
@@ -40,6 +41,7 @@ csvfs_libcsvedge_a_SOURCES = \
 	csvfs/edge/link.c csvfs/edge/link.h \
 	csvfs/edge/log.c csvfs/edge/log.h \
 	csvfs/edge/mount.c csvfs/edge/mount.h \
+	csvfs/edge/mount_cache.c csvfs/edge/mount_cache.h \
 	csvfs/edge/mount_options.c csvfs/edge/mount_options.h \
 	csvfs/edge/mount_point.c csvfs/edge/mount_point.h \
 	csvfs/edge/process.c csvfs/edge/process.h \

@@ -48,7 +48,9 @@ enum change_step change_next(bool is_repeated, enum change_step step, enum chang
 	case CHANGE_DO:
 		return CHANGE_DONE;
 	case CHANGE_DONE:
-		return outcome == CHANGE_OK ? CHANGE_UNLOCK : CHANGE_HALT;
+		return outcome == CHANGE_OK ? CHANGE_COLLECT : CHANGE_HALT;
+	case CHANGE_COLLECT:
+		return CHANGE_UNLOCK;
 	case CHANGE_UNLOCK:
 		return CHANGE_FORCE;
 	case CHANGE_FORCE:

@@ -9,6 +9,8 @@
  *   INTENT   what is there before it, to the slot's record
  *   DO       it
  *   DONE     and its result, to the record
+ *   COLLECT  all other mounts have forgotten what they keep of these inodes: they were told after
+ *            LOOK (csvfs/core/promise.h)
  *   UNLOCK   only now: whatever follows on these inodes is later in the file system's log than
  *            DONE, so who finds an intent without its DONE knows that nothing followed
  *   FORCE    wait until the log holds all that this answer tells of
@@ -28,6 +30,7 @@
 	X(INTENT)                                                                                  \
 	X(DO)                                                                                      \
 	X(DONE)                                                                                    \
+	X(COLLECT)                                                                                 \
 	X(UNLOCK)                                                                                  \
 	X(FORCE)                                                                                   \
 	X(FINISH)                                                                                  \

@@ -223,6 +223,12 @@ static int query(struct backing_op *o)
 	}
 }
 
+static void fail_query(struct backing_op *o, int error)
+{
+	o->reply->error = (uint16_t)-error;
+	o->reply->kind = CSV_REPLY_NONE;
+}
+
 /* What changes nothing on disk. */
 static int execute_query(struct backing_op *o)
 {
@@ -240,12 +246,15 @@ static int execute_query(struct backing_op *o)
 	if (o->is_cancelled)
 		return -ECANCELED;
 	r = r ? r : o->error ? o->error : query(o);
+	if (r)
+		fail_query(o, r);
+	if (!o->error)
+		backing_promise(o);
 	backing_op_unlock(o);
-	if (!r && o->q->op == CSV_OP_READDIR)
+	if (!r && o->q->op == CSV_OP_READDIR) {
 		r = backing_readdir_attr(o);
-	if (r) {
-		o->reply->error = (uint16_t)-r;
-		o->reply->kind = CSV_REPLY_NONE;
+		if (r)
+			fail_query(o, r);
 	}
 	return backing_force_wait(o->b, o->wait);
 }

@@ -30,6 +30,7 @@
 
 struct backing;
 struct grants;
+struct promises;
 
 enum backing_mode {
 	BACKING_NEW,	/* not seen before */
@@ -47,6 +48,8 @@ int backing_open(int root_fd, struct backing **ret, char *text, size_t text_size
  * system plus data_start. Borrowed until backing_close().
  */
 void backing_set_grants(struct backing *b, struct grants *grants, uint64_t data_start);
+/* The same of what mounts may keep in memory. */
+void backing_set_promises(struct backing *b, struct promises *promises);
 /* Nothing of this file is granted any more. */
 void backing_settled(struct backing *b, const struct csv_handle *h);
 /* Nothing executes. Closes every descriptor, so that the file system can be unmounted. Takes NULL.

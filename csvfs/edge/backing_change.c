@@ -90,6 +90,8 @@ static enum change_outcome step_look(struct backing_op *o)
 
 	if (r < 0)
 		fail(o, r);
+	else
+		backing_break(o); /* and goes on meanwhile: nobody else sees what is locked */
 	return r < 0 ? CHANGE_ERROR : r == BACKING_HAPPENED ? CHANGE_AFTER : CHANGE_OK;
 }
 
@@ -162,6 +164,10 @@ static enum change_outcome run(struct backing_op *o, enum change_step step)
 		return step_do(o);
 	case CHANGE_DONE:
 		return step_done(o);
+	case CHANGE_COLLECT:
+		backing_collect(o);
+		backing_promise(o);
+		return CHANGE_OK;
 	case CHANGE_UNLOCK:
 		backing_op_unlock(o);
 		return CHANGE_OK;

@@ -416,8 +416,12 @@ int backing_grant(struct backing_op *o)
 	 */
 	if (why == CSV_UNGRANTED_NOTHING)
 		why = map(o, &is_shared);
-	if (why == CSV_UNGRANTED_NOTHING && o->q->grant.is_write)
+	if (why == CSV_UNGRANTED_NOTHING && o->q->grant.is_write) {
+		/* Its times are those of its writers from now on: nothing of it can be promised. */
+		backing_break(o);
+		backing_collect(o);
 		r = mark_written(&o->inode[0]);
+	}
 	if (why == CSV_UNGRANTED_NOTHING && !r)
 		r = make_grant(o, &why);
 	if (r)

@@ -12,6 +12,7 @@
  *   backing_names.c    operations on names   backing_io.c    on data
  *   backing_attr.c     on attributes         backing_dir.c   on directories
  *   backing_grant.c    what nodes do to files by themselves
+ *   backing_promise.c  what mounts keep in memory
  *
  * Order of locks: inodes by (ino, gen), all of a request's at once and no second time; then
  * backing.mounts_lock or backing.order; then backing.lock or backing.force.lock, both innermost.
@@ -27,6 +28,7 @@
 #include "csvfs/core/record.h"
 #include "csvfs/edge/backing.h"
 #include "csvfs/edge/grants.h"
+#include "csvfs/edge/promises.h"
 
 #define BACKING_BUCKETS 8192
 #define BACKING_KEPT_FDS                                                                           \
@@ -92,8 +94,9 @@ struct backing {
 	bool is_serving; /* all opens are known */
 	size_t kept_fds;
 	struct backing_row *bucket[BACKING_BUCKETS];
-	struct grants *grants; /* NULL: everything goes through here */
-	uint64_t data_start;   /* of the file system on the LUN */
+	struct grants *grants;	   /* NULL: everything goes through here */
+	uint64_t data_start;	   /* of the file system on the LUN */
+	struct promises *promises; /* NULL: nothing is promised */
 #ifdef CSVFS_INJECT
 	enum change_step stop_after;
 #endif
@@ -263,6 +266,15 @@ void backing_touch(struct backing *b, struct backing_row *row);
 bool backing_is_direct(struct backing_op *o);
 int backing_read_direct(struct backing_op *o);
 int backing_write_direct(struct backing_op *o, size_t *ret_done);
+
+/* ---- backing_promise.c */
+
+/* All is locked: tells the others what the request is about to change. */
+void backing_break(struct backing_op *o);
+/* Before anything is unlocked: waits until they know. */
+void backing_collect(struct backing_op *o);
+/* The answer is there, and all is still locked: promises the mount what it says, if that can be. */
+void backing_promise(struct backing_op *o);
 
 /* ---- backing_change.c */
 

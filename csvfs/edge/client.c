@@ -91,6 +91,7 @@ static void begin_slot(struct client *c, struct slot *s, enum csv_op op)
 	s->since_ms = client_now_ms();
 	s->sent_on = 0;
 	s->op = op;
+	s->note = (struct cache_note){0};
 	s->is_answered = s->must_release = false;
 }
 
@@ -245,6 +246,8 @@ bool client_answer(struct client *c, const struct csv_reply *p)
 	if (!answers(c, s, p) || (bytes && s->has_owner && bytes->len > s->cap))
 		return false;
 	count_opens(c, s, p);
+	/* What a change has made untrue may be kept again, whoever waits for the answer. */
+	mount_cache_answered(c->options.cache, &s->note);
 	s->is_answered = true;
 	if (!s->has_owner) {
 		if (!s->is_writing)
@@ -309,6 +312,7 @@ static void give_up(struct client *c, struct slot *s)
 	s->has_owner = false;
 	s->reply = NULL;
 	if (s->state == SLOT_NEW) {
+		mount_cache_answered(c->options.cache, &s->note);
 		s->seq--; /* nobody has seen it */
 		free_slot(c, s);
 		client_kick(c);
@@ -346,6 +350,7 @@ int client_call(struct client *c, struct csv_request *q, struct csv_reply *ret, 
 		size_t cap, struct client_interrupt *i)
 {
 	const struct csv_handle *handle = handle_of(q);
+	struct cache_note note;
 	struct slot *s;
 	int r;
 
@@ -365,11 +370,15 @@ int client_call(struct client *c, struct csv_request *q, struct csv_reply *ret, 
 	q->seq = s->seq;
 	q->is_resend = false;
 	pthread_mutex_unlock(&c->lock);
+	mount_cache_ask(c->options.cache, q, &s->note);
 	must(!csv_request_encode(q, s->frame, CSV_FRAME_MAX, &s->len));
 	pthread_mutex_lock(&c->lock);
 	s->state = SLOT_NEW;
 	r = await(c, s, i);
+	note = s->note;
 	pthread_mutex_unlock(&c->lock);
+	if (!r)
+		mount_cache_keep(c->options.cache, q, ret, &note);
 	return r;
 }
 

@@ -21,6 +21,7 @@
 #include <stdint.h>
 
 #include "csvfs/core/proto.h"
+#include "csvfs/edge/mount_cache.h"
 #include "lib/csv_link.h"
 #include "lib/tls.h"
 
@@ -41,6 +42,7 @@ struct client_options {
 	 * more. NULL: there are none. It calls nothing of the client.
 	 */
 	bool (*next_grant)(void *arg, size_t *cursor, struct csv_frame *ret);
+	struct mount_cache *cache; /* outlives it; NULL: nothing is kept */
 };
 
 struct client_status {

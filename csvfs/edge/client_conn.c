@@ -197,6 +197,10 @@ static int take_welcome(struct client *c, const struct client_target *t,
 	}
 	c->root = w->root;
 	c->is_known = w->is_known;
+	/* Before it is told what is open: from then on it may change what an earlier one promised.
+	 */
+	if (!w->is_known)
+		mount_cache_forget(c->options.cache);
 	c->phase = CLIENT_WELCOMED;
 	pthread_cond_broadcast(&c->root_found);
 	client_kick(c);

@@ -52,6 +52,7 @@ struct slot {
 	uint64_t sent_on; /* connection on which it was sent last */
 	enum csv_op op;
 	struct csv_handle handle; /* OPEN, RELEASE */
+	struct cache_note note;	  /* until it is answered */
 	bool has_owner;
 	bool is_writing;
 	bool is_answered;

@@ -21,7 +21,8 @@ struct datapath_options {
 	struct csv_uuid volume;
 	uint64_t mount; /* incarnation */
 	struct tls_key key;
-	struct client *client; /* outlives it */
+	struct client *client; /* outlives it, as do the next */
+	struct mount_cache *cache;
 	/* Opens the volume's LUN for direct I/O, having read from it. May block. The descriptor or
 	 * -errno. */
 	int (*open_device)(void *arg);

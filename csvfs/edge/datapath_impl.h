@@ -61,7 +61,8 @@ struct datapath {
 	char address[CSV_LINK_ADDRESS];
 	uint16_t port;
 	uint64_t target_version;
-	struct tls *tls; /* NULL: down */
+	struct tls *tls;   /* NULL: down */
+	uint64_t renew_ms; /* when to say again that we are there, as mount_cache_now() */
 	bool is_sending;
 	struct datapath_out *out, **out_end;
 	struct datapath_flush *flushes;

@@ -25,6 +25,21 @@ static bool has_to_send(const struct datapath *d)
 	return d->out && d->tls && !d->is_ending;
 }
 
+/* Says that we are there, when it is time. Returns how long nothing need be said. */
+static uint64_t renew(struct datapath *d)
+{
+	uint64_t now = mount_cache_now();
+	struct csv_frame f = {.type = CSV_FRAME_RENEW, .renew = {.sent_ms = now}};
+
+	if (!d->tls || !d->options.cache)
+		return 0;
+	if (now < d->renew_ms)
+		return d->renew_ms - now;
+	d->renew_ms = now + CACHE_RENEW_MS;
+	datapath_push(d, &f);
+	return CACHE_RENEW_MS;
+}
+
 void *datapath_send_loop(void *arg)
 {
 	struct datapath *d = arg;
@@ -34,11 +49,12 @@ void *datapath_send_loop(void *arg)
 	while (!d->is_ending) {
 		struct datapath_out *o;
 		struct tls *t = d->tls;
+		uint64_t idle = renew(d);
 		size_t len;
 		int r;
 
 		if (!has_to_send(d)) {
-			datapath_wait(d, &d->send_wake, 0);
+			datapath_wait(d, &d->send_wake, idle);
 			continue;
 		}
 		o = d->out;
@@ -167,6 +183,18 @@ static bool on_failed(struct datapath *d, const struct csv_frame_failed *f)
 	return true;
 }
 
+/* It is forgotten before it is said to be. */
+static void on_break(struct datapath *d, const struct csv_frame_broke *f)
+{
+	struct csv_frame a = {.type = CSV_FRAME_BROKEN,
+			      .broken = {.handle = f->handle, .serial = f->serial}};
+
+	mount_cache_break(d->options.cache, &f->handle);
+	pthread_mutex_lock(&d->lock);
+	datapath_push(d, &a);
+	pthread_mutex_unlock(&d->lock);
+}
+
 static void listen_to(struct datapath *d, struct tls *t)
 {
 	struct csv_frame f;
@@ -176,6 +204,10 @@ static void listen_to(struct datapath *d, struct tls *t)
 			on_recall(d, &f.recall);
 		else if (f.type == CSV_FRAME_ASK)
 			on_ask(d, &f.ask);
+		else if (f.type == CSV_FRAME_BREAK)
+			on_break(d, &f.broke);
+		else if (f.type == CSV_FRAME_RENEWED)
+			mount_cache_renewed(d->options.cache, f.renewed.sent_ms);
 		else if (f.type == CSV_FRAME_FAILED && on_failed(d, &f.failed))
 			continue;
 		else
@@ -223,6 +255,7 @@ static void converse(struct datapath *d)
 	pthread_mutex_lock(&d->lock);
 	if (!r && version == d->target_version && !d->is_ending) {
 		d->tls = t;
+		d->renew_ms = 0;
 		datapath_step(d, &(struct direct_event){.type = DIRECT_EV_CONFIRMED});
 		d->options.on_change(d->options.arg);
 		pthread_cond_signal(&d->send_wake);

@@ -19,6 +19,7 @@ struct csv_fs_options {
 	const char *mount_point;
 	struct client *client;	   /* outlives it */
 	struct datapath *datapath; /* outlives it; NULL: all goes to the coordinator */
+	struct mount_cache *cache; /* the same; NULL: nothing is kept */
 };
 
 /*

@@ -180,8 +180,37 @@ void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	fuse_reply_err(req, 0);
 }
 
+/*
+ * Reads at the coordinator, whole pages: they may be kept. What was asked for is *ret of the
+ * answer.
+ */
+static int read_home(struct call *c, size_t size, struct csv_bytes *ret)
+{
+	struct csv_op_read *q = &c->q.read;
+	size_t head = c->fs->options.cache ? q->offset % CACHE_PAGE : 0;
+	size_t all = (head + size + CACHE_PAGE - 1) / CACHE_PAGE * CACHE_PAGE;
+	int e;
+
+	datapath_went_home(c->fs->options.datapath, size);
+	if (!c->fs->options.cache || all > CSV_IO_MAX)
+		head = 0;
+	else
+		q->size = (uint32_t)all;
+	q->offset -= head;
+	e = call_run(c, q->size);
+	if (e)
+		return e;
+	*ret = c->p.bytes.data;
+	head = head < ret->len ? head : ret->len;
+	ret->data += head;
+	ret->len -= head;
+	ret->len = ret->len < size ? ret->len : size;
+	return 0;
+}
+
 void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
 {
+	struct csv_bytes found = {0};
 	struct call c;
 	struct datapath *d;
 	size_t at, len;
@@ -196,16 +225,19 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse
 	c.q.read.offset = (uint64_t)off;
 	c.q.read.size = (uint32_t)size;
 	e = e ? e : call_buffer(&c);
+	if (!e && mount_cache_read(c.fs->options.cache, &c.q.read.handle, (uint64_t)off, size,
+				   c.buffer->data, &len)) {
+		call_reply_bytes(&c, 0, c.buffer->data, len);
+		return;
+	}
 	if (!e && datapath_is_suitable(d, (uint64_t)off, size, false) &&
 	    !datapath_read(d, &c.q.read.handle, (uint64_t)off, size, c.buffer->data, &at, &len,
 			   &c.interrupt)) {
 		call_reply_bytes(&c, 0, c.buffer->data + at, len);
 		return;
 	}
-	if (!e)
-		datapath_went_home(d, size);
-	e = e ? e : call_run(&c, size);
-	call_reply_bytes(&c, e, c.p.bytes.data.data, c.p.bytes.data.len);
+	e = e ? e : read_home(&c, size, &found);
+	call_reply_bytes(&c, e, found.data, found.len);
 }
 
 /* True: it is written. */

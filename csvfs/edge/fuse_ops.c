@@ -8,12 +8,17 @@
 void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	struct call c;
+	struct csv_reply_entry *p = &c.p.entry;
 	int e;
 
 	call_begin(&c, req, CSV_OP_LOOKUP);
 	e = call_handle(&c, parent, &c.q.lookup.parent);
 	e = e ? e : call_name(&c.q.lookup.name, name);
-	e = e ? e : call_run(&c, 0);
+	if (!e &&
+	    mount_cache_lookup(c.fs->options.cache, &c.q.lookup.parent, name, &p->handle, &p->attr))
+		e = p->handle.ino ? 0 : ENOENT;
+	else
+		e = e ? e : call_run(&c, 0);
 	call_reply_entry(&c, e);
 }
 
@@ -38,7 +43,8 @@ void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	(void)fi;
 	call_begin(&c, req, CSV_OP_GETATTR);
 	e = call_handle(&c, ino, &c.q.getattr.handle);
-	e = e ? e : call_run(&c, 0);
+	if (!e && !mount_cache_attr(c.fs->options.cache, &c.q.getattr.handle, &c.p.attr.attr))
+		e = call_run(&c, 0);
 	call_reply_attr(&c, e);
 }
 

@@ -226,6 +226,18 @@ bool grants_is_shared(struct grants *g, const struct csv_handle *h)
 	return r;
 }
 
+bool grants_is_written(struct grants *g, const struct csv_handle *h)
+{
+	const struct grant_row *row;
+	bool r;
+
+	pthread_mutex_lock(&g->lock);
+	row = grant_find(&g->state, h);
+	r = row && (row->has_written || grant_has_writers(&g->state, h));
+	pthread_mutex_unlock(&g->lock);
+	return r;
+}
+
 int grants_recall(struct grants *g, const struct csv_handle *h)
 {
 	int r = 0;

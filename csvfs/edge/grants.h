@@ -33,6 +33,8 @@ int grants_event(struct grants *g, const struct grant_event *e);
 
 bool grants_is_held(struct grants *g, const struct csv_handle *h);
 bool grants_is_sole_elsewhere(struct grants *g, const struct csv_handle *h, uint64_t mount);
+/* Some mount may be writing to it, or has written what the inode does not say yet. */
+bool grants_is_written(struct grants *g, const struct csv_handle *h);
 /* Held, and its blocks are those of another file, too. */
 bool grants_is_shared(struct grants *g, const struct csv_handle *h);
 /* From now on it is given to nobody; waits until nothing of it is out. Then grants_recall_end(). */

@@ -38,6 +38,7 @@ struct mount {
 	int signals, wake;
 	struct client *client;
 	struct datapath *datapath; /* NULL: it was given no LUN */
+	struct mount_cache *cache; /* the same: there is no line to break a promise over */
 	struct csv_fs *fs;
 	struct link *link;
 	pthread_t server;
@@ -306,6 +307,8 @@ static void end_client(struct mount *m, bool is_clean)
 		m->datapath = NULL;
 		client_close(m->client);
 		m->client = NULL;
+		mount_cache_free(m->cache);
+		m->cache = NULL;
 		return;
 	}
 	/* Threads that the kernel's requests hold may still be in it. */
@@ -378,6 +381,12 @@ static int open_client(struct mount *m)
 
 	if (r)
 		return process_complain(r, "key %s", m->options.key);
+	if (m->options.device) {
+		m->cache = mount_cache_new();
+		if (!m->cache)
+			return process_complain(-ENOMEM, "cache");
+	}
+	o.cache = d.cache = m->cache;
 	r = client_open(&o, &m->client);
 	if (r)
 		return process_complain(r, "client");
@@ -393,7 +402,8 @@ static int open_fs(struct mount *m)
 	struct csv_fs_options o = {.volume = m->options.volume,
 				   .mount_point = m->path,
 				   .client = m->client,
-				   .datapath = m->datapath};
+				   .datapath = m->datapath,
+				   .cache = m->cache};
 	char why[256] = "";
 	int r = mount_point_resolve(m->options.mount_point, m->path, sizeof(m->path), why,
 				    sizeof(why));

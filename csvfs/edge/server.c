@@ -495,6 +495,7 @@ void server_close(struct server *s)
 			forget_mount_io(s, s->mount[i].id);
 	}
 	grants_close(s->grants);
+	promises_close(s->promises);
 	pthread_cond_destroy(&s->job_wake);
 	pthread_cond_destroy(&s->conn_gone);
 	pthread_mutex_destroy(&s->drop_lock);

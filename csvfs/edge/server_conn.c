@@ -221,18 +221,8 @@ static int on_frame(struct conn *c, const struct csv_frame *f)
 		break;
 	case CSV_FRAME_GOODBYE:
 		return -EPIPE; /* clusterd will say that the mount has ended */
-	case CSV_FRAME_HELLO:
-	case CSV_FRAME_WELCOME:
-	case CSV_FRAME_REFUSED:
-	case CSV_FRAME_CHANNEL:
-	case CSV_FRAME_RECALL:
-	case CSV_FRAME_RECALL_DONE:
-	case CSV_FRAME_RETURN:
-	case CSV_FRAME_ASK:
-	case CSV_FRAME_TOLD:
-	case CSV_FRAME_FAILED:
-	case CSV_FRAME_NOTED:
-		return -EPROTO;
+	default:
+		return -EPROTO; /* over the other line, or from us */
 	}
 	server_step(c->server, &e);
 	return 0;

@@ -55,6 +55,21 @@ static void on_overflow(void *arg)
 	pthread_mutex_unlock(&s->lock);
 }
 
+/* From workers. */
+static void on_promise(void *arg, const struct promise_action *a)
+{
+	struct csv_frame f = {.type = CSV_FRAME_BREAK,
+			      .broke = {.handle = a->handle, .serial = a->serial}};
+
+	if (a->kind == PROMISE_DO_BREAK)
+		on_send(arg, a->conn, &f);
+	else
+		csv_log(LOG_NOTICE,
+			"mount %016llx has not been heard of for %d ms -> what it has been "
+			"promised counts no more",
+			(unsigned long long)a->mount, PROMISE_LEASE_MS);
+}
+
 int server_grants_open(struct server *s)
 {
 	const struct grants_options o = {.term = s->options.term,
@@ -67,6 +82,9 @@ int server_grants_open(struct server *s)
 
 	if (!r)
 		backing_set_grants(s->options.backing, s->grants, s->options.data_start);
+	r = r ? r : promises_open(on_promise, s, &s->promises);
+	if (!r)
+		backing_set_promises(s->options.backing, s->promises);
 	return r;
 }
 
@@ -81,6 +99,22 @@ static void event(struct server *s, const struct grant_event *e)
 			    "there are more mounts, granted files or failures than it can count");
 }
 
+/* Whom it has no room for, is promised nothing. */
+static void promise_event(struct server *s, const struct promise_event *e)
+{
+	struct promise_actions out;
+	struct csv_frame f = {.type = CSV_FRAME_BREAK};
+
+	promises_event(s->promises, e, &out);
+	for (size_t i = 0; i < out.count; i++) {
+		if (out.item[i].kind != PROMISE_DO_BREAK)
+			continue;
+		f.broke.handle = out.item[i].handle;
+		f.broke.serial = out.item[i].serial;
+		server_send_frame(s, out.item[i].conn, &f);
+	}
+}
+
 void server_grants_event(struct server *s, const struct sess_event *e)
 {
 	struct grant_event g = {.type = GRANT_EV_GONE, .mount = e->mount};
@@ -93,13 +127,16 @@ void server_grants_event(struct server *s, const struct sess_event *e)
 	clock_gettime(CLOCK_REALTIME, &now);
 	g.written = (struct csv_time){now.tv_sec, (uint32_t)now.tv_nsec};
 	event(s, &g);
+	promise_event(s, &(struct promise_event){.type = PROMISE_EV_GONE, .mount = e->mount});
 }
 
 void server_grants_action(struct server *s, const struct sess_action *a)
 {
-	if (a->kind == SESS_DO_WELCOME && !a->is_known)
+	if (a->kind == SESS_DO_WELCOME && !a->is_known) {
 		event(s, &(struct grant_event){.type = GRANT_EV_RESET, .mount = a->mount});
-	else if (a->kind == SESS_DO_RESENDS)
+		promise_event(s,
+			      &(struct promise_event){.type = PROMISE_EV_RESET, .mount = a->mount});
+	} else if (a->kind == SESS_DO_RESENDS)
 		event(s, &(struct grant_event){.type = GRANT_EV_OPEN});
 	else if (a->kind == SESS_DO_RECOVERED)
 		event(s, &(struct grant_event){.type = GRANT_EV_FORGET, .mount = a->mount});
@@ -134,6 +171,28 @@ int server_grants_channel(struct conn *c, const struct csv_frame_channel *f)
 		.term = s->sess.term, .is_known = true, .root = backing_root(s->options.backing)};
 	server_send_frame(s, c->id, &yes);
 	event(s, &(struct grant_event){.type = GRANT_EV_CHANNEL, .mount = f->mount, .conn = c->id});
+	promise_event(s, &(struct promise_event){
+				 .type = PROMISE_EV_CHANNEL, .mount = f->mount, .conn = c->id});
+	return 0;
+}
+
+static int renew(struct conn *c, const struct csv_frame_renew *f)
+{
+	const struct csv_frame yes = {.type = CSV_FRAME_RENEWED,
+				      .renewed = {.sent_ms = f->sent_ms}};
+
+	promise_event(c->server,
+		      &(struct promise_event){.type = PROMISE_EV_RENEW, .mount = c->channel});
+	server_send_frame(c->server, c->id, &yes);
+	return 0;
+}
+
+static int broken(struct conn *c, const struct csv_frame_broken *f)
+{
+	promise_event(c->server, &(struct promise_event){.type = PROMISE_EV_DONE,
+							 .mount = c->channel,
+							 .handle = f->handle,
+							 .serial = f->serial});
 	return 0;
 }
 
@@ -142,6 +201,10 @@ int server_grants_frame(struct conn *c, const struct csv_frame *f)
 	struct grant_event e = {.mount = c->channel};
 
 	switch (f->type) {
+	case CSV_FRAME_RENEW:
+		return renew(c, &f->renew);
+	case CSV_FRAME_BROKEN:
+		return broken(c, &f->broken);
 	case CSV_FRAME_RECALL_DONE:
 		e.type = GRANT_EV_DONE;
 		e.handle = f->recall_done.handle;
@@ -209,6 +272,8 @@ int server_grants_reclaim(struct conn *c, const struct csv_frame_reclaim_grant *
 
 void server_grants_lost(struct conn *c)
 {
-	if (c->channel)
-		event(c->server, &(struct grant_event){.type = GRANT_EV_LOST, .conn = c->id});
+	if (!c->channel)
+		return;
+	event(c->server, &(struct grant_event){.type = GRANT_EV_LOST, .conn = c->id});
+	promise_event(c->server, &(struct promise_event){.type = PROMISE_EV_LOST, .conn = c->id});
 }

@@ -7,6 +7,7 @@
 
 #include "csvfs/core/session.h"
 #include "csvfs/edge/grants.h"
+#include "csvfs/edge/promises.h"
 #include "csvfs/edge/server.h"
 
 #define SERVER_CONNS	    64
@@ -73,7 +74,8 @@ struct server {
 	uint16_t port;
 	pthread_mutex_t lock;
 	pthread_mutex_t drop_lock; /* one drop at a time */
-	struct grants *grants;	   /* takes care of itself */
+	struct grants *grants;
+	struct promises *promises; /* takes care of itself */
 	struct sess_state sess;
 	struct sess_actions actions;
 	struct mount_io mount[SESS_MOUNTS];

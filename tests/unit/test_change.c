@@ -35,13 +35,14 @@ static void a_change_leaves_its_intent_and_its_result_before_it_unlocks(void **s
 {
 	(void)state;
 	assert_string_equal(walk(false, CHANGE_STEP_MAX, CHANGE_OK),
-			    "LOCK LOOK INTENT DO DONE UNLOCK FORCE FINISH");
+			    "LOCK LOOK INTENT DO DONE COLLECT UNLOCK FORCE FINISH");
 }
 
 static void a_change_is_answered_only_when_it_cannot_be_lost(void **state)
 {
-	static const enum change_step steps[] = {CHANGE_LOCK, CHANGE_LOOK, CHANGE_INTENT,
-						 CHANGE_DO,   CHANGE_DONE, CHANGE_UNLOCK};
+	static const enum change_step steps[] = {CHANGE_LOCK,  CHANGE_LOOK, CHANGE_INTENT,
+						 CHANGE_DO,    CHANGE_DONE, CHANGE_COLLECT,
+						 CHANGE_UNLOCK};
 
 	(void)state;
 	for (size_t i = 0; i < MUST_ARRAY_SIZE(steps); i++) {
@@ -82,30 +83,30 @@ static void what_failed_after_its_intent_leaves_the_error_as_its_result(void **s
 {
 	(void)state;
 	assert_string_equal(walk(false, CHANGE_DO, CHANGE_ERROR),
-			    "LOCK LOOK INTENT DO DONE UNLOCK FORCE FINISH");
+			    "LOCK LOOK INTENT DO DONE COLLECT UNLOCK FORCE FINISH");
 }
 
 static void what_is_repeated_and_has_not_happened_is_done_under_its_old_intent(void **state)
 {
 	(void)state;
 	assert_string_equal(walk(true, CHANGE_STEP_MAX, CHANGE_OK),
-			    "LOCK LOOK DO DONE UNLOCK FORCE FINISH");
+			    "LOCK LOOK DO DONE COLLECT UNLOCK FORCE FINISH");
 }
 
 static void what_is_repeated_and_has_happened_is_only_marked(void **state)
 {
 	(void)state;
 	assert_string_equal(walk(true, CHANGE_LOOK, CHANGE_AFTER),
-			    "LOCK LOOK DONE UNLOCK FORCE FINISH");
+			    "LOCK LOOK DONE COLLECT UNLOCK FORCE FINISH");
 }
 
 static void what_is_repeated_and_cannot_be_done_closes_its_intent(void **state)
 {
 	(void)state;
 	assert_string_equal(walk(true, CHANGE_LOOK, CHANGE_ERROR),
-			    "LOCK LOOK DONE UNLOCK FORCE FINISH");
+			    "LOCK LOOK DONE COLLECT UNLOCK FORCE FINISH");
 	assert_string_equal(walk(true, CHANGE_DO, CHANGE_ERROR),
-			    "LOCK LOOK DO DONE UNLOCK FORCE FINISH");
+			    "LOCK LOOK DO DONE COLLECT UNLOCK FORCE FINISH");
 }
 
 static void a_disk_that_does_not_take_the_result_ends_the_coordinator(void **state)
@@ -120,9 +121,9 @@ static void a_log_that_is_not_forced_ends_the_coordinator(void **state)
 {
 	(void)state;
 	assert_string_equal(walk(false, CHANGE_FORCE, CHANGE_ERROR),
-			    "LOCK LOOK INTENT DO DONE UNLOCK FORCE HALT");
+			    "LOCK LOOK INTENT DO DONE COLLECT UNLOCK FORCE HALT");
 	assert_string_equal(walk(true, CHANGE_FORCE, CHANGE_ERROR),
-			    "LOCK LOOK DO DONE UNLOCK FORCE HALT");
+			    "LOCK LOOK DO DONE COLLECT UNLOCK FORCE HALT");
 }
 
 static void after_the_end_there_is_nothing_more(void **state)

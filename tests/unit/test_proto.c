@@ -659,7 +659,7 @@ static int decode_again(const struct csv_request *q)
 static void a_request_has_a_slot_a_sequence_and_an_operation(void **state)
 {
 	struct csv_request q = {.op = CSV_OP_GETATTR, .slot = 1, .seq = 1};
-	size_t op_at = FLAG_AT + 1 + 3 * 4 + 2; /* after the caller without groups */
+	size_t op_at = FLAG_AT + 1 + 3 * 4 + 2 + 2 * 12; /* after caller and children */
 
 	(void)state;
 	assert_int_equal(request_with(&q, SLOT_AT, CSV_SLOTS - 1), 0);
@@ -671,6 +671,31 @@ static void a_request_has_a_slot_a_sequence_and_an_operation(void **state)
 	assert_int_equal(request_with(&q, op_at, 0), -EBADMSG);
 	assert_int_equal(request_with(&q, op_at, CSV_OP_END), -EBADMSG);
 	assert_int_equal(request_with(&q, TYPE_AT, CSV_FRAME_REPLY), -EBADMSG);
+}
+
+static void a_reply_says_what_it_promises_and_only_then(void **state)
+{
+	struct csv_reply p = {.seq = 1, .kind = CSV_REPLY_ATTR}, back;
+	uint8_t buf[256];
+	size_t plain, len;
+
+	(void)state;
+	/* As before there were promises: records on disk are such replies. */
+	assert_int_equal(csv_reply_encode(&p, buf, sizeof(buf), &plain), 0);
+	for (uint8_t promised = 1; promised <= CSV_PROMISED_ALL; promised++) {
+		p.promised = promised;
+		assert_int_equal(csv_reply_encode(&p, buf, sizeof(buf), &len), 0);
+		assert_int_equal(len, plain + 1);
+		assert_int_equal(
+			csv_reply_decode(buf + CSV_FRAME_PREFIX, len - CSV_FRAME_PREFIX, &back), 0);
+		assert_int_equal(back.promised, promised);
+	}
+	buf[len - 1] = 0;
+	assert_int_equal(csv_reply_decode(buf + CSV_FRAME_PREFIX, len - CSV_FRAME_PREFIX, &back),
+			 -EBADMSG);
+	buf[len - 1] = CSV_PROMISED_ALL + 1;
+	assert_int_equal(csv_reply_decode(buf + CSV_FRAME_PREFIX, len - CSV_FRAME_PREFIX, &back),
+			 -EBADMSG);
 }
 
 static void names_are_single_components(void **state)
@@ -802,6 +827,7 @@ int main(void)
 		cmocka_unit_test(entries_of_a_folder_survive_the_wire),
 		cmocka_unit_test(an_entry_may_be_dots_but_not_a_path),
 		cmocka_unit_test(a_request_has_a_slot_a_sequence_and_an_operation),
+		cmocka_unit_test(a_reply_says_what_it_promises_and_only_then),
 		cmocka_unit_test(names_are_single_components),
 		cmocka_unit_test(values_out_of_bounds_are_refused),
 		cmocka_unit_test(too_many_groups_are_refused),

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Promises, seen from the file system: which inodes of a request they are about. */
+#include <errno.h>
+
+#include "csvfs/edge/backing_impl.h"
+
+void backing_set_promises(struct backing *b, struct promises *promises)
+{
+	b->promises = promises;
+}
+
+/* The mount whose promise of this inode stays, as it looks after it by itself; 0: none. */
+static uint64_t except_for(const struct backing_op *o, const struct backing_row *row)
+{
+	struct csv_handle minds[PROMISE_MINDS];
+	size_t n = promise_minds(o->q, minds);
+
+	for (size_t i = 0; i < n; i++) {
+		if (csv_handle_equal(&minds[i], &row->handle))
+			return o->mount;
+	}
+	return 0;
+}
+
+void backing_break(struct backing_op *o)
+{
+	for (size_t i = 0; o->b->promises && i < o->lock_count; i++) {
+		struct backing_row *row = o->lock[i].row;
+
+		if (o->lock[i].is_write)
+			promises_break(o->b->promises, except_for(o, row), &row->handle);
+	}
+}
+
+void backing_collect(struct backing_op *o)
+{
+	for (size_t i = 0; o->b->promises && i < o->lock_count; i++) {
+		struct backing_row *row = o->lock[i].row;
+
+		if (o->lock[i].is_write)
+			promises_collect(o->b->promises, except_for(o, row), &row->handle);
+	}
+}
+
+/* Of what is written by others without us nothing is known for long. */
+static bool give(struct backing_op *o, const struct csv_handle *h)
+{
+	if (o->b->grants && grants_is_written(o->b->grants, h))
+		return false;
+	return promises_give(o->b->promises, o->mount, h);
+}
+
+static const struct csv_handle *node_of(const struct backing_op *o)
+{
+	switch (o->q->op) {
+	case CSV_OP_GETATTR:
+	case CSV_OP_SETATTR:
+	case CSV_OP_READ:
+		return &o->inode[0].row->handle;
+	case CSV_OP_LOOKUP:
+	case CSV_OP_MKNOD:
+	case CSV_OP_MKDIR:
+	case CSV_OP_SYMLINK:
+	case CSV_OP_CREATE:
+	case CSV_OP_LINK:
+		return &o->reply->entry.handle;
+	default:
+		return NULL;
+	}
+}
+
+void backing_promise(struct backing_op *o)
+{
+	const struct csv_handle *h = o->reply->error ? NULL : node_of(o);
+	bool is_told = !o->reply->error || (o->q->op == CSV_OP_LOOKUP && o->reply->error == ENOENT);
+
+	if (!o->b->promises)
+		return;
+	if (o->name_count == 1 && is_told && give(o, &o->name[0].dir->handle))
+		o->reply->promised |= CSV_PROMISED_NAME;
+	if (h && give(o, h))
+		o->reply->promised |= CSV_PROMISED_NODE;
+}
