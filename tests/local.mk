@@ -130,7 +130,7 @@ UNIT_TESTS = \
 	tests/unit/test_channel tests/unit/test_stream tests/unit/test_grant tests/unit/test_direct \
 	tests/unit/test_stopping tests/unit/test_stuck tests/unit/test_votes \
 	tests/unit/test_whatif tests/unit/test_age tests/unit/test_secret tests/unit/test_setting \
-	tests/unit/test_capacity \
+	tests/unit/test_capacity tests/unit/test_promise tests/unit/test_cache \
 	tests/unit/test_tree tests/unit/test_resource_db tests/unit/test_config \
 	tests/unit/test_failover tests/unit/test_force tests/unit/test_history \
 	tests/unit/test_claim tests/unit/test_datapath \
@@ -410,6 +410,12 @@ tests_unit_test_proto_LDADD = csvfs/libcsvcore.a lib/libbase.a $(CMOCKA_LIBS)
 tests_unit_test_change_SOURCES = tests/unit/test_change.c
 tests_unit_test_change_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_change_LDADD = csvfs/libcsvcore.a $(UNIT_LDADD)
+tests_unit_test_promise_SOURCES = tests/unit/test_promise.c
+tests_unit_test_promise_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_promise_LDADD = csvfs/libcsvcore.a $(UNIT_LDADD)
+tests_unit_test_cache_SOURCES = tests/unit/test_cache.c
+tests_unit_test_cache_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_cache_LDADD = csvfs/libcsvcore.a $(UNIT_LDADD)
 tests_unit_test_grant_SOURCES = tests/unit/test_grant.c
 tests_unit_test_grant_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_grant_LDADD = csvfs/libcsvcore.a $(UNIT_LDADD)

@@ -78,8 +78,9 @@ static uint32_t take_row(struct cache_table *t, struct cache_row *rows, uint32_t
 			at = &rows[*at - 1].next;
 		*at = rows[i].next;
 	}
-	rows[i] = (struct cache_row){
-		.next = t->bucket[bucket], .bucket = bucket, .is_filled = true, .is_used = true};
+	/* What is used once is not used again: it is not called used. */
+	rows[i] =
+		(struct cache_row){.next = t->bucket[bucket], .bucket = bucket, .is_filled = true};
 	t->bucket[bucket] = i + 1;
 	return i;
 }

@@ -125,8 +125,9 @@ struct csv_usage {
 
 /* Reply: what of it the mount is told of before it is otherwise. */
 #define CSV_PROMISED_NODE 0x1u /* the inode that the request names, or finds: attributes, data */
-#define CSV_PROMISED_NAME 0x2u /* what the name in the directory stands for, or that it does not   \
-				*/
+#define CSV_PROMISED_NAME                                                                          \
+	0x2u /* what the name in the directory stands for, or that it does not                     \
+	      */
 #define CSV_PROMISED_ALL 0x3u
 
 /* What a grant is for. SOLE: no other mount has one for writing. */
