@@ -490,6 +490,12 @@ check-docs: all
 check_PROGRAMS += tests/live/lun_tool
 tests_live_lun_tool_SOURCES = tests/live/lun_tool.c
 tests_live_lun_tool_LDADD = $(LUN_LDADD)
+# Whose forcing of the disk can be left out.
+check_PROGRAMS += tests/live/backing_tool
+tests_live_backing_tool_SOURCES = tests/live/backing_tool.c
+tests_live_backing_tool_LDFLAGS = -Wl,--wrap=fsync,--wrap=pwritev2
+tests_live_backing_tool_LDADD = csvfs/libcsvedge.a csvfs/libcsvcore.a lib/libedgebase.a \
+	lib/libbase.a -lpthread
 check_PROGRAMS += tests/lab/lund
 tests_lab_lund_SOURCES = \
 	tests/lab/lund.c tests/lab/lund.h tests/lab/lund_fuse.c tests/lab/lund_io.c
@@ -497,7 +503,7 @@ tests_lab_lund_CPPFLAGS = $(AM_CPPFLAGS) $(FUSE_CFLAGS)
 tests_lab_lund_LDADD = lib/libbase.a $(FUSE_LIBS) -lpthread
 # Most of it is waiting: four files at a time, each of whose tests has a lab of its own.
 LIVE_JOBS = 4
-check-live: all tests/lab/lund tests/live/lun_tool tests/guests/witness.elf tests/next/clusterd
+check-live: all tests/lab/lund tests/live/backing_tool tests/live/lun_tool tests/guests/witness.elf tests/next/clusterd
 	CLUSTERD_BUILD=$(abs_top_builddir) /usr/bin/python3 -m pytest -q -p no:cacheprovider \
 		-n $(LIVE_JOBS) --dist loadfile --durations=25 --junitxml=live.xml \
 		$(abs_top_srcdir)/tests/live $(LIVE_FLAGS)
