@@ -323,6 +323,10 @@ tests_unit_test_listen_LDADD = lib/libedgebase.a lib/libbase.a $(CMOCKA_LIBS)
 tests_unit_test_record_SOURCES = tests/unit/test_record.c
 tests_unit_test_record_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_record_LDADD = csvfs/libcsvcore.a $(UNIT_LDADD)
+UNIT_TESTS += tests/unit/test_trace
+tests_unit_test_trace_SOURCES = tests/unit/test_trace.c
+tests_unit_test_trace_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_trace_LDADD = csvfs/libcsvedge.a csvfs/libcsvcore.a $(UNIT_LDADD) -lpthread
 
 # Codecs
 UNIT_TESTS += tests/unit/test_links tests/unit/test_uuid tests/unit/test_golden
@@ -495,9 +499,20 @@ check-docs: all
 check_PROGRAMS += tests/live/lun_tool
 tests_live_lun_tool_SOURCES = tests/live/lun_tool.c
 tests_live_lun_tool_LDADD = $(LUN_LDADD)
+# Whose forcing of the disk can be left out.
+check_PROGRAMS += tests/live/backing_tool
+tests_live_backing_tool_SOURCES = tests/live/backing_tool.c
+tests_live_backing_tool_LDFLAGS = -Wl,--wrap=fsync,--wrap=pwritev2
+tests_live_backing_tool_LDADD = csvfs/libcsvedge.a csvfs/libcsvcore.a lib/libedgebase.a \
+	lib/libbase.a -lpthread
+check_PROGRAMS += tests/lab/lund
+tests_lab_lund_SOURCES = \
+	tests/lab/lund.c tests/lab/lund.h tests/lab/lund_fuse.c tests/lab/lund_io.c
+tests_lab_lund_CPPFLAGS = $(AM_CPPFLAGS) $(FUSE_CFLAGS)
+tests_lab_lund_LDADD = lib/libbase.a $(FUSE_LIBS) -lpthread
 # Most of it is waiting: four files at a time, each of whose tests has a lab of its own.
 LIVE_JOBS = 4
-check-live: all tests/live/lun_tool tests/guests/witness.elf tests/next/clusterd
+check-live: all tests/lab/lund tests/live/backing_tool tests/live/lun_tool tests/guests/witness.elf tests/next/clusterd
 	CLUSTERD_BUILD=$(abs_top_builddir) /usr/bin/python3 -m pytest -q -p no:cacheprovider \
 		-n $(LIVE_JOBS) --dist loadfile --durations=25 --junitxml=live.xml \
 		$(abs_top_srcdir)/tests/live $(LIVE_FLAGS)

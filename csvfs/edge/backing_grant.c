@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "csvfs/edge/backing_impl.h"
+#include "csvfs/edge/trace.h"
 #include "lib/must.h"
 #include "lib/wire.h"
 
@@ -385,6 +386,8 @@ static int make_grant(struct backing_op *o, enum csv_ungranted *ret_why)
 	}
 	/* Our own recall ends here: the inode is locked, nobody else can be given it before us. */
 	backing_recall_end(o);
+	if (step == GRANT_MAKE_ISSUE)
+		csv_trace_map(&e.handle, &p->extents);
 	if (step == GRANT_MAKE_ISSUE)
 		*ret_why = grants_issue(o->b->grants, &e, &p->id, &mode);
 	p->mode = (uint8_t)mode;

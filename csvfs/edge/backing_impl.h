@@ -283,7 +283,8 @@ int backing_change(struct backing_op *o);
 #ifdef CSVFS_INJECT
 /*
  * Tests only: the next change ends after this step as if the power had gone; CHANGE_STEP_MAX:
- * within DO, after the link in .csv/orphans or the clone in .csv/undo. CHANGE_LOCK: none does.
+ * within DO, after the link in .csv/orphans or the clone in .csv/undo, or with the data there and
+ * not the zeros before it. CHANGE_LOCK: none does.
  */
 void backing_stop_after(struct backing *b, enum change_step step);
 bool backing_stops_after(struct backing *b, enum change_step step);

@@ -97,6 +97,31 @@ int backing_lseek(struct backing_op *o)
 	return 0;
 }
 
+/* ---- what grows a file at once behind its end */
+
+/*
+ * Between the old end and the new data are zeros. In the block of the old end the kernel has put
+ * them into a page that nobody has written yet. After a crash the new size may be there without
+ * them: repeated, it looks to the kernel like a file that is as long as that, and what the block
+ * held before the file was cut would be back.
+ */
+static int settle_gap(struct backing_op *o, size_t i, uint64_t offset)
+{
+	static const char zeros[COPY_ALIGN];
+	uint64_t from = o->record.size, len = COPY_ALIGN - from % COPY_ALIGN;
+	const struct backing_inode *n = &o->inode[i];
+	off_t data = -1;
+
+	len = len < offset - from ? len : offset - from;
+	if (o->is_redo && (uint64_t)n->st.st_size > from)
+		data = lseek(n->data_fd, (off_t)from, SEEK_DATA);
+	/* In a hole there is nothing that could come back. */
+	if (data >= 0 && (uint64_t)data < from + len &&
+	    pwrite(n->data_fd, zeros, len, (off_t)from) != (ssize_t)len)
+		return -EIO;
+	return fdatasync(n->data_fd) ? backing_lost(o, i, -errno) : 0;
+}
+
 /* ---- write */
 
 int backing_write_look(struct backing_op *o)
@@ -141,13 +166,12 @@ int backing_write_do(struct backing_op *o)
 		else
 			done += (size_t)n;
 	}
-	/* Zeros between the old end and the new data lie in pages that RWF_DSYNC does not write. */
-	if (done && offset > (uint64_t)i->st.st_size && fdatasync(i->data_fd))
-		return backing_lost(o, 0, -errno);
+	if (done && backing_stops_after(o->b, CHANGE_STEP_MAX))
+		return 0;
 	if (r && !done)
 		return r;
 	o->reply->count.count = done;
-	return 0;
+	return done && offset > o->record.size ? settle_gap(o, 0, offset) : 0;
 }
 
 /* ---- fallocate */
@@ -224,8 +248,10 @@ int backing_copy_range_do(struct backing_op *o)
 
 	if (n < 0)
 		return -errno;
-	if (n && fdatasync(fd))
-		return backing_lost(o, 1, -errno);
+	if (n && backing_stops_after(o->b, CHANGE_STEP_MAX))
+		return 0;
 	o->reply->count.count = (uint64_t)n;
-	return 0;
+	if (n && q->to_offset > o->record.size)
+		return settle_gap(o, 1, q->to_offset);
+	return n && fdatasync(fd) ? backing_lost(o, 1, -errno) : 0;
 }

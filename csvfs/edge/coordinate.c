@@ -23,6 +23,7 @@
 #include "csvfs/edge/lun.h"
 #include "csvfs/edge/process.h"
 #include "csvfs/edge/server.h"
+#include "csvfs/edge/trace.h"
 #include "lib/cleanup.h"
 #include "lib/mountinfo.h"
 #include "lib/must.h"
@@ -346,6 +347,8 @@ static int unmount_xfs(struct coordinator *c, char *text, size_t size)
 		return 0;
 	r = csv_lun_detach(c->lun, text, size);
 	c->lun = csv_lun_close(c->lun);
+	if (!r)
+		csv_trace("end %llu", (unsigned long long)c->term);
 	/* What an earlier one has left there is not ours to take back. */
 	return r || !c->is_marked ? r : set_mark(c, "");
 }
@@ -412,7 +415,10 @@ static int take_lun(struct coordinator *c)
 
 	r = r ? r : check_identity(c);
 	r = r ? r : check_wanted(c, &state);
-	r = r ? r : write_term(c);
+	if (r)
+		return r;
+	csv_trace("begin %llu", (unsigned long long)c->term);
+	r = write_term(c);
 	if (r)
 		return r;
 	csv_log(LOG_INFO, "volume %s: term %llu is on the LUN -> mounting", c->volume,
@@ -565,6 +571,7 @@ int csv_coordinate_main(int argc, char **argv)
 	if (r)
 		return r - 1;
 	csv_log_open("csvfsd", c.to_syslog, LOG_INFO);
+	csv_trace_open();
 	uuid_text(c.uuid.byte, uuid);
 	c.lock_fd = process_lock(c.socket, uuid, "coordinator");
 	if (c.lock_fd < 0)

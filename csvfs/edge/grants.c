@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "csvfs/edge/trace.h"
 #include "lib/must.h"
 
 struct outgoing {
@@ -43,7 +44,7 @@ static int step(struct grants *g, const struct grant_event *e)
 
 	now.now_ms = now_ms();
 	r = grant_step(&g->state, &now, &g->actions);
-
+	csv_trace_grant(&g->state, e, &g->actions);
 	for (size_t i = 0; i < g->actions.count; i++) {
 		const struct grant_action *a = &g->actions.item[i];
 		struct outgoing *o;

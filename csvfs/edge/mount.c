@@ -23,6 +23,7 @@
 #include "csvfs/edge/mount_options.h"
 #include "csvfs/edge/mount_point.h"
 #include "csvfs/edge/process.h"
+#include "csvfs/edge/trace.h"
 #include "lib/cleanup.h"
 #include "lib/must.h"
 
@@ -486,6 +487,8 @@ int csv_mount_main(int argc, char **argv)
 	if (!m.options.foreground && process_fork(&ready, &r))
 		return r;
 	lock = process_lock(m.options.socket, m.options.uuid_text, "mount");
+	csv_trace_open();
+	csv_trace("mount %016llx", (unsigned long long)m.options.id);
 	if (lock < 0 || start(&m))
 		return EXIT_FAILURE;
 	log_notice("volume %s mounted at %s, mount %llx -> serving", m.options.volume, m.path,

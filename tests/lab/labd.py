@@ -12,12 +12,14 @@ import concurrent.futures
 import fcntl
 import json
 import os
+import shlex
 import signal
 import sys
 import threading
 import time
 import traceback
 
+import attributed
 import corosync
 import crash
 import disk
@@ -30,6 +32,7 @@ from common import MAX_NODES, TREE, LabError, node_name, poll, write
 from node import Node
 
 RING_SECONDS = 40
+TRACE = "/var/log/csvfsd.trace"     # in a node
 BOOTS_AT_ONCE = 4
 
 
@@ -38,9 +41,12 @@ class Daemon:
         self.dir = config["dir"]
         self.nodes_count = config["nodes"]
         self.disk_faults = config["disk_faults"]
+        self.attributed = config["lun"]     # path of the program, or nothing
+        self.keeps_data = config["lun_data"]
+        self.exports = None                 # attributed.Server
         self.lun = os.path.join(self.dir, "lun.img")
         self.lun_bytes = config["lun_bytes"]
-        self.services = services.select(config["bin"]) if config["services"] else []
+        self.services = self._services(config) if config["services"] else []
         self.visible = [self.dir, TREE] + ([config["bin"]] if config["bin"] else [])
         self.key = corosync.new_key()
         self.lock_fd = self._lock()
@@ -48,6 +54,15 @@ class Daemon:
         self.closing = threading.Event()
         self.nodes = {}
         self.cuts = net.Cuts()
+
+    def _services(self, config):
+        """With an attributed LUN csvfsd notes what it gives away: a judge asks for that."""
+        csvfsd = services.csvfsd_of(config["bin"])
+        if not self.attributed or not csvfsd:
+            return services.select(config["bin"])
+        wrapper = os.path.join(self.dir, "csvfsd")
+        write(wrapper, f'#!/bin/sh\nCSVFSD_TRACE={TRACE} exec {shlex.quote(csvfsd)} "$@"\n', 0o755)
+        return services.select(config["bin"], wrapper)
 
     def _lock(self):
         """One daemon per directory, for as long as it lives."""
@@ -73,6 +88,10 @@ class Daemon:
                 pass                    # no FUSE on this machine, so nothing to abort
         self.dev_lab = disk.hold_dev_lab()
         disk.create_lun(self.lun, self.lun_bytes)
+        if self.attributed:
+            self.exports = attributed.Server(
+                self.dir, self.lun, [node_name(i) for i in range(1, self.nodes_count + 1)],
+                self.attributed, self.cgroup.child("lund"), self.keeps_data)
         net.create_switch()
         self.nodes = {node_name(i): Node(self, i) for i in range(1, self.nodes_count + 1)}
         self.sockets = {"ctl": rpc.listen(os.path.join(self.dir, "ctl.sock")),
@@ -168,6 +187,8 @@ class Daemon:
         with concurrent.futures.ThreadPoolExecutor(MAX_NODES) as pool:
             for error in pool.map(_close, self.nodes.values()):
                 errors += [error] if error else []
+        if self.exports:
+            errors += [e for e in [_close(self.exports)] if e]
         os.close(self.dev_lab)
         disk.release_dev_lab()
         return {"errors": errors}
@@ -180,6 +201,7 @@ class Daemon:
     def op_status(self, _request):
         return {"dir": self.dir, "pid": os.getpid(), "lun": self.lun,
                 "lun_bytes": self.lun_bytes, "disk_faults": self.disk_faults,
+                "lun_log": self.exports.log if self.exports else None,
                 "cuts": self.cuts.show(), "nodes": [n.show() for n in self.nodes.values()]}
 
     def op_ring(self, request):
@@ -210,6 +232,15 @@ class Daemon:
         if mode not in ("ok", "eio", "hang"):
             raise LabError(f"disk: unknown mode '{mode}'", "ok, eio or hang")
         self.node(request).set_disk(mode)
+
+    def op_lun(self, request):
+        """A fault of the attributed LUN, for one node."""
+        if not self.exports:
+            raise LabError("the lab is up without an attributed LUN", "`lab up N --lun attributed`")
+        node = self.node(request)
+        if request["what"] not in ("ok", "hold", "fail", "delay", "tear"):
+            raise LabError(f"lun: unknown fault '{request['what']}'", "ok, hold, fail, delay or tear")
+        self.exports.command(request["what"], node.name, *request["words"])
 
     def op_service(self, request):
         self.node(request).service(request["action"], request["name"])
@@ -264,9 +295,9 @@ def _boot(node):
     return node
 
 
-def _close(node):
+def _close(thing):
     try:
-        node.close()
+        thing.close()
     except (LabError, OSError) as e:
         return str(e)
     return None

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 
+import attributed
 import cgroup
 import disk
 import rpc
@@ -50,15 +51,19 @@ class Lab:
     """One lab in one directory. Also a handle on a lab that another process has up."""
 
     def __init__(self, nodes=3, dir=None, lun_size="1G", bin=TREE, services=True,
-                 disk_faults=False, progress=None):
+                 disk_faults=False, lun="file", lun_data=False, progress=None):
         if not 1 <= nodes <= MAX_NODES:
             raise LabError(f"{nodes} nodes: the lab has 1 to {MAX_NODES}")
+        if lun not in ("file", "attributed"):
+            raise LabError(f"lun '{lun}': file or attributed")
         self.dir = os.path.realpath(dir or default_dir())
         self.nodes = [f"n{i}" for i in range(1, nodes + 1)]
         self.config = {"dir": self.dir, "nodes": nodes, "lun_bytes": disk.parse_size(lun_size),
                        "bin": os.path.realpath(bin) if bin else "", "services": services,
-                       "disk_faults": disk_faults}
+                       "disk_faults": disk_faults, "lun_data": lun_data,
+                       "lun": attributed.program(bin) if lun == "attributed" else ""}
         self.progress = progress
+        self.is_judged = True           # by conftest.py; False for who plants a violation
         self.labd = None                # its Popen, if this object started it
 
     def __enter__(self):
@@ -251,6 +256,10 @@ class Lab:
 
     def disk(self, name, mode):
         self._call({"op": "disk", "node": name, "mode": mode})
+
+    def lun_fault(self, name, what, *words):
+        """A fault of the attributed LUN for one node: ok, hold, fail, delay, tear; see lund.c."""
+        self._call({"op": "lun", "node": name, "what": what, "words": list(words)})
 
     def service(self, name, action, service):
         self._call({"op": "service", "node": name, "action": action, "name": service})

@@ -105,7 +105,10 @@ class Node:
     def _new_disk(self):
         self._drop_disk()
         backing = self.lab.lun
-        if self.lab.disk_faults:
+        if self.lab.exports:
+            self.lab.exports.command("on", self.name)
+            backing = self.lab.exports.path(self.name)
+        elif self.lab.disk_faults:
             self.export = qsd.Export(self.name, self.dir, backing,
                                      self.lab.cgroup.child(f"disk-{self.name}"))
             backing = self.export.path
@@ -208,10 +211,16 @@ class Node:
             self.ended.wait(timeout)
 
     def shut_disk(self):
-        """Part of the crash. A hung disk would never drain: its exporter dies first."""
+        """Part of the crash. A hung disk would never drain: its exporter dies first, or refuses
+        what it holds."""
+        exports = self.lab.exports
+        if exports and self.disk == "hang":
+            exports.command("cut", self.name)
         if self.export and self.disk == "hang":
             self.export.kill()
         self.loop.shut()
+        if exports:
+            exports.command("cut", self.name)
 
     def crash(self):
         with self.doing("kill"):
@@ -220,6 +229,8 @@ class Node:
     def _crash(self):
         self.state = "failed"           # until the proof
         crash.crash(self)
+        if self.lab.exports and self.loop:
+            self.lab.exports.command("off", self.name)
         self.state, self.frozen = "off", False
         self.services = {name: {"state": "off", "code": None} for name in self.services}
 
@@ -280,10 +291,16 @@ class Node:
         with self.doing(f"disk {mode}"):
             if self.state != "on":
                 raise LabError(f"{self.name}: cannot change its disk: it is {self.state}")
-            if mode == "hang" and not self.export:
+            if mode == "hang" and not (self.export or self.lab.exports):
                 raise LabError(f"{self.name}: its disk cannot hang: the lab is up without faults",
                                "`lab up N --disk-faults`")
             if mode == self.disk:
+                return
+            if self.lab.exports:
+                words = {"ok": ("ok",), "hang": ("hold",), "eio": ("fail", "read,write,discard")}
+                self.lab.exports.command("ok", self.name)
+                self.lab.exports.command(words[mode][0], self.name, *words[mode][1:])
+                self.disk = mode
                 return
             if self.disk != "ok":
                 self._heal_disk()

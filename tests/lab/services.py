@@ -24,17 +24,18 @@ AGENTS = os.path.normpath(os.path.join(os.path.dirname(os.path.realpath(__file__
                                        "agents"))
 
 
-def select(bin_dir):
-    """The services of a node as plain dicts: those whose program is there."""
+def select(bin_dir, csvfsd=None):
+    """The services of a node as plain dicts: those whose program is there. csvfsd: of another
+    path than the one beside clusterd."""
     chosen = []
     for service in TABLE:
-        found = _expand(service, bin_dir)
+        found = _expand(service, bin_dir, csvfsd)
         if found:
             chosen.append(found)
     return chosen
 
 
-def _expand(service, bin_dir):
+def _expand(service, bin_dir, csvfsd):
     """One service with {bin} filled in; None if it needs a file that is not there.
 
     A build tree has DIR/clusterd/clusterd, an installed one DIR/clusterd.
@@ -44,12 +45,22 @@ def _expand(service, bin_dir):
             path = service.needs.format(bin=directory)
             if not directory or not (os.path.isfile(path) and os.access(path, os.X_OK)):
                 continue
-        argv = [word.format(bin=directory, csvfsd=_beside(directory, "csvfs", "csvfsd"),
+        argv = [word.format(bin=directory, csvfsd=csvfsd or csvfsd_beside(directory),
                             vmhost=_beside(directory, "migrate", "vm-host"), agents=AGENTS)
                 for word in service.argv]
         return {"name": service.name, "argv": argv, "ready": service.ready,
                 "timeout": service.timeout}
     return None
+
+
+def csvfsd_beside(directory):
+    return _beside(directory, "csvfs", "csvfsd")
+
+
+def csvfsd_of(bin_dir):
+    """The csvfsd that nodes run; None where they run no clusterd."""
+    argv = [s["argv"] for s in select(bin_dir) if s["name"] == "clusterd"]
+    return argv[0][argv[0].index("--csvfsd") + 1] if argv else None
 
 
 def _beside(directory, folder, program):

@@ -7,14 +7,15 @@ directory, the loops are found by their backing file.
 import os
 import shutil
 
+import attributed
 import disk
 from cgroup import OWN_MOUNT, Cgroup, drop_mount, find_mount, lab_name
 from common import LabError, poll, read
 
 KILL_SECONDS = 15
 MARKER = ".clusterd-lab"         # only a directory with this file is ours to empty
-OWN_FILES = ("lun.img", "labd.log", "labd.pid", "lock", "ctl.sock", "bmc.sock")
-OWN_DIRS = ("root", "shared", OWN_MOUNT)
+OWN_FILES = ("lun.img", "csvfsd", "labd.log", "labd.pid", "lock", "ctl.sock", "bmc.sock")
+OWN_DIRS = ("root", "shared", OWN_MOUNT, attributed.DIRECTORY)
 
 
 def group_of(lab_dir):
@@ -27,6 +28,7 @@ def loops_of(lab_dir):
     """Loops on the LUN file, or on a node's export of it, and loops stacked on those."""
     files = [os.path.join(lab_dir, "lun.img")]
     files += [os.path.join(lab_dir, f"n{i}", "disk") for i in range(1, 17)]
+    files += [attributed.export_of(lab_dir, f"n{i}") for i in range(1, 17)]
     found = []
     for path in files:
         for number in disk.loops_on_file(path):

@@ -5,6 +5,9 @@ make_lab(nodes=3, **options) gives a lab that is up; lab1, lab3 are shorthands. 
 make_module_lab is shared by the tests of a file.
 A test fails if anything of its lab is left on the machine afterwards. With
 LAB_KEEP_LOGS=DIR the nodes' logs of failed tests are copied there.
+
+Where there are our programs to run, the LUN is attributed (if it was built; LAB_LUN=file: not), and
+what the nodes wrote there is judged when the test has ended: see judge.py.
 """
 import contextlib
 import os
@@ -16,8 +19,10 @@ import pytest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "lab"))
 
+import attributed                                               # noqa: E402
 import sweep                                                    # noqa: E402
 from common import read                                         # noqa: E402
+from judge import judge                                         # noqa: E402
 from lablib import Lab, LabError, poll                          # noqa: E402
 from syscalls import start_time                                 # noqa: E402
 
@@ -93,11 +98,30 @@ def lab_directories():
                 os.rmdir(path)
 
 
+def lun_of(options):
+    """The kind of LUN of a lab that has not asked for one."""
+    try:
+        attributed.program(options["bin"])
+        return os.environ.get("LAB_LUN", "attributed")
+    except LabError:
+        return "file"
+
+
+def judge_lab(lab):
+    """What nodes have written that was not theirs, as sentences."""
+    if not lab.config["lun"] or not lab.is_judged or not lab.is_up():
+        return []
+    verdict = judge(lab)
+    print(f"--- the LUN: {dict(verdict.counts)}")
+    return [f"the LUN: {w}" for w in verdict.wrong]
+
+
 def end_labs(labs, request):
-    """Takes them down; what they leave is a failure."""
-    left = []
+    """Takes them down; what they leave, or have written where they may not, is a failure."""
+    left, wrong = [], []
     for lab, witness in labs:
         witness.look()
+        wrong += judge_lab(lab)
         if getattr(request.node, "lab_failed", False):
             dump_logs(lab, request.node.name)
         try:
@@ -106,6 +130,8 @@ def end_labs(labs, request):
             left.append(str(e))
         if not poll(lambda w=witness: not w.left(), GONE_SECONDS):
             left += witness.left()
+    if wrong:
+        pytest.fail("\n".join(wrong))
     if left:
         pytest.fail("left behind: " + "; ".join(left))
 
@@ -118,6 +144,7 @@ def lab_maker(request):
 
     def make(nodes=3, **options):
         options.setdefault("bin", "")
+        options.setdefault("lun", lun_of(options))
         lab = Lab(nodes, dir=lab_dir(), **options)
         labs.append((lab, Witness(lab)))
         lab.up()

@@ -445,7 +445,7 @@ def test_in_use_sees_a_mount_that_has_outlived_its_namespace(node):
 @long
 def test_a_loop_of_others_that_hangs_is_no_obstacle(make_lab):
     """A loop device of the machine on a file whose file system does not answer: another lab's."""
-    other = make_lab(1, bin=BUILD, services=False, disk_faults=True)
+    other = make_lab(1, bin=BUILD, services=False, disk_faults=True, lun="file")
     node = Node(make_lab(1, bin=BUILD, services=False))
     pid, = [int(p) for p in subprocess.run(
         ["pgrep", "-f", f"^[^ ]*qemu-storage-daemon.*{other.dir}/"], capture_output=True, text=True,

@@ -134,14 +134,18 @@ static void write_happens(void **state)
 }
 
 /* Its block on disk still has what was cut off. */
-static void a_cut_file(struct scene *s)
+static void cut_to_one(struct scene *s)
 {
-	struct csv_request q;
+	struct csv_request q = ask_setattr(s->a, CSV_SET_SIZE);
 
-	a_file(s);
-	q = ask_setattr(s->a, CSV_SET_SIZE);
 	q.setattr.size = 1;
 	ok(s->v, q);
+}
+
+static void a_cut_file(struct scene *s)
+{
+	a_file(s);
+	cut_to_one(s);
 }
 
 static struct csv_request write_behind(const struct scene *s)
@@ -161,7 +165,7 @@ static void the_gap_is_zero(struct scene *s, const struct csv_reply *p)
 
 static void write_behind_the_end_leaves_zeros(void **state)
 {
-	survives(*state, ACT(a_cut_file, write_behind, the_gap_is_zero));
+	survives(*state, ACT(a_cut_file, write_behind, the_gap_is_zero, .has_middle = true));
 }
 
 static struct csv_request grow(const struct scene *s)
@@ -376,6 +380,50 @@ static void copy_within_a_file_happens(void **state)
 	survives(*state, ACT(four_blocks, copy_within, is_copied_within));
 }
 
+/* The log is forced by others at any time: the new size is there, the zeros are not. */
+static void force_the_log(struct scene *s)
+{
+	int fd = volume_peek(s->v, ".", O_RDONLY);
+
+	assert_int_equal(fchmod(fd, 0700), 0);
+	assert_int_equal(fchmod(fd, 0755), 0);
+	assert_int_equal(fsync(fd), 0);
+	close(fd);
+}
+
+static void four_blocks_and_a_cut_file(struct scene *s)
+{
+	struct csv_handle four;
+
+	four_blocks(s);
+	four = s->a;
+	s->a = file_with(s->v, s->dir, "cut", "abc");
+	cut_to_one(s);
+	s->b = s->a;
+	s->a = four;
+}
+
+static struct csv_request copy_behind(const struct scene *s)
+{
+	return ask_copy_range(s->a, 0, s->b, BLOCK, BLOCK);
+}
+
+static void the_gap_before_it_is_zero(struct scene *s, const struct csv_reply *p)
+{
+	struct csv_reply r = ok(s->v, ask_read(s->b, 0, 3 * BLOCK));
+
+	assert_int_equal(p->count.count, BLOCK);
+	assert_int_equal(r.bytes.data.len, 2 * BLOCK);
+	assert_memory_equal(r.bytes.data.data, "a\0\0\0", 4);
+	assert_int_equal(r.bytes.data.data[BLOCK], 'A');
+}
+
+static void copy_behind_the_end_leaves_zeros(void **state)
+{
+	survives(*state, ACT(four_blocks_and_a_cut_file, copy_behind, the_gap_before_it_is_zero,
+			     .has_middle = true, .spoil = force_the_log));
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, volume_setup, volume_teardown)
 
 int main(void)
@@ -398,6 +446,7 @@ int main(void)
 		T(reserve_happens),
 		T(clone_happens),
 		T(copy_of_bytes_happens),
+		T(copy_behind_the_end_leaves_zeros),
 		T(copy_within_a_file_happens),
 	};
 	const char *why = volume_begin();
