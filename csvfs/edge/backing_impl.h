@@ -318,7 +318,15 @@ int backing_fallocate_do(struct backing_op *o);
 int backing_copy_range_look(struct backing_op *o);
 int backing_copy_range_do(struct backing_op *o);
 
-/* Clears suid, sgid and capabilities, as a write by one who may not keep them does. 0 or -errno. */
-int backing_kill_privileges(int fd, uint32_t mode);
+/*
+ * Clears suid, sgid and capabilities, as a write by one who may not keep them does; NULL: nobody
+ * knows who writes. 0 or -errno.
+ */
+int backing_kill_privileges(const struct csv_caller *c, int fd, const struct stat *st);
+bool backing_is_member(const struct csv_caller *c, uint32_t gid);
+/* Has the inode this extended attribute? By its name in /proc/self/fd. 1, 0 or -errno. */
+int backing_has_xattr(int fd, const char *name);
+#define BACKING_ACL_ACCESS  "system.posix_acl_access"
+#define BACKING_ACL_DEFAULT "system.posix_acl_default"
 
 #endif

@@ -11,17 +11,21 @@
 
 /*
  * What is asked of the kernel. Not: ATOMIC_O_TRUNC (a truncation comes as SETATTR), a cache for
- * writing, splice (slower, and pages would be shared), POSIX_ACL.
+ * writing, splice (slower, and pages would be shared). POSIX_ACL: this kernel decides by ACLs, too;
+ * it asks for them anew whenever it looks at the mode anew.
  */
 #define WANTED                                                                                     \
 	(FUSE_CAP_ASYNC_READ | FUSE_CAP_POSIX_LOCKS | FUSE_CAP_FLOCK_LOCKS | FUSE_CAP_DONT_MASK |  \
 	 FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO |             \
-	 FUSE_CAP_ASYNC_DIO | FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_HANDLE_KILLPRIV)
+	 FUSE_CAP_ASYNC_DIO | FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_HANDLE_KILLPRIV |                \
+	 FUSE_CAP_POSIX_ACL)
 
 static void op_init(void *userdata, struct fuse_conn_info *conn)
 {
-	(void)userdata;
+	struct csv_fs *fs = userdata;
+
 	conn->want = WANTED & conn->capable;
+	fs->obeys_acl = conn->want & FUSE_CAP_POSIX_ACL;
 	if (conn->want != WANTED)
 		log_warning("the kernel's FUSE lacks capabilities %#x -> going on without",
 			    WANTED & ~conn->capable);

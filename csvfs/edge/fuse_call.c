@@ -120,6 +120,12 @@ void call_groups(struct call *c)
 	c->q.caller.group_count = (uint16_t)n;
 }
 
+void call_rights(struct call *c)
+{
+	if (c->q.caller.uid)
+		call_groups(c);
+}
+
 int call_handle(struct call *c, fuse_ino_t number, struct csv_handle *ret)
 {
 	if (number == FUSE_ROOT_ID)

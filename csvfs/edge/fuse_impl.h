@@ -40,6 +40,7 @@ struct csv_fs {
 	struct csv_fs_options options;
 	struct fuse_session *session;
 	bool is_mounted;
+	bool obeys_acl; /* the kernel does; since INIT */
 	struct inodes *inodes;
 
 	pthread_mutex_t buffer_lock;
@@ -89,6 +90,8 @@ int call_buffer(struct call *c);
 int call_run(struct call *c, size_t cap);
 /* The groups of who asks, for the owner of something new. */
 void call_groups(struct call *c);
+/* The same for what takes setgid away from a file of a group that is not the caller's. */
+void call_rights(struct call *c);
 /* Nothing of the call is used any more by others; its reply can be sent. */
 void call_end(struct call *c);
 void call_reply_error(struct call *c, int error);

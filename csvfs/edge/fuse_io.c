@@ -242,6 +242,7 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off
 	}
 	if (!e)
 		datapath_went_home(c.fs->options.datapath, size);
+	call_rights(&c);
 	e = e ? e : call_run(&c, 0);
 	if (!e && c.p.count.count > size)
 		e = EIO;
@@ -284,6 +285,7 @@ void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len
 	c.q.fallocate.mode = (uint32_t)mode;
 	c.q.fallocate.offset = (uint64_t)off;
 	c.q.fallocate.length = (uint64_t)len;
+	call_rights(&c);
 	e = e ? e : call_run(&c, 0);
 	call_reply_error(&c, e);
 }
@@ -323,6 +325,7 @@ void op_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in,
 	c.q.copy_range.from_offset = (uint64_t)off_in;
 	c.q.copy_range.to_offset = (uint64_t)off_out;
 	c.q.copy_range.length = len < COPY_MAX ? len : COPY_MAX;
+	call_rights(&c);
 	e = e ? e : call_run(&c, 0);
 	if (!e && c.p.count.count > c.q.copy_range.length)
 		e = EIO;

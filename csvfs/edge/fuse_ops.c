@@ -89,6 +89,8 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
 		q->atime = (struct csv_time){attr->st_atim.tv_sec, (uint32_t)attr->st_atim.tv_nsec};
 	if (q->valid & CSV_SET_MTIME)
 		q->mtime = (struct csv_time){attr->st_mtim.tv_sec, (uint32_t)attr->st_mtim.tv_nsec};
+	if (!q->valid || (q->valid & (CSV_SET_SIZE | CSV_SET_UID | CSV_SET_GID)))
+		call_rights(&c);
 	e = e ? e : call_run(&c, 0);
 	call_reply_attr(&c, e);
 }
