@@ -315,15 +315,17 @@ int backing_setxattr_do(struct backing_op *o)
 
 int backing_removexattr_look(struct backing_op *o)
 {
+	const char *name = o->q->removexattr.name.text;
 	int has, r = backing_op_path(o, 0);
 
 	if (r)
 		return r;
-	has = backing_has_xattr(o->inode[0].path_fd, o->q->removexattr.name.text);
+	has = backing_has_xattr(o->inode[0].path_fd, name);
 	if (has < 0)
 		return has;
+	/* An ACL that is not there is no error: set_posix_acl() in fs/posix_acl.c. */
 	if (!has)
-		return o->is_redo ? BACKING_HAPPENED : -ENODATA;
+		return o->is_redo || has_prefix(name, ACL) ? BACKING_HAPPENED : -ENODATA;
 	o->record.a = o->inode[0].row->handle;
 	return 0;
 }

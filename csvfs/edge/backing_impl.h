@@ -230,6 +230,11 @@ int backing_orphans_load(struct backing *b);
  */
 int backing_orphan_keep(struct backing *b, const struct backing_name *n, const struct stat *st,
 			bool *ret_made);
+/*
+ * The name is about to take a directory away: who has it open keeps it until the last close,
+ * without entries, as long as this coordinator lives; with the next one it is ENOENT.
+ */
+void backing_dead_keep(struct backing *b, const struct backing_name *n);
 /* It has not been unlinked after all. */
 void backing_orphan_undo(struct backing *b, const struct backing_name *n);
 int backing_open_inode(struct backing_op *o);

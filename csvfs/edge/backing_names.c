@@ -254,6 +254,8 @@ int backing_unlink_do(struct backing_op *o)
 
 	if (fstatat(n->dir_fd, n->text, &st, AT_SYMLINK_NOFOLLOW))
 		return -errno;
+	if (S_ISDIR(st.st_mode))
+		backing_dead_keep(o->b, n);
 	r = backing_orphan_keep(o->b, n, &st, &is_kept);
 	if (r || (is_kept && backing_stops_after(o->b, CHANGE_STEP_MAX)))
 		return r;
@@ -306,6 +308,8 @@ int backing_rename_do(struct backing_op *o)
 	if (replaces(o)) {
 		if (fstatat(to->dir_fd, to->text, &st, AT_SYMLINK_NOFOLLOW))
 			return -errno;
+		if (S_ISDIR(st.st_mode))
+			backing_dead_keep(o->b, to);
 		r = backing_orphan_keep(o->b, to, &st, &is_kept);
 	}
 	if (r || (is_kept && backing_stops_after(o->b, CHANGE_STEP_MAX)))

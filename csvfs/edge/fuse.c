@@ -130,6 +130,11 @@ int csv_fs_open(const struct csv_fs_options *options, struct csv_fs **ret)
 		return r;
 	}
 	fs->is_mounted = true;
+	r = moved_init(fs);
+	if (r) {
+		csv_fs_close(fs);
+		return r;
+	}
 	*ret = fs;
 	return 0;
 }
@@ -145,6 +150,7 @@ int csv_fs_serve(struct csv_fs *fs)
 	fuse_loop_cfg_set_max_threads(config, FS_THREADS);
 	r = fuse_session_loop_mt(fs->session, config);
 	fuse_loop_cfg_destroy(config);
+	stale_done(fs);
 	return r;
 }
 
@@ -152,8 +158,12 @@ void csv_fs_close(struct csv_fs *fs)
 {
 	if (!fs)
 		return;
+	if (fs->moved.is_there)
+		moved_end(fs);
+	/* Whatever the kernel holds for a call that waits for us, it gives up now. */
 	if (fs->is_mounted)
 		fuse_session_unmount(fs->session);
+	moved_done(fs);
 	if (fs->session)
 		fuse_session_destroy(fs->session);
 	fs_call_done(fs);

@@ -51,6 +51,8 @@ static size_t put_entry(struct call *c, char *out, size_t room, const struct csv
 	/* Node number 0: the kernel has to look it up. "." and ".." it does not count. */
 	if (is_plus && d->has_attr && !is_dots(d->name.text))
 		fs_entry(c->fs, &d->handle, &d->attr, &e);
+	if (e.ino && S_ISDIR(d->attr.mode))
+		moved_note(c->fs, e.ino, c->parent, d->name.text, false);
 	e.attr.st_ino = d->ino;
 	e.attr.st_mode = (mode_t)d->type << 12; /* DT_*, as IFTODT(3) has it */
 	if (is_plus && e.ino)
@@ -100,6 +102,7 @@ static void read_dir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, boo
 		size = DIR_OUT_MAX;
 	ask = size < DIR_BYTES_MIN ? DIR_BYTES_MIN : size;
 	call_begin(&c, req, CSV_OP_READDIR);
+	c.parent = ino;
 	e = call_handle(&c, ino, &c.q.readdir.handle);
 	c.q.readdir.offset = (uint64_t)off;
 	c.q.readdir.size = (uint32_t)ask;

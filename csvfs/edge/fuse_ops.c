@@ -11,9 +11,13 @@ void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	int e;
 
 	call_begin(&c, req, CSV_OP_LOOKUP);
+	c.parent = parent;
+	c.name = name;
 	e = call_handle(&c, parent, &c.q.lookup.parent);
 	e = e ? e : call_name(&c.q.lookup.name, name);
 	e = e ? e : call_run(&c, 0);
+	if (!e && stale_is_again(&c))
+		e = stale_keep(&c);
 	call_reply_entry(&c, e);
 }
 
@@ -129,6 +133,8 @@ void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
 	int e;
 
 	call_begin(&c, req, CSV_OP_MKDIR);
+	c.parent = parent;
+	c.name = name;
 	e = call_handle(&c, parent, &c.q.mkdir.parent);
 	e = e ? e : call_name(&c.q.mkdir.name, name);
 	c.q.mkdir.mode = mode;
