@@ -37,7 +37,7 @@ csvfs_libcsvedge_a_SOURCES = \
 	csvfs/edge/datapath_io.c csvfs/edge/datapath_line.c \
 	csvfs/edge/fuse.c csvfs/edge/fuse.h csvfs/edge/fuse_impl.h \
 	csvfs/edge/fuse_call.c csvfs/edge/fuse_dir.c csvfs/edge/fuse_io.c csvfs/edge/fuse_ops.c \
-	csvfs/edge/fuse_inode.c csvfs/edge/fuse_inode.h csvfs/edge/fuse_signal.c \
+	csvfs/edge/fuse_inode.c csvfs/edge/fuse_inode.h csvfs/edge/fuse_moved.c csvfs/edge/fuse_signal.c csvfs/edge/fuse_stale.c \
 	csvfs/edge/link.c csvfs/edge/link.h \
 	csvfs/edge/log.c csvfs/edge/log.h \
 	csvfs/edge/mount.c csvfs/edge/mount.h \

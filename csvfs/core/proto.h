@@ -249,7 +249,7 @@ enum csv_op_kind { CSV_QUERY, CSV_CHANGE, CSV_STATE };
 /* OPEN and RELEASE, of files and directories: one more and one less open of that inode. */
 #define CSV_OPEN_FIELDS(F)                                                                         \
 	F(handle, struct csv_handle, handle)                                                       \
-	F(u32, uint32_t, flags) /* O_TRUNC comes as SETATTR */
+	F(u32, uint32_t, flags) /* O_TRUNC comes as SETATTR; O_PATH: of any kind */
 #define CSV_CREATE_FIELDS(F)                                                                       \
 	F(handle, struct csv_handle, parent)                                                       \
 	F(name, struct csv_name, name)                                                             \

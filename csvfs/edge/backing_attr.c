@@ -40,15 +40,25 @@ int backing_getattr(struct backing_op *o)
 	return r;
 }
 
-int backing_kill_privileges(int fd, uint32_t mode)
+bool backing_is_member(const struct csv_caller *c, uint32_t gid)
 {
-	char path[BACKING_PROC_MAX];
-	uint32_t kept = mode & 07777 & ~(uint32_t)S_ISUID;
+	for (size_t i = 0; i < c->group_count; i++) {
+		if (c->groups[i] == gid)
+			return true;
+	}
+	return c->gid == gid;
+}
 
-	if (kept & S_IXGRP)
+/* As setattr_should_drop_suidgid() in fs/attr.c. */
+int backing_kill_privileges(const struct csv_caller *c, int fd, const struct stat *st)
+{
+	uint32_t mode = st->st_mode & 07777, kept = mode & ~(uint32_t)S_ISUID;
+	char path[BACKING_PROC_MAX];
+
+	if ((kept & S_IXGRP) || (c && !backing_is_member(c, st->st_gid)))
 		kept &= ~(uint32_t)S_ISGID;
 	backing_proc_path(fd, path);
-	if (kept != (mode & 07777) && chmod(path, kept))
+	if (kept != mode && chmod(path, kept))
 		return -errno;
 	if (removexattr(path, CAPABILITY) && errno != ENODATA && errno != EOPNOTSUPP)
 		return -errno;
@@ -82,6 +92,31 @@ static struct timespec time_for(uint32_t valid, uint32_t is_set, uint32_t is_now
 }
 
 /*
+ * With nothing to set: chown(2) of nothing, which clears suid and sgid and sets ctime. It also
+ * comes with what changes the file itself (fuse_setattr() in fs/fuse/dir.c), of anybody who may
+ * write.
+ */
+static bool changes_owner(const struct backing_op *o)
+{
+	const struct csv_caller *c = &o->q->caller;
+
+	if (o->q->setattr.valid)
+		return o->q->setattr.valid & (CSV_SET_UID | CSV_SET_GID);
+	return !c->uid || c->uid == o->inode[0].st.st_uid;
+}
+
+/* The rest that a change of owner clears, XFS clears by itself. */
+static bool loses_privileges(const struct backing_op *o)
+{
+	const struct stat *st = &o->inode[0].st;
+
+	if (o->q->setattr.valid & CSV_SET_KILL_SUID)
+		return true;
+	return changes_owner(o) && o->q->caller.uid && S_ISREG(st->st_mode) &&
+	       (st->st_mode & S_ISGID);
+}
+
+/*
  * In the one order that can be repeated and ends as asked for: a change of owner clears suid and
  * sgid, so the mode comes after it; a change of size sets mtime, so the times come last.
  */
@@ -97,12 +132,12 @@ int backing_setattr_do(struct backing_op *o)
 	int r;
 
 	backing_proc_path(i->path_fd, path);
-	if (q->valid & CSV_SET_KILL_SUID) {
-		r = backing_kill_privileges(i->path_fd, i->st.st_mode);
+	if (loses_privileges(o)) {
+		r = backing_kill_privileges(&o->q->caller, i->path_fd, &i->st);
 		if (r)
 			return r;
 	}
-	if ((q->valid & (CSV_SET_UID | CSV_SET_GID)) &&
+	if (changes_owner(o) &&
 	    fchownat(i->path_fd, "", q->valid & CSV_SET_UID ? q->uid : (uid_t)-1,
 		     q->valid & CSV_SET_GID ? q->gid : (gid_t)-1, AT_EMPTY_PATH))
 		return -errno;
@@ -158,9 +193,9 @@ int backing_statfs(struct backing_op *o)
 /* ---- extended attributes */
 
 /* The path by which the inode's attributes are reached: a symbolic link's, too. */
-static int xattr_path(struct backing_op *o, const char *name, char ret_path[BACKING_PROC_MAX])
+static int xattr_path(struct backing_op *o, char ret_path[BACKING_PROC_MAX])
 {
-	int r = has_prefix(name, ACL) ? -EOPNOTSUPP : backing_op_path(o, 0);
+	int r = backing_op_path(o, 0);
 
 	if (!r)
 		backing_proc_path(o->inode[0].path_fd, ret_path);
@@ -181,15 +216,18 @@ int backing_getxattr(struct backing_op *o)
 	const struct csv_op_getxattr *q = &o->q->getxattr;
 	char path[BACKING_PROC_MAX];
 	ssize_t n;
-	int r = xattr_path(o, q->name.text, path);
+	int r = xattr_path(o, path);
 
 	if (r)
 		return r;
 	n = getxattr(path, q->name.text, o->buf, q->size);
-	return n < 0 ? -errno : answer_xattr(o, n, q->size);
+	if (n >= 0)
+		return answer_xattr(o, n, q->size);
+	/* An XFS of a kernel without ACLs: any other error would forbid the file. */
+	return errno == EOPNOTSUPP && has_prefix(q->name.text, ACL) ? -ENODATA : -errno;
 }
 
-/* Takes out of a list what the caller's kernel would not show him, or what cannot be had. */
+/* Takes out of a list what the caller's kernel would not show him. */
 static size_t filter(uint8_t *list, size_t len, bool shows_trusted)
 {
 	size_t kept = 0;
@@ -198,7 +236,7 @@ static size_t filter(uint8_t *list, size_t len, bool shows_trusted)
 		const char *name = (const char *)list + at;
 		size_t n = strnlen(name, len - at) + 1;
 
-		if (!has_prefix(name, ACL) && (shows_trusted || !has_prefix(name, TRUSTED))) {
+		if (shows_trusted || !has_prefix(name, TRUSTED)) {
 			memmove(list + kept, name, n);
 			kept += n;
 		}
@@ -211,7 +249,7 @@ int backing_listxattr(struct backing_op *o)
 {
 	char path[BACKING_PROC_MAX];
 	ssize_t n;
-	int r = xattr_path(o, "", path);
+	int r = xattr_path(o, path);
 
 	if (r)
 		return r;
@@ -222,9 +260,11 @@ int backing_listxattr(struct backing_op *o)
 	return answer_xattr(o, n, o->q->listxattr.size);
 }
 
-/* 1: the inode has it, 0: it has not. */
-static int has_xattr(const char *path, const char *name)
+int backing_has_xattr(int fd, const char *name)
 {
+	char path[BACKING_PROC_MAX];
+
+	backing_proc_path(fd, path);
 	if (getxattr(path, name, NULL, 0) >= 0)
 		return 1;
 	return errno == ENODATA ? 0 : -errno;
@@ -233,15 +273,14 @@ static int has_xattr(const char *path, const char *name)
 int backing_setxattr_look(struct backing_op *o)
 {
 	const struct csv_op_setxattr *q = &o->q->setxattr;
-	char path[BACKING_PROC_MAX];
-	int has = 0, r = xattr_path(o, q->name.text, path);
+	int has = 0, r = backing_op_path(o, 0);
 
 	if (r)
 		return r;
 	if (q->flags & ~(uint32_t)(XATTR_CREATE | XATTR_REPLACE))
 		return -EINVAL;
 	if (q->flags)
-		has = has_xattr(path, q->name.text);
+		has = backing_has_xattr(o->inode[0].path_fd, q->name.text);
 	if (has < 0)
 		return has;
 	if ((q->flags & XATTR_CREATE) && has)
@@ -255,26 +294,38 @@ int backing_setxattr_look(struct backing_op *o)
 int backing_setxattr_do(struct backing_op *o)
 {
 	const struct csv_op_setxattr *q = &o->q->setxattr;
+	const struct backing_inode *i = &o->inode[0];
+	const struct csv_caller *c = &o->q->caller;
 	char path[BACKING_PROC_MAX];
+	struct stat st;
 
-	backing_proc_path(o->inode[0].path_fd, path);
+	backing_proc_path(i->path_fd, path);
 	/* Its flags have been looked at, under the lock. */
-	return setxattr(path, q->name.text, q->value.data, q->value.len, 0) ? -errno : 0;
+	if (setxattr(path, q->name.text, q->value.data, q->value.len, 0))
+		return -errno;
+	/* As with chmod(2): posix_acl_update_mode() in fs/posix_acl.c, which took us for the
+	 * caller. */
+	if (strcmp(q->name.text, BACKING_ACL_ACCESS) != 0 || !(i->st.st_mode & S_ISGID) ||
+	    !c->uid || backing_is_member(c, i->st.st_gid))
+		return 0;
+	if (fstat(i->path_fd, &st))
+		return -errno;
+	return chmod(path, st.st_mode & 07777 & ~(mode_t)S_ISGID) ? -errno : 0;
 }
 
 int backing_removexattr_look(struct backing_op *o)
 {
 	const char *name = o->q->removexattr.name.text;
-	char path[BACKING_PROC_MAX];
-	int has, r = xattr_path(o, name, path);
+	int has, r = backing_op_path(o, 0);
 
 	if (r)
 		return r;
-	has = has_xattr(path, name);
+	has = backing_has_xattr(o->inode[0].path_fd, name);
 	if (has < 0)
 		return has;
+	/* An ACL that is not there is no error: set_posix_acl() in fs/posix_acl.c. */
 	if (!has)
-		return o->is_redo ? BACKING_HAPPENED : -ENODATA;
+		return o->is_redo || has_prefix(name, ACL) ? BACKING_HAPPENED : -ENODATA;
 	o->record.a = o->inode[0].row->handle;
 	return 0;
 }

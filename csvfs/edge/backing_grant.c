@@ -350,7 +350,7 @@ static enum csv_ungranted map(struct backing_op *o, bool *ret_shared)
 static int mark_written(const struct backing_inode *i)
 {
 	static const struct timespec now[] = {{.tv_nsec = UTIME_OMIT}, {.tv_nsec = UTIME_NOW}};
-	int r = backing_kill_privileges(i->data_fd, i->st.st_mode);
+	int r = backing_kill_privileges(NULL, i->data_fd, &i->st);
 
 	if (r)
 		return r;

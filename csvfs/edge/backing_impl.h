@@ -233,6 +233,11 @@ int backing_orphans_load(struct backing *b);
  */
 int backing_orphan_keep(struct backing *b, const struct backing_name *n, const struct stat *st,
 			bool *ret_made);
+/*
+ * The name is about to take a directory away: who has it open keeps it until the last close,
+ * without entries, as long as this coordinator lives; with the next one it is ENOENT.
+ */
+void backing_dead_keep(struct backing *b, const struct backing_name *n);
 /* It has not been unlinked after all. */
 void backing_orphan_undo(struct backing *b, const struct backing_name *n);
 int backing_open_inode(struct backing_op *o);
@@ -331,7 +336,15 @@ int backing_fallocate_do(struct backing_op *o);
 int backing_copy_range_look(struct backing_op *o);
 int backing_copy_range_do(struct backing_op *o);
 
-/* Clears suid, sgid and capabilities, as a write by one who may not keep them does. 0 or -errno. */
-int backing_kill_privileges(int fd, uint32_t mode);
+/*
+ * Clears suid, sgid and capabilities, as a write by one who may not keep them does; NULL: nobody
+ * knows who writes. 0 or -errno.
+ */
+int backing_kill_privileges(const struct csv_caller *c, int fd, const struct stat *st);
+bool backing_is_member(const struct csv_caller *c, uint32_t gid);
+/* Has the inode this extended attribute? By its name in /proc/self/fd. 1, 0 or -errno. */
+int backing_has_xattr(int fd, const char *name);
+#define BACKING_ACL_ACCESS  "system.posix_acl_access"
+#define BACKING_ACL_DEFAULT "system.posix_acl_default"
 
 #endif

@@ -149,7 +149,7 @@ int backing_write_do(struct backing_op *o)
 	int r = 0;
 
 	if (q->flags & CSV_WRITE_KILL_SUID)
-		r = backing_kill_privileges(i->data_fd, i->st.st_mode);
+		r = backing_kill_privileges(&o->q->caller, i->data_fd, &i->st);
 	if (!r && q->data.len && backing_is_direct(o)) {
 		r = backing_write_direct(o, &done);
 		if (r)
@@ -203,7 +203,9 @@ int backing_fallocate_do(struct backing_op *o)
 	bool moves = q->mode & FALLOCATE_MOVES;
 	int fd = o->inode[0].data_fd, r = 0;
 
-	if (moves)
+	if (o->q->caller.uid)
+		r = backing_kill_privileges(&o->q->caller, fd, &o->inode[0].st);
+	if (moves && !r)
 		r = backing_undo_make(o->b, h, fd);
 	if (r || (moves && backing_stops_after(o->b, CHANGE_STEP_MAX)))
 		return r;
@@ -242,10 +244,15 @@ int backing_copy_range_do(struct backing_op *o)
 	bool can_share = q->from_offset % COPY_ALIGN == 0 && q->to_offset % COPY_ALIGN == 0;
 	uint64_t most = can_share ? COPY_MAX : COPY_BYTES_MAX;
 	off_t from = (off_t)q->from_offset, to = (off_t)q->to_offset;
-	int fd = o->inode[1].data_fd;
-	ssize_t n = copy_file_range(o->inode[0].data_fd, &from, fd, &to,
-				    (size_t)(q->length < most ? q->length : most), 0);
+	int fd = o->inode[1].data_fd, r = 0;
+	ssize_t n;
 
+	if (o->q->caller.uid)
+		r = backing_kill_privileges(&o->q->caller, fd, &o->inode[1].st);
+	if (r)
+		return r;
+	n = copy_file_range(o->inode[0].data_fd, &from, fd, &to,
+			    (size_t)(q->length < most ? q->length : most), 0);
 	if (n < 0)
 		return -errno;
 	if (n && backing_stops_after(o->b, CHANGE_STEP_MAX))

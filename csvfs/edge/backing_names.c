@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "csvfs/edge/backing_impl.h"
+#include "lib/cleanup.h"
 #include "lib/must.h"
 
 /* The one or the first name of the request stands for that now: the reply of kind ENTRY. */
@@ -33,21 +34,12 @@ int backing_lookup(struct backing_op *o)
 
 /* ---- making */
 
-static bool is_member(const struct csv_caller *c, uint32_t gid)
-{
-	for (size_t i = 0; i < c->group_count; i++) {
-		if (c->groups[i] == gid)
-			return true;
-	}
-	return c->gid == gid;
-}
-
 /* May read and write it, by its mode alone. */
 static bool may_open(const struct csv_caller *c, const struct csv_attr *a)
 {
-	uint32_t bits = c->uid == a->uid       ? a->mode >> 6
-			: is_member(c, a->gid) ? a->mode >> 3
-					       : a->mode;
+	uint32_t bits = c->uid == a->uid	       ? a->mode >> 6
+			: backing_is_member(c, a->gid) ? a->mode >> 3
+						       : a->mode;
 
 	return !c->uid || (bits & 06) == 06;
 }
@@ -56,6 +48,7 @@ static bool may_open(const struct csv_caller *c, const struct csv_attr *a)
 static int open_existing(struct backing_op *o)
 {
 	const struct csv_attr *a = &o->reply->entry.attr;
+	_cleanup_close_ int fd = -1;
 
 	if (S_ISDIR(a->mode))
 		return -EISDIR;
@@ -63,7 +56,11 @@ static int open_existing(struct backing_op *o)
 	 * The asking kernel took the name to be free, and has decided nothing about this inode.
 	 * With ESTALE, it looks again (fs/namei.c: LOOKUP_REVAL), and decides.
 	 */
-	if (!S_ISREG(a->mode) || !may_open(&o->q->caller, a))
+	fd = backing_handle_open(o->b, &o->reply->entry.handle, O_PATH);
+	if (fd < 0)
+		return fd;
+	if (!S_ISREG(a->mode) || !may_open(&o->q->caller, a) ||
+	    backing_has_xattr(fd, BACKING_ACL_ACCESS) > 0)
 		return -ESTALE;
 	return BACKING_HAPPENED;
 }
@@ -102,12 +99,15 @@ static int mode_for(const struct backing_op *o, const struct backing_name *n, ui
 	const uint32_t both = S_ISGID | S_IXGRP;
 	struct stat st;
 
-	*ret = mode & 07777 & ~c->umask;
+	/* A default ACL stands for the umask; XFS applies it. Without ACLs there, there is none. */
+	*ret = mode & 07777;
+	if (backing_has_xattr(n->dir_fd, BACKING_ACL_DEFAULT) <= 0)
+		*ret &= ~c->umask;
 	if ((*ret & both) != both || !c->uid)
 		return 0;
 	if (fstat(n->dir_fd, &st))
 		return -errno;
-	if ((st.st_mode & S_ISGID) && !is_member(c, st.st_gid))
+	if ((st.st_mode & S_ISGID) && !backing_is_member(c, st.st_gid))
 		*ret &= ~(mode_t)S_ISGID;
 	return 0;
 }
@@ -254,6 +254,8 @@ int backing_unlink_do(struct backing_op *o)
 
 	if (fstatat(n->dir_fd, n->text, &st, AT_SYMLINK_NOFOLLOW))
 		return -errno;
+	if (S_ISDIR(st.st_mode))
+		backing_dead_keep(o->b, n);
 	r = backing_orphan_keep(o->b, n, &st, &is_kept);
 	if (r || (is_kept && backing_stops_after(o->b, CHANGE_STEP_MAX)))
 		return r;
@@ -306,6 +308,8 @@ int backing_rename_do(struct backing_op *o)
 	if (replaces(o)) {
 		if (fstatat(to->dir_fd, to->text, &st, AT_SYMLINK_NOFOLLOW))
 			return -errno;
+		if (S_ISDIR(st.st_mode))
+			backing_dead_keep(o->b, to);
 		r = backing_orphan_keep(o->b, to, &st, &is_kept);
 	}
 	if (r || (is_kept && backing_stops_after(o->b, CHANGE_STEP_MAX)))

@@ -178,8 +178,11 @@ int backing_op_path(struct backing_op *o, size_t i)
 	n->path_fd = fd;
 	if (fstat(fd, &n->st))
 		return -errno;
+	/* A directory that somebody has open: he still sees what it was, backing_dead_keep(). */
+	if (n->st.st_nlink || (S_ISDIR(n->st.st_mode) && backing_row_is_open(o->b, n->row)))
+		return 0;
 	/* Somebody who began before it was removed may still have a descriptor of it. */
-	return n->st.st_nlink ? 0 : gone(o, n->row);
+	return gone(o, n->row);
 }
 
 /* The row keeps the descriptor if somebody has the inode open. */
@@ -317,8 +320,9 @@ static void open_dirs(struct backing_op *o)
 		struct backing_name *n = &o->name[i];
 
 		n->dir_fd = open_row(o, n->dir, O_PATH | O_DIRECTORY);
+		/* Removed since the caller has found it: so it is with a local file system, too. */
 		if (n->dir_fd < 0)
-			o->error = n->dir_fd;
+			o->error = n->dir_fd == -ESTALE && !n->dir->is_ours ? -ENOENT : n->dir_fd;
 	}
 }
 

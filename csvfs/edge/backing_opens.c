@@ -109,6 +109,27 @@ int backing_orphan_keep(struct backing *b, const struct backing_name *n, const s
 	return 0;
 }
 
+void backing_dead_keep(struct backing *b, const struct backing_name *n)
+{
+	struct backing_row *row = n->child_row;
+	int fd = backing_row_is_open(b, row)
+			 ? openat(n->dir_fd, n->text,
+				  O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+			 : -1;
+
+	if (fd < 0)
+		return;
+	pthread_mutex_lock(&b->lock);
+	if (row->opens && row->data_fd[0] < 0) {
+		row->data_fd[0] = fd; /* the inode lives for as long */
+		b->kept_fds++;
+		fd = -1;
+	}
+	pthread_mutex_unlock(&b->lock);
+	if (fd >= 0)
+		close(fd);
+}
+
 void backing_orphan_undo(struct backing *b, const struct backing_name *n)
 {
 	char name[BACKING_ORPHAN_MAX];
@@ -276,7 +297,9 @@ int backing_open_inode(struct backing_op *o)
 
 	if (r)
 		return r;
-	if (S_ISDIR(o->inode[0].st.st_mode)) {
+	if (flags & O_PATH) {
+		; /* whatever it is: it is kept for one who has looked it up */
+	} else if (S_ISDIR(o->inode[0].st.st_mode)) {
 		if (is_write)
 			return -EISDIR;
 	} else {

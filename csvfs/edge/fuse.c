@@ -11,17 +11,21 @@
 
 /*
  * What is asked of the kernel. Not: ATOMIC_O_TRUNC (a truncation comes as SETATTR), a cache for
- * writing, splice (slower, and pages would be shared), POSIX_ACL.
+ * writing, splice (slower, and pages would be shared). POSIX_ACL: this kernel decides by ACLs, too;
+ * it asks for them anew whenever it looks at the mode anew.
  */
 #define WANTED                                                                                     \
 	(FUSE_CAP_ASYNC_READ | FUSE_CAP_POSIX_LOCKS | FUSE_CAP_FLOCK_LOCKS | FUSE_CAP_DONT_MASK |  \
 	 FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO |             \
-	 FUSE_CAP_ASYNC_DIO | FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_HANDLE_KILLPRIV)
+	 FUSE_CAP_ASYNC_DIO | FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_HANDLE_KILLPRIV |                \
+	 FUSE_CAP_POSIX_ACL)
 
 static void op_init(void *userdata, struct fuse_conn_info *conn)
 {
-	(void)userdata;
+	struct csv_fs *fs = userdata;
+
 	conn->want = WANTED & conn->capable;
+	fs->obeys_acl = conn->want & FUSE_CAP_POSIX_ACL;
 	if (conn->want != WANTED)
 		log_warning("the kernel's FUSE lacks capabilities %#x -> going on without",
 			    WANTED & ~conn->capable);
@@ -126,6 +130,11 @@ int csv_fs_open(const struct csv_fs_options *options, struct csv_fs **ret)
 		return r;
 	}
 	fs->is_mounted = true;
+	r = moved_init(fs);
+	if (r) {
+		csv_fs_close(fs);
+		return r;
+	}
 	*ret = fs;
 	return 0;
 }
@@ -141,6 +150,7 @@ int csv_fs_serve(struct csv_fs *fs)
 	fuse_loop_cfg_set_max_threads(config, FS_THREADS);
 	r = fuse_session_loop_mt(fs->session, config);
 	fuse_loop_cfg_destroy(config);
+	stale_done(fs);
 	return r;
 }
 
@@ -148,8 +158,12 @@ void csv_fs_close(struct csv_fs *fs)
 {
 	if (!fs)
 		return;
+	if (fs->moved.is_there)
+		moved_end(fs);
+	/* Whatever the kernel holds for a call that waits for us, it gives up now. */
 	if (fs->is_mounted)
 		fuse_session_unmount(fs->session);
+	moved_done(fs);
 	if (fs->session)
 		fuse_session_destroy(fs->session);
 	fs_call_done(fs);

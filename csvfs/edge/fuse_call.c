@@ -120,6 +120,12 @@ void call_groups(struct call *c)
 	c->q.caller.group_count = (uint16_t)n;
 }
 
+void call_rights(struct call *c)
+{
+	if (c->q.caller.uid)
+		call_groups(c);
+}
+
 int call_handle(struct call *c, fuse_ino_t number, struct csv_handle *ret)
 {
 	if (number == FUSE_ROOT_ID)
@@ -186,6 +192,7 @@ void call_end(struct call *c)
 	/* Waits for an on_interrupt() that runs. */
 	fuse_req_interrupt_func(c->req, NULL, NULL);
 	unwatch(c);
+	stale_over(c);
 }
 
 /* ---- replies */
@@ -222,6 +229,8 @@ void fs_forget(struct csv_fs *fs, fuse_ino_t number, uint64_t count)
 
 void call_reply_error(struct call *c, int error)
 {
+	if (error == ESTALE)
+		error = stale_error(c);
 	call_end(c);
 	return_buffer(c);
 	fuse_reply_err(c->req, error);
@@ -237,6 +246,8 @@ void call_reply_entry(struct call *c, int error)
 	}
 	call_end(c);
 	fs_entry(c->fs, &c->p.entry.handle, &c->p.entry.attr, &e);
+	if (c->name && S_ISDIR(e.attr.st_mode))
+		moved_note(c->fs, e.ino, c->parent, c->name, true);
 	if (fuse_reply_entry(c->req, &e) == -ENOENT) /* the kernel has not taken it */
 		fs_forget(c->fs, e.ino, 1);
 }
@@ -281,6 +292,7 @@ void call_reply_bytes(struct call *c, int error, const void *data, size_t len)
 int fs_call_init(struct csv_fs *fs)
 {
 	pthread_condattr_t attr;
+	int r;
 
 	pthread_mutex_init(&fs->buffer_lock, NULL);
 	pthread_mutex_init(&fs->watch_lock, NULL);
@@ -298,7 +310,8 @@ int fs_call_init(struct csv_fs *fs)
 		fs->buffer[i].next = fs->buffer_free;
 		fs->buffer_free = &fs->buffer[i];
 	}
-	return -pthread_create(&fs->watcher, NULL, watch, fs);
+	r = stale_init(fs);
+	return r ? r : -pthread_create(&fs->watcher, NULL, watch, fs);
 }
 
 void fs_call_done(struct csv_fs *fs)
@@ -308,6 +321,7 @@ void fs_call_done(struct csv_fs *fs)
 	pthread_cond_signal(&fs->watch_wake);
 	pthread_mutex_unlock(&fs->watch_lock);
 	pthread_join(fs->watcher, NULL);
+	stale_done(fs);
 	fs_opens_done(fs);
 	free(fs->buffer_data);
 	pthread_cond_destroy(&fs->watch_wake);

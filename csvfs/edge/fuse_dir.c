@@ -51,6 +51,8 @@ static size_t put_entry(struct call *c, char *out, size_t room, const struct csv
 	/* Node number 0: the kernel has to look it up. "." and ".." it does not count. */
 	if (is_plus && d->has_attr && !is_dots(d->name.text))
 		fs_entry(c->fs, &d->handle, &d->attr, &e);
+	if (e.ino && S_ISDIR(d->attr.mode))
+		moved_note(c->fs, e.ino, c->parent, d->name.text, false);
 	e.attr.st_ino = d->ino;
 	e.attr.st_mode = (mode_t)d->type << 12; /* DT_*, as IFTODT(3) has it */
 	if (is_plus && e.ino)
@@ -100,6 +102,7 @@ static void read_dir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, boo
 		size = DIR_OUT_MAX;
 	ask = size < DIR_BYTES_MIN ? DIR_BYTES_MIN : size;
 	call_begin(&c, req, CSV_OP_READDIR);
+	c.parent = ino;
 	e = call_handle(&c, ino, &c.q.readdir.handle);
 	c.q.readdir.offset = (uint64_t)off;
 	c.q.readdir.size = (uint32_t)ask;
@@ -154,15 +157,14 @@ void op_statfs(fuse_req_t req, fuse_ino_t ino)
 
 /* ---- extended attributes */
 
-/*
- * POSIX ACLs are kept by the coordinator's file system, but the asking node's kernel decides by
- * the mode alone: an ACL that nobody obeys is refused.
- */
-static int xattr_name(struct csv_text *ret, const char *name)
+#define ACL "system.posix_acl_"
+
+/* ACLs are kept by the coordinator's file system; one that this node would not obey is refused. */
+static int xattr_name(const struct call *c, struct csv_text *ret, const char *name)
 {
 	size_t n = strlen(name);
 
-	if (!strncmp(name, "system.posix_acl_", strlen("system.posix_acl_")))
+	if (!strncmp(name, ACL, strlen(ACL)) && !c->fs->obeys_acl)
 		return EOPNOTSUPP;
 	if (n >= sizeof(ret->text))
 		return ERANGE;
@@ -177,10 +179,12 @@ void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *v
 	int e;
 
 	call_begin(&c, req, CSV_OP_SETXATTR);
-	e = size > CSV_XATTR_MAX ? E2BIG : xattr_name(&c.q.setxattr.name, name);
+	e = size > CSV_XATTR_MAX ? E2BIG : xattr_name(&c, &c.q.setxattr.name, name);
 	e = e ? e : call_handle(&c, ino, &c.q.setxattr.handle);
 	c.q.setxattr.flags = (uint32_t)flags;
 	c.q.setxattr.value = (struct csv_bytes){(const uint8_t *)value, size};
+	if (!strncmp(name, ACL, strlen(ACL)))
+		call_rights(&c);
 	e = e ? e : call_run(&c, 0);
 	call_reply_error(&c, e);
 }
@@ -206,7 +210,7 @@ void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 	if (size > CSV_XATTR_MAX)
 		size = CSV_XATTR_MAX;
 	call_begin(&c, req, CSV_OP_GETXATTR);
-	e = xattr_name(&c.q.getxattr.name, name);
+	e = xattr_name(&c, &c.q.getxattr.name, name);
 	e = e ? e : call_handle(&c, ino, &c.q.getxattr.handle);
 	c.q.getxattr.size = (uint32_t)size;
 	e = e || !size ? e : call_buffer(&c);
@@ -235,7 +239,7 @@ void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 	int e;
 
 	call_begin(&c, req, CSV_OP_REMOVEXATTR);
-	e = xattr_name(&c.q.removexattr.name, name);
+	e = xattr_name(&c, &c.q.removexattr.name, name);
 	e = e ? e : call_handle(&c, ino, &c.q.removexattr.handle);
 	e = e ? e : call_run(&c, 0);
 	call_reply_error(&c, e);

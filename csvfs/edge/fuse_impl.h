@@ -13,6 +13,7 @@
 #define FUSE_USE_VERSION 314
 #include <fuse3/fuse_lowlevel.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #include "csvfs/core/proto.h"
@@ -36,10 +37,50 @@ struct buffer {
 struct call;
 struct open_file;
 
+#define STALE_WALKS 64
+#define STALE_KEPT  16
+
+/* A thread whose last call met ESTALE, and which walks its path again: fuse_stale.c. */
+struct stale_walk {
+	pid_t thread; /* 0: none */
+	bool is_over;
+	uint64_t until_ms;
+	size_t count; /* of all that were kept */
+	struct csv_handle kept[STALE_KEPT];
+};
+
+struct stale {
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	atomic_uint walks; /* there are so many */
+	struct stale_walk walk[STALE_WALKS];
+	struct client_interrupt interrupt;
+	bool ends, is_there;
+	pthread_t thread;
+};
+
+#define MOVED_MAX 64
+
+/* Names that the kernel has to forget: fuse_moved.c. */
+struct moved_name {
+	fuse_ino_t number;
+	struct inode_place place;
+};
+
+struct moved {
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	struct moved_name queue[MOVED_MAX];
+	size_t first, count;
+	bool ends, is_there;
+	pthread_t thread;
+};
+
 struct csv_fs {
 	struct csv_fs_options options;
 	struct fuse_session *session;
 	bool is_mounted;
+	bool obeys_acl; /* the kernel does; since INIT */
 	struct inodes *inodes;
 
 	pthread_mutex_t buffer_lock;
@@ -58,6 +99,9 @@ struct csv_fs {
 	struct call *watched;
 	bool watch_ends;
 	pthread_t watcher;
+
+	struct stale stale;
+	struct moved moved;
 };
 
 /* An open file: struct fuse_file_info has its address. */
@@ -69,10 +113,13 @@ struct open_file {
 struct call {
 	struct csv_fs *fs;
 	fuse_req_t req;
-	pid_t pid; /* thread that asks */
+	pid_t pid;	   /* thread that asks */
+	fuse_ino_t parent; /* the reply is told of under this name; NULL: no directory */
+	const char *name;
 	struct client_interrupt interrupt;
 	bool is_given_up; /* under buffer_lock */
 	bool is_watched;  /* under watch_lock */
+	bool walks_again; /* it has met ESTALE first */
 	struct call *watch_next, **watch_at;
 	struct buffer *buffer;
 	struct csv_request q;
@@ -89,6 +136,8 @@ int call_buffer(struct call *c);
 int call_run(struct call *c, size_t cap);
 /* The groups of who asks, for the owner of something new. */
 void call_groups(struct call *c);
+/* The same for what takes setgid away from a file of a group that is not the caller's. */
+void call_rights(struct call *c);
 /* Nothing of the call is used any more by others; its reply can be sent. */
 void call_end(struct call *c);
 void call_reply_error(struct call *c, int error);
@@ -108,6 +157,29 @@ void fs_call_done(struct csv_fs *fs);
 /* ---- fuse_io.c */
 void fs_opens_init(struct csv_fs *fs);
 void fs_opens_done(struct csv_fs *fs);
+
+/* ---- fuse_stale.c */
+/* Is this thread on its second walk? Then what it looks up has to be kept. */
+bool stale_is_again(struct call *c);
+/* A LOOKUP has found something: it stays until the walk is over. 0 or an errno. */
+int stale_keep(struct call *c);
+/* The call would end with ESTALE: what it ends with. */
+int stale_error(struct call *c);
+/* The request is answered: so the walk is over, if it was one's last. */
+void stale_over(struct call *c);
+int stale_init(struct csv_fs *fs);
+/* While there is a client. Again: nothing. */
+void stale_done(struct csv_fs *fs);
+
+/* ---- fuse_moved.c */
+/* The kernel is about to be told of a directory under this name; waits: for a moment, until it has
+ * forgotten another one. */
+void moved_note(struct csv_fs *fs, fuse_ino_t number, fuse_ino_t parent, const char *name,
+		bool waits);
+int moved_init(struct csv_fs *fs);
+/* Before the end of the session, and after it. */
+void moved_end(struct csv_fs *fs);
+void moved_done(struct csv_fs *fs);
 
 /* ---- fuse_signal.c */
 /* Will this thread end as soon as it returns to user space? True also if that cannot be told. */

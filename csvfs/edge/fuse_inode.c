@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "lib/hash.h"
 #include "lib/must.h"
@@ -15,7 +16,14 @@ struct inode {
 	uint64_t number;
 	uint64_t lookups;
 	struct csv_handle handle;
+	struct inode_place *place; /* of a directory, since it has been told of */
 };
+
+static void inode_free(struct inode *i)
+{
+	free(i->place);
+	free(i);
+}
 
 struct inodes {
 	pthread_mutex_t lock;
@@ -44,7 +52,7 @@ void inodes_free(struct inodes *t)
 			struct inode *i = t->by_number[n];
 
 			t->by_number[n] = i->next_number;
-			free(i);
+			inode_free(i);
 		}
 	}
 	pthread_mutex_destroy(&t->lock);
@@ -106,11 +114,37 @@ void inodes_forget(struct inodes *t, uint64_t number, uint64_t count)
 		if (!i->lookups) {
 			*p = i->next_number;
 			*place_of_handle(t, &i->handle) = i->next_handle;
-			free(i);
+			inode_free(i);
 			t->count--;
 		}
 	}
 	pthread_mutex_unlock(&t->lock);
+}
+
+static bool is_same(const struct inode_place *a, const struct inode_place *b)
+{
+	return a->parent == b->parent && !strcmp(a->name.text, b->name.text);
+}
+
+bool inodes_place(struct inodes *t, uint64_t number, const struct inode_place *place,
+		  struct inode_place *ret_old)
+{
+	bool has_moved = false;
+	struct inode *i;
+
+	pthread_mutex_lock(&t->lock);
+	i = *place_of_number(t, number);
+	if (i && !i->place) {
+		i->place = malloc(sizeof(*i->place));
+		must(i->place);
+		*i->place = *place;
+	} else if (i && !is_same(i->place, place)) {
+		*ret_old = *i->place;
+		*i->place = *place;
+		has_moved = true;
+	}
+	pthread_mutex_unlock(&t->lock);
+	return has_moved;
 }
 
 bool inodes_find(struct inodes *t, uint64_t number, struct csv_handle *ret)

@@ -19,6 +19,14 @@ struct inodes *inodes_new(void);
 void inodes_free(struct inodes *t);
 /* The number of this handle, looked up once more. */
 uint64_t inodes_ref(struct inodes *t, const struct csv_handle *handle);
+/* Where the kernel knows a directory: its only name. */
+struct inode_place {
+	uint64_t parent; /* number */
+	struct csv_name name;
+};
+/* The kernel is told of the directory under this name. True: it knew it under *ret_old. */
+bool inodes_place(struct inodes *t, uint64_t number, const struct inode_place *place,
+		  struct inode_place *ret_old);
 /* `count` lookups less; at none the number is forgotten. */
 void inodes_forget(struct inodes *t, uint64_t number, uint64_t count);
 /* False: the kernel does not know this number. */

@@ -121,27 +121,51 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	}
 }
 
+/* A file that CREATE has opened, and perhaps not made: the kernel does not truncate it. */
+static int truncate_new(struct call *c)
+{
+	struct csv_request q = {
+		.op = CSV_OP_SETATTR,
+		.caller = c->q.caller,
+		.setattr = {.handle = c->p.entry.handle,
+			    .valid = CSV_SET_SIZE | (c->q.caller.uid ? CSV_SET_KILL_SUID : 0)}};
+	struct csv_reply p;
+	int e = -client_call(c->fs->options.client, &q, &p, NULL, 0, &c->interrupt);
+
+	e = e ? e : p.error;
+	if (!e)
+		c->p.entry.attr = p.attr.attr;
+	else
+		release_untaken(c->fs, &c->p.entry.handle);
+	return e;
+}
+
 /*
  * The kernel sends CREATE when it has just seen that there is no such name, and then takes the
  * file for new: it checks no permission and does not truncate. So a file that another node has
  * made meanwhile is not opened here: ESTALE makes the kernel look again and open it by the rules
- * (do_filp_open() in fs/namei.c).
+ * (do_filp_open() in fs/namei.c). It looks only once more; if the file has gone meanwhile, and is
+ * there again, the coordinator opens what its mode lets the caller read and write.
  */
 void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 	       struct fuse_file_info *fi)
 {
 	struct fuse_entry_param entry;
 	struct call c;
+	bool is_again;
 	int e;
 
 	call_begin(&c, req, CSV_OP_CREATE);
 	e = call_handle(&c, parent, &c.q.create.parent);
 	e = e ? e : call_name(&c.q.create.name, name);
 	c.q.create.mode = mode;
-	c.q.create.is_exclusive = true;
+	is_again = !(fi->flags & O_EXCL) && stale_is_again(&c);
+	c.q.create.is_exclusive = !is_again;
 	call_groups(&c);
 	make_open(c.fs, fi);
 	e = e ? e : call_run(&c, 0);
+	if (!e && is_again && (fi->flags & O_TRUNC))
+		e = truncate_new(&c);
 	if (e) {
 		free_open(c.fs, open_of(fi));
 		call_reply_error(&c, e == EEXIST && !(fi->flags & O_EXCL) ? ESTALE : e);
@@ -274,6 +298,7 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off
 	}
 	if (!e)
 		datapath_went_home(c.fs->options.datapath, size);
+	call_rights(&c);
 	e = e ? e : call_run(&c, 0);
 	if (!e && c.p.count.count > size)
 		e = EIO;
@@ -316,6 +341,7 @@ void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len
 	c.q.fallocate.mode = (uint32_t)mode;
 	c.q.fallocate.offset = (uint64_t)off;
 	c.q.fallocate.length = (uint64_t)len;
+	call_rights(&c);
 	e = e ? e : call_run(&c, 0);
 	call_reply_error(&c, e);
 }
@@ -355,6 +381,7 @@ void op_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in,
 	c.q.copy_range.from_offset = (uint64_t)off_in;
 	c.q.copy_range.to_offset = (uint64_t)off_out;
 	c.q.copy_range.length = len < COPY_MAX ? len : COPY_MAX;
+	call_rights(&c);
 	e = e ? e : call_run(&c, 0);
 	if (!e && c.p.count.count > c.q.copy_range.length)
 		e = EIO;

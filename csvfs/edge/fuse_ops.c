@@ -9,16 +9,22 @@ void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	struct call c;
 	struct csv_reply_entry *p = &c.p.entry;
+	bool is_again;
 	int e;
 
 	call_begin(&c, req, CSV_OP_LOOKUP);
+	c.parent = parent;
+	c.name = name;
 	e = call_handle(&c, parent, &c.q.lookup.parent);
 	e = e ? e : call_name(&c.q.lookup.name, name);
-	if (!e &&
+	is_again = stale_is_again(&c);
+	if (!e && !is_again &&
 	    mount_cache_lookup(c.fs->options.cache, &c.q.lookup.parent, name, &p->handle, &p->attr))
 		e = p->handle.ino ? 0 : ENOENT;
 	else
 		e = e ? e : call_run(&c, 0);
+	if (!e && is_again)
+		e = stale_keep(&c);
 	call_reply_entry(&c, e);
 }
 
@@ -95,6 +101,8 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
 		q->atime = (struct csv_time){attr->st_atim.tv_sec, (uint32_t)attr->st_atim.tv_nsec};
 	if (q->valid & CSV_SET_MTIME)
 		q->mtime = (struct csv_time){attr->st_mtim.tv_sec, (uint32_t)attr->st_mtim.tv_nsec};
+	if (!q->valid || (q->valid & (CSV_SET_SIZE | CSV_SET_UID | CSV_SET_GID)))
+		call_rights(&c);
 	e = e ? e : call_run(&c, 0);
 	call_reply_attr(&c, e);
 }
@@ -133,6 +141,8 @@ void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
 	int e;
 
 	call_begin(&c, req, CSV_OP_MKDIR);
+	c.parent = parent;
+	c.name = name;
 	e = call_handle(&c, parent, &c.q.mkdir.parent);
 	e = e ? e : call_name(&c.q.mkdir.name, name);
 	c.q.mkdir.mode = mode;

@@ -16,7 +16,9 @@
 
 #include "lib/must.h"
 
-#define BLOCK 4096
+#define BLOCK	    4096
+#define ACL_ACCESS  "system.posix_acl_access"
+#define ACL_DEFAULT "system.posix_acl_default"
 
 static struct csv_request by(struct csv_request q, uint32_t uid, uint32_t gid, uint32_t umask)
 {
@@ -179,7 +181,9 @@ static void what_is_unlinked_is_gone_and_its_handle_is_stale(void **state)
 	assert_int_equal(err(v, ask_getattr(f)), ESTALE);
 	assert_int_equal(err(v, ask_read(f, 0, 1)), ESTALE);
 	assert_int_equal(err(v, ask_getattr(d)), ESTALE);
-	assert_int_equal(err(v, ask_mkdir(d, "x", 0755)), ESTALE);
+	assert_int_equal(err(v, ask_mkdir(d, "x", 0755)), ENOENT);
+	assert_int_equal(err(v, ask_lookup(d, "x")), ENOENT);
+	assert_int_equal(err(v, ask_rename(v->root, "x", d, "x", 0)), ENOENT);
 }
 
 static void a_rename_moves_replaces_exchanges_or_refuses(void **state)
@@ -329,7 +333,7 @@ static void a_write_by_one_who_may_not_keep_them_clears_privileges(void **state)
 	q.setattr.size = 1;
 	assert_int_equal(ok(v, q).attr.attr.mode & 07777, 0775);
 	assert_int_equal(err(v, ask_getxattr(h, "security.capability", 0)), ENODATA);
-	/* Who may keep them does; setgid without execution by the group is another thing. */
+	/* Who may keep them does; setgid without execution by the group stays with its members. */
 	h = privileged(v, "c");
 	ok(v, ask_write(h, 0, 0, "x", 1));
 	assert_int_equal(attr_of(v, h).mode & 07777, 06775);
@@ -338,6 +342,128 @@ static void a_write_by_one_who_may_not_keep_them_clears_privileges(void **state)
 	ok(v, q);
 	ok(v, ask_write(h, 0, CSV_WRITE_KILL_SUID, "x", 1));
 	assert_int_equal(attr_of(v, h).mode & 07777, 02664);
+	ok(v, by(ask_write(h, 0, CSV_WRITE_KILL_SUID, "x", 1), 1000, 1000, 0));
+	assert_int_equal(attr_of(v, h).mode & 07777, 0664);
+}
+
+static void whatever_changes_a_file_clears_privileges(void **state)
+{
+	struct volume *v = *state;
+	struct csv_handle from = file_with(v, v->root, "from", "12345678"), h;
+	struct csv_request q;
+
+	h = privileged(v, "fallocate");
+	ok(v, ask_fallocate(h, 0, 0, BLOCK));
+	assert_int_equal(attr_of(v, h).mode & 07777, 06775);
+	ok(v, by(ask_fallocate(h, 0, 0, BLOCK), 1000, 1000, 0));
+	assert_int_equal(attr_of(v, h).mode & 07777, 0775);
+	assert_int_equal(err(v, ask_getxattr(h, "security.capability", 0)), ENODATA);
+	h = privileged(v, "copy");
+	ok(v, by(ask_copy_range(from, 0, h, 0, 8), 1000, 1000, 0));
+	assert_int_equal(attr_of(v, h).mode & 07777, 0775);
+	/* Nothing to set: chown(2) of nothing, by its owner, root, or somebody. */
+	h = privileged(v, "chown");
+	ok(v, by(ask_setattr(h, 0), 1000, 1000, 0));
+	assert_int_equal(attr_of(v, h).mode & 07777, 06775);
+	ok(v, ask_setattr(h, 0));
+	assert_int_equal(attr_of(v, h).mode & 07777, 0775);
+	q = ask_setattr(h, CSV_SET_MODE);
+	q.setattr.mode = 02664;
+	ok(v, q);
+	q = by(ask_setattr(h, CSV_SET_GID), 1000, 1000, 0);
+	q.setattr.gid = 1000;
+	assert_int_equal(ok(v, q).attr.attr.mode & 07777, 0664);
+}
+
+/* An ACL as setxattr(2) takes it: linux/posix_acl_xattr.h. User 7 has `perm`. */
+static size_t acl_for(uint8_t ret[44], uint8_t perm, uint8_t mask)
+{
+	const struct {
+		uint8_t tag, perm;
+		uint32_t id;
+	} entry[] = {{0x01, 6, UINT32_MAX},
+		     {0x02, perm, 7},
+		     {0x04, 4, UINT32_MAX},
+		     {0x10, mask, UINT32_MAX},
+		     {0x20, 0, UINT32_MAX}};
+
+	memset(ret, 0, 44);
+	ret[0] = 2; /* version */
+	for (size_t i = 0; i < MUST_ARRAY_SIZE(entry); i++) {
+		ret[4 + 8 * i] = entry[i].tag;
+		ret[6 + 8 * i] = entry[i].perm;
+		memcpy(ret + 8 + 8 * i, &entry[i].id,
+		       4); /* 7, and all ones: on any CPU that runs us */
+	}
+	return 44;
+}
+
+static void an_access_list_and_the_mode_are_one(void **state)
+{
+	struct volume *v = *state;
+	struct csv_handle h = file_with(v, v->root, "f", "");
+	struct csv_request q = ask_setattr(h, CSV_SET_MODE);
+	uint8_t acl[44];
+	struct csv_reply p;
+
+	assert_int_equal(err(v, ask_getxattr(h, ACL_ACCESS, 99)), ENODATA);
+	ok(v, ask_setxattr(h, ACL_ACCESS, 0, acl, acl_for(acl, 6, 6)));
+	assert_int_equal(attr_of(v, h).mode & 07777, 0660);
+	q.setattr.mode = 0640; /* the mask */
+	ok(v, q);
+	p = ok(v, ask_getxattr(h, ACL_ACCESS, 99));
+	assert_int_equal(p.xattr.data.len, acl_for(acl, 6, 4));
+	assert_memory_equal(p.xattr.data.data, acl, sizeof(acl));
+	assert_int_equal(ok(v, by(ask_listxattr(h, 100), 1000, 1000, 0)).xattr.length,
+			 sizeof(ACL_ACCESS));
+	assert_int_equal(err(v, ask_setxattr(h, ACL_ACCESS, 0, "x", 1)), EINVAL);
+	assert_int_equal(err(v, ask_setxattr(h, ACL_DEFAULT, 0, acl, sizeof(acl))), EACCES);
+	/* A file that its mode would open without more is decided on by the kernel that asks. */
+	assert_int_equal(err(v, by(ask_create(v->root, "f", 0644, false), 0, 0, 0)), ESTALE);
+	ok(v, ask_removexattr(h, ACL_ACCESS));
+	ok(v, ask_removexattr(h, ACL_ACCESS)); /* as XFS has it */
+	assert_int_equal(attr_of(v, h).mode & 07777, 0640);
+}
+
+static void an_access_list_by_one_of_another_group_takes_setgid_away(void **state)
+{
+	struct volume *v = *state;
+	struct csv_handle h = file_with(v, v->root, "f", "");
+	struct csv_request q = ask_setattr(h, CSV_SET_MODE | CSV_SET_GID);
+	uint8_t acl[44];
+
+	q.setattr.mode = 02770;
+	q.setattr.gid = 50;
+	ok(v, q);
+	q = by(ask_setxattr(h, ACL_ACCESS, 0, acl, acl_for(acl, 6, 6)), 1000, 1000, 0);
+	q.caller.group_count = 1;
+	q.caller.groups[0] = 50;
+	ok(v, q);
+	assert_int_equal(attr_of(v, h).mode & 07777, 02660);
+	q.caller.groups[0] = 51;
+	ok(v, q);
+	assert_int_equal(attr_of(v, h).mode & 07777, 0660);
+	assert_int_equal(ok(v, ask_getxattr(h, ACL_ACCESS, 0)).xattr.length, sizeof(acl));
+}
+
+static void a_default_access_list_stands_for_the_umask(void **state)
+{
+	struct volume *v = *state;
+	struct csv_handle dir = dir_at(v, v->root, "d"), h;
+	uint8_t acl[44];
+
+	ok(v, ask_setxattr(dir, ACL_DEFAULT, 0, acl, acl_for(acl, 6, 6)));
+	h = ok(v, by(ask_create(dir, "f", 0666, true), 1000, 1000, 077)).entry.handle;
+	assert_int_equal(attr_of(v, h).mode & 07777, 0660);
+	assert_int_equal(ok(v, ask_getxattr(h, ACL_ACCESS, 0)).xattr.length, sizeof(acl));
+	h = ok(v, by(ask_mknod(dir, "p", S_IFIFO | 0666, 0), 1000, 1000, 077)).entry.handle;
+	assert_int_equal(attr_of(v, h).mode & 07777, 0660);
+	h = ok(v, by(ask_mkdir(dir, "s", 0777), 1000, 1000, 077)).entry.handle;
+	assert_int_equal(attr_of(v, h).mode & 07777, 0660);
+	assert_int_equal(ok(v, ask_getxattr(h, ACL_DEFAULT, 0)).xattr.length, sizeof(acl));
+	ok(v, ask_removexattr(dir, ACL_DEFAULT));
+	h = ok(v, by(ask_create(dir, "g", 0666, true), 1000, 1000, 077)).entry.handle;
+	assert_int_equal(attr_of(v, h).mode & 07777, 0600);
 }
 
 static void extended_attributes_are_set_read_listed_and_removed(void **state)
@@ -373,15 +499,12 @@ static void extended_attributes_are_set_read_listed_and_removed(void **state)
 	assert_int_equal(err(v, ask_getxattr(h, "user.a", 9)), ENODATA);
 }
 
-static void access_lists_are_refused_and_trusted_attributes_are_for_root(void **state)
+static void trusted_attributes_are_for_root(void **state)
 {
 	struct volume *v = *state;
 	struct csv_handle h = file_with(v, v->root, "f", ""),
 			  l = ok(v, ask_symlink(v->root, "l", "f")).entry.handle;
 
-	assert_int_equal(err(v, ask_setxattr(h, "system.posix_acl_access", 0, "x", 1)), EOPNOTSUPP);
-	assert_int_equal(err(v, ask_getxattr(h, "system.posix_acl_access", 9)), EOPNOTSUPP);
-	assert_int_equal(err(v, ask_removexattr(h, "system.posix_acl_default")), EOPNOTSUPP);
 	assert_int_equal(err(v, ask_setxattr(h, "nothing", 0, "x", 1)), EOPNOTSUPP);
 	ok(v, ask_setxattr(h, "trusted.t", 0, "x", 1));
 	ok(v, ask_setxattr(h, "user.u", 0, "x", 1));
@@ -615,8 +738,12 @@ int main(void)
 		T(setattr_sets_all_that_it_is_asked_for_at_once),
 		T(setattr_works_on_links_and_directories_but_gives_them_no_size),
 		T(a_write_by_one_who_may_not_keep_them_clears_privileges),
+		T(whatever_changes_a_file_clears_privileges),
 		T(extended_attributes_are_set_read_listed_and_removed),
-		T(access_lists_are_refused_and_trusted_attributes_are_for_root),
+		T(trusted_attributes_are_for_root),
+		T(an_access_list_and_the_mode_are_one),
+		T(an_access_list_by_one_of_another_group_takes_setgid_away),
+		T(a_default_access_list_stands_for_the_umask),
 		T(a_read_ends_at_the_end_and_a_gap_reads_as_zeros),
 		T(an_append_ignores_its_offset),
 		T(a_write_of_the_greatest_size_is_read_back),

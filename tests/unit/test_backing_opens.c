@@ -176,17 +176,56 @@ static void a_rename_that_fails_leaves_no_orphan(void **state)
 static void a_removed_directory_that_is_open_has_nothing_in_it(void **state)
 {
 	struct volume *v = *state;
-	struct csv_handle d = dir_at(v, v->root, "d");
+	struct csv_handle d = dir_at(v, v->root, "d"), over = dir_at(v, v->root, "over");
+	struct csv_request q = ask_setattr(d, CSV_SET_MODE);
 
 	ok(v, ask_open(d, O_RDONLY | O_DIRECTORY));
+	ok(v, ask_open(over, O_RDONLY | O_DIRECTORY));
+	dir_at(v, d, "full");
+	assert_int_equal(err(v, ask_rmdir(v->root, "d")), ENOTEMPTY);
+	ok(v, ask_rmdir(d, "full"));
 	ok(v, ask_rmdir(v->root, "d"));
-	assert_int_equal(err(v, ask_getattr(d)), ENOENT);
+	dir_at(v, v->root, "new");
+	ok(v, ask_rename(v->root, "new", v->root, "over", 0));
+	assert_int_equal(attr_of(v, over).nlink, 0);
+	ok(v, ask_release(over));
+	/* What it was is told; it has no entries, and gets none. */
+	assert_int_equal(attr_of(v, d).nlink, 0);
+	q.setattr.mode = 0711;
+	assert_int_equal(ok(v, q).attr.attr.mode, S_IFDIR | 0711);
+	ok(v, ask_open(d, O_RDONLY | O_DIRECTORY));
+	ok(v, ask_release(d));
 	assert_int_equal(err(v, ask_readdir(d, 0, 4096, false)), ENOENT);
 	assert_int_equal(err(v, ask_lookup(d, "x")), ENOENT);
 	assert_int_equal(err(v, ask_mkdir(d, "x", 0755)), ENOENT);
 	assert_int_equal(err(v, ask_lookup(d, "..x")), ENOENT);
 	ok(v, ask_release(d));
 	assert_int_equal(err(v, ask_getattr(d)), ESTALE);
+}
+
+static void whatever_has_been_looked_up_can_be_kept(void **state)
+{
+	struct volume *v = *state;
+	struct csv_handle h[] = {
+		ok(v, ask_symlink(v->root, "a", "away")).entry.handle,
+		ok(v, ask_mknod(v->root, "b", S_IFIFO | 0600, 0)).entry.handle,
+		file_with(v, v->root, "c", "abc"),
+	};
+	static const char *const name[] = {"a", "b", "c"};
+
+	for (size_t i = 0; i < MUST_ARRAY_SIZE(h); i++) {
+		ok(v, ask_open(h[i], O_PATH));
+		ok(v, ask_unlink(v->root, name[i]));
+		assert_int_equal(attr_of(v, h[i]).nlink, 0);
+	}
+	assert_int_equal(ok(v, ask_readlink(h[0])).bytes.data.len, 4);
+	assert_int_equal(orphans(v), 3);
+	ok(v, ask_open(h[2], O_RDWR));
+	for (size_t i = 0; i < MUST_ARRAY_SIZE(h); i++)
+		ok(v, ask_release(h[i]));
+	assert_content(v, h[2], "abc");
+	ok(v, ask_release(h[2]));
+	assert_int_equal(orphans(v), 0);
 }
 
 static void orphans_wait_for_all_to_reclaim_and_then_go_if_nobody_has_them(void **state)
@@ -696,6 +735,7 @@ int main(void)
 		T(an_open_file_with_another_name_is_no_orphan),
 		T(a_rename_that_fails_leaves_no_orphan),
 		T(a_removed_directory_that_is_open_has_nothing_in_it),
+		T(whatever_has_been_looked_up_can_be_kept),
 		T(orphans_wait_for_all_to_reclaim_and_then_go_if_nobody_has_them),
 		T(before_all_have_reclaimed_everything_that_is_unlinked_is_kept),
 		T(a_dropped_mount_leaves_neither_records_nor_orphans),
