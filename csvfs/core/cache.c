@@ -470,7 +470,7 @@ bool cache_lookup(struct cache *c, const struct csv_handle *dir, const char *nam
 }
 
 bool cache_read(struct cache *c, const struct csv_handle *h, uint64_t offset, size_t size,
-		uint64_t now_ms, void *buf, size_t *ret_len)
+		uint64_t now_ms, void *buf, size_t *ret_len, int64_t *ret_atime)
 {
 	uint8_t *to = buf;
 	struct csv_attr a;
@@ -493,6 +493,7 @@ bool cache_read(struct cache *c, const struct csv_handle *h, uint64_t offset, si
 		at += len;
 	}
 	*ret_len = size;
+	*ret_atime = a.atime.sec;
 	return true;
 }
 

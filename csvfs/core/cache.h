@@ -170,9 +170,12 @@ bool cache_attr(struct cache *c, const struct csv_handle *h, uint64_t now_ms, st
 /* *ret_child ino 0: there is no such name. Else *ret_attr is filled in, too. */
 bool cache_lookup(struct cache *c, const struct csv_handle *dir, const char *name, uint64_t now_ms,
 		  struct csv_handle *ret_child, struct csv_attr *ret_attr);
-/* All of it, up to the end of the file, or nothing. */
+/*
+ * All of it, up to the end of the file, or nothing. *ret_atime: a read of what has one that is
+ * older than PROMISE_ATIME_S is the coordinator's.
+ */
 bool cache_read(struct cache *c, const struct csv_handle *h, uint64_t offset, size_t size,
-		uint64_t now_ms, void *buf, size_t *ret_len);
+		uint64_t now_ms, void *buf, size_t *ret_len, int64_t *ret_atime);
 
 /* NULL if all invariants hold, else which does not. */
 const char *cache_check(const struct cache *c);

@@ -243,6 +243,8 @@ static int execute_query(struct backing_op *o)
 	o->is_cancelled = r == -ECANCELED;
 	if (!r)
 		backing_op_lock(o);
+	if (!r && !o->is_cancelled)
+		backing_access(o);
 	if (o->is_cancelled)
 		return -ECANCELED;
 	r = r ? r : o->error ? o->error : query(o);

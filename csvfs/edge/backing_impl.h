@@ -193,6 +193,8 @@ void backing_op_init(struct backing_op *o, struct backing *b, uint64_t mount,
 		     const struct csv_request *q, struct csv_reply *reply, void *buf);
 /* Locks all that the request touches; what goes wrong is in o->error. */
 void backing_op_lock(struct backing_op *o);
+/* Of inodes only: unlocks all, and locks it for writing. It may have changed in between. */
+void backing_op_relock(struct backing_op *o);
 /* Notes what must be forced before the answer. */
 void backing_op_unlock(struct backing_op *o);
 void backing_op_done(struct backing_op *o);
@@ -278,6 +280,11 @@ int backing_write_direct(struct backing_op *o, size_t *ret_done);
 void backing_break(struct backing_op *o);
 /* Before anything is unlocked: waits until they know. */
 void backing_collect(struct backing_op *o);
+/*
+ * A query will change the time of access, as relatime says: locks it for writing, and tells the
+ * others.
+ */
+void backing_access(struct backing_op *o);
 /* The answer is there, and all is still locked: promises the mount what it says, if that can be. */
 void backing_promise(struct backing_op *o);
 

@@ -129,7 +129,8 @@ static void touch_all(struct backing_op *o)
 		touch_inode(o, &q->grant.handle, BACKING_WRITE);
 		return;
 	case CSV_OP_COPY_RANGE:
-		touch_inode(o, &q->copy_range.from, BACKING_READ);
+		/* That it is read may be told by its atime. */
+		touch_inode(o, &q->copy_range.from, BACKING_WRITE);
 		touch_inode(o, &q->copy_range.to, BACKING_WRITE);
 		return;
 	case CSV_OP_END:
@@ -367,6 +368,15 @@ void backing_op_lock(struct backing_op *o)
 		recall_and_lock(o);
 	else
 		lock_as_named(o);
+}
+
+void backing_op_relock(struct backing_op *o)
+{
+	unlock_all(o);
+	for (size_t i = 0; i < o->inode_count; i++)
+		o->inode[i].access = BACKING_WRITE;
+	must(!o->name_count);
+	backing_op_lock(o);
 }
 
 void backing_op_unlock(struct backing_op *o)

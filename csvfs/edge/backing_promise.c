@@ -42,6 +42,41 @@ void backing_collect(struct backing_op *o)
 	}
 }
 
+static bool is_before(const struct timespec *a, const struct timespec *b)
+{
+	return a->tv_sec != b->tv_sec ? a->tv_sec < b->tv_sec : a->tv_nsec <= b->tv_nsec;
+}
+
+/* relatime_need_update() in fs/inode.c of Linux. */
+static bool needs_atime(const struct stat *st)
+{
+	struct timespec now;
+
+	if (is_before(&st->st_atim, &st->st_mtim) || is_before(&st->st_atim, &st->st_ctim))
+		return true;
+	clock_gettime(CLOCK_REALTIME, &now);
+	return now.tv_sec - st->st_atim.tv_sec >= PROMISE_ATIME_S;
+}
+
+void backing_access(struct backing_op *o)
+{
+	int r;
+
+	if (!o->b->promises || o->error)
+		return;
+	if (o->q->op == CSV_OP_READ)
+		r = backing_op_data(o, 0, false);
+	else if (o->q->op == CSV_OP_READDIR || o->q->op == CSV_OP_READLINK)
+		r = backing_op_path(o, 0);
+	else
+		return;
+	if (r || !needs_atime(&o->inode[0].st))
+		return; /* it fails by itself */
+	backing_op_relock(o);
+	backing_break(o);
+	backing_collect(o);
+}
+
 /* Of what is written by others without us nothing is known for long. */
 static bool give(struct backing_op *o, const struct csv_handle *h)
 {

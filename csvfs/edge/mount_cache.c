@@ -128,12 +128,14 @@ bool mount_cache_lookup(struct mount_cache *c, const struct csv_handle *dir, con
 bool mount_cache_read(struct mount_cache *c, const struct csv_handle *h, uint64_t offset,
 		      size_t size, void *buf, size_t *ret_len)
 {
+	int64_t atime = 0;
 	bool r;
 
 	if (!c)
 		return false;
 	pthread_mutex_lock(&c->lock);
-	r = cache_read(&c->core, h, offset, size, mount_cache_now(), buf, ret_len);
+	r = cache_read(&c->core, h, offset, size, mount_cache_now(), buf, ret_len, &atime);
+	r = r && time(NULL) - atime < PROMISE_ATIME_S;
 	c->hits += r;
 	pthread_mutex_unlock(&c->lock);
 	return r;

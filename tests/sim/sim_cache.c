@@ -777,6 +777,7 @@ static void look(struct world *w, int mount)
 	struct csv_handle h = handle_of(inode), child, dir = handle_of(0);
 	struct csv_name name = name_of(n);
 	struct csv_attr a;
+	int64_t atime;
 	size_t len;
 
 	if (cache_attr(&m->cache, &h, now, &a) && a.mtime.sec != (int64_t)w->version[inode])
@@ -792,7 +793,7 @@ static void look(struct world *w, int mount)
 			broke(w, "mount %d finds version %" PRId64 " of inode %d", mount,
 			      a.mtime.sec, is);
 	}
-	if (inode && cache_read(&m->cache, &h, 0, sizeof(data), now, &data, &len) &&
+	if (inode && cache_read(&m->cache, &h, 0, sizeof(data), now, &data, &len, &atime) &&
 	    data != w->version[inode])
 		broke(w, "mount %d reads version %" PRIu64 " of inode %d, it is %" PRIu64, mount,
 		      data, inode, w->version[inode]);

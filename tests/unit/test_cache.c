@@ -216,26 +216,27 @@ static void data_is_given_whole_up_to_the_end_of_the_file(void **state)
 			      .promised = CSV_PROMISED_NODE,
 			      .bytes = {.data = {text, sizeof(text)}}};
 	uint8_t got[8192];
+	int64_t atime;
 	size_t len;
 
 	for (size_t i = 0; i < sizeof(text); i++)
 		text[i] = (uint8_t)(i * 7);
 	ask(c, q, p); /* the size is not known: it is of no use */
-	assert_false(cache_read(c, &file, 0, 10, NOW, got, &len));
+	assert_false(cache_read(c, &file, 0, 10, NOW, got, &len, &atime));
 	ask(c, getattr(), told(sizeof(text)));
 	ask(c, q, p);
-	assert_true(cache_read(c, &file, 0, sizeof(got), NOW, got, &len));
+	assert_true(cache_read(c, &file, 0, sizeof(got), NOW, got, &len, &atime));
 	assert_int_equal(len, sizeof(text));
 	assert_memory_equal(got, text, len);
-	assert_true(cache_read(c, &file, 4090, 100, NOW, got, &len));
+	assert_true(cache_read(c, &file, 4090, 100, NOW, got, &len, &atime));
 	assert_int_equal(len, 100);
 	assert_memory_equal(got, text + 4090, 100);
-	assert_true(cache_read(c, &file, 4990, 100, NOW, got, &len));
+	assert_true(cache_read(c, &file, 4990, 100, NOW, got, &len, &atime));
 	assert_int_equal(len, 10);
-	assert_true(cache_read(c, &file, 6000, 100, NOW, got, &len));
+	assert_true(cache_read(c, &file, 6000, 100, NOW, got, &len, &atime));
 	assert_int_equal(len, 0);
 	cache_break(c, &file);
-	assert_false(cache_read(c, &file, 0, 10, NOW, got, &len));
+	assert_false(cache_read(c, &file, 0, 10, NOW, got, &len, &atime));
 }
 
 static void large_files_and_halves_of_pages_are_not_kept(void **state)
@@ -246,19 +247,20 @@ static void large_files_and_halves_of_pages_are_not_kept(void **state)
 	struct csv_reply p = {.kind = CSV_REPLY_BYTES,
 			      .promised = CSV_PROMISED_NODE,
 			      .bytes = {.data = {text, sizeof(text)}}};
+	int64_t atime;
 	size_t len;
 
 	ask(c, getattr(), told(CACHE_FILE_MAX));
 	ask(c, q, p);
-	assert_false(cache_read(c, &file, 0, 10, NOW, got, &len));
+	assert_false(cache_read(c, &file, 0, 10, NOW, got, &len, &atime));
 	ask(c, getattr(), told(8192));
 	q.read.offset = 100;
 	ask(c, q, p);
-	assert_false(cache_read(c, &file, 100, 10, NOW, got, &len));
+	assert_false(cache_read(c, &file, 100, 10, NOW, got, &len, &atime));
 	q.read.offset = 4096;
 	ask(c, q, p);
-	assert_true(cache_read(c, &file, 4096, 10, NOW, got, &len));
-	assert_false(cache_read(c, &file, 4090, 10, NOW, got, &len));
+	assert_true(cache_read(c, &file, 4096, 10, NOW, got, &len, &atime));
+	assert_false(cache_read(c, &file, 4090, 10, NOW, got, &len, &atime));
 }
 
 static void without_a_lease_nothing_is_true(void **state)
