@@ -104,7 +104,7 @@ static struct cache_node *make_node(struct cache *c, const struct csv_handle *h)
 	if (n)
 		return n;
 	n = &c->node[take_row(&c->nodes, c->node_row, CACHE_NODES, node_bucket(h))];
-	n->handle = *h;
+	*n = (struct cache_node){.handle = *h};
 	return n;
 }
 
@@ -385,6 +385,39 @@ static void keep_name(struct cache *c, const struct csv_request *q, const struct
 	n->child = child ? *child : (struct csv_handle){0};
 }
 
+/* 0: one that is not kept. */
+static uint32_t xattr_bit(const char *name)
+{
+	static const char *const known[] = {
+#define KNOWN(text) text,
+		CACHE_XATTRS(KNOWN)
+#undef KNOWN
+	};
+
+	for (uint32_t i = 0; i < MUST_ARRAY_SIZE(known); i++) {
+		if (!strcmp(name, known[i]))
+			return UINT32_C(1) << i;
+	}
+	return 0;
+}
+
+static void keep_absent(struct cache *c, const struct csv_op_getxattr *q,
+			const struct cache_note *note)
+{
+	uint64_t stamp = stamp_of(c, &q->handle, note->asked, note->asked);
+	struct cache_node *n = find_node(c, &q->handle);
+
+	if (!n || !node_is_true(c, &q->handle, stamp))
+		return;
+	/* What it lacked before may have come since. */
+	if (!node_is_true(c, &q->handle, n->absent_stamp)) {
+		n->absent = 0;
+		n->absent_stamp = stamp;
+	}
+	n->absent |= xattr_bit(q->name.text);
+	n->absent_stamp = stamp < n->absent_stamp ? stamp : n->absent_stamp;
+}
+
 /* Of small files, whose attributes are kept, too. */
 static void keep_data(struct cache *c, const struct csv_op_read *q, const struct csv_bytes *data,
 		      const struct cache_note *note)
@@ -427,6 +460,9 @@ void cache_keep(struct cache *c, const struct csv_request *q, const struct csv_r
 	if (p->error) {
 		if (q->op == CSV_OP_LOOKUP && p->error == ENOENT && (promised & CSV_PROMISED_NAME))
 			keep_name(c, q, NULL, note);
+		if (q->op == CSV_OP_GETXATTR && p->error == ENODATA &&
+		    (promised & CSV_PROMISED_NODE))
+			keep_absent(c, &q->getxattr, note);
 		return;
 	}
 	if (p->kind == CSV_REPLY_ENTRY)
@@ -454,6 +490,14 @@ bool cache_attr(struct cache *c, const struct csv_handle *h, uint64_t now_ms, st
 		return false;
 	*ret = n->attr;
 	return true;
+}
+
+bool cache_lacks(struct cache *c, const struct csv_handle *h, const char *name, uint64_t now_ms)
+{
+	const struct cache_node *n = find_node(c, h);
+
+	return n && is_leased(c, now_ms) && (n->absent & xattr_bit(name)) &&
+	       node_is_true(c, h, n->absent_stamp);
 }
 
 bool cache_lookup(struct cache *c, const struct csv_handle *dir, const char *name, uint64_t now_ms,

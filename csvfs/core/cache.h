@@ -70,6 +70,13 @@ enum cache_mutant {
 #define CACHE_MUTANT(c, name) ((void)(c), false)
 #endif
 
+/* What the kernel and ls(1) ask every file for, mostly in vain. */
+#define CACHE_XATTRS(X)                                                                            \
+	X("system.posix_acl_access")                                                               \
+	X("system.posix_acl_default")                                                              \
+	X("security.capability")                                                                   \
+	X("security.selinux")
+
 /* Of a bucket. */
 struct cache_stamp {
 	uint64_t broken; /* what was asked for before this does not count */
@@ -87,6 +94,8 @@ struct cache_node {
 	struct csv_handle handle;
 	uint64_t stamp;
 	struct csv_attr attr;
+	uint32_t absent; /* extended attributes that it has not: bits, by CACHE_XATTRS */
+	uint64_t absent_stamp;
 };
 
 struct cache_name {
@@ -170,6 +179,8 @@ bool cache_attr(struct cache *c, const struct csv_handle *h, uint64_t now_ms, st
 /* *ret_child ino 0: there is no such name. Else *ret_attr is filled in, too. */
 bool cache_lookup(struct cache *c, const struct csv_handle *dir, const char *name, uint64_t now_ms,
 		  struct csv_handle *ret_child, struct csv_attr *ret_attr);
+/* It is known not to have this extended attribute. */
+bool cache_lacks(struct cache *c, const struct csv_handle *h, const char *name, uint64_t now_ms);
 /*
  * All of it, up to the end of the file, or nothing. *ret_atime: a read of what has one that is
  * older than PROMISE_ATIME_S is the coordinator's.

@@ -37,9 +37,9 @@
 #define PROMISE_ROWS	131072 /* inodes of which something is promised */
 #define PROMISE_BUCKETS 65536
 #endif
-#define PROMISE_MINDS	 4    /* inodes that a request names, or its names stand for */
+#define PROMISE_MINDS	 4     /* inodes that a request names, or its names stand for */
 #define PROMISE_ATIME_S	 86400 /* an atime that is older is set anew by a read: relatime */
-#define PROMISE_LEASE_MS 3000 /* from RENEW to RENEW; CACHE_LEASE_MS of the mount is less */
+#define PROMISE_LEASE_MS 3000  /* from RENEW to RENEW; CACHE_LEASE_MS of the mount is less */
 
 /* Planted bugs, for the simulator only. */
 #ifdef CSVFS_MUTANTS

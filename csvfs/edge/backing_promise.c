@@ -91,6 +91,7 @@ static const struct csv_handle *node_of(const struct backing_op *o)
 	case CSV_OP_GETATTR:
 	case CSV_OP_SETATTR:
 	case CSV_OP_READ:
+	case CSV_OP_GETXATTR:
 		return &o->inode[0].row->handle;
 	case CSV_OP_LOOKUP:
 	case CSV_OP_MKNOD:
@@ -106,8 +107,10 @@ static const struct csv_handle *node_of(const struct backing_op *o)
 
 void backing_promise(struct backing_op *o)
 {
-	const struct csv_handle *h = o->reply->error ? NULL : node_of(o);
-	bool is_told = !o->reply->error || (o->q->op == CSV_OP_LOOKUP && o->reply->error == ENOENT);
+	int error = o->reply->error;
+	bool is_told = !error || (o->q->op == CSV_OP_LOOKUP && error == ENOENT);
+	bool lacks = o->q->op == CSV_OP_GETXATTR && error == ENODATA;
+	const struct csv_handle *h = !error || lacks ? node_of(o) : NULL;
 
 	if (!o->b->promises)
 		return;

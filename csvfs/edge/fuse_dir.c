@@ -212,6 +212,8 @@ void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 	call_begin(&c, req, CSV_OP_GETXATTR);
 	e = xattr_name(&c, &c.q.getxattr.name, name);
 	e = e ? e : call_handle(&c, ino, &c.q.getxattr.handle);
+	if (!e && mount_cache_lacks(c.fs->options.cache, &c.q.getxattr.handle, name))
+		e = ENODATA;
 	c.q.getxattr.size = (uint32_t)size;
 	e = e || !size ? e : call_buffer(&c);
 	e = e ? e : call_run(&c, size);

@@ -125,6 +125,19 @@ bool mount_cache_lookup(struct mount_cache *c, const struct csv_handle *dir, con
 	return r;
 }
 
+bool mount_cache_lacks(struct mount_cache *c, const struct csv_handle *h, const char *name)
+{
+	bool r;
+
+	if (!c)
+		return false;
+	pthread_mutex_lock(&c->lock);
+	r = cache_lacks(&c->core, h, name, mount_cache_now());
+	c->hits += r;
+	pthread_mutex_unlock(&c->lock);
+	return r;
+}
+
 bool mount_cache_read(struct mount_cache *c, const struct csv_handle *h, uint64_t offset,
 		      size_t size, void *buf, size_t *ret_len)
 {

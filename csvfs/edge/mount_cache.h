@@ -31,6 +31,7 @@ void mount_cache_renewed(struct mount_cache *c, uint64_t sent_ms);
 bool mount_cache_attr(struct mount_cache *c, const struct csv_handle *h, struct csv_attr *ret);
 bool mount_cache_lookup(struct mount_cache *c, const struct csv_handle *dir, const char *name,
 			struct csv_handle *ret_child, struct csv_attr *ret_attr);
+bool mount_cache_lacks(struct mount_cache *c, const struct csv_handle *h, const char *name);
 bool mount_cache_read(struct mount_cache *c, const struct csv_handle *h, uint64_t offset,
 		      size_t size, void *buf, size_t *ret_len);
 /* Answered so far. */

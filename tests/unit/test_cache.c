@@ -207,6 +207,34 @@ static void an_own_unlink_names_the_child_that_it_knows(void **state)
 	assert_true(has_name(c, "b", 100)); /* the directory's other names are as they were */
 }
 
+static void what_it_lacks_is_known_until_it_changes(void **state)
+{
+	struct cache *c = *state;
+	struct csv_request q = {.op = CSV_OP_GETXATTR, .getxattr = {.handle = file}};
+	struct csv_request set = {.op = CSV_OP_SETXATTR, .setxattr = {.handle = file}};
+	struct csv_reply none = {.error = ENODATA, .promised = CSV_PROMISED_NODE};
+	const char *acl = "system.posix_acl_access", *more = "security.capability";
+
+	snprintf(q.getxattr.name.text, sizeof(q.getxattr.name.text), "%s", acl);
+	ask(c, q, none); /* it is kept with the attributes */
+	assert_false(cache_lacks(c, &file, acl, NOW));
+	ask(c, getattr(), told(7));
+	ask(c, q, none);
+	assert_true(cache_lacks(c, &file, acl, NOW));
+	assert_false(cache_lacks(c, &file, more, NOW));
+	assert_false(cache_lacks(c, &file, "user.x", NOW));
+	snprintf(q.getxattr.name.text, sizeof(q.getxattr.name.text), "%s", more);
+	ask(c, q, none);
+	assert_true(cache_lacks(c, &file, acl, NOW));
+	ask(c, set, (struct csv_reply){0});
+	assert_false(cache_lacks(c, &file, acl, NOW));
+	/* One that is known again brings no other along. */
+	ask(c, getattr(), told(7));
+	ask(c, q, none);
+	assert_true(cache_lacks(c, &file, more, NOW));
+	assert_false(cache_lacks(c, &file, acl, NOW));
+}
+
 static void data_is_given_whole_up_to_the_end_of_the_file(void **state)
 {
 	struct cache *c = *state;
@@ -335,6 +363,7 @@ int main(void)
 		TEST(an_own_change_makes_untrue_from_its_sending_to_its_answer),
 		TEST(of_two_own_changes_at_once_no_answer_is_kept),
 		TEST(an_own_unlink_names_the_child_that_it_knows),
+		TEST(what_it_lacks_is_known_until_it_changes),
 		TEST(data_is_given_whole_up_to_the_end_of_the_file),
 		TEST(large_files_and_halves_of_pages_are_not_kept),
 		TEST(without_a_lease_nothing_is_true),
