@@ -17,13 +17,14 @@
  *                                                and it does nothing again
  *   RENAME EXCHANGE the source is inode `a`   -> before; else they are exchanged
  *   SETATTR         always done again: same owner, mode, size, times (NOW: that of the repetition)
- *   WRITE           always done again, at the same place: an append at `size`
+ *   WRITE           always done again, at the same place: an append at `size`; behind it,
+ *                   with the zeros between
  *   SETXATTR        with XATTR_CREATE: absent -> before; else it has been set. Without: always done
  *                   again, and without XATTR_REPLACE: the old value may have gone first
  *   REMOVEXATTR     present                   -> before; else it is gone
  *   FALLOCATE       collapse, insert: file has `size` -> before; else it has happened. There is
  *                   nothing between, see backing_undo.c. The others are always done again
- *   COPY_RANGE      always done again: what it copies from was locked, too
+ *   COPY_RANGE      always done again: what it copies from was locked, too. Zeros as with WRITE
  *
  * CREATE of a file that exists has no intent: it goes from LOOK to DONE at once, as one that has
  * happened. An error of the operation itself is a result like any other, with its done mark.

@@ -94,12 +94,12 @@ class Recorded:
 
 def test_whatever_moment_the_power_goes_what_was_answered_is_there(make_lab, folder):
     r = Recorded(make_lab, folder, SEED, 3, 40, 200)
-    counts = r.check(folder, SEED, 60)
+    counts = r.check(folder, SEED, 40)
     print(counts)
-    assert counts["points"] >= 60 and counts["unsure"] > 0
+    assert counts["points"] >= 40 and counts["unsure"] > 0
     # The same disk, if it did not do what flushes ask for: found.
     with pytest.raises(Crash):
-        r.check(folder, SEED, 60, forgets_flushes_after=r.did["begin"])
+        r.check(folder, SEED, 40, forgets_flushes_after=r.did["begin"])
 
 
 # --- each request once
@@ -163,9 +163,9 @@ def replay_requests(folder, seed, count=100, most=None, is_lying=False, always=N
 
 
 def test_what_is_sent_again_after_a_crash_has_happened_once(folder):
-    counts = replay_requests(folder, SEED, most=60)
+    counts = replay_requests(folder, SEED, most=40)
     print(counts)
-    assert counts["points"] >= 60
+    assert counts["points"] >= 40
     assert counts["new"] and counts["redo"] and counts["replay"]
 
 
@@ -174,12 +174,12 @@ def test_what_is_sent_again_after_a_crash_has_happened_once(folder):
 def test_a_coordinator_that_does_not_look_at_its_records_is_found(folder, mode, word):
     """One does all anew, one believes that all is done."""
     with pytest.raises(Crash, match=word):
-        replay_requests(folder, SEED, most=60, always=mode)
+        replay_requests(folder, SEED, most=40, always=mode)
 
 
 def test_answers_before_the_log_is_forced_are_found(folder):
     with pytest.raises(Crash, match="answered"):
-        replay_requests(folder, SEED, most=60, is_lying=True)
+        replay_requests(folder, SEED, most=40, is_lying=True)
 
 
 @long
@@ -187,14 +187,14 @@ def test_answers_before_the_log_is_forced_are_found(folder):
 def test_thousands_of_moments(make_lab, folder, seed):
     """All of a longer workload: each flush, each write."""
     r = Recorded(make_lab, folder, f"{SEED}.{seed}", 4, 150, 400)
-    counts = r.check(folder, seed, most=1000)
+    counts = r.check(folder, seed, most=400)
     print(counts)
-    assert counts["points"] > 500
+    assert counts["points"] > 400
 
 
 @long
 @pytest.mark.parametrize("seed", range(4))
 def test_thousands_of_resends(folder, seed):
-    counts = replay_requests(folder, f"{SEED}.{seed}", count=200, most=1000)
+    counts = replay_requests(folder, f"{SEED}.{seed}", count=200, most=400)
     print(counts)
-    assert counts["points"] > 500 and counts["redo"] > 100
+    assert counts["points"] > 400 and counts["redo"] > 100

@@ -2,6 +2,7 @@
 """The attributed LUN and its judge: each planted violation is found, and faults are what they say."""
 import mmap
 import os
+import signal
 import subprocess
 
 import lunlog
@@ -336,3 +337,16 @@ def test_lund_killed_leaves_a_machine_that_goes_on(lab2):
     wait_until(lambda: block(lab2, "n2", 1, "a").code != 0, 20, "I/O fails")
     lab2.kill("n1")
     lab2.is_judged = False
+
+
+def test_without_labd_down_leaves_nothing(lab2):
+    """lund and its mounts end with the lab's control group, the loops on them are found by name."""
+    lab2.run("n1", f"mkfs.xfs -q {LUN} && mkdir /tmp/m && mount {LUN} /tmp/m && touch /tmp/m/f")
+    lab2.disk("n2", "hang")
+    hung = lab2.popen("n2", ["dd", "if=/dev/zero", f"of={LUN}", "bs=4096", "count=1",
+                             "oflag=direct"], stderr=subprocess.DEVNULL)
+    os.kill(lab2.status()["pid"], signal.SIGKILL)
+    lab2.labd.wait(20)
+    lab2.down()
+    assert hung.wait(timeout=30) != 0
+    assert lab2.leftovers() == []
