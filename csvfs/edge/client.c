@@ -92,6 +92,7 @@ static void begin_slot(struct client *c, struct slot *s, enum csv_op op)
 	s->sent_on = 0;
 	s->op = op;
 	s->is_answered = s->must_release = false;
+	s->note = NULL;
 }
 
 /* The slot's answer is one that nobody waits for. What was opened for nobody is released. */
@@ -245,6 +246,8 @@ bool client_answer(struct client *c, const struct csv_reply *p)
 	if (!answers(c, s, p) || (bytes && s->has_owner && bytes->len > s->cap))
 		return false;
 	count_opens(c, s, p);
+	if (s->note)
+		s->note(s->note_arg, s->note_id, p);
 	s->is_answered = true;
 	if (!s->has_owner) {
 		if (!s->is_writing)
@@ -371,6 +374,42 @@ int client_call(struct client *c, struct csv_request *q, struct csv_reply *ret, 
 	r = await(c, s, i);
 	pthread_mutex_unlock(&c->lock);
 	return r;
+}
+
+int client_post(struct client *c, struct csv_request *q, client_note note, void *arg, uint64_t id,
+		struct client_interrupt *i)
+{
+	struct slot *s;
+	int r = 0;
+
+	pthread_mutex_lock(&c->lock);
+	if (!i && (c->waiting || !find_free(c)))
+		r = -EAGAIN; /* who waits already is first */
+	else
+		r = take_slot(c, i, &s);
+	if (r) {
+		pthread_mutex_unlock(&c->lock);
+		return r;
+	}
+	begin_slot(c, s, q->op);
+	s->note = note;
+	s->note_arg = arg;
+	s->note_id = id;
+	q->slot = (uint16_t)(s - c->slot);
+	q->seq = s->seq;
+	q->is_resend = false;
+	pthread_mutex_unlock(&c->lock);
+	must(!csv_request_encode(q, s->frame, CSV_FRAME_MAX, &s->len));
+	pthread_mutex_lock(&c->lock);
+	s->state = SLOT_NEW;
+	if (c->phase == CLIENT_READY && !c->is_writing && client_oldest(c, SLOT_NEW) == s) {
+		client_token_take(c);
+		client_token_return(c, client_write_slot(c, s));
+	} else {
+		client_kick(c);
+	}
+	pthread_mutex_unlock(&c->lock);
+	return 0;
 }
 
 int client_root(struct client *c, struct client_interrupt *i, struct csv_handle *ret)

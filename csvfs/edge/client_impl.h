@@ -56,7 +56,10 @@ struct slot {
 	bool is_writing;
 	bool is_answered;
 	bool must_release; /* it has opened something for nobody */
-	uint8_t *frame;	   /* CSV_FRAME_MAX */
+	client_note note;  /* of one that nobody waits for; NULL */
+	void *note_arg;
+	uint64_t note_id;
+	uint8_t *frame; /* CSV_FRAME_MAX */
 	size_t len;
 	/* The owner's. */
 	struct csv_reply *reply;

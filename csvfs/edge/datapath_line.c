@@ -178,6 +178,8 @@ static void listen_to(struct datapath *d, struct tls *t)
 			on_ask(d, &f.ask);
 		else if (f.type == CSV_FRAME_FAILED && on_failed(d, &f.failed))
 			continue;
+		else if (f.type == CSV_FRAME_LOCK_GRANTED && d->options.on_lock_granted)
+			d->options.on_lock_granted(d->options.arg, f.lock_granted.number);
 		else
 			return;
 	}

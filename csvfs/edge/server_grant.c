@@ -134,6 +134,7 @@ int server_grants_channel(struct conn *c, const struct csv_frame_channel *f)
 		.term = s->sess.term, .is_known = true, .root = backing_root(s->options.backing)};
 	server_send_frame(s, c->id, &yes);
 	event(s, &(struct grant_event){.type = GRANT_EV_CHANNEL, .mount = f->mount, .conn = c->id});
+	server_locks_channel(c);
 	return 0;
 }
 
