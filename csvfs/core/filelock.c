@@ -413,11 +413,10 @@ static int queue(struct filelock_state *s, const struct filelock_event *e,
 		drop_wait(s, at);
 		return -EDEADLK;
 	}
+	set_behind(s, &s->wait[at - 1], !filelock_against(s, &e->range));
 	/* Who was behind somebody may now be one on whom that one waits. */
 	if (s->behind)
 		settle_all(s, out);
-	else
-		settle(s, &e->range, out);
 	return FILELOCK_QUEUED;
 }
 
@@ -654,47 +653,68 @@ int filelock_step(struct filelock_state *s, const struct filelock_event *e,
 
 /* ---- looking at it */
 
-static const char *check_held(const struct filelock_state *s)
+static const char *check_row(const struct filelock_state *s, const struct lock_range *row)
 {
-	const char *wrong = lockrange_check(&s->held);
-	uint32_t ranges = 0;
+	const struct lock_range *other = NULL;
 
-	for (uint32_t i = 0; !wrong && s->held.count && i < FILELOCK_RANGES; i++) {
-		const struct lock_range *row = &s->row[i], *other = NULL;
-
-		while (row->type && (other = lockrange_next(&s->held, &row->handle, other))) {
-			if (lockrange_excludes(row, other))
-				return "two owners have what excludes each other";
-		}
-		if (row->type && against_turns(s, row))
-			return "a turn has come for what somebody else has";
+	while ((other = lockrange_next(&s->held, &row->handle, other))) {
+		if (lockrange_excludes(row, other))
+			return "two owners have what excludes each other";
 	}
-	for (size_t i = 0; i < FILELOCK_MOUNTS; i++)
-		ranges += s->mount[i].ranges;
-	return wrong ? wrong : ranges != s->held.count ? "the count of a mount is wrong" : NULL;
+	return against_turns(s, row) ? "a turn has come for what somebody else has" : NULL;
+}
+
+static const char *check_wait(const struct filelock_state *s, const struct filelock_wait *w)
+{
+	if (w->state == FILELOCK_FREE || w->state == FILELOCK_PROBE)
+		return "something else is in line";
+	if (w->state == FILELOCK_RESERVED && !s->is_open)
+		return "a turn has come before all have told what they have";
+	if (w->state == FILELOCK_RESERVED && against_turns(s, &w->range))
+		return "two turns exclude each other";
+	if (w->state == FILELOCK_WAITING && s->is_open && !w->is_behind &&
+	    !filelock_against(s, &w->range))
+		return "somebody waits for nothing";
+	return NULL;
+}
+
+static const char *check_queue(const struct filelock_state *s, uint32_t bucket, uint32_t *waits)
+{
+	const struct filelock_queue *q = &s->queue[bucket];
+	uint32_t hungry = 0, reserved = 0;
+
+	for (uint32_t at = s->held.bucket[bucket]; at; at = s->row[at - 1].next) {
+		const char *wrong = check_row(s, &s->row[at - 1]);
+
+		if (wrong)
+			return wrong;
+	}
+	for (uint32_t at = q->first; at; at = s->wait[at - 1].next) {
+		const char *wrong = check_wait(s, &s->wait[at - 1]);
+
+		if (wrong)
+			return wrong;
+		(*waits)++;
+		hungry += is_hungry(&s->wait[at - 1]);
+		reserved += s->wait[at - 1].state == FILELOCK_RESERVED;
+	}
+	return hungry == q->hungry && reserved == q->reserved ? NULL : "a queue has miscounted";
 }
 
 const char *filelock_check(const struct filelock_state *s)
 {
-	uint32_t waits = 0;
+	const char *wrong = lockrange_check(&s->held);
+	uint32_t waits = 0, ranges = 0;
 
-	for (uint32_t i = 0; s->waits && i <= FILELOCK_WAITS; i++) {
-		const struct filelock_wait *w = &s->wait[i];
-
-		waits += w->state != FILELOCK_FREE;
-		if (w->state == FILELOCK_PROBE)
-			return "a request has stayed in line";
-		if (w->state == FILELOCK_RESERVED && !s->is_open)
-			return "a turn has come before all have told what they have";
-		if (w->state == FILELOCK_RESERVED && against_turns(s, &w->range))
-			return "two turns exclude each other";
-		if (w->state == FILELOCK_WAITING && s->is_open && !w->is_behind &&
-		    !filelock_against(s, &w->range))
-			return "somebody waits for nothing";
-	}
-	if (waits != s->waits)
-		return "the count of waits is wrong";
-	return check_held(s);
+	for (uint32_t i = 0; !wrong && i < LOCKRANGE_BUCKETS; i++)
+		wrong = check_queue(s, i, &waits);
+	for (size_t i = 0; i < FILELOCK_MOUNTS; i++)
+		ranges += s->mount[i].ranges;
+	if (wrong)
+		return wrong;
+	if (ranges != s->held.count)
+		return "the count of a mount is wrong";
+	return waits == s->waits ? NULL : "the count of waits is wrong";
 }
 
 const char *filelock_event_name(enum filelock_event_type type)

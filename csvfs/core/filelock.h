@@ -27,12 +27,18 @@
 
 #include "csvfs/core/lockrange.h"
 
-#define FILELOCK_MOUNTS	      32
+#define FILELOCK_MOUNTS 32
+#ifdef CSVFS_MUTANTS
+#define FILELOCK_MOUNT_RANGES 24
+#define FILELOCK_WAITS	      16
+#define FILELOCK_PASSES	      4
+#else
 #define FILELOCK_MOUNT_RANGES 4096 /* of one mount; it counts them itself, too (lockbook.h) */
+#define FILELOCK_WAITS	      32768
+#define FILELOCK_PASSES	      64
+#endif
 /* All that all may have, and what requests under way can split: to give up never fails. */
 #define FILELOCK_RANGES (FILELOCK_MOUNTS * (FILELOCK_MOUNT_RANGES + 2 * CSV_SLOTS))
-#define FILELOCK_WAITS	32768
-#define FILELOCK_PASSES 64
 
 /* Planted bugs, for the simulator only. */
 #ifdef CSVFS_MUTANTS

@@ -23,13 +23,21 @@
 
 #include "csvfs/core/lockrange.h"
 
+#ifdef CSVFS_MUTANTS
+#define LOCKBOOK_RANGES 24
+#define LOCKBOOK_ASKS	12
+#define LOCKBOOK_GIVES	8
+#define LOCKBOOK_CLOSES 4
+#define LOCKBOOK_OWNERS 16
+#else
 #define LOCKBOOK_RANGES 4096  /* as FILELOCK_MOUNT_RANGES */
 #define LOCKBOOK_ASKS	16384 /* that lock, or look, at a time */
 #define LOCKBOOK_GIVES	8192  /* further ones that give up */
 #define LOCKBOOK_CLOSES 4096  /* further ones for files that were closed */
-#define LOCKBOOK_OPS	(LOCKBOOK_ASKS + LOCKBOOK_GIVES + LOCKBOOK_CLOSES)
-#define LOCKBOOK_SHIFT	15 /* an id has its row below it */
 #define LOCKBOOK_OWNERS 4096
+#endif
+#define LOCKBOOK_OPS   (LOCKBOOK_ASKS + LOCKBOOK_GIVES + LOCKBOOK_CLOSES)
+#define LOCKBOOK_SHIFT 15 /* an id has its row below it */
 
 /* Planted bugs, for the simulator only. */
 #ifdef CSVFS_MUTANTS

@@ -15,7 +15,11 @@
 
 #include "csvfs/core/proto.h"
 
+#ifdef CSVFS_MUTANTS
+#define LOCKRANGE_BUCKETS 16 /* the simulator begins often, and comes to the bounds */
+#else
 #define LOCKRANGE_BUCKETS 4096
+#endif
 
 /* Who locks: the kernel's number of a process's files (POSIX) or of an open file (OFD, flock). */
 struct lock_owner {
