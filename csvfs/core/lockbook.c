@@ -440,11 +440,13 @@ void lockbook_answer(struct lockbook *s, uint64_t id, const struct csv_reply *p,
 void lockbook_closed(struct lockbook *s, const struct csv_handle *h, uint64_t via,
 		     struct lockbook_actions *out)
 {
-	out->count = 0;
-	for (uint32_t i = 0; s->held.count && i < LOCKBOOK_RANGES; i++) {
-		struct lock_range *row = &s->row[i];
+	uint32_t at = s->held.bucket[lockrange_bucket(h)];
 
-		if (!row->type || row->via != via || !csv_handle_equal(&row->handle, h))
+	out->count = 0;
+	for (; at; at = s->row[at - 1].next) {
+		struct lock_range *row = &s->row[at - 1];
+
+		if (row->via != via || !csv_handle_equal(&row->handle, h))
 			continue;
 		row->via = VIA_CLOSED;
 		s->has_closed = !LOCKBOOK_MUTANT(s, KEEP_CLOSED);
