@@ -5,9 +5,12 @@ csvfs_core_sources = \
 	csvfs/core/change.c csvfs/core/change.h \
 	csvfs/core/direct.c csvfs/core/direct.h \
 	csvfs/core/errors.c csvfs/core/errors.h \
+	csvfs/core/filelock.c csvfs/core/filelock.h \
 	csvfs/core/grant.c csvfs/core/grant.h \
 	csvfs/core/header.c csvfs/core/header.h \
 	csvfs/core/promise.c csvfs/core/promise.h \
+	csvfs/core/lockbook.c csvfs/core/lockbook.h \
+	csvfs/core/lockrange.c csvfs/core/lockrange.h \
 	csvfs/core/proto.c csvfs/core/proto.h \
 	csvfs/core/record.c csvfs/core/record.h \
 	csvfs/core/session.c csvfs/core/session.h
@@ -37,8 +40,10 @@ csvfs_libcsvedge_a_SOURCES = \
 	csvfs/edge/datapath_io.c csvfs/edge/datapath_line.c \
 	csvfs/edge/fuse.c csvfs/edge/fuse.h csvfs/edge/fuse_impl.h \
 	csvfs/edge/fuse_call.c csvfs/edge/fuse_dir.c csvfs/edge/fuse_io.c csvfs/edge/fuse_ops.c \
-	csvfs/edge/fuse_inode.c csvfs/edge/fuse_inode.h csvfs/edge/fuse_moved.c csvfs/edge/fuse_signal.c csvfs/edge/fuse_stale.c \
+	csvfs/edge/fuse_inode.c csvfs/edge/fuse_inode.h csvfs/edge/fuse_lock.c \
+	csvfs/edge/fuse_moved.c csvfs/edge/fuse_signal.c csvfs/edge/fuse_stale.c \
 	csvfs/edge/link.c csvfs/edge/link.h \
+	csvfs/edge/locks.c csvfs/edge/locks.h \
 	csvfs/edge/log.c csvfs/edge/log.h \
 	csvfs/edge/mount.c csvfs/edge/mount.h \
 	csvfs/edge/mount_cache.c csvfs/edge/mount_cache.h \
@@ -47,7 +52,8 @@ csvfs_libcsvedge_a_SOURCES = \
 	csvfs/edge/process.c csvfs/edge/process.h \
 	csvfs/edge/coordinate.c csvfs/edge/coordinate.h csvfs/edge/look.c csvfs/edge/look.h \
 	csvfs/edge/server.c csvfs/edge/server.h csvfs/edge/server_impl.h \
-	csvfs/edge/server_conn.c csvfs/edge/server_grant.c csvfs/edge/server_work.c $(csvfs_backing_sources)
+	csvfs/edge/server_conn.c csvfs/edge/server_grant.c \
+	csvfs/edge/server_lock.c csvfs/edge/server_work.c $(csvfs_backing_sources)
 csvfs_libcsvedge_a_CPPFLAGS = $(AM_CPPFLAGS) $(GNUTLS_CFLAGS) $(FUSE_CFLAGS)
 
 sbin_PROGRAMS += csvfs/csvfsd

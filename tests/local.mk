@@ -7,7 +7,7 @@ SIMULATORS = \
 	tests/sim/sim_repl tests/sim/sim_lock tests/sim/sim_ladder tests/sim/sim_volume \
 	tests/sim/sim_session tests/sim/sim_mig tests/sim/sim_vm tests/sim/sim_grant tests/sim/sim_cache \
 	tests/sim/sim_force tests/sim/sim_plan tests/sim/sim_votes tests/sim/sim_claim \
-	tests/sim/sim_witness tests/sim/sim_cluster
+	tests/sim/sim_witness tests/sim/sim_cluster tests/sim/sim_filelock
 check_PROGRAMS += $(SIMULATORS)
 world_sources = tests/sim/sim_world.c tests/sim/sim_world_witness.c tests/sim/sim_world.h
 tests_sim_sim_repl_SOURCES = tests/sim/sim_repl.c $(world_sources)
@@ -74,6 +74,12 @@ tests_sim_sim_mig_LDADD = migrate/libmig_mutants.a lib/libbase.a
 tests_sim_sim_cache_SOURCES = tests/sim/sim_cache.c
 tests_sim_sim_cache_CPPFLAGS = $(AM_CPPFLAGS) -DCSVFS_MUTANTS
 tests_sim_sim_cache_LDADD = csvfs/libcsvcore_mutants.a lib/libbase.a
+tests_sim_sim_filelock_SOURCES = \
+	tests/sim/sim_filelock.c tests/sim/sim_filelock_coord.c tests/sim/sim_filelock_mount.c \
+	tests/sim/sim_filelock_world.h
+tests_sim_sim_filelock_CPPFLAGS = $(AM_CPPFLAGS) -DCSVFS_MUTANTS
+tests_sim_sim_filelock_LDADD = csvfs/libcsvcore_mutants.a lib/libbase.a
+
 tests_sim_sim_grant_SOURCES = \
 	tests/sim/sim_grant.c tests/sim/sim_grant_coord.c tests/sim/sim_grant_mount.c \
 	tests/sim/sim_grant_world.h
@@ -128,6 +134,7 @@ UNIT_TESTS = \
 	tests/unit/test_definition tests/unit/test_qmp tests/unit/test_mig \
 	tests/unit/test_vm_db tests/unit/test_migration_db tests/unit/test_vm_plan \
 	tests/unit/test_channel tests/unit/test_stream tests/unit/test_grant tests/unit/test_direct \
+	tests/unit/test_filelock tests/unit/test_lockbook tests/unit/test_locks \
 	tests/unit/test_stopping tests/unit/test_stuck tests/unit/test_votes \
 	tests/unit/test_whatif tests/unit/test_age tests/unit/test_secret tests/unit/test_setting \
 	tests/unit/test_capacity tests/unit/test_promise tests/unit/test_cache \
@@ -393,6 +400,11 @@ tests_unit_test_backing_crash_data_LDADD = $(BACKING_LDADD)
 CSV_CPPFLAGS = $(UNIT_CPPFLAGS) $(GNUTLS_CFLAGS)
 CSV_LDADD = csvfs/libcsvedge.a csvfs/libcsvcore.a lib/libedgebase.a lib/libbase.a \
 	$(CMOCKA_LIBS) $(FUSE_LIBS) $(GNUTLS_LIBS) -lpthread
+tests_unit_test_locks_SOURCES = \
+	tests/unit/test_locks.c tests/unit/client_fixture.h tests/unit/csv_server.h
+tests_unit_test_locks_CPPFLAGS = $(CSV_CPPFLAGS)
+tests_unit_test_locks_LDADD = $(CSV_LDADD)
+
 tests_unit_test_client_SOURCES = \
 	tests/unit/test_client.c tests/unit/client_fixture.h tests/unit/csv_server.h
 tests_unit_test_client_CPPFLAGS = $(CSV_CPPFLAGS)
@@ -420,6 +432,14 @@ tests_unit_test_promise_LDADD = csvfs/libcsvcore.a $(UNIT_LDADD)
 tests_unit_test_cache_SOURCES = tests/unit/test_cache.c
 tests_unit_test_cache_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_cache_LDADD = csvfs/libcsvcore.a $(UNIT_LDADD)
+tests_unit_test_filelock_SOURCES = tests/unit/test_filelock.c
+tests_unit_test_filelock_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_filelock_LDADD = csvfs/libcsvcore.a $(UNIT_LDADD)
+
+tests_unit_test_lockbook_SOURCES = tests/unit/test_lockbook.c
+tests_unit_test_lockbook_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_lockbook_LDADD = csvfs/libcsvcore.a $(UNIT_LDADD)
+
 tests_unit_test_grant_SOURCES = tests/unit/test_grant.c
 tests_unit_test_grant_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_grant_LDADD = csvfs/libcsvcore.a $(UNIT_LDADD)

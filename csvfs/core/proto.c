@@ -91,6 +91,26 @@ static void get_ungranted(struct wire_reader *r, uint8_t *v)
 	*v = wire_get_enum(r, CSV_UNGRANTED_MAX);
 }
 
+static void put_lock_kind(struct wire_writer *w, const uint8_t *v)
+{
+	wire_put_u8(w, *v);
+}
+
+static void get_lock_kind(struct wire_reader *r, uint8_t *v)
+{
+	*v = wire_get_enum(r, CSV_LOCK_KINDS);
+}
+
+static void put_lock_type(struct wire_writer *w, const uint8_t *v)
+{
+	wire_put_u8(w, *v);
+}
+
+static void get_lock_type(struct wire_reader *r, uint8_t *v)
+{
+	*v = wire_get_enum(r, CSV_LOCK_TYPES);
+}
+
 static void put_grant_id(struct wire_writer *w, const struct csv_grant_id *v)
 {
 	wire_put_u64(w, v->term);

@@ -161,10 +161,15 @@ enum csv_ungranted {
 		CSV_UNGRANTED_MAX
 };
 
+/* File locks: the two families know nothing of each other. POSIX: fcntl(2), by range. */
+enum csv_lock_kind { CSV_LOCK_POSIX, CSV_LOCK_FLOCK, CSV_LOCK_KINDS };
+enum csv_lock_type { CSV_LOCK_NONE, CSV_LOCK_READ, CSV_LOCK_WRITE, CSV_LOCK_TYPES };
+#define CSV_LOCK_END_MAX ((uint64_t)INT64_MAX) /* the last byte of any file */
+
 /*
  * Operations: X(number, NAME, name, kind, kind of reply). QUERY changes nothing and may be done
  * again; CHANGE is done exactly once (intent, operation, done mark); STATE changes only what the
- * coordinator holds in memory (who has what open) and is idempotent per request.
+ * coordinator holds in memory (who has what open or locked) and is idempotent per request.
  */
 #define CSV_OPS(X)                                                                                 \
 	X(1, LOOKUP, lookup, QUERY, ENTRY)                                                         \
@@ -193,7 +198,11 @@ enum csv_ungranted {
 	X(24, FALLOCATE, fallocate, CHANGE, NONE)                                                  \
 	X(25, LSEEK, lseek, QUERY, COUNT)                                                          \
 	X(26, COPY_RANGE, copy_range, CHANGE, COUNT)                                               \
-	X(27, GRANT, grant, STATE, GRANT)
+	X(27, GRANT, grant, STATE, GRANT)                                                          \
+	X(28, LOCK, lock, STATE, COUNT)                                                            \
+	X(29, UNLOCK, unlock, STATE, NONE)                                                         \
+	X(30, GETLOCK, getlock, QUERY, LOCK)                                                       \
+	X(31, CANCEL_LOCK, cancel_lock, STATE, NONE)
 
 enum csv_op {
 #define CSV_OP_ENUM(number, NAME, name, kind, reply) CSV_OP_##NAME = (number),
@@ -309,6 +318,40 @@ enum csv_op_kind { CSV_QUERY, CSV_CHANGE, CSV_STATE };
 #define CSV_GRANT_FIELDS(F)                                                                        \
 	F(handle, struct csv_handle, handle)                                                       \
 	F(flag, bool, is_write)
+/*
+ * At least this type on bytes `start` to `end`, that one too; what the owner has that is stronger
+ * stays. number 0: now or EAGAIN; else a wait of the mount's, which is in the line of that file
+ * from then on if the reply says 1: LOCK_GRANTED tells when its turn has come, and LOCK with the
+ * same number takes it.
+ */
+#define CSV_LOCK_FIELDS(F)                                                                         \
+	F(handle, struct csv_handle, handle)                                                       \
+	F(u64, uint64_t, owner)                                                                    \
+	F(lock_kind, uint8_t, kind)                                                                \
+	F(lock_type, uint8_t, type)                                                                \
+	F(u64, uint64_t, start)                                                                    \
+	F(u64, uint64_t, end)                                                                      \
+	F(u32, uint32_t, pid)                                                                      \
+	F(u64, uint64_t, number)
+/* At most this type on these bytes. */
+#define CSV_UNLOCK_FIELDS(F)                                                                       \
+	F(handle, struct csv_handle, handle)                                                       \
+	F(u64, uint64_t, owner)                                                                    \
+	F(lock_kind, uint8_t, kind)                                                                \
+	F(lock_type, uint8_t, type)                                                                \
+	F(u64, uint64_t, start)                                                                    \
+	F(u64, uint64_t, end)
+/* A POSIX lock that keeps this one out; of type NONE: there is none. */
+#define CSV_GETLOCK_FIELDS(F)                                                                      \
+	F(handle, struct csv_handle, handle)                                                       \
+	F(u64, uint64_t, owner)                                                                    \
+	F(lock_type, uint8_t, type)                                                                \
+	F(u64, uint64_t, start)                                                                    \
+	F(u64, uint64_t, end)
+/* The wait is over; also if its turn has come and it was not taken. */
+#define CSV_CANCEL_LOCK_FIELDS(F)                                                                  \
+	F(handle, struct csv_handle, handle)                                                       \
+	F(u64, uint64_t, number)
 
 /* ---- what a reply carries when it tells of success; of an error there is nothing */
 #define CSV_REPLY_NONE_FIELDS(F)
@@ -329,6 +372,13 @@ enum csv_op_kind { CSV_QUERY, CSV_CHANGE, CSV_STATE };
 	F(grant_id, struct csv_grant_id, id)                                                       \
 	F(u64, uint64_t, size)                                                                     \
 	F(bytes, struct csv_bytes, extents)
+/* pid: as its own mount knows it. */
+#define CSV_REPLY_LOCK_FIELDS(F)                                                                   \
+	F(lock_type, uint8_t, type)                                                                \
+	F(u64, uint64_t, start)                                                                    \
+	F(u64, uint64_t, end)                                                                      \
+	F(u32, uint32_t, pid)                                                                      \
+	F(u64, uint64_t, mount)
 
 #define CSV_REPLIES(X)                                                                             \
 	X(NONE, none)                                                                              \
@@ -338,7 +388,8 @@ enum csv_op_kind { CSV_QUERY, CSV_CHANGE, CSV_STATE };
 	X(COUNT, count)                                                                            \
 	X(XATTR, xattr)                                                                            \
 	X(USAGE, usage)                                                                            \
-	X(GRANT, grant)
+	X(GRANT, grant)                                                                            \
+	X(LOCK, lock)
 
 enum csv_reply_kind {
 #define CSV_REPLY_ENUM(NAME, name) CSV_REPLY_##NAME,
@@ -439,6 +490,19 @@ enum csv_reply_kind {
 	F(handle, struct csv_handle, handle)                                                       \
 	F(u64, uint64_t, serial)
 #define CSV_BROKEN_FIELDS(F) CSV_BREAK_FIELDS(F)
+/* Among the RECLAIMs, on the first connection: a lock that the mount has, by what was answered. */
+#define CSV_RECLAIM_LOCK_FIELDS(F)                                                                 \
+	F(handle, struct csv_handle, handle)                                                       \
+	F(u64, uint64_t, owner)                                                                    \
+	F(lock_kind, uint8_t, kind)                                                                \
+	F(lock_type, uint8_t, type)                                                                \
+	F(u64, uint64_t, start)                                                                    \
+	F(u64, uint64_t, end)                                                                      \
+	F(u32, uint32_t, pid)
+/* Also: a wait that is in line, in the order in which they came. */
+#define CSV_RECLAIM_WAIT_FIELDS(F) CSV_LOCK_FIELDS(F)
+/* To the mount, over its line for recalls: the turn of that wait has come. */
+#define CSV_LOCK_GRANTED_FIELDS(F) CSV_CANCEL_LOCK_FIELDS(F)
 
 #define CSV_CHANNEL_RECALLS 1
 
@@ -462,7 +526,10 @@ enum csv_reply_kind {
 	X(24, RENEW, renew)                                                                        \
 	X(25, RENEWED, renewed)                                                                    \
 	X(26, BREAK, broke)                                                                        \
-	X(27, BROKEN, broken)
+	X(27, BROKEN, broken)                                                                      \
+	X(19, RECLAIM_LOCK, reclaim_lock)                                                          \
+	X(20, RECLAIM_WAIT, reclaim_wait)                                                          \
+	X(21, LOCK_GRANTED, lock_granted)
 
 /* Frames with a body of their own kind. */
 #define CSV_FRAME_REQUEST 16

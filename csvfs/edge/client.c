@@ -91,8 +91,9 @@ static void begin_slot(struct client *c, struct slot *s, enum csv_op op)
 	s->since_ms = client_now_ms();
 	s->sent_on = 0;
 	s->op = op;
-	s->note = (struct cache_note){0};
+	s->cached = (struct cache_note){0};
 	s->is_answered = s->must_release = false;
+	s->note = NULL;
 }
 
 /* The slot's answer is one that nobody waits for. What was opened for nobody is released. */
@@ -247,7 +248,9 @@ bool client_answer(struct client *c, const struct csv_reply *p)
 		return false;
 	count_opens(c, s, p);
 	/* What a change has made untrue may be kept again, whoever waits for the answer. */
-	mount_cache_answered(c->options.cache, &s->note);
+	mount_cache_answered(c->options.cache, &s->cached);
+	if (s->note)
+		s->note(s->note_arg, s->note_id, p);
 	s->is_answered = true;
 	if (!s->has_owner) {
 		if (!s->is_writing)
@@ -312,7 +315,7 @@ static void give_up(struct client *c, struct slot *s)
 	s->has_owner = false;
 	s->reply = NULL;
 	if (s->state == SLOT_NEW) {
-		mount_cache_answered(c->options.cache, &s->note);
+		mount_cache_answered(c->options.cache, &s->cached);
 		s->seq--; /* nobody has seen it */
 		free_slot(c, s);
 		client_kick(c);
@@ -350,7 +353,7 @@ int client_call(struct client *c, struct csv_request *q, struct csv_reply *ret, 
 		size_t cap, struct client_interrupt *i)
 {
 	const struct csv_handle *handle = handle_of(q);
-	struct cache_note note;
+	struct cache_note cached;
 	struct slot *s;
 	int r;
 
@@ -370,16 +373,52 @@ int client_call(struct client *c, struct csv_request *q, struct csv_reply *ret, 
 	q->seq = s->seq;
 	q->is_resend = false;
 	pthread_mutex_unlock(&c->lock);
-	mount_cache_ask(c->options.cache, q, &s->note);
+	mount_cache_ask(c->options.cache, q, &s->cached);
 	must(!csv_request_encode(q, s->frame, CSV_FRAME_MAX, &s->len));
 	pthread_mutex_lock(&c->lock);
 	s->state = SLOT_NEW;
 	r = await(c, s, i);
-	note = s->note;
+	cached = s->cached;
 	pthread_mutex_unlock(&c->lock);
 	if (!r)
-		mount_cache_keep(c->options.cache, q, ret, &note);
+		mount_cache_keep(c->options.cache, q, ret, &cached);
 	return r;
+}
+
+int client_post(struct client *c, struct csv_request *q, client_note note, void *arg, uint64_t id,
+		struct client_interrupt *i)
+{
+	struct slot *s;
+	int r = 0;
+
+	pthread_mutex_lock(&c->lock);
+	if (!i && (c->waiting || !find_free(c)))
+		r = -EAGAIN; /* who waits already is first */
+	else
+		r = take_slot(c, i, &s);
+	if (r) {
+		pthread_mutex_unlock(&c->lock);
+		return r;
+	}
+	begin_slot(c, s, q->op);
+	s->note = note;
+	s->note_arg = arg;
+	s->note_id = id;
+	q->slot = (uint16_t)(s - c->slot);
+	q->seq = s->seq;
+	q->is_resend = false;
+	pthread_mutex_unlock(&c->lock);
+	must(!csv_request_encode(q, s->frame, CSV_FRAME_MAX, &s->len));
+	pthread_mutex_lock(&c->lock);
+	s->state = SLOT_NEW;
+	if (c->phase == CLIENT_READY && !c->is_writing && client_oldest(c, SLOT_NEW) == s) {
+		client_token_take(c);
+		client_token_return(c, client_write_slot(c, s));
+	} else {
+		client_kick(c);
+	}
+	pthread_mutex_unlock(&c->lock);
+	return 0;
 }
 
 int client_root(struct client *c, struct client_interrupt *i, struct csv_handle *ret)

@@ -38,8 +38,8 @@ struct client_options {
 	void (*on_change)(void *arg);
 	void *arg;
 	/*
-	 * The next grant that a coordinator must know of, from *cursor (0 at first) on; false: no
-	 * more. NULL: there are none. It calls nothing of the client.
+	 * The next grant or lock that a coordinator must know of, from *cursor (0 at first) on;
+	 * false: no more. NULL: there are none. It calls nothing of the client.
 	 */
 	bool (*next_grant)(void *arg, size_t *cursor, struct csv_frame *ret);
 	struct mount_cache *cache; /* outlives it; NULL: nothing is kept */
@@ -88,6 +88,17 @@ void client_target(struct client *c, const struct csv_link_state *state);
  */
 int client_call(struct client *c, struct csv_request *q, struct csv_reply *ret, void *buf,
 		size_t cap, struct client_interrupt *i);
+/*
+ * Who has asked hears the answer with the client's lock held, in the order in which answers come
+ * and before a later coordinator is told anything (next_grant). It calls nothing of the client.
+ */
+typedef void (*client_note)(void *arg, uint64_t id, const struct csv_reply *p);
+/*
+ * Asks and does not wait: the request is repeated until it is answered. 0; -EAGAIN: all slots are
+ * taken, and `i` is NULL; -EINTR, -EIO: nothing was asked.
+ */
+int client_post(struct client *c, struct csv_request *q, client_note note, void *arg, uint64_t id,
+		struct client_interrupt *i);
 /* Any thread, any number of times. */
 void client_interrupt(struct client *c, struct client_interrupt *i);
 

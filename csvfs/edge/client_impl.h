@@ -52,12 +52,15 @@ struct slot {
 	uint64_t sent_on; /* connection on which it was sent last */
 	enum csv_op op;
 	struct csv_handle handle; /* OPEN, RELEASE */
-	struct cache_note note;	  /* until it is answered */
+	struct cache_note cached; /* until it is answered */
 	bool has_owner;
 	bool is_writing;
 	bool is_answered;
 	bool must_release; /* it has opened something for nobody */
-	uint8_t *frame;	   /* CSV_FRAME_MAX */
+	client_note note;  /* of one that nobody waits for; NULL */
+	void *note_arg;
+	uint64_t note_id;
+	uint8_t *frame; /* CSV_FRAME_MAX */
 	size_t len;
 	/* The owner's. */
 	struct csv_reply *reply;

@@ -26,6 +26,8 @@ struct datapath_options {
 	/* Opens the volume's LUN for direct I/O, having read from it. May block. The descriptor or
 	 * -errno. */
 	int (*open_device)(void *arg);
+	/* LOCK_GRANTED has come. From the line's thread; NULL: the mount has no locks. */
+	void (*on_lock_granted)(void *arg, uint64_t number);
 	/* What datapath_status() says has changed. Any thread; calls nothing of this. */
 	void (*on_change)(void *arg);
 	void *arg;

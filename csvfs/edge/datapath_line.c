@@ -210,6 +210,8 @@ static void listen_to(struct datapath *d, struct tls *t)
 			mount_cache_renewed(d->options.cache, f.renewed.sent_ms);
 		else if (f.type == CSV_FRAME_FAILED && on_failed(d, &f.failed))
 			continue;
+		else if (f.type == CSV_FRAME_LOCK_GRANTED && d->options.on_lock_granted)
+			d->options.on_lock_granted(d->options.arg, f.lock_granted.number);
 		else
 			return;
 	}

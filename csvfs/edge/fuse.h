@@ -11,6 +11,7 @@
 
 #include "csvfs/edge/client.h"
 #include "csvfs/edge/datapath.h"
+#include "csvfs/edge/locks.h"
 
 struct csv_fs;
 
@@ -20,6 +21,8 @@ struct csv_fs_options {
 	struct client *client;	   /* outlives it */
 	struct datapath *datapath; /* outlives it; NULL: all goes to the coordinator */
 	struct mount_cache *cache; /* the same; NULL: nothing is kept */
+	struct locks *locks;	   /* outlives it; NULL: there are no file locks (ENOLCK) */
+	uint64_t mount;		   /* incarnation */
 };
 
 /*
@@ -34,5 +37,8 @@ int csv_fs_open(const struct csv_fs_options *options, struct csv_fs **ret);
 int csv_fs_serve(struct csv_fs *fs);
 /* After csv_fs_serve() has returned, or instead of it. Unmounts if it is still mounted. */
 void csv_fs_close(struct csv_fs *fs);
+
+/* Will this thread end as soon as it returns to user space? True also if that cannot be told. */
+bool signal_ends(pid_t thread);
 
 #endif

@@ -180,11 +180,12 @@ int moved_init(struct csv_fs *fs);
 /* Before the end of the session, and after it. */
 void moved_end(struct csv_fs *fs);
 void moved_done(struct csv_fs *fs);
+/* ---- fuse_lock.c */
+/* The open file with this number is no more: what was locked through it goes. */
+void fs_locks_closed(struct csv_fs *fs, const struct csv_handle *h, uint64_t via);
 
 /* ---- fuse_signal.c */
-/* Will this thread end as soon as it returns to user space? True also if that cannot be told. */
-bool signal_ends(pid_t thread);
-/* The same from the text of /proc/<thread>/status. */
+/* See fuse.h for signal_ends(). The same from the text of /proc/<thread>/status. */
 bool signal_ends_text(const char *status);
 
 /* ---- handlers */

@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 
 #include "csvfs/edge/fuse_impl.h"
 #include "lib/must.h"
@@ -14,7 +13,6 @@
 
 /* FOPEN_* of linux/fuse.h, which does not go together with libfuse's headers. */
 #define OPEN_DIRECT_IO	     (1u << 0)
-#define OPEN_NOFLUSH	     (1u << 5)
 #define OPEN_PARALLEL_WRITES (1u << 6)
 
 /* The kernel has not taken the reply to an open: there will be no release. */
@@ -78,7 +76,8 @@ static void set_open_flags(struct fuse_file_info *fi)
 {
 	fi->direct_io = 1; /* nothing of a file is cached by the kernel */
 	fi->keep_cache = 0;
-	fi->noflush = 1; /* a write is durable when it is answered */
+	/* A write is durable when it is answered; but a close gives up locks, and FLUSH tells. */
+	fi->noflush = 0;
 }
 
 /*
@@ -92,7 +91,7 @@ static int reply_open(fuse_req_t req, const struct fuse_file_info *fi)
 		uint64_t fh;
 		uint32_t open_flags;
 		uint32_t unused;
-	} out = {.fh = fi->fh, .open_flags = OPEN_DIRECT_IO | OPEN_NOFLUSH | OPEN_PARALLEL_WRITES};
+	} out = {.fh = fi->fh, .open_flags = OPEN_DIRECT_IO | OPEN_PARALLEL_WRITES};
 
 	return fuse_reply_buf(req, (const char *)&out, sizeof(out));
 }
@@ -189,19 +188,15 @@ void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	int e;
 
 	call_begin(&c, req, CSV_OP_RELEASE);
-	free_open(c.fs, open_of(fi));
 	e = call_handle(&c, ino, &c.q.release.handle);
+	/* Before the number of the open file can be another one's. */
+	if (!e && fi->fh)
+		fs_locks_closed(c.fs, &c.q.release.handle, fi->fh);
+	free_open(c.fs, open_of(fi));
 	if (!e)
 		datapath_closed(c.fs->options.datapath, &c.q.release.handle);
 	e = e ? e : call_run(&c, 0);
 	call_reply_error(&c, e);
-}
-
-void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
-{
-	(void)ino;
-	(void)fi;
-	fuse_reply_err(req, 0);
 }
 
 /*
@@ -391,32 +386,4 @@ void op_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in,
 	}
 	call_end(&c);
 	fuse_reply_write(req, c.p.count.count);
-}
-
-/*
- * File locks. That these handlers exist keeps the kernel from granting locks that the other nodes
- * would not see. There is nothing that could be unlocked.
- */
-void op_getlk(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, struct flock *lock)
-{
-	(void)ino;
-	(void)fi;
-	(void)lock;
-	fuse_reply_err(req, ENOLCK);
-}
-
-void op_setlk(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, struct flock *lock,
-	      int sleep)
-{
-	(void)ino;
-	(void)fi;
-	(void)sleep;
-	fuse_reply_err(req, lock->l_type == F_UNLCK ? 0 : ENOLCK);
-}
-
-void op_flock(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, int op)
-{
-	(void)ino;
-	(void)fi;
-	fuse_reply_err(req, op & LOCK_UN ? 0 : ENOLCK);
 }

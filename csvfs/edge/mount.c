@@ -18,6 +18,7 @@
 #include "csvfs/edge/datapath.h"
 #include "csvfs/edge/fuse.h"
 #include "csvfs/edge/link.h"
+#include "csvfs/edge/locks.h"
 #include "csvfs/edge/log.h"
 #include "csvfs/edge/lun.h"
 #include "csvfs/edge/mount_options.h"
@@ -32,6 +33,7 @@
 #define DRAIN_MS      5000 /* unmounted: for the releases that are under way */
 #define GOODBYE_MS    5000
 #define LAST_WORD_MS  2000
+#define LOCKS_CURSOR  ((size_t)SIZE_MAX / 2)
 
 struct mount {
 	struct mount_options options;
@@ -40,6 +42,7 @@ struct mount {
 	struct client *client;
 	struct datapath *datapath; /* NULL: it was given no LUN */
 	struct mount_cache *cache; /* the same: there is no line to break a promise over */
+	struct locks *locks;
 	struct csv_fs *fs;
 	struct link *link;
 	pthread_t server;
@@ -89,11 +92,26 @@ static void on_state(void *arg, const struct csv_link_state *state)
 
 /* ---- the LUN */
 
+/* Grants, then locks: their cursor is above that of grants. */
 static bool next_grant(void *arg, size_t *cursor, struct csv_frame *ret)
 {
 	struct mount *m = arg;
+	size_t lock;
+	bool r;
 
-	return m->datapath && datapath_reclaim(m->datapath, cursor, ret);
+	if (*cursor < LOCKS_CURSOR && m->datapath && datapath_reclaim(m->datapath, cursor, ret))
+		return true;
+	lock = *cursor < LOCKS_CURSOR ? 0 : *cursor - LOCKS_CURSOR;
+	r = locks_reclaim(m->locks, &lock, ret);
+	*cursor = LOCKS_CURSOR + lock;
+	return r;
+}
+
+static void on_lock_granted(void *arg, uint64_t number)
+{
+	struct mount *m = arg;
+
+	locks_granted(m->locks, number);
 }
 
 /* Reads its header past every cache: so this is how a path is tried, too. */
@@ -295,6 +313,7 @@ static void end_client(struct mount *m, bool is_clean)
 	pthread_mutex_lock(&m->lock);
 	m->is_deaf = true;
 	pthread_mutex_unlock(&m->lock);
+	locks_stop(m->locks);
 	if (is_clean) {
 		int r = client_goodbye(m->client, GOODBYE_MS);
 
@@ -310,6 +329,8 @@ static void end_client(struct mount *m, bool is_clean)
 		m->client = NULL;
 		mount_cache_free(m->cache);
 		m->cache = NULL;
+		locks_close(m->locks);
+		m->locks = NULL;
 		return;
 	}
 	/* Threads that the kernel's requests hold may still be in it. */
@@ -376,8 +397,12 @@ static int open_client(struct mount *m)
 	struct datapath_options d = {.volume = m->options.uuid,
 				     .mount = m->options.id,
 				     .open_device = open_device,
+				     .on_lock_granted = on_lock_granted,
 				     .on_change = on_change,
 				     .arg = m};
+	struct locks_options l = {.mount = m->options.id,
+				  .has_line = m->options.device != NULL,
+				  .signal_ends = signal_ends};
 	int r = tls_key_load(m->options.key, CLIENT_KEY_PURPOSE, &o.key);
 
 	if (r)
@@ -391,6 +416,11 @@ static int open_client(struct mount *m)
 	r = client_open(&o, &m->client);
 	if (r)
 		return process_complain(r, "client");
+	/* Nothing is connected before clusterd has been heard. */
+	l.client = m->client;
+	r = locks_open(&l, &m->locks);
+	if (r)
+		return process_complain(r, "locks");
 	d.key = o.key;
 	d.client = m->client;
 	if (m->options.device)
@@ -404,7 +434,9 @@ static int open_fs(struct mount *m)
 				   .mount_point = m->path,
 				   .client = m->client,
 				   .datapath = m->datapath,
-				   .cache = m->cache};
+				   .cache = m->cache,
+				   .locks = m->locks,
+				   .mount = m->options.id};
 	char why[256] = "";
 	int r = mount_point_resolve(m->options.mount_point, m->path, sizeof(m->path), why,
 				    sizeof(why));

@@ -178,6 +178,7 @@ static void carry_out(struct server *s, const struct sess_action *a)
 		break;
 	}
 	server_grants_action(s, a);
+	server_locks_action(s, a);
 }
 
 void server_step(struct server *s, const struct sess_event *e)
@@ -444,6 +445,7 @@ int server_open(const struct server_options *options, const struct csv_link_stat
 	sess_init(&s->sess, options->term);
 	r = server_grants_open(s);
 	must(!r);
+	server_locks_open(s);
 	r = listen_in_range(s, text, size);
 	r = r ? r : load(s, state, text, size);
 	r = r ? r : start_threads(s);
@@ -496,6 +498,7 @@ void server_close(struct server *s)
 	}
 	grants_close(s->grants);
 	promises_close(s->promises);
+	server_locks_close(s);
 	pthread_cond_destroy(&s->job_wake);
 	pthread_cond_destroy(&s->conn_gone);
 	pthread_mutex_destroy(&s->drop_lock);

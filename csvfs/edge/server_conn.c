@@ -213,6 +213,10 @@ static int on_frame(struct conn *c, const struct csv_frame *f)
 		return on_reclaim(c, &f->reclaim);
 	case CSV_FRAME_RECLAIM_GRANT:
 		return server_grants_reclaim(c, &f->reclaim_grant);
+	case CSV_FRAME_RECLAIM_LOCK:
+		return server_locks_reclaim(c, &f->reclaim_lock);
+	case CSV_FRAME_RECLAIM_WAIT:
+		return server_locks_reclaim_wait(c, &f->reclaim_wait);
 	case CSV_FRAME_RECLAIM_DONE:
 		e.type = SESS_EV_RECLAIM_DONE;
 		break;
@@ -329,6 +333,7 @@ static void conn_free(struct conn *c)
 
 	pthread_mutex_lock(&s->lock);
 	server_grants_lost(c);
+	server_locks_lost(c);
 	server_step(s, &e);
 	while (c->out) {
 		struct out *o = c->out;

@@ -173,6 +173,7 @@ int server_grants_channel(struct conn *c, const struct csv_frame_channel *f)
 	event(s, &(struct grant_event){.type = GRANT_EV_CHANNEL, .mount = f->mount, .conn = c->id});
 	promise_event(s, &(struct promise_event){
 				 .type = PROMISE_EV_CHANNEL, .mount = f->mount, .conn = c->id});
+	server_locks_channel(c);
 	return 0;
 }
 

@@ -73,9 +73,10 @@ struct server {
 	int listener;
 	uint16_t port;
 	pthread_mutex_t lock;
-	pthread_mutex_t drop_lock; /* one drop at a time */
-	struct grants *grants;
-	struct promises *promises; /* takes care of itself */
+	pthread_mutex_t drop_lock;  /* one drop at a time */
+	struct grants *grants;	    /* takes care of itself */
+	struct promises *promises;  /* the same */
+	struct server_locks *locks; /* the same */
 	struct sess_state sess;
 	struct sess_actions actions;
 	struct mount_io mount[SESS_MOUNTS];
@@ -120,6 +121,18 @@ int server_grants_channel(struct conn *c, const struct csv_frame_channel *f);
 int server_grants_frame(struct conn *c, const struct csv_frame *f);
 int server_grants_reclaim(struct conn *c, const struct csv_frame_reclaim_grant *f);
 void server_grants_lost(struct conn *c);
+
+/* server_lock.c; with the lock held but for execute */
+void server_locks_open(struct server *s);
+void server_locks_close(struct server *s);
+void server_locks_action(struct server *s, const struct sess_action *a);
+void server_locks_channel(struct conn *c);
+void server_locks_lost(struct conn *c);
+int server_locks_reclaim(struct conn *c, const struct csv_frame_reclaim_lock *f);
+int server_locks_reclaim_wait(struct conn *c, const struct csv_frame_reclaim_wait *f);
+/* False: it is no request about locks. */
+bool server_locks_execute(struct server *s, uint64_t mount, const struct csv_request *q,
+			  struct csv_reply *ret);
 
 /* Threads. */
 void *server_accept_thread(void *arg);

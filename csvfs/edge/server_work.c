@@ -112,7 +112,9 @@ static void do_request(struct worker *w, const struct job *j)
 	}
 	must(!csv_request_decode(io->request, io->request_len, &q)); /* the reader has seen it */
 	pthread_mutex_unlock(&s->lock);
-	r = backing_execute(s->options.backing, j->mount, &q, mode[j->kind], &p, w->data);
+	r = server_locks_execute(s, j->mount, &q, &p)
+		    ? 0
+		    : backing_execute(s->options.backing, j->mount, &q, mode[j->kind], &p, w->data);
 	if (!r) {
 		p.slot = q.slot;
 		p.seq = q.seq;

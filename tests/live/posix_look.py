@@ -10,6 +10,7 @@ import fcntl
 import mmap
 import os
 import stat
+import struct
 import sys
 import time
 
@@ -397,6 +398,82 @@ def what_is_executable_runs():
     want(os.waitstatus_to_exitcode(os.system(os.path.abspath("script"))) == 7, "exit code")
 
 
+def in_child(function):
+    """What a process of its own makes of it: the name of the error, or what it returns."""
+    r, w = os.pipe()
+    pid = os.fork()
+    if not pid:
+        try:
+            answer = str(function())
+        except OSError as e:
+            answer = errno.errorcode[e.errno]
+        os.write(w, answer.encode())
+        os._exit(0)
+    os.close(w)
+    answer = os.read(r, 100).decode()
+    os.close(r)
+    os.waitpid(pid, 0)
+    return answer
+
+
+def asks(kind, start, length):
+    """(type, start, length, process) of the lock that is in the way."""
+    with open("l", "r+b") as f:
+        raw = fcntl.fcntl(f, fcntl.F_GETLK, struct.pack("hhqqi4x", kind, 0, start, length, 0))
+    found, _, start, length, pid = struct.unpack("hhqqi4x", raw)
+    return None if found == fcntl.F_UNLCK else (found, start, length, pid)
+
+
+def tries(how, start=0, length=0):
+    with open("l", "r+b") as f:
+        fcntl.lockf(f, how | fcntl.LOCK_NB, length, start)
+
+
+@check
+def byte_ranges_are_locked_by_processes():
+    put("l", b"x" * 100)
+    fd = os.open("l", os.O_RDWR)
+    me = os.getpid()
+    fcntl.lockf(fd, fcntl.LOCK_EX, 10, 10)
+    fcntl.lockf(fd, fcntl.LOCK_SH, 10, 40)
+    for how, start, length, wanted in (
+            (fcntl.LOCK_EX, 10, 1, "EAGAIN"), (fcntl.LOCK_SH, 19, 5, "EAGAIN"),
+            (fcntl.LOCK_SH, 20, 0, "None"), (fcntl.LOCK_EX, 20, 0, "EAGAIN"),
+            (fcntl.LOCK_EX, 0, 10, "None"), (fcntl.LOCK_EX, 50, 0, "None")):
+        got = in_child(lambda h=how, s=start, n=length: tries(h, s, n))
+        want(got == wanted, f"lock {how} {start} {length}: {got}")
+    want(in_child(lambda: asks(fcntl.F_WRLCK, 0, 0)) == str((fcntl.F_WRLCK, 10, 10, me)), "getlk")
+    fcntl.lockf(fd, fcntl.LOCK_UN, 2, 14)               # in the middle
+    want(in_child(lambda: tries(fcntl.LOCK_EX, 14, 2)) == "None", "the middle is free")
+    want(in_child(lambda: asks(fcntl.F_RDLCK, 15, 0)) == str((fcntl.F_WRLCK, 16, 4, me)), "split")
+    fcntl.lockf(fd, fcntl.LOCK_SH, 10, 10)              # down, and one
+    want(in_child(lambda: asks(fcntl.F_WRLCK, 0, 0)) == str((fcntl.F_RDLCK, 10, 10, me)), "down")
+    want(in_child(lambda: fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, 10)) == "EAGAIN",
+         "a child has not what its parent has")
+    os.close(os.open("l", os.O_RDONLY))                 # any descriptor
+    want(in_child(lambda: tries(fcntl.LOCK_EX)) == "None", "a close gives all up")
+    os.close(fd)
+
+
+@check
+def whole_files_are_locked_by_open_files():
+    put("l", b"")
+    a, b = os.open("l", os.O_RDONLY), os.open("l", os.O_RDONLY)
+    fcntl.flock(a, fcntl.LOCK_SH)
+    fcntl.flock(b, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    fails(errno.EAGAIN, fcntl.flock, b, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    fcntl.flock(b, fcntl.LOCK_UN)
+    fcntl.flock(os.dup(a), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    fails(errno.EAGAIN, fcntl.flock, b, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    want(in_child(lambda: fcntl.flock(a, fcntl.LOCK_EX | fcntl.LOCK_NB)) == "None",
+         "a child has the same open file")
+    want(in_child(lambda: tries(fcntl.LOCK_EX)) == "None", "two families")
+    fcntl.flock(a, fcntl.LOCK_UN)
+    fcntl.flock(b, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    os.close(a)
+    os.close(b)
+
+
 def remarks():
     """What csvfs refuses and says so (doc/csvfs.md)."""
     put("rm", b"x" * 4096)
@@ -408,8 +485,6 @@ def remarks():
         want(e.errno == errno.ENODEV, f"MAP_SHARED: {e}")
     want(libc.fallocate(fd, 8, ctypes.c_long(0), ctypes.c_long(4096)) < 0 and
          ctypes.get_errno() == errno.EOPNOTSUPP, "COLLAPSE_RANGE: the kernel's FUSE has none")
-    fails(errno.ENOLCK, fcntl.flock, fd, fcntl.LOCK_EX)
-    fails(errno.ENOLCK, fcntl.lockf, fd, fcntl.LOCK_EX)
     os.close(fd)
 
 

@@ -46,6 +46,8 @@ struct memfs {
 	enum csv_op break_at; /* the connection ends after such a request, once */
 	const char *hidden;   /* LOOKUP says once that it is not there */
 	bool is_ending;
+	uint16_t lock_error;	     /* what LOCK says */
+	struct csv_reply_lock found; /* what GETLOCK says */
 };
 
 static inline struct mem_node *mem_at(struct memfs *m, const struct csv_handle *h)
@@ -373,6 +375,15 @@ static inline uint16_t mem_do(struct memfs *m, const struct csv_request *q, stru
 		n = mem_at(m, &q->listxattr.handle);
 		return mem_xattr(n->xattr_name, n->xattr_name[0] ? strlen(n->xattr_name) + 1 : 0,
 				 q->listxattr.size, p);
+	case CSV_OP_LOCK:
+		p->count.count = 0;
+		return m->lock_error;
+	case CSV_OP_UNLOCK:
+	case CSV_OP_CANCEL_LOCK:
+		return 0;
+	case CSV_OP_GETLOCK:
+		p->lock = m->found;
+		return 0;
 	case CSV_OP_REMOVEXATTR:
 		mem_at(m, &q->removexattr.handle)->xattr_name[0] = '\0';
 		return 0;

@@ -382,20 +382,69 @@ static void a_shared_mapping_is_refused_and_a_private_one_works(void **state)
 	munmap(p, 4096);
 }
 
-static void locks_are_refused_rather_than_granted_on_one_node(void **state)
+static void locks_go_to_the_coordinator_and_a_close_gives_them_up(void **state)
 {
-	struct flock l = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+	struct flock l = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 10, .l_len = 5};
+	int fd = open(at(&rig, "f"), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	const struct csv_op_lock *asked = &rig.mem.last[CSV_OP_LOCK].lock;
+	const struct csv_op_unlock *given = &rig.mem.last[CSV_OP_UNLOCK].unlock;
+
+	(void)state;
+	assert_int_equal(fcntl(fd, F_SETLK, &l), 0);
+	assert_int_equal(asked->type, CSV_LOCK_WRITE);
+	assert_int_equal(asked->kind, CSV_LOCK_POSIX);
+	assert_int_equal(asked->start, 10);
+	assert_int_equal(asked->end, 14);
+	assert_int_equal(asked->pid, getpid());
+	assert_int_equal(asked->number, 0);
+	assert_int_equal(mem_count(&rig.mem, CSV_OP_LOCK), 1);
+	/* What is had already, or not had at all, costs nothing. */
+	assert_int_equal(fcntl(fd, F_SETLK, &l), 0);
+	assert_int_equal(close(open(at(&rig, "g"), O_RDWR | O_CREAT | O_CLOEXEC, 0600)), 0);
+	assert_int_equal(mem_count(&rig.mem, CSV_OP_LOCK), 1);
+	assert_int_equal(mem_count(&rig.mem, CSV_OP_UNLOCK), 0);
+	assert_int_equal(close(dup(fd)), 0);
+	assert_int_equal(given->owner, asked->owner);
+	assert_int_equal(given->type, CSV_LOCK_NONE);
+	assert_int_equal(given->end, CSV_LOCK_END_MAX);
+	assert_int_equal(flock(fd, LOCK_SH | LOCK_NB), 0);
+	assert_int_equal(asked->kind, CSV_LOCK_FLOCK);
+	assert_int_equal(asked->type, CSV_LOCK_READ);
+	close(fd);
+	mem_wait_count(&rig.mem, CSV_OP_UNLOCK, 2); /* the kernel does not wait for this one */
+	assert_int_equal(given->kind, CSV_LOCK_FLOCK);
+}
+
+static void locks_of_others_are_told_as_they_are(void **state)
+{
+	struct flock l = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
 	_cleanup_close_ int fd = open(at(&rig, "f"), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 
 	(void)state;
-	assert_int_equal(flock(fd, LOCK_EX | LOCK_NB), -1);
-	assert_int_equal(errno, ENOLCK);
+	rig.mem.lock_error = EAGAIN;
 	assert_int_equal(fcntl(fd, F_SETLK, &l), -1);
+	assert_int_equal(errno, EAGAIN);
+	assert_int_equal(flock(fd, LOCK_EX | LOCK_NB), -1);
+	assert_int_equal(errno, EAGAIN);
+	/* This mount has no LUN, and so no line over which its turn could be told. */
+	assert_int_equal(flock(fd, LOCK_EX), -1);
 	assert_int_equal(errno, ENOLCK);
-	assert_int_equal(fcntl(fd, F_GETLK, &l), -1);
-	assert_int_equal(errno, ENOLCK);
-	l.l_type = F_UNLCK;
-	assert_int_equal(fcntl(fd, F_SETLK, &l), 0);
+	rig.mem.lock_error = 0;
+	rig.mem.found = (struct csv_reply_lock){CSV_LOCK_WRITE, 5, 9, (uint32_t)getpid(), MOUNT_ID};
+	assert_int_equal(fcntl(fd, F_GETLK, &l), 0);
+	assert_int_equal(l.l_type, F_WRLCK);
+	assert_int_equal(l.l_start, 5);
+	assert_int_equal(l.l_len, 5);
+	assert_int_equal(l.l_pid, getpid());
+	rig.mem.found.mount++; /* of another node: a number that says nothing here */
+	rig.mem.found.end = CSV_LOCK_END_MAX;
+	l = (struct flock){.l_type = F_RDLCK, .l_whence = SEEK_SET};
+	assert_int_equal(fcntl(fd, F_GETLK, &l), 0);
+	assert_int_equal(l.l_pid, 0);
+	assert_int_equal(l.l_len, 0);
+	rig.mem.found = (struct csv_reply_lock){0};
+	assert_int_equal(fcntl(fd, F_GETLK, &l), 0);
+	assert_int_equal(l.l_type, F_UNLCK);
 }
 
 static void xattrs_go_to_the_coordinator(void **state)
@@ -540,6 +589,26 @@ static void a_signal_that_ends_the_program_ends_its_wait(void **state)
 	mem_hold(&rig.mem, 0);
 }
 
+static void a_signal_ends_who_asks_for_a_lock_and_it_is_given_back(void **state)
+{
+	struct flock l = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+	_cleanup_close_ int fd = open(at(&rig, "f"), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	pid_t pid;
+
+	(void)state;
+	mem_hold(&rig.mem, CSV_OP_LOCK);
+	pid = fork();
+	if (!pid) {
+		fcntl(fd, F_SETLK, &l);
+		_exit(1);
+	}
+	mem_wait_held(&rig.mem);
+	kill(pid, SIGKILL);
+	mem_hold(&rig.mem, 0);
+	assert_int_equal(WTERMSIG(reap(pid)), SIGKILL);
+	mem_wait_count(&rig.mem, CSV_OP_UNLOCK, 1);
+}
+
 static void a_signal_that_is_handled_does_not_disturb(void **state)
 {
 	_cleanup_close_ int fd = open(at(&rig, "f"), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
@@ -552,7 +621,7 @@ static void a_signal_that_is_handled_does_not_disturb(void **state)
 	kill(pid, SIGUSR1);
 	/* csvfsd answers these by itself, and reads interrupts first. */
 	for (int i = 0; i < 100; i++)
-		assert_int_equal(flock(fd, LOCK_EX), -1);
+		assert_int_equal(flock(fd, LOCK_UN), 0);
 	assert_int_equal(waitpid(pid, NULL, WNOHANG), 0);
 	mem_hold(&rig.mem, 0);
 	assert_int_equal(reap(pid), 0);
@@ -770,8 +839,10 @@ int main(void)
 		MOUNTED(a_file_that_is_removed_while_it_is_looked_up_is_not_there),
 		MOUNTED(a_current_directory_that_is_removed_elsewhere_is_not_there),
 		MOUNTED(a_shared_mapping_is_refused_and_a_private_one_works),
-		MOUNTED(locks_are_refused_rather_than_granted_on_one_node),
 		MOUNTED(xattrs_go_to_the_coordinator),
+		MOUNTED(locks_go_to_the_coordinator_and_a_close_gives_them_up),
+		MOUNTED(locks_of_others_are_told_as_they_are),
+		MOUNTED(a_signal_ends_who_asks_for_a_lock_and_it_is_given_back),
 		MOUNTED(usage_is_the_coordinators),
 		MOUNTED(what_the_coordinator_cannot_is_refused_each_time),
 		MOUNTED(a_large_folder_is_listed_once_and_whole),

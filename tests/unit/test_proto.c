@@ -74,6 +74,16 @@ static void fill_ungranted(struct prng *p, uint8_t *v)
 	*v = (uint8_t)prng_below(p, CSV_UNGRANTED_MAX);
 }
 
+static void fill_lock_kind(struct prng *p, uint8_t *v)
+{
+	*v = (uint8_t)prng_below(p, CSV_LOCK_KINDS);
+}
+
+static void fill_lock_type(struct prng *p, uint8_t *v)
+{
+	*v = (uint8_t)prng_below(p, CSV_LOCK_TYPES);
+}
+
 static void fill_grant_id(struct prng *p, struct csv_grant_id *v)
 {
 	v->term = prng_next(p);
@@ -192,6 +202,8 @@ SAME_NUMBER(error, uint16_t)
 SAME_NUMBER(refusal, uint8_t)
 SAME_NUMBER(grant_mode, uint8_t)
 SAME_NUMBER(ungranted, uint8_t)
+SAME_NUMBER(lock_kind, uint8_t)
+SAME_NUMBER(lock_type, uint8_t)
 SAME_NUMBER(set_mask, uint32_t)
 SAME_NUMBER(write_flags, uint32_t)
 SAME_NUMBER(io_size, uint32_t)

@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "csvfs/edge/locks.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "lib/must.h"
+
+#define RING	    (2 * LOCKBOOK_OPS) /* of each operation a request and a reply */
+#define WATCH_MS    200		       /* the kernel tells of a signal once; see fuse_call.c */
+#define RECLAIM_MAX (LOCKBOOK_RANGES + LOCKBOOK_OPS)
+
+struct locks {
+	struct locks_options options;
+	pthread_mutex_t lock; /* after the client's */
+	pthread_cond_t wake;
+	pthread_t thread;
+	bool is_ending;
+	struct client_interrupt end; /* of the thread's waiting for a slot */
+	struct locks_call *watched;
+	struct lockbook book;
+	struct lockbook_actions actions;
+	size_t head, count; /* of the ring */
+	struct lockbook_action ring[RING];
+	/* What is told to a coordinator, as it was when that began. */
+	size_t to_tell;
+	struct csv_frame *frame;
+};
+
+/* ---- actions */
+
+/* With the lock held. */
+static void push(struct locks *l, size_t first)
+{
+	for (size_t i = first; i < l->actions.count; i++) {
+		must(l->count < RING);
+		l->ring[(l->head + l->count++) % RING] = l->actions.item[i];
+	}
+	if (l->count)
+		pthread_cond_signal(&l->wake);
+}
+
+/* With the lock held. */
+static void unwatch(struct locks_call *c)
+{
+	if (!c->is_watched)
+		return;
+	*c->at = c->next;
+	if (c->next)
+		c->next->at = c->at;
+	c->is_watched = false;
+}
+
+static void on_answer(void *arg, uint64_t id, const struct csv_reply *p)
+{
+	struct locks *l = arg;
+	const struct lockbook_op *op;
+
+	pthread_mutex_lock(&l->lock);
+	op = lockbook_find(&l->book, id);
+	if (op && op->what == LOCKBOOK_TEST && !op->is_replied && !p->error)
+		((struct locks_call *)op->user)->lock = p->lock;
+	lockbook_answer(&l->book, id, p, &l->actions);
+	push(l, 0);
+	pthread_mutex_unlock(&l->lock);
+}
+
+/* With the lock held, which is given up meanwhile. -EAGAIN: not now. */
+static int carry_out(struct locks *l, const struct lockbook_action *a, struct client_interrupt *i)
+{
+	struct locks_call *c = a->user;
+	struct csv_request q;
+	int r = 0;
+
+	if (a->kind == LOCKBOOK_DO_SEND) {
+		if (!lockbook_find(&l->book, a->id))
+			return 0;
+		lockbook_request(&l->book, a->id, &q);
+		pthread_mutex_unlock(&l->lock);
+		r = client_post(l->options.client, &q, on_answer, l, a->id, i);
+		pthread_mutex_lock(&l->lock);
+		return r;
+	}
+	unwatch(c);
+	pthread_mutex_unlock(&l->lock);
+	c->reply(c, a->error == EAGAIN && c->is_line_missing ? ENOLCK : a->error);
+	pthread_mutex_lock(&l->lock);
+	return 0;
+}
+
+/* With the lock held: what is to be done at once, and needs no waiting, by this thread. */
+static void carry_out_here(struct locks *l)
+{
+	const struct lockbook_action a = l->actions.item[0];
+
+	if (!l->actions.count)
+		return;
+	push(l, 1);
+	if (carry_out(l, &a, NULL) == -EAGAIN) {
+		l->actions.count = 1;
+		l->actions.item[0] = a;
+		push(l, 0);
+	}
+}
+
+/* ---- the thread */
+
+static void look_at_watched(struct locks *l)
+{
+	for (struct locks_call *c = l->watched, *next; c; c = next) {
+		next = c->next;
+		if (!l->options.signal_ends(c->pid))
+			continue;
+		unwatch(c);
+		lockbook_interrupt(&l->book, c->id, &l->actions);
+		push(l, 0);
+	}
+}
+
+static void wait_work(struct locks *l)
+{
+	struct timespec until;
+
+	if (!l->watched) {
+		pthread_cond_wait(&l->wake, &l->lock);
+		return;
+	}
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += WATCH_MS * 1000000L;
+	if (until.tv_nsec >= 1000000000) {
+		until.tv_sec++;
+		until.tv_nsec -= 1000000000;
+	}
+	pthread_cond_timedwait(&l->wake, &l->lock, &until);
+	look_at_watched(l);
+}
+
+static void *work(void *arg)
+{
+	struct locks *l = arg;
+
+	pthread_mutex_lock(&l->lock);
+	while (!l->is_ending) {
+		struct lockbook_action a = l->ring[l->head];
+
+		if (!l->count) {
+			wait_work(l);
+			continue;
+		}
+		l->head = (l->head + 1) % RING;
+		l->count--;
+		(void)carry_out(l, &a, &l->end); /* an error: the mount ends */
+	}
+	pthread_mutex_unlock(&l->lock);
+	return NULL;
+}
+
+/* ---- life */
+
+int locks_open(const struct locks_options *options, struct locks **ret)
+{
+	struct locks *l = calloc(1, sizeof(*l));
+	pthread_condattr_t attr;
+	int r;
+
+	if (!l)
+		return -ENOMEM;
+	l->frame = calloc(RECLAIM_MAX, sizeof(l->frame[0]));
+	if (!l->frame) {
+		free(l);
+		return -ENOMEM;
+	}
+	l->options = *options;
+	lockbook_init(&l->book, options->mount);
+	pthread_mutex_init(&l->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&l->wake, &attr);
+	pthread_condattr_destroy(&attr);
+	r = -pthread_create(&l->thread, NULL, work, l);
+	if (r) {
+		free(l->frame);
+		free(l);
+		return r;
+	}
+	*ret = l;
+	return 0;
+}
+
+void locks_stop(struct locks *l)
+{
+	pthread_mutex_lock(&l->lock);
+	if (l->is_ending) {
+		pthread_mutex_unlock(&l->lock);
+		return;
+	}
+	l->is_ending = true;
+	pthread_cond_signal(&l->wake);
+	pthread_mutex_unlock(&l->lock);
+	client_interrupt(l->options.client, &l->end);
+	pthread_join(l->thread, NULL);
+}
+
+void locks_close(struct locks *l)
+{
+	if (!l)
+		return;
+	while (l->count) {
+		const struct lockbook_action *a = &l->ring[l->head];
+		struct locks_call *c = a->user;
+
+		if (a->kind == LOCKBOOK_DO_REPLY)
+			c->reply(c, a->error);
+		l->head = (l->head + 1) % RING;
+		l->count--;
+	}
+	for (uint32_t at = l->book.first; at; at = l->book.op[at - 1].next) {
+		struct locks_call *c = l->book.op[at - 1].user;
+
+		if (!l->book.op[at - 1].is_replied)
+			c->reply(c, ENOTCONN);
+	}
+	pthread_cond_destroy(&l->wake);
+	pthread_mutex_destroy(&l->lock);
+	free(l->frame);
+	free(l);
+}
+
+/* ---- calls */
+
+uint64_t locks_new(struct locks *l, enum lockbook_what what, const struct lock_range *range,
+		   bool may_wait, struct locks_call *c)
+{
+	uint64_t id;
+
+	c->is_line_missing = may_wait && !l->options.has_line;
+	pthread_mutex_lock(&l->lock);
+	id = l->is_ending ? 0
+			  : lockbook_new(&l->book, what, range, may_wait && l->options.has_line, c);
+	c->id = id;
+	pthread_mutex_unlock(&l->lock);
+	return id;
+}
+
+void locks_go(struct locks *l, uint64_t id)
+{
+	pthread_mutex_lock(&l->lock);
+	lockbook_go(&l->book, id, &l->actions);
+	carry_out_here(l);
+	pthread_mutex_unlock(&l->lock);
+}
+
+void locks_signal(struct locks *l, uint64_t id)
+{
+	const struct lockbook_op *op;
+	struct locks_call *c;
+
+	pthread_mutex_lock(&l->lock);
+	op = lockbook_find(&l->book, id);
+	c = op && !op->is_replied ? op->user : NULL;
+	if (c && (op->may_wait || l->options.signal_ends(c->pid))) {
+		lockbook_interrupt(&l->book, id, &l->actions);
+		push(l, 0);
+	} else if (c && !c->is_watched) {
+		c->is_watched = true;
+		c->next = l->watched;
+		c->at = &l->watched;
+		if (c->next)
+			c->next->at = &c->next;
+		l->watched = c;
+		pthread_cond_signal(&l->wake);
+	}
+	pthread_mutex_unlock(&l->lock);
+}
+
+void locks_granted(struct locks *l, uint64_t id)
+{
+	pthread_mutex_lock(&l->lock);
+	lockbook_granted(&l->book, id, &l->actions);
+	push(l, 0);
+	pthread_mutex_unlock(&l->lock);
+}
+
+void locks_closed(struct locks *l, const struct csv_handle *h, uint64_t via)
+{
+	pthread_mutex_lock(&l->lock);
+	lockbook_closed(&l->book, h, via, &l->actions);
+	push(l, 0);
+	pthread_mutex_unlock(&l->lock);
+}
+
+bool locks_has(struct locks *l, const struct csv_handle *h, const struct lock_owner *owner)
+{
+	bool r;
+
+	pthread_mutex_lock(&l->lock);
+	r = lockbook_has(&l->book, h, owner);
+	pthread_mutex_unlock(&l->lock);
+	return r;
+}
+
+bool locks_reclaim(struct locks *l, size_t *cursor, struct csv_frame *ret)
+{
+	size_t at = 0;
+	bool r;
+
+	pthread_mutex_lock(&l->lock);
+	if (!*cursor) {
+		/* What changes from now on changes by requests that come after it. */
+		l->to_tell = 0;
+		while (lockbook_reclaim(&l->book, &at, &l->frame[l->to_tell]))
+			l->to_tell++;
+		at = 0;
+		while (lockbook_reclaim_wait(&l->book, &at, &l->frame[l->to_tell]))
+			l->to_tell++;
+	}
+	r = *cursor < l->to_tell;
+	if (r)
+		*ret = l->frame[(*cursor)++];
+	pthread_mutex_unlock(&l->lock);
+	return r;
+}

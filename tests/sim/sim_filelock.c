@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Simulation of file locks: up to three mounts at a time, with processes of two threads that lock,
+ * wait, unlock, close and get signals, on two files; coordinators that crash; connections and lines
+ * that break with what was under way, and lines that tell late; mounts that die.
+ *
+ * Safety, at each step: no two owners have been told that they have what excludes each other; with
+ * nothing under way coordinator and book agree, and nobody is in line for whom nobody waits; what
+ * the cores say of themselves; nobody is passed without end. Liveness: after the faults end and all
+ * give up what they have, every call is answered in bounded steps and nothing is left.
+ *
+ *   sim_filelock [--seeds N] [--first SEED] [--seed SEED] [--mutant NAME|all] [--verbose]
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/must.h"
+#include "tests/sim/sim_filelock_world.h"
+
+#define STEPS_MIN  200
+#define STEPS_MAX  1500
+#define HEALED_MAX 3000
+#define PACE	   4
+
+static const struct mutant {
+	const char *name;
+	int filelock, lockbook;
+} mutants[] = {
+	{.name = "none"},
+#define FILELOCK(NAME)                                                                             \
+	{                                                                                          \
+		.name = "filelock " #NAME, .filelock = FILELOCK_MUTANT_##NAME                      \
+	}
+#define LOCKBOOK(NAME)                                                                             \
+	{                                                                                          \
+		.name = "lockbook " #NAME, .lockbook = LOCKBOOK_MUTANT_##NAME                      \
+	}
+	FILELOCK(SHARED_WRITE), FILELOCK(NOT_RESERVED), FILELOCK(GIVE_EARLY), FILELOCK(KEEP_DEAD),
+	FILELOCK(KEEP_TURN),	FILELOCK(NO_WAKE),	FILELOCK(NO_REPEAT),  FILELOCK(NO_DEADLOCK),
+	FILELOCK(PASS_ALWAYS),	FILELOCK(HOLD_UPGRADE), LOCKBOOK(LOWER_LATE), LOCKBOOK(RAISE_EARLY),
+	LOCKBOOK(NO_TURNS),	LOCKBOOK(NO_TRIM),	LOCKBOOK(TRIM_ALL),   LOCKBOOK(NO_CANCEL),
+	LOCKBOOK(LOSE_CALL),	LOCKBOOK(NO_WAITS),	LOCKBOOK(DOWNGRADE),  LOCKBOOK(KEEP_CLOSED),
+#undef FILELOCK
+#undef LOCKBOOK
+};
+
+void sim_broke(struct world *w, const char *what)
+{
+	TRACE(w, "BROKEN: %s", what);
+	if (!w->broken)
+		w->broken = what;
+}
+
+/* Mostly one that lives. */
+static int pick(struct world *w)
+{
+	int first = (int)prng_below(&w->rng, (uint64_t)w->mount_count);
+
+	for (int i = 0; i < w->mount_count && !sim_chance(w, 200); i++) {
+		int m = (first + i) % w->mount_count;
+
+		if (w->mount[m].is_alive)
+			return m;
+	}
+	return first;
+}
+
+static int living(const struct world *w)
+{
+	int n = 0;
+
+	for (int m = 0; m < w->mount_count; m++)
+		n += w->mount[m].is_alive;
+	return n;
+}
+
+static void faults(struct world *w)
+{
+	int m = pick(w);
+
+	if (w->is_up && sim_chance(w, w->rate.crash))
+		coord_crash(w);
+	if (living(w) < LIVING && w->mount_count < MOUNTS && sim_chance(w, 30))
+		mount_begin(w);
+	if (!w->mount[m].is_alive)
+		return;
+	if (sim_chance(w, w->rate.cut))
+		mount_cut(w, m);
+	if (sim_chance(w, w->rate.line))
+		coord_cut_line(w, m);
+	if (sim_chance(w, w->rate.interrupt))
+		mount_interrupt(w, m, false);
+	if (sim_chance(w, w->rate.close))
+		mount_close(w, m);
+	if (sim_chance(w, w->rate.stale))
+		mount_stale(w, m);
+	if (sim_chance(w, w->rate.kill))
+		mount_die(w, m);
+}
+
+static void go(struct world *w)
+{
+	int m = pick(w);
+	uint64_t what = prng_below(&w->rng, 100);
+
+	if (what < 25)
+		coord_execute(w, m);
+	else if (what < 50)
+		mount_reply(w, m);
+	else if (what < 65 && !w->is_healed)
+		mount_work(w, m);
+	else if (what < 60)
+		mount_wind_up(w, m);
+	else if (what < 65)
+		mount_interrupt(w, m, true);
+	else if (what < 75)
+		mount_hear(w, m);
+	else if (what < 83)
+		coord_meet(w, m);
+	else if (what < 90)
+		coord_line(w, m);
+	else if (what < 95)
+		coord_gone(w, m);
+	else if (!w->is_up)
+		coord_start(w);
+}
+
+static const char *unfinished(const struct world *w)
+{
+	if (!w->is_up || !w->filelock.is_open)
+		return "no coordinator serves in bounded steps";
+	for (int m = 0; m < w->mount_count; m++) {
+		for (int n = 0; n < OWNERS * THREADS; n++) {
+			if (w->mount[m].owner[n / THREADS].thread[n % THREADS].is_busy)
+				return "a call is not answered in bounded steps";
+		}
+		if (w->mount[m].is_alive && w->mount[m].book.held.count)
+			return "a lock is kept that was given up";
+	}
+	if (w->filelock.waits)
+		return "somebody is left in line";
+	return w->filelock.held.count ? "a lock is left that nobody has" : NULL;
+}
+
+static void world_init(struct world *w, uint64_t seed, const struct mutant *mutant, bool is_verbose)
+{
+	memset(w, 0, sizeof(*w));
+	prng_init(&w->rng, seed);
+	w->is_verbose = is_verbose;
+	w->filelock_mutant = mutant->filelock;
+	w->lockbook_mutant = mutant->lockbook;
+	w->rate = (struct rates){.crash = prng_below(&w->rng, 8),
+				 .cut = prng_below(&w->rng, 20),
+				 .line = prng_below(&w->rng, 20),
+				 .kill = prng_below(&w->rng, 4),
+				 .interrupt = prng_below(&w->rng, 100),
+				 .close = prng_below(&w->rng, 30),
+				 .stale = prng_below(&w->rng, 30)};
+	mount_begin(w);
+	coord_start(w);
+}
+
+/* NULL, or what was broken. */
+static const char *run_seed(uint64_t seed, const struct mutant *mutant, bool is_verbose)
+{
+	static struct world world;
+	struct world *w = &world;
+	const char *open = "";
+	uint64_t healed;
+
+	world_init(w, seed, mutant, is_verbose);
+	healed = prng_range(&w->rng, STEPS_MIN, STEPS_MAX);
+	while (!w->broken && open) {
+		w->step++;
+		if (w->step == healed) {
+			TRACE(w, "the faults end");
+			w->is_healed = true;
+			w->rate = (struct rates){0};
+		}
+		if (!w->is_healed)
+			faults(w);
+		for (int i = 0; i < PACE && !w->broken; i++)
+			go(w);
+		sim_check(w);
+		if (!w->is_healed)
+			continue;
+		open = unfinished(w);
+		if (open && w->step > healed + HEALED_MAX)
+			sim_broke(w, open);
+	}
+	return w->broken;
+}
+
+/* ---- command line */
+
+struct options {
+	uint64_t seeds;
+	uint64_t first;
+	const char *mutant;
+	bool is_verbose;
+};
+
+static int usage(void)
+{
+	fprintf(stderr, "usage: sim_filelock [--seeds N] [--first SEED] [--seed SEED] "
+			"[--mutant NAME|all] [--verbose]\n");
+	return 2;
+}
+
+static int options_read(int argc, char **argv, struct options *o)
+{
+	static const struct option longs[] = {
+		{"seeds", required_argument, NULL, 's'}, {"first", required_argument, NULL, 'f'},
+		{"seed", required_argument, NULL, 'o'},	 {"mutant", required_argument, NULL, 'm'},
+		{"verbose", no_argument, NULL, 'v'},	 {NULL, 0, NULL, 0}};
+	int c;
+
+	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
+		if (c == 's')
+			o->seeds = strtoull(optarg, NULL, 10);
+		else if (c == 'f' || c == 'o')
+			o->first = strtoull(optarg, NULL, 10);
+		else if (c == 'm')
+			o->mutant = optarg;
+		else if (c == 'v')
+			o->is_verbose = true;
+		else
+			return -EINVAL;
+		if (c == 'o')
+			o->seeds = 1;
+	}
+	return optind < argc ? -EINVAL : 0;
+}
+
+static bool mutant_found(const struct options *o, const struct mutant *mutant)
+{
+	for (uint64_t i = 0; i < o->seeds; i++) {
+		const char *broken = run_seed(o->first + i, mutant, o->is_verbose);
+
+		if (broken) {
+			printf("mutant %s found by seed %" PRIu64 ": %s\n", mutant->name,
+			       o->first + i, broken);
+			return true;
+		}
+	}
+	printf("mutant %s NOT found in %" PRIu64 " seeds\n", mutant->name, o->seeds);
+	return false;
+}
+
+int main(int argc, char **argv)
+{
+	struct options o = {.seeds = 1000, .first = 1};
+	uint64_t passed = 0, failed = 0;
+	bool is_known = false;
+
+	if (options_read(argc, argv, &o))
+		return usage();
+	for (size_t m = 1; o.mutant && m < MUST_ARRAY_SIZE(mutants); m++) {
+		bool is_found;
+
+		if (strcmp(o.mutant, "all") != 0 && strcmp(o.mutant, mutants[m].name) != 0)
+			continue;
+		is_known = true;
+		is_found = mutant_found(&o, &mutants[m]);
+		passed += is_found;
+		failed += !is_found;
+	}
+	if (o.mutant && !is_known)
+		return usage();
+	for (uint64_t i = 0; !o.mutant && i < o.seeds; i++) {
+		const char *broken = run_seed(o.first + i, &mutants[0], o.is_verbose);
+
+		if (broken)
+			printf("seed %" PRIu64 ": %s (sim_filelock --seed %" PRIu64 " --verbose)\n",
+			       o.first + i, broken, o.first + i);
+		passed += !broken;
+		failed += broken != NULL;
+	}
+	printf("%" PRIu64 " passed, %" PRIu64 " failed\n", passed, failed);
+	return failed ? 1 : 0;
+}
