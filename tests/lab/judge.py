@@ -9,7 +9,8 @@
   fence     from the moment a node is said to be off until it is on again nothing comes from it,
             and nothing of it reaches the store from the moment that it is cut off
 
-What came before the first coordinator began is the work of those who made the volume.
+What came before the first coordinator began is the work of those who made the volume. Of what
+lies beside the volume on the LUN only the fence is judged.
 """
 import bisect
 import os
@@ -142,9 +143,10 @@ class Ledger:
 
 
 class Judge:
-    def __init__(self, records, events, lun_bytes):
+    def __init__(self, records, events, volume_bytes):
+        self.volume_bytes = volume_bytes
         self.records, self.ledger = records, Ledger(events)
-        self.data_end = (lun_bytes - GPT_BYTES) // MIB * MIB
+        self.data_end = (volume_bytes - GPT_BYTES) // MIB * MIB
         self.counts = Counter()
         self.wrong = list(self.ledger.wrong)
         self.writers = {}               # node: its grants for writing that may still count
@@ -167,6 +169,8 @@ class Judge:
                 self.writers.setdefault(g.node, []).append(g)
             if r.begin < first:
                 self.counts["before"] += 1
+            elif r.offset >= self.volume_bytes:
+                self.counts["beside"] += 1
             else:
                 self._judge_write(r)
 
@@ -249,4 +253,4 @@ def judge(lab):
     for node in status["nodes"]:
         path = os.path.join(node["dir"], "log", "csvfsd.trace")
         events += parse_trace(node["number"], read(path) or "")
-    return Judge(records, events, status["lun_bytes"])
+    return Judge(records, events, lab.volume_bytes or status["lun_bytes"])

@@ -59,6 +59,7 @@ def verdict(*records, trace=TRACE):
     write(300, 2, FILE), write(300, 2, FILE + MIB - 4096), write(210, 2, FILE, took=190),
     write(130, 2, CONTROL + 0x210000),
     write(130, 2, FREE, done=0, error=5),
+    write(130, 2, 1 << 30),                                 # beside the volume
 ])
 def test_what_is_allowed(record):
     assert verdict(record).wrong == []
