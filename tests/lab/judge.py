@@ -6,6 +6,7 @@
             one was issued before the write began, and not taken back before it ended
   control   the term is written by who begins to coordinate, and by nobody whose term is over;
             a node's slot by that node; all else by nobody while the volume is in use
+  grants    no block is out for writing under two files, no file to two who are each alone
   fence     from the moment a node is said to be off until it is on again nothing comes from it,
             and nothing of it reaches the store from the moment that it is cut off
 
@@ -114,8 +115,23 @@ class Ledger:
                 new.begin = old.begin
             self._end(old.key, e.ns)
         new.mount, new.handle = mount, handle
+        for old in self.living.values():
+            self._compare(old, new)
         self.living[key] = new
         self.grants.append(new)
+
+    def _compare(self, old, new):
+        """Two that are out at the same time."""
+        what = None
+        if old.handle == new.handle:
+            if "sole" in (old.mode, new.mode) and "read" not in (old.mode, new.mode):
+                what = "each alone"
+        elif {old.mode, new.mode} != {"read"} and \
+                any(any(old.cover(at, at + length)) for at, length in new.extents):
+            what = "with blocks of both"
+        if what:
+            self.wrong.append(f"n{new.node} is granted {new.key} ({new.mode}, inode {new.handle}) "
+                              f"while n{old.node} has {old.key} ({old.mode}, inode {old.handle}), {what}")
 
     def _end(self, key, ns):
         grant = self.living.pop(key, None)

@@ -114,6 +114,18 @@ def test_grants_outlive_their_coordinator_if_the_mounts_say_so():
     assert verdict(write(730, 3, FILE), trace=untold).wrong
 
 
+@pytest.mark.parametrize("line,word", [
+    ("map 8.1 18878464+4096\n251 issue 5 0c 8.1 5.9 read", "blocks of both"),
+    ("map 8.1 19922944+4096\n251 issue 5 0c 8.1 5.9 write", None),
+    ("map 7.1 18874368+1048576\n251 issue 5 0a 7.1 5.9 sole", "each alone"),
+    ("map 7.1 18874368+1048576\n251 issue 5 0a 7.1 5.9 write", None),
+    ("map 7.1 18874368+1048576\n251 issue 5 0a 7.1 5.9 read", None),
+])
+def test_grants_that_contradict_each_other(line, word):
+    wrong = verdict(trace=TRACE | {1: TRACE[1] + f"250 {line}\n"}).wrong
+    assert [word in w for w in wrong] == ([True] if word else []), wrong
+
+
 def test_a_grant_that_is_asked_for_again_goes_on():
     again = TRACE[1].replace("400 done", "300 map 7.1 18874368+1048576\n"
                              "301 issue 5 0b 7.1 5.3 write\n400 done").replace("5.1 none", "5.3 none")
