@@ -6,10 +6,12 @@
             one was issued before the write began, and not taken back before it ended
   control   the term is written by who begins to coordinate, and by nobody whose term is over;
             a node's slot by that node; all else by nobody while the volume is in use
+  grants    no block is out for writing under two files, no file to two who are each alone
   fence     from the moment a node is said to be off until it is on again nothing comes from it,
             and nothing of it reaches the store from the moment that it is cut off
 
-What came before the first coordinator began is the work of those who made the volume.
+What came before the first coordinator began is the work of those who made the volume. Of what
+lies beside the volume on the LUN only the fence is judged.
 """
 import bisect
 import os
@@ -113,8 +115,23 @@ class Ledger:
                 new.begin = old.begin
             self._end(old.key, e.ns)
         new.mount, new.handle = mount, handle
+        for old in self.living.values():
+            self._compare(old, new)
         self.living[key] = new
         self.grants.append(new)
+
+    def _compare(self, old, new):
+        """Two that are out at the same time."""
+        what = None
+        if old.handle == new.handle:
+            if "sole" in (old.mode, new.mode) and "read" not in (old.mode, new.mode):
+                what = "each alone"
+        elif {old.mode, new.mode} != {"read"} and \
+                any(any(old.cover(at, at + length)) for at, length in new.extents):
+            what = "with blocks of both"
+        if what:
+            self.wrong.append(f"n{new.node} is granted {new.key} ({new.mode}, inode {new.handle}) "
+                              f"while n{old.node} has {old.key} ({old.mode}, inode {old.handle}), {what}")
 
     def _end(self, key, ns):
         grant = self.living.pop(key, None)
@@ -142,9 +159,10 @@ class Ledger:
 
 
 class Judge:
-    def __init__(self, records, events, lun_bytes):
+    def __init__(self, records, events, volume_bytes):
+        self.volume_bytes = volume_bytes
         self.records, self.ledger = records, Ledger(events)
-        self.data_end = (lun_bytes - GPT_BYTES) // MIB * MIB
+        self.data_end = (volume_bytes - GPT_BYTES) // MIB * MIB
         self.counts = Counter()
         self.wrong = list(self.ledger.wrong)
         self.writers = {}               # node: its grants for writing that may still count
@@ -167,6 +185,8 @@ class Judge:
                 self.writers.setdefault(g.node, []).append(g)
             if r.begin < first:
                 self.counts["before"] += 1
+            elif r.offset >= self.volume_bytes:
+                self.counts["beside"] += 1
             else:
                 self._judge_write(r)
 
@@ -249,4 +269,4 @@ def judge(lab):
     for node in status["nodes"]:
         path = os.path.join(node["dir"], "log", "csvfsd.trace")
         events += parse_trace(node["number"], read(path) or "")
-    return Judge(records, events, status["lun_bytes"])
+    return Judge(records, events, lab.volume_bytes or status["lun_bytes"])

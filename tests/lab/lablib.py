@@ -64,6 +64,7 @@ class Lab:
                        "lun": attributed.program(bin) if lun == "attributed" else ""}
         self.progress = progress
         self.is_judged = True           # by conftest.py; False for who plants a violation
+        self.volume_bytes = None        # of the LUN, where a volume has less than all of it
         self.labd = None                # its Popen, if this object started it
 
     def __enter__(self):

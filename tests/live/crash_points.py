@@ -20,7 +20,6 @@ import crash_model
 import disk
 import lunlog
 import syscalls
-from common import command                  # noqa: F401, for who makes file systems
 from judge import DATA, GPT_BYTES, MIB
 
 SECTOR = 512

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The power goes at any moment of a workload: from the log of the LUN, all that was answered is there."""
+"""The power goes at any moment of a workload: from the log of the LUN, all that was answered is there,
+and what is sent again has happened once. CRASH_SEED=N for other workloads and moments.
+"""
 import json
 import multiprocessing
 import os
@@ -14,6 +16,7 @@ import crash_points
 import pytest
 import syscalls
 from cluster import BUILD, CSVADM, Cluster
+from common import command
 from crash_points import Crash, History, Images, Promises, Xfs
 from long import long
 from test_csvfs import VOL, check_clean
@@ -116,7 +119,7 @@ def record_requests(folder, seed, workers, count, is_lying=False):
     server = attributed.Server(folder, lun, ["n1"], attributed.program(BUILD), keeps_data=True)
     try:
         loop = crash_points.DataLoop(server.path("n1"), LUN_BYTES)
-        crash_points.command(["mkfs.xfs", "-q", loop.dev])
+        command(["mkfs.xfs", "-q", loop.dev])
         syscalls.mount(loop.dev, at, "xfs", 0, "nouuid")
         try:
             tool = crash_backing.Tool(TOOL, at, is_lying)

@@ -59,6 +59,7 @@ def verdict(*records, trace=TRACE):
     write(300, 2, FILE), write(300, 2, FILE + MIB - 4096), write(210, 2, FILE, took=190),
     write(130, 2, CONTROL + 0x210000),
     write(130, 2, FREE, done=0, error=5),
+    write(130, 2, 1 << 30),                                 # beside the volume
 ])
 def test_what_is_allowed(record):
     assert verdict(record).wrong == []
@@ -111,6 +112,18 @@ def test_grants_outlive_their_coordinator_if_the_mounts_say_so():
     assert verdict(write(730, 3, FILE), trace=gone).wrong
     untold = swap | {2: swap[2].replace("715 reclaim 6 0b 7.1 5.1 write\n", "")}
     assert verdict(write(730, 3, FILE), trace=untold).wrong
+
+
+@pytest.mark.parametrize("line,word", [
+    ("map 8.1 18878464+4096\n251 issue 5 0c 8.1 5.9 read", "blocks of both"),
+    ("map 8.1 19922944+4096\n251 issue 5 0c 8.1 5.9 write", None),
+    ("map 7.1 18874368+1048576\n251 issue 5 0a 7.1 5.9 sole", "each alone"),
+    ("map 7.1 18874368+1048576\n251 issue 5 0a 7.1 5.9 write", None),
+    ("map 7.1 18874368+1048576\n251 issue 5 0a 7.1 5.9 read", None),
+])
+def test_grants_that_contradict_each_other(line, word):
+    wrong = verdict(trace=TRACE | {1: TRACE[1] + f"250 {line}\n"}).wrong
+    assert [word in w for w in wrong] == ([True] if word else []), wrong
 
 
 def test_a_grant_that_is_asked_for_again_goes_on():

@@ -18,6 +18,7 @@ def cut(lab, node, name, offset, size):
 @pytest.fixture
 def outage2(make_lab):
     lab = make_lab(2, bin=BUILD, lun_size=f"{DATA_MIB + WITNESS_MIB}M", disk_faults=True)
+    lab.volume_bytes = DATA_MIB << 20
     for node in lab.nodes:
         cut(lab, node, DATA, 0, DATA_MIB)
         cut(lab, node, WITNESS, DATA_MIB, WITNESS_MIB)
