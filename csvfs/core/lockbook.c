@@ -151,12 +151,8 @@ static bool has_room(const struct lockbook *s, const struct lock_range *l)
 static void ask_lower(struct lockbook *s, struct lockbook_op *op, uint8_t type,
 		      struct lockbook_actions *out)
 {
-	const struct lock_range *row = lockrange_first(&s->held, &op->range);
-
 	op->piece = op->range;
 	op->piece.type = type;
-	if (row) /* what stays was locked as it was */
-		op->piece.via = row->via;
 	if (!LOCKBOOK_MUTANT(s, LOWER_LATE))
 		lockrange_lower(&s->held, &op->piece);
 	send(op, LOCKBOOK_LOWER, out);
