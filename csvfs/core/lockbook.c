@@ -143,9 +143,10 @@ static void finish(struct lockbook *s, struct lockbook_op *op, int error,
 
 /* ---- steps, with the turn */
 
+/* Also for what is lowered afterwards. */
 static bool has_room(const struct lockbook *s, const struct lock_range *l)
 {
-	return s->held.count + lockrange_needs(&s->held, l) <= LOCKBOOK_RANGES;
+	return s->held.count + lockrange_needs(&s->held, l) + 2 <= LOCKBOOK_RANGES;
 }
 
 static void ask_lower(struct lockbook *s, struct lockbook_op *op, uint8_t type,
@@ -187,8 +188,9 @@ static void run_lock(struct lockbook *s, struct lockbook_op *op, struct lockbook
 {
 	struct lock_range none = op->range;
 
-	if (!op->is_in_line && lockrange_weakest(&s->held, &op->range) >= op->range.type) {
-		lower_or_finish(s, op, out);
+	if (!op->is_in_line && lockrange_weakest(&s->held, &op->range) == op->range.type &&
+	    lockrange_strongest(&s->held, &op->range) == op->range.type) {
+		finish(s, op, 0, out);
 		return;
 	}
 	if (!has_room(s, &op->range)) {
@@ -197,6 +199,10 @@ static void run_lock(struct lockbook *s, struct lockbook_op *op, struct lockbook
 			end_wait(s, op, out);
 		else
 			finish(s, op, ENOLCK, out);
+		return;
+	}
+	if (!op->is_in_line && lockrange_weakest(&s->held, &op->range) >= op->range.type) {
+		lower_or_finish(s, op, out);
 		return;
 	}
 	/* The coordinator gives up what there is before it gives more: flock(2). */
@@ -383,6 +389,9 @@ static void on_raised(struct lockbook *s, struct lockbook_op *op, const struct c
 	struct lock_range l = op->range;
 
 	op->is_in_line = !p->error && p->count.count;
+	/* Others may have come first, and filled it. */
+	if (!p->error && !op->is_in_line && !has_room(s, &l))
+		reply(op, ENOLCK, out);
 	if (p->error) {
 		finish(s, op, p->error, out);
 	} else if (op->is_in_line && op->is_replied) {
