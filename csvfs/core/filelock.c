@@ -166,6 +166,23 @@ static uint32_t find_wait(struct filelock_state *s, uint64_t mount, const struct
 	return 0;
 }
 
+/* The same, with its owner known: without a look at all who wait for that file. */
+static uint32_t find_own(const struct filelock_state *s, const struct lock_range *l,
+			 uint64_t number)
+{
+	uint32_t at = number ? s->owner[owner_bucket(&l->owner)] : 0;
+
+	while (at) {
+		const struct filelock_wait *w = &s->wait[at - 1];
+
+		if (w->number == number && lock_owner_equal(&w->range.owner, &l->owner) &&
+		    csv_handle_equal(&w->range.handle, &l->handle))
+			return at;
+		at = w->owner_next;
+	}
+	return 0;
+}
+
 static bool excludes(const struct filelock_state *s, const struct lock_range *a,
 		     const struct lock_range *b)
 {
@@ -463,7 +480,7 @@ static int on_lock(struct filelock_state *s, const struct filelock_event *e,
 		return -EINVAL;
 	if (!mount_row(s, l->owner.mount))
 		return -ENOLCK;
-	at = e->number ? find_wait(s, l->owner.mount, &l->handle, e->number) : 0;
+	at = find_own(s, l, e->number);
 	if (at && s->wait[at - 1].state == FILELOCK_RESERVED)
 		return give(s, l, at, out);
 	if (convert(s, l, out)) {
@@ -593,7 +610,7 @@ static int on_reclaim_wait(struct filelock_state *s, const struct filelock_event
 		return -EINVAL;
 	if (!mount_row(s, l->owner.mount) || s->waits >= FILELOCK_WAITS)
 		return -ENOSPC;
-	if (!find_wait(s, l->owner.mount, &l->handle, e->number))
+	if (!find_own(s, l, e->number))
 		new_wait(s, l, e->number, FILELOCK_WAITING);
 	settle(s, l, out);
 	return 0;

@@ -143,20 +143,17 @@ static void finish(struct lockbook *s, struct lockbook_op *op, int error,
 
 /* ---- steps, with the turn */
 
+/* Also for what is lowered afterwards. */
 static bool has_room(const struct lockbook *s, const struct lock_range *l)
 {
-	return s->held.count + lockrange_needs(&s->held, l) <= LOCKBOOK_RANGES;
+	return s->held.count + lockrange_needs(&s->held, l) + 2 <= LOCKBOOK_RANGES;
 }
 
 static void ask_lower(struct lockbook *s, struct lockbook_op *op, uint8_t type,
 		      struct lockbook_actions *out)
 {
-	const struct lock_range *row = lockrange_first(&s->held, &op->range);
-
 	op->piece = op->range;
 	op->piece.type = type;
-	if (row) /* what stays was locked as it was */
-		op->piece.via = row->via;
 	if (!LOCKBOOK_MUTANT(s, LOWER_LATE))
 		lockrange_lower(&s->held, &op->piece);
 	send(op, LOCKBOOK_LOWER, out);
@@ -191,8 +188,9 @@ static void run_lock(struct lockbook *s, struct lockbook_op *op, struct lockbook
 {
 	struct lock_range none = op->range;
 
-	if (!op->is_in_line && lockrange_weakest(&s->held, &op->range) >= op->range.type) {
-		lower_or_finish(s, op, out);
+	if (!op->is_in_line && lockrange_weakest(&s->held, &op->range) == op->range.type &&
+	    lockrange_strongest(&s->held, &op->range) == op->range.type) {
+		finish(s, op, 0, out);
 		return;
 	}
 	if (!has_room(s, &op->range)) {
@@ -201,6 +199,10 @@ static void run_lock(struct lockbook *s, struct lockbook_op *op, struct lockbook
 			end_wait(s, op, out);
 		else
 			finish(s, op, ENOLCK, out);
+		return;
+	}
+	if (!op->is_in_line && lockrange_weakest(&s->held, &op->range) >= op->range.type) {
+		lower_or_finish(s, op, out);
 		return;
 	}
 	/* The coordinator gives up what there is before it gives more: flock(2). */
@@ -387,6 +389,9 @@ static void on_raised(struct lockbook *s, struct lockbook_op *op, const struct c
 	struct lock_range l = op->range;
 
 	op->is_in_line = !p->error && p->count.count;
+	/* Others may have come first, and filled it. */
+	if (!p->error && !op->is_in_line && !has_room(s, &l))
+		reply(op, ENOLCK, out);
 	if (p->error) {
 		finish(s, op, p->error, out);
 	} else if (op->is_in_line && op->is_replied) {

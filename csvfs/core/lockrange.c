@@ -162,8 +162,16 @@ static void set_where(struct lock_ranges *r, const struct lock_range *l, bool is
 		uint8_t type = lockrange_stretch(r, &rest, &piece.end);
 
 		piece.start = rest.start;
-		if (is_raise ? type < l->type : type > l->type)
+		if (is_raise && type < l->type)
 			lockrange_set(r, &piece);
+		if (!is_raise && type > l->type) {
+			/* What stays is whose it was. */
+			const struct lock_range *row = lockrange_first(r, &rest);
+
+			piece.pid = row->pid;
+			piece.via = row->via;
+			lockrange_set(r, &piece);
+		}
 		if (piece.end == l->end)
 			return;
 		rest.start = piece.end + 1;

@@ -57,7 +57,7 @@ bool lock_owner_equal(const struct lock_owner *a, const struct lock_owner *b);
  */
 void lockrange_raise(struct lock_ranges *r, const struct lock_range *l);
 void lockrange_set(struct lock_ranges *r, const struct lock_range *l);
-/* At most this type, NONE or READ. */
+/* At most this type, NONE or READ; of what stays pid and via stay, too. */
 void lockrange_lower(struct lock_ranges *r, const struct lock_range *l);
 /* An upper bound of the rows that any of these adds. */
 uint32_t lockrange_needs(const struct lock_ranges *r, const struct lock_range *l);

@@ -15,15 +15,16 @@
 struct locks {
 	struct locks_options options;
 	pthread_mutex_t lock; /* after the client's */
-	pthread_cond_t wake;
-	pthread_t thread;
+	pthread_cond_t to_send, to_reply;
+	pthread_t sender, replier;
 	bool is_ending;
-	struct client_interrupt end; /* of the thread's waiting for a slot */
+	struct client_interrupt end; /* of the sender's waiting for a slot */
 	struct locks_call *watched;
 	struct lockbook book;
 	struct lockbook_actions actions;
+	struct locks_call *reply, **reply_end;
 	size_t head, count; /* of the ring */
-	struct lockbook_action ring[RING];
+	uint64_t ring[RING];
 	/* What is told to a coordinator, as it was when that began. */
 	size_t to_tell;
 	struct csv_frame *frame;
@@ -35,11 +36,21 @@ struct locks {
 static void push(struct locks *l, size_t first)
 {
 	for (size_t i = first; i < l->actions.count; i++) {
-		must(l->count < RING);
-		l->ring[(l->head + l->count++) % RING] = l->actions.item[i];
+		const struct lockbook_action *a = &l->actions.item[i];
+		struct locks_call *c = a->user;
+
+		if (a->kind == LOCKBOOK_DO_SEND) {
+			must(l->count < RING);
+			l->ring[(l->head + l->count++) % RING] = a->id;
+			pthread_cond_signal(&l->to_send);
+			continue;
+		}
+		c->error = a->error;
+		c->next_reply = NULL;
+		*l->reply_end = c;
+		l->reply_end = &c->next_reply;
+		pthread_cond_signal(&l->to_reply);
 	}
-	if (l->count)
-		pthread_cond_signal(&l->wake);
 }
 
 /* With the lock held. */
@@ -67,45 +78,47 @@ static void on_answer(void *arg, uint64_t id, const struct csv_reply *p)
 	pthread_mutex_unlock(&l->lock);
 }
 
-/* With the lock held, which is given up meanwhile. -EAGAIN: not now. */
-static int carry_out(struct locks *l, const struct lockbook_action *a, struct client_interrupt *i)
+/* Both with the lock held, which is given up meanwhile. -EAGAIN: there is no slot. */
+static int send(struct locks *l, uint64_t id, struct client_interrupt *i)
 {
-	struct locks_call *c = a->user;
 	struct csv_request q;
-	int r = 0;
+	int r;
 
-	if (a->kind == LOCKBOOK_DO_SEND) {
-		if (!lockbook_find(&l->book, a->id))
-			return 0;
-		lockbook_request(&l->book, a->id, &q);
-		pthread_mutex_unlock(&l->lock);
-		r = client_post(l->options.client, &q, on_answer, l, a->id, i);
-		pthread_mutex_lock(&l->lock);
-		return r;
-	}
-	unwatch(c);
+	lockbook_request(&l->book, id, &q);
 	pthread_mutex_unlock(&l->lock);
-	c->reply(c, a->error == EAGAIN && c->is_line_missing ? ENOLCK : a->error);
+	r = client_post(l->options.client, &q, on_answer, l, id, i);
 	pthread_mutex_lock(&l->lock);
-	return 0;
+	return r;
 }
 
-/* With the lock held: what is to be done at once, and needs no waiting, by this thread. */
+static void reply(struct locks *l, struct locks_call *c)
+{
+	unwatch(c);
+	pthread_mutex_unlock(&l->lock);
+	c->reply(c, c->error == EAGAIN && c->is_line_missing ? ENOLCK : c->error);
+	pthread_mutex_lock(&l->lock);
+}
+
+/* With the lock held: the first action at once, by this thread, if that needs no waiting. */
 static void carry_out_here(struct locks *l)
 {
 	const struct lockbook_action a = l->actions.item[0];
+	struct locks_call *c = a.user;
 
 	if (!l->actions.count)
 		return;
 	push(l, 1);
-	if (carry_out(l, &a, NULL) == -EAGAIN) {
-		l->actions.count = 1;
+	if (a.kind == LOCKBOOK_DO_REPLY) {
+		c->error = a.error;
+		reply(l, c);
+	} else if (send(l, a.id, NULL) == -EAGAIN) {
 		l->actions.item[0] = a;
+		l->actions.count = 1;
 		push(l, 0);
 	}
 }
 
-/* ---- the thread */
+/* ---- the threads */
 
 static void look_at_watched(struct locks *l)
 {
@@ -119,12 +132,12 @@ static void look_at_watched(struct locks *l)
 	}
 }
 
-static void wait_work(struct locks *l)
+static void wait_reply(struct locks *l)
 {
 	struct timespec until;
 
 	if (!l->watched) {
-		pthread_cond_wait(&l->wake, &l->lock);
+		pthread_cond_wait(&l->to_reply, &l->lock);
 		return;
 	}
 	clock_gettime(CLOCK_MONOTONIC, &until);
@@ -133,25 +146,53 @@ static void wait_work(struct locks *l)
 		until.tv_sec++;
 		until.tv_nsec -= 1000000000;
 	}
-	pthread_cond_timedwait(&l->wake, &l->lock, &until);
+	pthread_cond_timedwait(&l->to_reply, &l->lock, &until);
 	look_at_watched(l);
 }
 
-static void *work(void *arg)
+static struct locks_call *next_reply(struct locks *l)
+{
+	struct locks_call *c = l->reply;
+
+	if (c)
+		l->reply = c->next_reply;
+	if (!l->reply)
+		l->reply_end = &l->reply;
+	return c;
+}
+
+static void *reply_loop(void *arg)
 {
 	struct locks *l = arg;
 
 	pthread_mutex_lock(&l->lock);
 	while (!l->is_ending) {
-		struct lockbook_action a = l->ring[l->head];
+		struct locks_call *c = next_reply(l);
+
+		if (c)
+			reply(l, c);
+		else
+			wait_reply(l);
+	}
+	pthread_mutex_unlock(&l->lock);
+	return NULL;
+}
+
+static void *send_loop(void *arg)
+{
+	struct locks *l = arg;
+
+	pthread_mutex_lock(&l->lock);
+	while (!l->is_ending) {
+		uint64_t id = l->ring[l->head];
 
 		if (!l->count) {
-			wait_work(l);
+			pthread_cond_wait(&l->to_send, &l->lock);
 			continue;
 		}
 		l->head = (l->head + 1) % RING;
 		l->count--;
-		(void)carry_out(l, &a, &l->end); /* an error: the mount ends */
+		(void)send(l, id, &l->end); /* an error: the mount ends */
 	}
 	pthread_mutex_unlock(&l->lock);
 	return NULL;
@@ -163,7 +204,6 @@ int locks_open(const struct locks_options *options, struct locks **ret)
 {
 	struct locks *l = calloc(1, sizeof(*l));
 	pthread_condattr_t attr;
-	int r;
 
 	if (!l)
 		return -ENOMEM;
@@ -173,18 +213,17 @@ int locks_open(const struct locks_options *options, struct locks **ret)
 		return -ENOMEM;
 	}
 	l->options = *options;
+	l->reply_end = &l->reply;
 	lockbook_init(&l->book, options->mount);
 	pthread_mutex_init(&l->lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&l->wake, &attr);
+	pthread_cond_init(&l->to_send, &attr);
+	pthread_cond_init(&l->to_reply, &attr);
 	pthread_condattr_destroy(&attr);
-	r = -pthread_create(&l->thread, NULL, work, l);
-	if (r) {
-		free(l->frame);
-		free(l);
-		return r;
-	}
+	/* At its start a process that cannot make threads ends: nobody uses the mount yet. */
+	must(!pthread_create(&l->sender, NULL, send_loop, l));
+	must(!pthread_create(&l->replier, NULL, reply_loop, l));
 	*ret = l;
 	return 0;
 }
@@ -197,32 +236,29 @@ void locks_stop(struct locks *l)
 		return;
 	}
 	l->is_ending = true;
-	pthread_cond_signal(&l->wake);
+	pthread_cond_signal(&l->to_send);
+	pthread_cond_signal(&l->to_reply);
 	pthread_mutex_unlock(&l->lock);
 	client_interrupt(l->options.client, &l->end);
-	pthread_join(l->thread, NULL);
+	pthread_join(l->sender, NULL);
+	pthread_join(l->replier, NULL);
 }
 
 void locks_close(struct locks *l)
 {
+	struct locks_call *c;
+
 	if (!l)
 		return;
-	while (l->count) {
-		const struct lockbook_action *a = &l->ring[l->head];
-		struct locks_call *c = a->user;
-
-		if (a->kind == LOCKBOOK_DO_REPLY)
-			c->reply(c, a->error);
-		l->head = (l->head + 1) % RING;
-		l->count--;
-	}
+	while ((c = next_reply(l)))
+		c->reply(c, c->error);
 	for (uint32_t at = l->book.first; at; at = l->book.op[at - 1].next) {
-		struct locks_call *c = l->book.op[at - 1].user;
-
+		c = l->book.op[at - 1].user;
 		if (!l->book.op[at - 1].is_replied)
 			c->reply(c, ENOTCONN);
 	}
-	pthread_cond_destroy(&l->wake);
+	pthread_cond_destroy(&l->to_send);
+	pthread_cond_destroy(&l->to_reply);
 	pthread_mutex_destroy(&l->lock);
 	free(l->frame);
 	free(l);
@@ -270,7 +306,7 @@ void locks_signal(struct locks *l, uint64_t id)
 		if (c->next)
 			c->next->at = &c->next;
 		l->watched = c;
-		pthread_cond_signal(&l->wake);
+		pthread_cond_signal(&l->to_reply);
 	}
 	pthread_mutex_unlock(&l->lock);
 }

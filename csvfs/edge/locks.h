@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A mount's file locks: csvfs/core/lockbook.h with a lock, and a thread that asks the coordinator
- * and answers who has asked. No call of this waits for a coordinator, so that those who wait for
- * locks keep no thread and no request slot from others.
+ * A mount's file locks: csvfs/core/lockbook.h with a lock, a thread that asks the coordinator,
+ * which may have to wait for a request slot, and one that answers who has asked. No call of this
+ * waits for a coordinator, so that those who wait for locks keep no thread and no slot from others.
  */
 #ifndef CSVFS_EDGE_LOCKS_H
 #define CSVFS_EDGE_LOCKS_H
@@ -24,6 +24,8 @@ struct locks_call {
 	bool is_line_missing;
 	bool is_watched; /* it has got a signal that did not end it */
 	struct locks_call *next, **at;
+	struct locks_call *next_reply;
+	int error;
 };
 
 struct locks_options {

@@ -254,6 +254,23 @@ static void the_first_that_keeps_it_out_is_told(void **state)
 	assert_int_equal(try(f, 3, CSV_LOCK_READ, 25, 25), -EAGAIN);
 }
 
+static void what_is_lowered_stays_whose_it_was(void **state)
+{
+	struct fixture *f = *state;
+	struct lock_range l = range(1, CSV_LOCK_POSIX, CSV_LOCK_WRITE, 0, 9);
+
+	l.pid = 4711;
+	l.via = 5;
+	assert_int_equal(lock(f, &l, 0), 0);
+	l.pid = 0;
+	l.via = 0;
+	l.type = CSV_LOCK_READ;
+	lower(f, &l);
+	assert_int_equal(lockrange_first(&f->s.held, &l)->pid, 4711);
+	assert_int_equal(lockrange_first(&f->s.held, &l)->via, 5);
+	assert_int_equal(lockrange_first(&f->s.held, &l)->type, CSV_LOCK_READ);
+}
+
 static void bad_ranges_are_refused(void **state)
 {
 	struct fixture *f = *state;
@@ -572,6 +589,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		OPEN(random_operations_give_what_an_array_gives),
 		OPEN(the_first_that_keeps_it_out_is_told),
+		OPEN(what_is_lowered_stays_whose_it_was),
 		OPEN(bad_ranges_are_refused),
 		OPEN(turns_come_in_the_order_of_the_asking),
 		OPEN(readers_get_their_turn_together),

@@ -445,11 +445,14 @@ static void what_does_not_fit_is_refused_and_giving_up_is_not(void **state)
 		answer(f, id, 0, 0);
 	}
 	expect_reply(f, 0, id, ENOLCK);
-	assert_true(n >= LOCKBOOK_RANGES - 2);
-	id = unlock(f, 1, 1, 1); /* it would be two */
-	if (f->out.item[0].kind == LOCKBOOK_DO_SEND)
+	assert_true(n >= LOCKBOOK_RANGES - 6);
+	/* Each makes two of one. */
+	for (n = 0; n < 8; n++) {
+		id = unlock(f, 1, 4 * n + 1, 4 * n + 1);
+		if (f->out.item[0].kind == LOCKBOOK_DO_REPLY)
+			break;
 		answer(f, id, 0, 0);
-	id = unlock(f, 1, 5, 5);
+	}
 	expect_reply(f, 0, id, ENOLCK);
 	id = unlock(f, 1, 0, ALL);
 	expect_unlock(f, 0, id, CSV_LOCK_NONE, 0, ALL);
@@ -471,6 +474,34 @@ static void what_does_not_fit_is_refused_and_giving_up_is_not(void **state)
 	lockbook_closed(&f->s, &file, 100, &f->out);
 	assert_int_equal(f->out.count, 1);
 	expect_send(f, 0, f->out.item[0].id, CSV_OP_UNLOCK);
+}
+
+/* Each had room when it was asked for. */
+static void what_comes_too_much_is_given_back(void **state)
+{
+	struct fixture *f = *state;
+	static uint64_t id[LOCKBOOK_RANGES];
+	size_t given = 0;
+
+	f->is_long = true;
+	for (size_t i = 0; i < LOCKBOOK_RANGES; i++)
+		id[i] = lock(f, 200 + i, CSV_LOCK_READ, 0, 9);
+	for (size_t i = 0; i < LOCKBOOK_RANGES; i++) {
+		answer(f, id[i], 0, 0);
+		if (f->out.count == 1) {
+			expect_reply(f, 0, id[i], 0);
+			given++;
+			continue;
+		}
+		expect_reply(f, 0, id[i], ENOLCK);
+		expect_unlock(f, 1, id[i], CSV_LOCK_NONE, 0, 9);
+		answer(f, id[i], 0, 0);
+		expect_nothing(f);
+	}
+	assert_int_equal(given, f->s.held.count);
+	assert_true(given > LOCKBOOK_RANGES - 6 && given < LOCKBOOK_RANGES);
+	f->is_long = false;
+	check(f);
 }
 
 /* Many threads of one process: what ends at once does so in a loop. */
@@ -511,6 +542,7 @@ int main(void)
 		TEST(the_end_of_an_open_file_gives_up_what_was_locked_through_it),
 		TEST(who_waits_is_told_in_the_order_of_their_coming),
 		TEST(what_does_not_fit_is_refused_and_giving_up_is_not),
+		TEST(what_comes_too_much_is_given_back),
 		TEST(a_long_line_of_one_owner_ends_in_one_go),
 	};
 

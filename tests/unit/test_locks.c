@@ -8,7 +8,7 @@
 #include "csvfs/edge/locks.h"
 #include "tests/unit/client_fixture.h"
 
-#define CROWD 500
+#define CROWD 10000
 
 static const struct csv_handle file = {7, 1};
 
@@ -260,6 +260,38 @@ static void a_signal_is_answered_without_a_coordinator(void **state)
 	assert_int_equal(replies(&waits) + replies(&asks), 0);
 }
 
+/* All slots are taken by others, and nobody answers: the sender waits, the reply does not. */
+static void a_signal_is_answered_when_there_is_no_slot(void **state)
+{
+	static struct job job[CSV_SLOTS];
+	struct csv_request q = ask_attr(200), seen;
+	struct caller waits, more;
+
+	(void)state;
+	connect_first(&rig.fx);
+	call(&waits, LOCKBOOK_LOCK, 1, CSV_LOCK_WRITE, true);
+	serve(CSV_OP_LOCK, 1);
+	break_connection(&rig.fx);
+	for (size_t i = 0; i < CSV_SLOTS; i++)
+		job_start(&rig.fx, &job[i], &q);
+	wait_pending(&rig.fx, CSV_SLOTS);
+	call(&more, LOCKBOOK_LOCK, 2, CSV_LOCK_WRITE, true);
+	wait_pending(&rig.fx, CSV_SLOTS + 1);
+	locks_signal(rig.locks, waits.call.id);
+	expect_reply(&waits, EINTR);
+	locks_signal(rig.locks, more.call.id);
+	expect_reply(&more, EINTR);
+	greet(&rig.fx, true);
+	expect_frame(&rig.fx, CSV_FRAME_RESEND_DONE);
+	/* Afterwards what was begun is gone through with: lock, unlock, and the end of the wait. */
+	for (size_t i = 0; i < CSV_SLOTS + 3; i++) {
+		server_read_request(&rig.fx.conn, &seen);
+		answer(&rig.fx, &seen, 0);
+	}
+	for (size_t i = 0; i < CSV_SLOTS; i++)
+		assert_int_equal(job_join(&job[i]), 0);
+}
+
 static void who_does_not_wait_is_disturbed_only_by_his_end(void **state)
 {
 	struct csv_request q;
@@ -296,12 +328,14 @@ static void a_crowd_keeps_no_thread_and_all_are_served(void **state)
 	answer(&rig.fx, &q, 200);
 	assert_int_equal(job_join(&j), 0);
 	assert_int_equal(pending(&rig.fx), 0);
-	for (int i = 0; i < CROWD; i++)
+	for (int i = 0; i < CROWD; i++) {
 		locks_granted(rig.locks, crowd[i].call.id);
-	for (int i = 0; i < CROWD; i++)
 		serve(CSV_OP_LOCK, 0);
-	for (int i = 0; i < CROWD; i++)
 		expect_reply(&crowd[i], 0);
+		call(&crowd[i], LOCKBOOK_UNLOCK, 1 + (uint64_t)i, CSV_LOCK_NONE, false);
+		serve(CSV_OP_UNLOCK, 0);
+		expect_reply(&crowd[i], 0);
+	}
 }
 
 static void without_a_line_nobody_can_wait(void **state)
@@ -338,6 +372,7 @@ int main(void)
 		TEST(a_wait_ends_when_its_turn_is_told),
 		TEST(a_new_coordinator_is_told_all_before_anything_is_asked_again),
 		TEST(a_signal_is_answered_without_a_coordinator),
+		TEST(a_signal_is_answered_when_there_is_no_slot),
 		TEST(who_does_not_wait_is_disturbed_only_by_his_end),
 		TEST(a_crowd_keeps_no_thread_and_all_are_served),
 		cmocka_unit_test_setup_teardown(without_a_line_nobody_can_wait, setup_lineless,
