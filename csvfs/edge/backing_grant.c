@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/falloc.h>
 #include <linux/fiemap.h>
 #include <linux/fs.h>
 #include <stdlib.h>
@@ -356,6 +357,17 @@ static int mark_written(const struct backing_inode *i)
 	return futimens(i->data_fd, now) ? -errno : 0;
 }
 
+/*
+ * The file has no blocks in common with another one; perhaps it had. Then XFS may still have new
+ * ones put aside for parts of it (the copy-on-write fork: 128 KiB around what was written), and our
+ * next write there would move them, shared or not, with nothing of it in the map. This makes it a
+ * file like any other; it moves no blocks. Only for writing: it changes times.
+ */
+static bool settle_blocks(const struct backing_inode *i)
+{
+	return !fallocate(i->data_fd, FALLOC_FL_UNSHARE_RANGE, 0, i->st.st_size);
+}
+
 static int make_grant(struct backing_op *o, enum csv_ungranted *ret_why)
 {
 	struct csv_reply_grant *p = &o->reply->grant;
@@ -416,8 +428,11 @@ int backing_grant(struct backing_op *o)
 	 */
 	if (why == CSV_UNGRANTED_NOTHING)
 		why = map(o, &is_shared);
-	if (why == CSV_UNGRANTED_NOTHING && o->q->grant.is_write)
+	if (why == CSV_UNGRANTED_NOTHING && o->q->grant.is_write) {
 		r = mark_written(&o->inode[0]);
+		if (!r && !settle_blocks(&o->inode[0]))
+			why = CSV_UNGRANTED_EXTENTS;
+	}
 	if (why == CSV_UNGRANTED_NOTHING && !r)
 		r = make_grant(o, &why);
 	if (r)

@@ -134,6 +134,11 @@ int call_name(struct csv_name *ret, const char *name);
 int call_buffer(struct call *c);
 /* At most `cap` bytes of reply; not 0 only after call_buffer(). */
 int call_run(struct call *c, size_t cap);
+/*
+ * The same of what only the owner may. The kernel has decided by an owner that it has seen some
+ * time ago; the coordinator decides by the one of now, and knows nothing of capabilities.
+ */
+int call_run_as_owner(struct call *c);
 /* The groups of who asks, for the owner of something new. */
 void call_groups(struct call *c);
 /* The same for what takes setgid away from a file of a group that is not the caller's. */
@@ -184,7 +189,9 @@ void moved_done(struct csv_fs *fs);
 /* ---- fuse_signal.c */
 /* Will this thread end as soon as it returns to user space? True also if that cannot be told. */
 bool signal_ends(pid_t thread);
-/* The same from the text of /proc/<thread>/status. */
+/* Has it a capability to change what it does not own? */
+bool thread_owns_all(pid_t thread);
+/* The first from the text of /proc/<thread>/status. */
 bool signal_ends_text(const char *status);
 
 /* ---- handlers */
