@@ -49,6 +49,7 @@ static bool stays_in_place(const struct csv_op_write *q)
 static size_t targets(struct backing_op *o, struct backing_row *ret[2])
 {
 	const struct csv_request *q = o->q;
+	bool is_sole = false;
 	size_t n = 0;
 
 	switch (q->op) {
@@ -57,8 +58,12 @@ static size_t targets(struct backing_op *o, struct backing_row *ret[2])
 			ret[n++] = o->inode[0].row;
 		break;
 	case CSV_OP_GRANT:
-		if (q->grant.is_write &&
-		    grants_is_sole_elsewhere(o->b->grants, &q->grant.handle, o->mount))
+		if (!q->grant.is_write)
+			break;
+		is_sole = grants_is_sole_elsewhere(o->b->grants, &q->grant.handle, o->mount);
+		o->is_contended |= is_sole;
+		/* Who reads only: settle_blocks() may move what he reads. */
+		if (is_sole || grants_is_shared(o->b->grants, &q->grant.handle))
 			ret[n++] = o->inode[0].row;
 		break;
 	case CSV_OP_COPY_RANGE:
@@ -361,7 +366,7 @@ static int mark_written(const struct backing_inode *i)
  * The file has no blocks in common with another one; perhaps it had. Then XFS may still have new
  * ones put aside for parts of it (the copy-on-write fork: 128 KiB around what was written), and our
  * next write there would move them, shared or not, with nothing of it in the map. This makes it a
- * file like any other; it moves no blocks. Only for writing: it changes times.
+ * file like any other, and moves blocks a last time. Only for writing: it changes times.
  */
 static bool settle_blocks(const struct backing_inode *i)
 {
@@ -375,7 +380,7 @@ static int make_grant(struct backing_op *o, enum csv_ungranted *ret_why)
 				.mount = o->mount,
 				.handle = o->q->grant.handle,
 				.is_write = o->q->grant.is_write,
-				.is_contended = o->recalled[0].ino != 0};
+				.is_contended = o->is_contended};
 	enum grant_make step = grant_make_first(0);
 	enum csv_grant_mode mode = CSV_GRANT_NONE;
 

@@ -104,6 +104,8 @@ static struct csv_handle once_shared(struct volume *v)
 	return h;
 }
 
+static enum csv_grant_mode mode; /* of the last grant */
+
 /* Where the part at `offset` lies, as the mount is told. */
 static uint64_t granted_at(struct volume *v, uint64_t mount, struct csv_handle h, bool is_write,
 			   uint64_t offset)
@@ -114,6 +116,7 @@ static uint64_t granted_at(struct volume *v, uint64_t mount, struct csv_handle h
 
 	assert_int_equal(volume_do(v, mount, 0, q, &p), 0);
 	assert_int_equal(p.grant.why, CSV_UNGRANTED_NOTHING);
+	mode = (enum csv_grant_mode)p.grant.mode;
 	for (size_t i = 0; csv_extent_get(&p.grant.extents, i, &e); i++) {
 		if (e.offset <= offset && offset < e.offset + e.length)
 			return e.address + (offset - e.offset);
@@ -147,6 +150,26 @@ static void blocks_of_a_file_that_is_granted_for_writing_stay_where_they_are(voi
 	assert_int_equal(granted_at(v, READER, h, false, MIB / 16), at);
 }
 
+/* It moves them a last time when the first one asks who writes. */
+static void who_reads_gives_back_before_the_first_one_writes(void **state)
+{
+	struct volume *v = *state;
+	struct csv_handle h = once_shared(v);
+	uint64_t at;
+
+	granted_at(v, READER, h, false, MIB / 16);
+	granted_at(v, WRITER, h, false, MIB / 16);
+	at = granted_at(v, WRITER, h, true, MIB / 16);
+	assert_int_equal(recalls, 2);
+	assert_int_equal(mode, CSV_GRANT_SOLE);
+	assert_int_equal(granted_at(v, READER, h, false, MIB / 16), at);
+	/* The second one takes it only from who writes alone. */
+	recalls = 0;
+	assert_int_equal(granted_at(v, READER, h, true, MIB / 16), at);
+	assert_int_equal(mode, CSV_GRANT_WRITE);
+	assert_int_equal(recalls, 2);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -154,6 +177,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(blocks_do_not_move_under_one_who_reads_them),
 		TEST(blocks_of_a_file_that_is_granted_for_writing_stay_where_they_are),
+		TEST(who_reads_gives_back_before_the_first_one_writes),
 	};
 	const char *why = volume_begin();
 
