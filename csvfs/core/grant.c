@@ -409,7 +409,9 @@ static void on_issue(struct grant_state *s, const struct grant_event *e, struct 
 	}
 	h = &row->holder[m - s->mount];
 	*h = (struct grant_holder){.mode = CSV_GRANT_READ, .id = {s->term, ++s->serial}};
-	row->is_shared = e->is_shared;
+	/* As with RECLAIM: a look at the map does not tell all (settle_blocks() in
+	 * backing_grant.c). */
+	row->is_shared = e->is_shared || (!e->is_write && !has_other_writer(row, GRANT_MOUNTS));
 	if (e->is_write)
 		h->mode = e->is_contended || has_other_writer(row, (size_t)(m - s->mount))
 				  ? CSV_GRANT_WRITE

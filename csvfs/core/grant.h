@@ -73,8 +73,8 @@ struct grant_row {
 	uint16_t next;		  /* in its bucket, or among the free ones: index + 1 */
 	uint16_t recalls;	  /* that have begun and not ended */
 	bool is_unwanted;	  /* recalled for good: it goes with the last one that has it */
-	bool is_shared;		  /* its blocks are another file's, too: for reading only */
-	bool has_written;	  /* holders have said so, of what is not in the inode yet */
+	bool is_shared;	  /* its blocks are another file's, too, or may be: for reading only */
+	bool has_written; /* holders have said so, of what is not in the inode yet */
 	struct csv_time written;
 	struct grant_holder holder[GRANT_MOUNTS];
 };

@@ -65,11 +65,23 @@ int backing_kill_privileges(const struct csv_caller *c, int fd, const struct sta
 	return 0;
 }
 
+/* What only its owner may, and he is another one than the kernel that asks has thought. */
+static bool is_anothers(const struct backing_op *o)
+{
+	const struct csv_caller *c = &o->q->caller;
+
+	return !o->is_redo && c->uid && c->uid != o->inode[0].st.st_uid;
+}
+
+#define OWNERS (CSV_SET_MODE | CSV_SET_UID | CSV_SET_GID | CSV_SET_ATIME | CSV_SET_MTIME)
+
 int backing_setattr_look(struct backing_op *o)
 {
 	const struct csv_op_setattr *q = &o->q->setattr;
 	int r = backing_op_path(o, 0);
 
+	if (!r && (q->valid & OWNERS) && is_anothers(o))
+		return -EPERM;
 	if (r)
 		return r;
 	if (q->valid & CSV_SET_SIZE)
@@ -277,6 +289,8 @@ int backing_setxattr_look(struct backing_op *o)
 
 	if (r)
 		return r;
+	if (has_prefix(q->name.text, ACL) && is_anothers(o))
+		return -EPERM;
 	if (q->flags & ~(uint32_t)(XATTR_CREATE | XATTR_REPLACE))
 		return -EINVAL;
 	if (q->flags)
@@ -320,6 +334,8 @@ int backing_removexattr_look(struct backing_op *o)
 
 	if (r)
 		return r;
+	if (has_prefix(name, ACL) && is_anothers(o))
+		return -EPERM;
 	has = backing_has_xattr(o->inode[0].path_fd, name);
 	if (has < 0)
 		return has;

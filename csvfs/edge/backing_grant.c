@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/falloc.h>
 #include <linux/fiemap.h>
 #include <linux/fs.h>
 #include <stdlib.h>
@@ -49,6 +50,7 @@ static bool stays_in_place(const struct csv_op_write *q)
 static size_t targets(struct backing_op *o, struct backing_row *ret[2])
 {
 	const struct csv_request *q = o->q;
+	bool is_sole = false;
 	size_t n = 0;
 
 	switch (q->op) {
@@ -57,8 +59,12 @@ static size_t targets(struct backing_op *o, struct backing_row *ret[2])
 			ret[n++] = o->inode[0].row;
 		break;
 	case CSV_OP_GRANT:
-		if (q->grant.is_write &&
-		    grants_is_sole_elsewhere(o->b->grants, &q->grant.handle, o->mount))
+		if (!q->grant.is_write)
+			break;
+		is_sole = grants_is_sole_elsewhere(o->b->grants, &q->grant.handle, o->mount);
+		o->is_contended |= is_sole;
+		/* Who reads only: settle_blocks() may move what he reads. */
+		if (is_sole || grants_is_shared(o->b->grants, &q->grant.handle))
 			ret[n++] = o->inode[0].row;
 		break;
 	case CSV_OP_COPY_RANGE:
@@ -357,6 +363,17 @@ static int mark_written(const struct backing_inode *i)
 	return futimens(i->data_fd, now) ? -errno : 0;
 }
 
+/*
+ * The file has no blocks in common with another one; perhaps it had. Then XFS may still have new
+ * ones put aside for parts of it (the copy-on-write fork: 128 KiB around what was written), and our
+ * next write there would move them, shared or not, with nothing of it in the map. This makes it a
+ * file like any other, and moves blocks a last time. Only for writing: it changes times.
+ */
+static bool settle_blocks(const struct backing_inode *i)
+{
+	return !fallocate(i->data_fd, FALLOC_FL_UNSHARE_RANGE, 0, i->st.st_size);
+}
+
 static int make_grant(struct backing_op *o, enum csv_ungranted *ret_why)
 {
 	struct csv_reply_grant *p = &o->reply->grant;
@@ -364,7 +381,7 @@ static int make_grant(struct backing_op *o, enum csv_ungranted *ret_why)
 				.mount = o->mount,
 				.handle = o->q->grant.handle,
 				.is_write = o->q->grant.is_write,
-				.is_contended = o->recalled[0].ino != 0};
+				.is_contended = o->is_contended};
 	enum grant_make step = grant_make_first(0);
 	enum csv_grant_mode mode = CSV_GRANT_NONE;
 
@@ -424,6 +441,8 @@ int backing_grant(struct backing_op *o)
 		backing_break(o);
 		backing_collect(o);
 		r = mark_written(&o->inode[0]);
+		if (!r && !settle_blocks(&o->inode[0]))
+			why = CSV_UNGRANTED_EXTENTS;
 	}
 	if (why == CSV_UNGRANTED_NOTHING && !r)
 		r = make_grant(o, &why);

@@ -145,6 +145,7 @@ struct backing_op {
 	uint64_t wait;		       /* ticket that must be forced before the answer */
 	struct csv_handle recalled[2]; /* ino 0: none */
 	bool must_recall;	       /* a write that does not stay in place */
+	bool is_contended;	       /* a grant that another one had for himself */
 	/* Data of it has not reached the disk, or may not: all who have it open must know. */
 	struct csv_handle lost;
 	int lost_error;

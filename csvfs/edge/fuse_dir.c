@@ -185,7 +185,7 @@ void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *v
 	c.q.setxattr.value = (struct csv_bytes){(const uint8_t *)value, size};
 	if (!strncmp(name, ACL, strlen(ACL)))
 		call_rights(&c);
-	e = e ? e : call_run(&c, 0);
+	e = e ? e : call_run_as_owner(&c);
 	call_reply_error(&c, e);
 }
 

@@ -134,6 +134,11 @@ int call_name(struct csv_name *ret, const char *name);
 int call_buffer(struct call *c);
 /* At most `cap` bytes of reply; not 0 only after call_buffer(). */
 int call_run(struct call *c, size_t cap);
+/*
+ * The same of what only the owner may. The kernel has decided by an owner that it has seen some
+ * time ago; the coordinator decides by the one of now, and knows nothing of capabilities.
+ */
+int call_run_as_owner(struct call *c);
 /* The groups of who asks, for the owner of something new. */
 void call_groups(struct call *c);
 /* The same for what takes setgid away from a file of a group that is not the caller's. */
@@ -180,12 +185,15 @@ int moved_init(struct csv_fs *fs);
 /* Before the end of the session, and after it. */
 void moved_end(struct csv_fs *fs);
 void moved_done(struct csv_fs *fs);
+
 /* ---- fuse_lock.c */
 /* The open file with this number is no more: what was locked through it goes. */
 void fs_locks_closed(struct csv_fs *fs, const struct csv_handle *h, uint64_t via);
 
 /* ---- fuse_signal.c */
-/* See fuse.h for signal_ends(). The same from the text of /proc/<thread>/status. */
+/* See fuse.h for signal_ends(). Has it a capability to change what it does not own? */
+bool thread_owns_all(pid_t thread);
+/* The first from the text of /proc/<thread>/status. */
 bool signal_ends_text(const char *status);
 
 /* ---- handlers */

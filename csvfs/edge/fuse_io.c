@@ -15,14 +15,19 @@
 #define OPEN_DIRECT_IO	     (1u << 0)
 #define OPEN_PARALLEL_WRITES (1u << 6)
 
-/* The kernel has not taken the reply to an open: there will be no release. */
-static void release_untaken(struct csv_fs *fs, const struct csv_handle *handle)
+static void release(struct csv_fs *fs, const struct csv_handle *handle)
 {
 	struct csv_request q = {.op = CSV_OP_RELEASE, .release.handle = *handle};
 	struct csv_reply p;
 
-	datapath_closed(fs->options.datapath, handle);
 	client_call(fs->options.client, &q, &p, NULL, 0, NULL);
+}
+
+/* The kernel has not taken the reply to an open: there will be no release. */
+static void release_untaken(struct csv_fs *fs, const struct csv_handle *handle)
+{
+	datapath_closed(fs->options.datapath, handle);
+	release(fs, handle);
 }
 
 /* Before the open is asked for: a failure that comes while it is under way counts. */
@@ -135,7 +140,7 @@ static int truncate_new(struct call *c)
 	if (!e)
 		c->p.entry.attr = p.attr.attr;
 	else
-		release_untaken(c->fs, &c->p.entry.handle);
+		release(c->fs, &c->p.entry.handle);
 	return e;
 }
 

@@ -103,7 +103,7 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
 		q->mtime = (struct csv_time){attr->st_mtim.tv_sec, (uint32_t)attr->st_mtim.tv_nsec};
 	if (!q->valid || (q->valid & (CSV_SET_SIZE | CSV_SET_UID | CSV_SET_GID)))
 		call_rights(&c);
-	e = e ? e : call_run(&c, 0);
+	e = e ? e : call_run_as_owner(&c);
 	call_reply_attr(&c, e);
 }
 

@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,21 +54,37 @@ bool signal_ends_text(const char *status)
 	return ((mine | shared) & ~blocked & ~ignored & ~caught & ~HARMLESS) != 0;
 }
 
-bool signal_ends(pid_t thread)
+static bool read_status(pid_t thread, char ret_text[STATUS_MAX])
 {
 	_cleanup_close_ int fd = -1;
-	char path[64], text[STATUS_MAX];
+	char path[64];
 	ssize_t n;
 
 	if (thread <= 0) /* of another PID namespace */
-		return true;
+		return false;
 	snprintf(path, sizeof(path), "/proc/%d/status", (int)thread);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
-		return true;
-	n = read(fd, text, sizeof(text) - 1);
+		return false;
+	n = read(fd, ret_text, STATUS_MAX - 1);
 	if (n < 0)
-		return true;
-	text[n] = '\0';
-	return signal_ends_text(text);
+		return false;
+	ret_text[n] = '\0';
+	return true;
+}
+
+bool signal_ends(pid_t thread)
+{
+	char text[STATUS_MAX];
+
+	return !read_status(thread, text) || signal_ends_text(text);
+}
+
+bool thread_owns_all(pid_t thread)
+{
+	char text[STATUS_MAX];
+	uint64_t caps;
+
+	return read_status(thread, text) && get_mask(text, "\nCapEff:", &caps) &&
+	       (caps & (UINT64_C(1) << CAP_CHOWN | UINT64_C(1) << CAP_FOWNER));
 }

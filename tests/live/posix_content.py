@@ -92,8 +92,11 @@ class Mixer:
         if wanted != got:
             at = next((i for i, (x, y) in enumerate(zip(wanted, got)) if x != y),
                       min(len(wanted), len(got)))
+            bad = [i for i in range(at, min(len(wanted), len(got))) if wanted[i] != got[i]]
+            end = bad[-1] + 1 if bad else at
             raise Wrong(f"{path}: read of {length} at {offset} gave {len(got)} bytes, not as "
-                        f"written from {offset + at} on ({len(wanted)} wanted)")
+                        f"written from {offset + at} on ({len(wanted)} wanted, {len(bad)} wrong up "
+                        f"to {offset + end}, {got[at:end].count(0)} of them zeros)")
 
     # --- calls
 
@@ -272,6 +275,11 @@ class Mixer:
               "sync": 4, "size": 5, "seek": 1, "reopen": 2, "whole": 1, "zero": .2, "append": .1,
               "ftruncate": .1, "punch": .1, "copy": .1, "heal": 1}
 
+    def verdicts(self):
+        """What each node reads after something has gone wrong."""
+        return [f"{p} on {i}: {'right' if a.ask(ROOT, 'content', p)[1] == self.model[p] else 'wrong'}"
+                for p in self.files for i, a in enumerate(self.actors)]
+
     def run(self, steps, weights=None):
         weights = weights or self.WEIGHTS
         try:
@@ -284,5 +292,6 @@ class Mixer:
                 for a in range(len(self.actors)):
                     self.whole(a, p)
         except (Wrong, OSError) as e:
-            raise AssertionError(f"{e}; the last calls:\n" + "\n".join(self.log[-25:])) from e
+            raise AssertionError(f"{e}; now {self.verdicts()}; the last calls:\n" +
+                                 "\n".join(self.log[-25:])) from e
         return self.counts

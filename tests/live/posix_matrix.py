@@ -490,6 +490,30 @@ def gone_but_open(s):
         s.quiet("close", fd, agent=agent)
 
 
+# --- by chance
+
+def random_calls(times):
+    """Any call on any name by anybody, in one small tree; then what has become of it."""
+    def script(s):
+        r, d = s.random, s.directory
+        names = ["x", "other", "new", "dir", "full", "dir/x", "full/x", "full/sub", "new/x"]
+        s.quiet("mkdir", f"{d}/dir")
+        s.quiet("mkdir", f"{d}/full")
+        s.quiet("spool", f"{d}/other", RUNS)
+        s.quiet("spool", f"{d}/full/x", b"content")
+        for name in ("dir", "full", "other"):
+            s.quiet("chown", f"{d}/{name}", *OWNER[:2])
+        calls = [c for c in CALLS if c not in ("execute", "connect", "tmpfile", "chown of nothing",
+                                               "map shared", "collapse") and "seek" not in c]
+        for _ in range(times):
+            CALLS[r.choice(calls)](s, f"{d}/{r.choice(names)}", d,
+                                   who=ROOT if r.random() < 0.4 else r.choice(PEOPLE))
+        for name in names:
+            looks(s, f"{d}/{name}")
+            s.call("listxattr", f"{d}/{name}")
+    return script
+
+
 # --- all
 
 def cases(share):
@@ -498,6 +522,7 @@ def cases(share):
             for kind in KINDS for variant in VARIANTS]
     made += [(f"right to {call}", rights(call, call in NEEDS_DIR, share))
              for call in NEEDS_DIR + NEEDS_FILE]
+    made += [(f"random {i}", random_calls(max(20, int(200 * share)))) for i in range(12)]
     made += [(f"acls {i}", random_acls(max(2, int(12 * share)))) for i in range(8)]
     made += [(f.__name__, lambda s, f=f: f(s, share)) for f in (two_directories, times, privileges)]
     made += [(f.__name__, f) for f in (long_names, acl_corners, new_files, busy, gone_but_open)]

@@ -283,13 +283,61 @@ def an_acl_holds_at_once_everywhere(actors, d, rounds):
                 a.do("close", fd, who=who)
         wanted = setter.do("getxattr", path, KEY)
         for a, fd in zip(actors, fds):
+            assert a.do("getxattr", fd, KEY) == wanted, "the descriptor has an older one"
             assert a.do("getxattr", path, KEY) == wanted
     for a, fd in zip(actors, fds):
         a.do("close", fd)
+
+
+def a_descriptor_gives_no_rights_that_its_owner_has_lost(actors, d, rounds):
+    from posix_matrix import OWNER, STRANGER, acl
+    for n in range(max(1, rounds // 20)):
+        path = f"{d}/{n}"
+        actors[0].do("spool", path, b"")
+        actors[0].do("chown", path, *OWNER[:2])
+        fd = actors[1].do("open", path, os.O_RDWR, who=OWNER)
+        actors[1].do("fchmod", fd, 0o640, who=OWNER)
+        actors[2].do("chown", path, *STRANGER[:2])
+        for call in (("fchmod", fd, 0o666), ("fchown", fd, -1, 2001), ("setxattr", fd, KEY, acl()),
+                     ("utime", fd, (1, 1))):
+            error = actors[1].fails(*call, who=OWNER)
+            assert error == errno.EPERM, f"{call[0]}: {errno.errorcode[error]}"
+        assert actors[0].do("look", path)["mode"] & 0o7777 == 0o640
+        actors[1].do("pwrite", fd, b"still open", 0, who=OWNER)
+        actors[1].do("close", fd, who=OWNER)
+
+
+def a_listing_has_each_lasting_name_once(actors, d, rounds):
+    """readdir(3) while others make and remove names in between."""
+    until = Until()
+    lasting = {f"lasting-{i:04}-{'n' * 60}" for i in range(300)}
+    for i, name in enumerate(sorted(lasting)):
+        actors[i % len(actors)].do("spool", f"{d}/{name}", b"")
+    turn = [0]
+
+    def changes():
+        turn[0] += 1
+        names = [f"{d}/passing-{turn[0]}-{i}" for i in range(5)]
+        for name in names:
+            actors[1].do("spool", name, b"")
+        for name in names:
+            actors[1].do("unlink", name)
+
+    def lists(actor):
+        def run():
+            for _ in range(max(3, rounds // 10)):
+                names = actor.do("names", d)
+                assert len(names) == len(set(names)), "a name comes twice"
+                assert lasting <= set(names), f"{len(lasting - set(names))} names are missing"
+        return run
+    together(until.counted(lists(actors[0])), until.counted(lists(actors[2])),
+             until.others(changes))
 
 
 RACES = (appends_of_all_are_whole_and_in_order, a_replaced_name_is_always_there,
          a_moved_name_is_in_one_place, directories_never_hold_each_other,
          an_opened_file_outlives_its_name, one_of_all_makes_it_and_one_removes_it,
          a_write_and_a_truncation_follow_one_another, a_copy_has_one_write_of_its_source,
-         times_and_sizes_tell_of_writes_elsewhere, an_acl_holds_at_once_everywhere)
+         times_and_sizes_tell_of_writes_elsewhere, an_acl_holds_at_once_everywhere,
+         a_descriptor_gives_no_rights_that_its_owner_has_lost,
+         a_listing_has_each_lasting_name_once)

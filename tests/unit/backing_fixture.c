@@ -409,7 +409,7 @@ struct csv_request ask_copy_range(struct csv_handle from, uint64_t from_offset,
 int volume_do(struct volume *v, uint64_t mount, uint16_t slot, struct csv_request q,
 	      struct csv_reply *ret)
 {
-	static _Thread_local uint8_t buf[CSV_FRAME_MAX];
+	static _Thread_local _Alignas(4096) uint8_t buf[CSV_FRAME_MAX]; /* O_DIRECT */
 
 	must(mount < VOLUME_MOUNTS);
 	q.slot = slot;

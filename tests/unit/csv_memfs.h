@@ -45,6 +45,7 @@ struct memfs {
 	bool is_held;	      /* such a request is there */
 	enum csv_op break_at; /* the connection ends after such a request, once */
 	const char *hidden;   /* LOOKUP says once that it is not there */
+	unsigned int hides;   /* or so often */
 	bool is_ending;
 	uint16_t lock_error;	     /* what LOCK says */
 	struct csv_reply_lock found; /* what GETLOCK says */
@@ -293,7 +294,8 @@ static inline uint16_t mem_lookup(struct memfs *m, const struct csv_op_lookup *q
 				  struct csv_reply *p)
 {
 	if (m->hidden && !strcmp(m->hidden, q->name.text)) {
-		m->hidden = NULL;
+		if (m->hides <= 1 || !--m->hides)
+			m->hidden = NULL;
 		return ENOENT;
 	}
 	return mem_entry(m, mem_find(m, &q->parent, q->name.text), p);

@@ -367,12 +367,34 @@ static void whatever_changes_a_file_clears_privileges(void **state)
 	assert_int_equal(attr_of(v, h).mode & 07777, 06775);
 	ok(v, ask_setattr(h, 0));
 	assert_int_equal(attr_of(v, h).mode & 07777, 0775);
-	q = ask_setattr(h, CSV_SET_MODE);
+	q = ask_setattr(h, CSV_SET_MODE | CSV_SET_UID);
 	q.setattr.mode = 02664;
+	q.setattr.uid = 1000;
 	ok(v, q);
 	q = by(ask_setattr(h, CSV_SET_GID), 1000, 1000, 0);
 	q.setattr.gid = 1000;
 	assert_int_equal(ok(v, q).attr.attr.mode & 07777, 0664);
+}
+
+static void only_the_owner_of_now_changes_what_is_the_owners(void **state)
+{
+	struct volume *v = *state;
+	struct csv_handle h = file_with(v, v->root, "f", "");
+	struct csv_request q = ask_setattr(h, CSV_SET_UID);
+
+	q.setattr.uid = 1000;
+	ok(v, q);
+	q = by(ask_setattr(h, CSV_SET_MODE), 1001, 1001, 0);
+	assert_int_equal(err(v, q), EPERM);
+	q.caller.uid = 1000;
+	ok(v, q);
+	assert_int_equal(err(v, by(ask_setattr(h, CSV_SET_MTIME), 1001, 1001, 0)), EPERM);
+	/* Who may write it may also do these. */
+	ok(v, by(ask_setattr(h, CSV_SET_MTIME_NOW | CSV_SET_ATIME_NOW), 1001, 1001, 0));
+	ok(v, by(ask_setattr(h, CSV_SET_SIZE), 1001, 1001, 0));
+	assert_int_equal(err(v, by(ask_setxattr(h, ACL_ACCESS, 0, "", 0), 1001, 1001, 0)), EPERM);
+	assert_int_equal(err(v, by(ask_removexattr(h, ACL_ACCESS), 1001, 1001, 0)), EPERM);
+	ok(v, by(ask_removexattr(h, ACL_ACCESS), 1000, 1000, 0));
 }
 
 /* An ACL as setxattr(2) takes it: linux/posix_acl_xattr.h. User 7 has `perm`. */
@@ -429,9 +451,10 @@ static void an_access_list_by_one_of_another_group_takes_setgid_away(void **stat
 {
 	struct volume *v = *state;
 	struct csv_handle h = file_with(v, v->root, "f", "");
-	struct csv_request q = ask_setattr(h, CSV_SET_MODE | CSV_SET_GID);
+	struct csv_request q = ask_setattr(h, CSV_SET_MODE | CSV_SET_UID | CSV_SET_GID);
 	uint8_t acl[44];
 
+	q.setattr.uid = 1000;
 	q.setattr.mode = 02770;
 	q.setattr.gid = 50;
 	ok(v, q);
@@ -741,6 +764,7 @@ int main(void)
 		T(whatever_changes_a_file_clears_privileges),
 		T(extended_attributes_are_set_read_listed_and_removed),
 		T(trusted_attributes_are_for_root),
+		T(only_the_owner_of_now_changes_what_is_the_owners),
 		T(an_access_list_and_the_mode_are_one),
 		T(an_access_list_by_one_of_another_group_takes_setgid_away),
 		T(a_default_access_list_stands_for_the_umask),

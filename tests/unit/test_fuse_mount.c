@@ -243,6 +243,24 @@ static void a_creation_that_comes_too_late_opens_by_the_rules(void **state)
 	assert_int_equal(errno, EEXIST);
 }
 
+/* It has gone again when the kernel looks once more, and come back. */
+static void a_creation_that_comes_too_late_twice_opens_what_is_there(void **state)
+{
+	(void)state;
+	put(at(&rig, "f"), O_CREAT, "what was there");
+	MEM_SET(&rig.mem, hides, 3); /* to revalidate, to look up; on the second walk */
+	MEM_SET(&rig.mem, hidden, "f");
+	put(at(&rig, "f"), O_CREAT | O_TRUNC, "new");
+	assert_null(MEM_GET(&rig.mem, hidden));
+	assert_false(mem_last(&rig.mem, CSV_OP_CREATE).create.is_exclusive);
+	expect_text(at(&rig, "f"), "new");
+	MEM_SET(&rig.mem, hides, 3); /* to revalidate, to look up; on the second walk */
+	MEM_SET(&rig.mem, hidden, "f");
+	put(at(&rig, "f"), O_CREAT, "N");
+	expect_text(at(&rig, "f"), "New"); /* not cut */
+	mem_wait_count(&rig.mem, CSV_OP_RELEASE, 5);
+}
+
 static void rename_flags_reach_the_coordinator(void **state)
 {
 	(void)state;
@@ -833,6 +851,7 @@ int main(void)
 		MOUNTED(an_open_that_truncates_comes_as_setattr),
 		MOUNTED(who_asks_is_told),
 		MOUNTED(a_creation_that_comes_too_late_opens_by_the_rules),
+		MOUNTED(a_creation_that_comes_too_late_twice_opens_what_is_there),
 		MOUNTED(rename_flags_reach_the_coordinator),
 		MOUNTED(a_removed_file_lives_as_long_as_it_is_open),
 		MOUNTED(a_file_that_is_replaced_while_it_is_looked_up_is_opened),
