@@ -370,7 +370,8 @@ tests_unit_test_mountinfo_LDADD = lib/libedgebase.a lib/libbase.a $(CMOCKA_LIBS)
 # for valgrind, which does not know what it asks of XFS.
 ROOT_TESTS += \
 	tests/unit/test_backing tests/unit/test_backing_opens tests/unit/test_backing_crash \
-	tests/unit/test_backing_crash_data tests/unit/test_backing_lost tests/unit/test_backing_cow
+	tests/unit/test_backing_crash_data tests/unit/test_backing_lost tests/unit/test_backing_cow \
+	tests/unit/test_backing_promise
 check_PROGRAMS += $(ROOT_TESTS)
 TESTS += $(ROOT_TESTS)
 check_LIBRARIES += csvfs/libbacking_inject.a
@@ -385,6 +386,9 @@ tests_unit_test_backing_LDADD = $(BACKING_LDADD)
 tests_unit_test_backing_opens_SOURCES = tests/unit/test_backing_opens.c tests/unit/backing_fixture.h
 tests_unit_test_backing_opens_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_backing_opens_LDADD = $(BACKING_LDADD)
+tests_unit_test_backing_promise_SOURCES = tests/unit/test_backing_promise.c tests/unit/backing_fixture.h
+tests_unit_test_backing_promise_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_backing_promise_LDADD = $(BACKING_LDADD)
 tests_unit_test_backing_cow_SOURCES = tests/unit/test_backing_cow.c tests/unit/backing_fixture.h
 tests_unit_test_backing_cow_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_backing_cow_LDADD = $(BACKING_LDADD)

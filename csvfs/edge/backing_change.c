@@ -128,6 +128,15 @@ static void count_created(struct backing_op *o)
 	backing_opens_count(o->b, o->made, o->mount, 1);
 }
 
+/* Several that write in place may do this at once. */
+static void note_change(struct backing_row *row, uint64_t ticket)
+{
+	uint64_t seen = row->change;
+
+	while (seen < ticket && !atomic_compare_exchange_weak(&row->change, &seen, ticket))
+		;
+}
+
 static enum change_outcome step_done(struct backing_op *o)
 {
 	uint8_t buf[RECORD_BYTES];
@@ -142,8 +151,8 @@ static enum change_outcome step_done(struct backing_op *o)
 		return CHANGE_ERROR;
 	o->wait = ticket;
 	for (size_t i = 0; i < o->lock_count; i++) {
-		if (o->lock[i].is_write)
-			o->lock[i].row->change = ticket;
+		if (o->lock[i].is_change)
+			note_change(o->lock[i].row, ticket);
 	}
 	count_created(o);
 	/* Its directory is locked: nobody else has been told of it. */

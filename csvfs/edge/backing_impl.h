@@ -13,9 +13,12 @@
  *   backing_attr.c     on attributes         backing_dir.c   on directories
  *   backing_grant.c    what nodes do to files by themselves
  *   backing_promise.c  what mounts keep in memory
+ *   backing_range.c    bytes of files, for what writes in place
  *
  * Order of locks: inodes by (ino, gen), all of a request's at once and no second time; then
- * backing.mounts_lock or backing.order; then backing.lock or backing.force.lock, both innermost.
+ * backing.mounts_lock or backing.order; then backing.lock, backing.range_lock or
+ * backing.force.lock, all innermost. Ranges are waited for with the inode locked for reading, and
+ * nothing else.
  */
 #ifndef CSVFS_EDGE_BACKING_IMPL_H
 #define CSVFS_EDGE_BACKING_IMPL_H
@@ -39,6 +42,13 @@
 #define BACKING_XATTR	   "trusted.csv" /* trusted: XFS takes it from its reserve when it is full */
 #define BACKING_HAPPENED   1		 /* of a look: it is repeated, and has happened */
 
+/* Bytes of a file, from one offset to before the other. */
+struct backing_range {
+	struct backing_range *next;
+	uint64_t from, to;
+	bool is_write;
+};
+
 /* How often a mount has an inode open. */
 struct backing_holder {
 	struct backing_holder *next;
@@ -48,7 +58,10 @@ struct backing_holder {
 
 /*
  * An inode that a request touches, that somebody has open, or that has another reason to be known.
- * `lock` is held for reading by what looks at the inode, for writing by what changes it.
+ * `lock` is held for reading by what looks at the inode, for writing by what changes it. What
+ * writes in whole blocks within the file, where they are, holds it for reading, too, and its bytes
+ * for itself alone; what reads data holds these with others that read. So such writes go side by
+ * side.
  */
 struct backing_row {
 	struct backing_row *next; /* in its bucket */
@@ -61,6 +74,11 @@ struct backing_row {
 	atomic_bool is_ours; /* below .csv: refused */
 	bool is_orphan; /* has a link in .csv/orphans; changed only under `lock` for writing, too */
 	_Atomic uint64_t change; /* ticket of the last change: visible when that is forced */
+	/* Under backing.range_lock: */
+	struct backing_range *ranges; /* that are held */
+	/* What has changed it under a lock for reading: so far, and under way. */
+	uint64_t writes;
+	uint32_t writing;
 };
 
 /* A mount's directory of records. A slot's descriptor is touched by the slot's request only. */
@@ -90,6 +108,8 @@ struct backing {
 	pthread_mutex_t mounts_lock;
 	struct backing_mount *mounts;
 	pthread_mutex_t lock;
+	pthread_mutex_t range_lock;
+	pthread_cond_t range_free; /* some range */
 	pthread_rwlockattr_t row_attr;
 	bool is_serving; /* all opens are known */
 	size_t kept_fds;
@@ -102,7 +122,8 @@ struct backing {
 #endif
 };
 
-enum backing_access { BACKING_NOT, BACKING_READ, BACKING_WRITE };
+/* IN_PLACE: see struct backing_row. */
+enum backing_access { BACKING_NOT, BACKING_READ, BACKING_IN_PLACE, BACKING_WRITE };
 
 /* An inode that the request names by its handle. */
 struct backing_inode {
@@ -128,6 +149,8 @@ struct backing_name {
 struct backing_lock {
 	struct backing_row *row;
 	bool is_write;
+	bool is_change;	 /* or in place */
+	uint64_t writes; /* of the row, when it was locked */
 };
 
 /* One request while it executes. */
@@ -142,6 +165,8 @@ struct backing_op {
 	struct backing_inode inode[2];
 	struct backing_name name[2];
 	struct backing_lock lock[4];
+	struct backing_range range; /* of inode[0] */
+	bool is_ranged, is_unsteady;
 	uint64_t wait;		       /* ticket that must be forced before the answer */
 	struct csv_handle recalled[2]; /* ino 0: none */
 	bool must_recall;	       /* a write that does not stay in place */
@@ -203,6 +228,18 @@ void backing_op_done(struct backing_op *o);
 int backing_op_path(struct backing_op *o, size_t i);
 /* Opens its data and looks at it. 0 or -errno. */
 int backing_op_data(struct backing_op *o, size_t i, bool is_write);
+
+/* ---- backing_range.c */
+
+/* By what it says it could be written in place. */
+bool backing_may_stay(const struct csv_op_write *q);
+/* With the locks, and before they go. */
+void backing_range_take(struct backing_op *o);
+void backing_range_give(struct backing_op *o);
+/* Its inode changes, though it is locked for reading only: until it is unlocked. */
+void backing_unsteady(struct backing_op *o);
+/* Since the request has locked this inode, nothing was written to it in place, nor is. */
+bool backing_is_steady(struct backing_op *o, const struct csv_handle *h);
 
 /* ---- backing_session.c */
 
@@ -281,10 +318,7 @@ int backing_write_direct(struct backing_op *o, size_t *ret_done);
 void backing_break(struct backing_op *o);
 /* Before anything is unlocked: waits until they know. */
 void backing_collect(struct backing_op *o);
-/*
- * A query will change the time of access, as relatime says: locks it for writing, and tells the
- * others.
- */
+/* A query will change the time of access, as relatime says: tells the others. */
 void backing_access(struct backing_op *o);
 /* The answer is there, and all is still locked: promises the mount what it says, if that can be. */
 void backing_promise(struct backing_op *o);

@@ -118,12 +118,15 @@ static void touch_all(struct backing_op *o)
 		READS(LISTXATTR, listxattr)
 		READS(LSEEK, lseek)
 		READS(SETATTR, setattr)
-		READS(WRITE, write)
 		READS(SETXATTR, setxattr)
 		READS(REMOVEXATTR, removexattr)
 		READS(FALLOCATE, fallocate)
 #undef READS
 	case CSV_OP_RELEASE:
+		return;
+	case CSV_OP_WRITE:
+		touch_inode(o, &q->write.handle,
+			    backing_may_stay(&q->write) ? BACKING_IN_PLACE : BACKING_WRITE);
 		return;
 	case CSV_OP_GRANT:
 		touch_inode(o, &q->grant.handle, BACKING_WRITE);
@@ -243,11 +246,14 @@ static void lock_add(struct backing_op *o, struct backing_row *row, enum backing
 		at++;
 	if (at < o->lock_count && o->lock[at].row == row) {
 		o->lock[at].is_write |= access == BACKING_WRITE;
+		o->lock[at].is_change |= access >= BACKING_IN_PLACE;
 		return;
 	}
 	must(o->lock_count < MUST_ARRAY_SIZE(o->lock));
 	memmove(&o->lock[at + 1], &o->lock[at], (o->lock_count - at) * sizeof(o->lock[0]));
-	o->lock[at] = (struct backing_lock){row, access == BACKING_WRITE};
+	o->lock[at] = (struct backing_lock){.row = row,
+					    .is_write = access == BACKING_WRITE,
+					    .is_change = access >= BACKING_IN_PLACE};
 	o->lock_count++;
 }
 
@@ -265,10 +271,12 @@ static void lock_all(struct backing_op *o)
 		else
 			must(!pthread_rwlock_rdlock(&o->lock[i].row->lock));
 	}
+	backing_range_take(o);
 }
 
 static void unlock_all(struct backing_op *o)
 {
+	backing_range_give(o);
 	for (size_t i = o->lock_count; i > 0; i--)
 		must(!pthread_rwlock_unlock(&o->lock[i - 1].row->lock));
 	o->lock_count = 0;
@@ -360,6 +368,15 @@ static void recall_and_lock(struct backing_op *o)
 	}
 }
 
+/* A write that was to stay in place lies within the file, or fails as it is. */
+static bool lies_within(struct backing_op *o)
+{
+	const struct csv_op_write *q = &o->q->write;
+
+	return backing_op_data(o, 0, true) ||
+	       q->offset + q->data.len <= (uint64_t)o->inode[0].st.st_size;
+}
+
 void backing_op_lock(struct backing_op *o)
 {
 	open_dirs(o);
@@ -368,6 +385,9 @@ void backing_op_lock(struct backing_op *o)
 		recall_and_lock(o);
 	else
 		lock_as_named(o);
+	if (!o->error && o->inode_count && o->inode[0].access == BACKING_IN_PLACE &&
+	    !lies_within(o))
+		backing_op_relock(o);
 }
 
 void backing_op_relock(struct backing_op *o)

@@ -27,7 +27,7 @@ void backing_break(struct backing_op *o)
 	for (size_t i = 0; o->b->promises && i < o->lock_count; i++) {
 		struct backing_row *row = o->lock[i].row;
 
-		if (o->lock[i].is_write)
+		if (o->lock[i].is_change)
 			promises_break(o->b->promises, except_for(o, row), &row->handle);
 	}
 }
@@ -37,7 +37,7 @@ void backing_collect(struct backing_op *o)
 	for (size_t i = 0; o->b->promises && i < o->lock_count; i++) {
 		struct backing_row *row = o->lock[i].row;
 
-		if (o->lock[i].is_write)
+		if (o->lock[i].is_change)
 			promises_collect(o->b->promises, except_for(o, row), &row->handle);
 	}
 }
@@ -72,15 +72,15 @@ void backing_access(struct backing_op *o)
 		return;
 	if (r || !needs_atime(&o->inode[0].st))
 		return; /* it fails by itself */
-	backing_op_relock(o);
+	backing_unsteady(o);
 	backing_break(o);
 	backing_collect(o);
 }
 
-/* Of what is written by others without us nothing is known for long. */
+/* Of what others write without us, or in place, nothing is known for long. */
 static bool give(struct backing_op *o, const struct csv_handle *h)
 {
-	if (o->b->grants && grants_is_written(o->b->grants, h))
+	if ((o->b->grants && grants_is_written(o->b->grants, h)) || !backing_is_steady(o, h))
 		return false;
 	return promises_give(o->b->promises, o->mount, h);
 }

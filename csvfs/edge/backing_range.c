@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Bytes of a file that requests hold while the inode is locked for reading: for one that writes in
+ * place, or for any number that read. What overlaps waits; all else goes side by side, so that a
+ * machine's disk that is not granted is not one queue.
+ *
+ * Exactly once stands: nothing that conflicts comes between the intent of such a write and its done
+ * mark, and writing the same bytes to the same place again is what a repetition is.
+ */
+#include "csvfs/edge/backing_impl.h"
+
+static bool is_whole(uint64_t n)
+{
+	return n % CSV_GRANT_BLOCK == 0;
+}
+
+bool backing_may_stay(const struct csv_op_write *q)
+{
+	return !(q->flags & CSV_WRITE_ALL) && q->data.len && is_whole(q->offset) &&
+	       is_whole(q->data.len) && q->offset <= INT64_MAX - CSV_IO_MAX;
+}
+
+static bool overlaps(const struct backing_range *a, const struct backing_range *b)
+{
+	return a->from < b->to && b->from < a->to && (a->is_write || b->is_write);
+}
+
+static bool is_free(const struct backing_row *row, const struct backing_range *wanted)
+{
+	for (const struct backing_range *r = row->ranges; r; r = r->next) {
+		if (overlaps(r, wanted))
+			return false;
+	}
+	return true;
+}
+
+/* What the request holds besides its locks; false: nothing. */
+static bool range_of(const struct backing_op *o, struct backing_range *ret)
+{
+	if (o->lock_count != 1 || o->lock[0].is_write)
+		return false;
+	if (o->q->op == CSV_OP_READ)
+		*ret = (struct backing_range){.from = o->q->read.offset,
+					      .to = o->q->read.offset + o->q->read.size};
+	else if (o->q->op == CSV_OP_WRITE)
+		*ret = (struct backing_range){.from = o->q->write.offset,
+					      .to = o->q->write.offset + o->q->write.data.len,
+					      .is_write = true};
+	else
+		return false;
+	return true;
+}
+
+/* With the lock of ranges. */
+static void make_unsteady(struct backing_op *o)
+{
+	o->lock[0].row->writes++;
+	o->lock[0].row->writing++;
+	o->lock[0].is_change = true;
+	o->is_unsteady = true;
+}
+
+void backing_range_take(struct backing_op *o)
+{
+	struct backing *b = o->b;
+	struct backing_row *row;
+
+	pthread_mutex_lock(&b->range_lock);
+	for (size_t i = 0; i < o->lock_count; i++)
+		o->lock[i].writes = o->lock[i].row->writes;
+	if (range_of(o, &o->range)) {
+		row = o->lock[0].row;
+		while (!is_free(row, &o->range))
+			pthread_cond_wait(&b->range_free, &b->range_lock);
+		o->range.next = row->ranges;
+		row->ranges = &o->range;
+		o->is_ranged = true;
+		if (o->range.is_write)
+			make_unsteady(o);
+	}
+	pthread_mutex_unlock(&b->range_lock);
+}
+
+void backing_unsteady(struct backing_op *o)
+{
+	pthread_mutex_lock(&o->b->range_lock);
+	make_unsteady(o);
+	pthread_mutex_unlock(&o->b->range_lock);
+}
+
+void backing_range_give(struct backing_op *o)
+{
+	struct backing_row *row = o->lock[0].row;
+	struct backing_range **at;
+
+	if (!o->is_ranged && !o->is_unsteady)
+		return;
+	pthread_mutex_lock(&o->b->range_lock);
+	for (at = &row->ranges; o->is_ranged && *at != &o->range;)
+		at = &(*at)->next;
+	if (o->is_ranged)
+		*at = o->range.next;
+	row->writing -= o->is_unsteady;
+	o->is_ranged = o->is_unsteady = false;
+	pthread_cond_broadcast(&o->b->range_free);
+	pthread_mutex_unlock(&o->b->range_lock);
+}
+
+bool backing_is_steady(struct backing_op *o, const struct csv_handle *h)
+{
+	bool is_steady = true;
+
+	pthread_mutex_lock(&o->b->range_lock);
+	for (size_t i = 0; i < o->lock_count; i++) {
+		const struct backing_lock *l = &o->lock[i];
+
+		if (csv_handle_equal(&l->row->handle, h))
+			is_steady = !l->row->writing && l->writes == l->row->writes;
+	}
+	pthread_mutex_unlock(&o->b->range_lock);
+	return is_steady;
+}
