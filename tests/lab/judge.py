@@ -108,7 +108,7 @@ class Ledger:
     def on_issue(self, e, number, mount, handle, key, mode):
         if self.term(number).end < e.ns:
             self.wrong.append(f"term {number} is over and n{e.node} still grants inode {handle}")
-        new = Grant(key, self.mounts[mount], int(number), mode, e.ns, self.maps[handle])
+        new = Grant(key, self.mounts.get(mount, 0), int(number), mode, e.ns, self.maps[handle])
         for old in [g for g in self.living.values() if (g.mount, g.handle) == (mount, handle)]:
             # Asked for again while it has it: one right that goes on, under another number.
             if old.extents == new.extents and old.mode != "read":

@@ -23,6 +23,7 @@ import syscalls
 from judge import DATA, GPT_BYTES, MIB
 
 SECTOR = 512
+SLOWEST_NS = 10**9              # a write that takes longer may be taken for one that had not begun
 FS_IOC_GETVERSION = 0x80087601
 LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -32,28 +33,32 @@ class Crash(Exception):
 
 
 class History:
-    """The writes of a log, in the order in which they ended."""
+    """The writes of a log, in the order in which they ended.
 
-    def __init__(self, log_path, data_path, forgets_flushes_after=None):
+    is_narrow: a flush covers what came from its own node, and not all that the LUN has in its cache.
+    So it is seen whether a node flushes what it has written, however often others do.
+    forgets(flush): planted: the disk does not do what these flushes ask for.
+    """
+
+    def __init__(self, log_path, data_path, is_narrow=False, forgets=None):
         self.records = [r for r in lunlog.load(log_path)
                         if r.op == lunlog.FLUSH and not r.error or r.op & lunlog.CHANGES and r.done]
         with open(data_path, "rb") as f:
             self.data = mmap.mmap(f.fileno(), 0, prot=mmap.PROT_READ)
         self.writes = [r for r in self.records if r.op & lunlog.CHANGES]
-        flushes = [r for r in self.records if r.op == lunlog.FLUSH]
-        if forgets_flushes_after is not None:
-            flushes = [r for r in flushes if r.end <= forgets_flushes_after]
+        flushes = [r for r in self.records if r.op == lunlog.FLUSH and not (forgets and forgets(r))]
         # Each flush covers what had ended when it began; later ones never less than earlier ones.
-        self.flush_ends, self.covered, best = [], [], 0
+        self.is_narrow, self.flushes = is_narrow, {}
         for f in flushes:
-            best = max(best, f.begin)
-            self.flush_ends.append(f.end)
-            self.covered.append(best)
+            ends, covered = self.flushes.setdefault(f.node if is_narrow else 0, ([], []))
+            ends.append(f.end)
+            covered.append(max([f.begin] + covered[-1:]))
 
-    def covered_at(self, ns):
-        """All that had ended by then is on the disk for sure."""
-        i = bisect.bisect_right(self.flush_ends, ns)
-        return self.covered[i - 1] if i else 0
+    def is_sure(self, r, ns):
+        """Is the write on the disk at that moment, whatever becomes of the cache?"""
+        ends, covered = self.flushes.get(r.node if self.is_narrow else 0, ((), ()))
+        i = bisect.bisect_right(ends, ns)
+        return i > 0 and r.end <= covered[i - 1]
 
     def bytes_of(self, r):
         if r.op == lunlog.WRITE:
@@ -85,7 +90,7 @@ class Images:
         self.base, self.path = os.path.join(folder, "image.base"), os.path.join(folder, "image")
         self.fd = os.open(self.base, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         os.ftruncate(self.fd, lun_bytes)
-        self.bytes, self.applied = lun_bytes, 0
+        self.bytes, self.next, self.unsure = lun_bytes, 0, []
 
     def _apply(self, fd, r, start=0, end=None):
         if r.op != lunlog.WRITE and start == 0 and end is None:
@@ -96,10 +101,17 @@ class Images:
     def make(self, ns, kind, rng):
         """The image of a moment, to be thrown away after use; returns how many writes were not sure
         to be there."""
-        covered, writes = self.history.covered_at(ns), self.history.writes
-        while self.applied < len(writes) and writes[self.applied].end <= covered:
-            self._apply(self.fd, writes[self.applied])
-            self.applied += 1
+        writes = self.history.writes
+        while self.next < len(writes) and writes[self.next].end <= ns:
+            self.unsure.append(writes[self.next])
+            self.next += 1
+        unsure = []
+        for r in self.unsure:
+            if self.history.is_sure(r, ns):
+                self._apply(self.fd, r)
+            else:
+                unsure.append(r)
+        self.unsure = unsure
         fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
             _copy(self.fd, fd, self.bytes)
@@ -108,19 +120,12 @@ class Images:
             os.close(fd)
 
     def _apply_rest(self, fd, ns, kind, rng):
-        unsure = 0
-        for i in range(self.applied, len(self.history.writes)):
-            r = self.history.writes[i]
-            if r.begin > ns:
-                # Of those that end later some may have begun before.
-                if r.begin > ns + 10**9:
-                    break
-                continue
-            if kind == "whole":
-                if r.end <= ns:
-                    self._apply(fd, r)
-                continue
-            unsure += 1
+        if kind == "whole":
+            for r in self.unsure:
+                self._apply(fd, r)
+            return len(self.unsure)
+        unsure = self.unsure + self._under_way(ns)
+        for r in unsure:
             fate = rng.randrange(3)
             if fate == 0:
                 self._apply(fd, r)
@@ -128,7 +133,16 @@ class Images:
                 for at in range(0, r.done, SECTOR):
                     if rng.random() < 0.5:
                         self._apply(fd, r, at, at + SECTOR)
-        return unsure
+        return len(unsure)
+
+    def _under_way(self, ns):
+        found = []
+        for i in range(self.next, len(self.history.writes)):
+            r = self.history.writes[i]
+            if r.begin > ns + SLOWEST_NS:
+                break
+            found += [r] if r.begin <= ns else []
+        return found
 
     def close(self):
         os.close(self.fd)
