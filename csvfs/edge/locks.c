@@ -6,10 +6,13 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "csvfs/edge/log.h"
+#include "csvfs/edge/process.h"
 #include "lib/must.h"
 
 #define RING	    (2 * LOCKBOOK_OPS) /* of each operation a request and a reply */
 #define WATCH_MS    200		       /* the kernel tells of a signal once; see fuse_call.c */
+#define SAY_MS	    10000
 #define RECLAIM_MAX (LOCKBOOK_RANGES + LOCKBOOK_OPS)
 
 struct locks {
@@ -20,6 +23,7 @@ struct locks {
 	bool is_ending;
 	struct client_interrupt end; /* of the sender's waiting for a slot */
 	struct locks_call *watched;
+	uint64_t said_ms; /* that there are too many */
 	struct lockbook book;
 	struct lockbook_actions actions;
 	struct locks_call *reply, **reply_end;
@@ -29,6 +33,19 @@ struct locks {
 	size_t to_tell;
 	struct csv_frame *frame;
 };
+
+/* With the lock held. Programs try again and again: not a line for each. */
+static void say_full(struct locks *l)
+{
+	uint64_t now = csv_now_ms();
+
+	if (l->said_ms && now - l->said_ms < SAY_MS)
+		return;
+	l->said_ms = now;
+	log_warning("a file lock is refused (ENOLCK): this node has %u ranges locked, at most %d, "
+		    "and %u calls for locks, at most %d; or all nodes have too many who wait",
+		    l->book.held.count, LOCKBOOK_RANGES, l->book.ops, LOCKBOOK_ASKS);
+}
 
 /* ---- actions */
 
@@ -94,6 +111,8 @@ static int send(struct locks *l, uint64_t id, struct client_interrupt *i)
 static void reply(struct locks *l, struct locks_call *c)
 {
 	unwatch(c);
+	if (c->error == ENOLCK)
+		say_full(l);
 	pthread_mutex_unlock(&l->lock);
 	c->reply(c, c->error == EAGAIN && c->is_line_missing ? ENOLCK : c->error);
 	pthread_mutex_lock(&l->lock);
@@ -276,6 +295,8 @@ uint64_t locks_new(struct locks *l, enum lockbook_what what, const struct lock_r
 	id = l->is_ending ? 0
 			  : lockbook_new(&l->book, what, range, may_wait && l->options.has_line, c);
 	c->id = id;
+	if (!id && !l->is_ending)
+		say_full(l);
 	pthread_mutex_unlock(&l->lock);
 	return id;
 }

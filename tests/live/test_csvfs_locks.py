@@ -8,7 +8,7 @@ import time
 import pytest
 from cluster import BUILD, Cluster
 from lablib import wait_until
-from long import long
+from long import long, long_but
 from test_csvfs import FENCE, VOL, coordinator, csvfsd, mount_ids, move_to
 
 HERE = os.path.dirname(os.path.realpath(__file__))
@@ -131,7 +131,7 @@ def test_a_close_gives_up_what_posix_says(vol3):
 
 # --- waiting
 
-@pytest.mark.parametrize("how", ["unlock", "close", "kill", "crash"])
+@pytest.mark.parametrize("how", long_but(["unlock", "close", "kill", "crash"], "kill", "crash"))
 def test_who_waits_gets_it_when_the_holder_lets_go(vol3, how):
     c = vol3
     move_to(c, "n1")
@@ -230,6 +230,7 @@ def wait_count(c, node, name, least):
     wait_until(lambda: counted(c, node, name) >= least, 120, f"{least} are counted")
 
 
+@long
 @pytest.mark.parametrize("verb", ["count", "flocks"])
 def test_a_counter_under_the_lock_is_exact(vol3, verb):
     who = count_on_all(vol3, verb, "number", 100)
