@@ -363,15 +363,24 @@ static int mark_written(const struct backing_inode *i)
 	return futimens(i->data_fd, now) ? -errno : 0;
 }
 
+static bool unshare_all(const struct backing_inode *i)
+{
+	return !fallocate(i->data_fd, FALLOC_FL_UNSHARE_RANGE, 0, i->st.st_size);
+}
+
 /*
  * The file has no blocks in common with another one; perhaps it had. Then XFS may still have new
  * ones put aside for parts of it (the copy-on-write fork: 128 KiB around what was written), and our
  * next write there would move them, shared or not, with nothing of it in the map. This makes it a
  * file like any other, and moves blocks a last time. Only for writing: it changes times.
+ *
+ * Unsharing moves some of them, and drops what is left unless the file is listed as one with dirty
+ * pages (xfs_can_free_cowblocks()); which it is after the first time, and which nothing tells.
+ * fsync(2) writes the pages and leaves the list as it is; syncfs(2) does not.
  */
-static bool settle_blocks(const struct backing_inode *i)
+static bool settle_blocks(const struct backing *b, const struct backing_inode *i)
 {
-	return !fallocate(i->data_fd, FALLOC_FL_UNSHARE_RANGE, 0, i->st.st_size);
+	return unshare_all(i) && !syncfs(b->root_fd) && unshare_all(i);
 }
 
 static int make_grant(struct backing_op *o, enum csv_ungranted *ret_why)
@@ -441,7 +450,7 @@ int backing_grant(struct backing_op *o)
 		backing_break(o);
 		backing_collect(o);
 		r = mark_written(&o->inode[0]);
-		if (!r && !settle_blocks(&o->inode[0]))
+		if (!r && !settle_blocks(o->b, &o->inode[0]))
 			why = CSV_UNGRANTED_EXTENTS;
 	}
 	if (why == CSV_UNGRANTED_NOTHING && !r)

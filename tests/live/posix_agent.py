@@ -169,7 +169,7 @@ CALLS = {f.__name__: f for f in (
 def plain(value):
     if isinstance(value, os.statvfs_result):
         return {"namemax": value.f_namemax, "bsize": value.f_bsize, "frsize": value.f_frsize}
-    return value
+    return sorted(value) if isinstance(value, list) else value      # of names
 
 
 def answer(request):

@@ -296,8 +296,12 @@ def random_acls(times):
             s.quiet("chmod", p, r.choice((0o777, 0o2777)))
             agent = s.any()
             s.quiet("umask", umask, who=who, agent=agent)
-            make = r.choice(("mkdir", "mkfifo", "mknod"))
-            s.call(make, f"{p}/x", r.choice((0o777, 0o666, 0o640, 0o4711)), who=who, agent=agent)
+            make, mode = r.choice(("mkdir", "mkfifo", "mknod", "open")), \
+                r.choice((0o777, 0o666, 0o640, 0o4711))
+            if make == "open":
+                opening(W | CREAT, mode)(Here(s, agent), f"{p}/x", p, who=who)
+            else:
+                s.call(make, f"{p}/x", mode, who=who, agent=agent)
             s.quiet("umask", 0o022, who=who, agent=agent)
             if r.random() < 0.6:
                 s.call("setxattr", f"{p}/x", "system.posix_acl_access", random_acl(r), who=who)
@@ -314,7 +318,7 @@ def random_acls(times):
             for one in PEOPLE:
                 for mode in r.sample((os.R_OK, os.W_OK, os.X_OK), 2):
                     s.call("may", f"{p}/x", mode, who=one)
-            if make == "mknod":
+            if make in ("mknod", "open"):
                 opening(RW)(s, f"{p}/x", p, who=r.choice(PEOPLE))
     return script
 
