@@ -34,6 +34,7 @@ csvfs_libcsvedge_a_SOURCES = \
 	csvfs/edge/datapath_io.c csvfs/edge/datapath_line.c \
 	csvfs/edge/fuse.c csvfs/edge/fuse.h csvfs/edge/fuse_impl.h \
 	csvfs/edge/fuse_call.c csvfs/edge/fuse_dir.c csvfs/edge/fuse_io.c csvfs/edge/fuse_ops.c \
+	csvfs/edge/fuse_ioctl.c csvfs/edge/unshare.h \
 	csvfs/edge/fuse_inode.c csvfs/edge/fuse_inode.h csvfs/edge/fuse_signal.c \
 	csvfs/edge/link.c csvfs/edge/link.h \
 	csvfs/edge/log.c csvfs/edge/log.h \
@@ -62,6 +63,8 @@ LUN_LDADD = csvfs/liblun.a csvfs/libcsvcore.a lib/libedgebase.a lib/libbase.a \
 	$(BLKID_LIBS) $(FDISK_LIBS) $(QB_LIBS)
 
 sbin_PROGRAMS += csvfs/csvadm
-csvfs_csvadm_SOURCES = csvfs/edge/csvadm.c csvfs/edge/prealloc.c csvfs/edge/prealloc.h
+csvfs_csvadm_SOURCES = csvfs/edge/csvadm.c csvfs/edge/clone.c csvfs/edge/clone.h \
+	csvfs/edge/prealloc.c csvfs/edge/prealloc.h csvfs/edge/progress.c csvfs/edge/progress.h \
+	csvfs/edge/unshare.h
 csvfs_csvadm_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
 csvfs_csvadm_LDADD = $(LUN_LDADD) $(JANSSON_LIBS)

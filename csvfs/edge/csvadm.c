@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* csvadm: makes, shows, checks and repairs the LUN of a volume (csvadm(8)). */
+/* csvadm: makes, shows, checks and repairs the LUN of a volume, and files on it (csvadm(8)). */
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
@@ -8,9 +8,12 @@
 #include <string.h>
 #include <sys/random.h>
 #include <time.h>
+#include <unistd.h>
 
+#include "csvfs/edge/clone.h"
 #include "csvfs/edge/lun.h"
 #include "csvfs/edge/prealloc.h"
+#include "csvfs/edge/progress.h"
 #include "lib/must.h"
 
 #define OUTPUT_MAX 16384 /* of xfs_repair */
@@ -34,17 +37,23 @@ enum option {
 	OPT_CONFIRM,
 	OPT_JSON,
 	OPT_SIZE,
+	OPT_CONTINUE,
+	OPT_SPARSE,
+	OPT_FORCE,
+	OPT_PROGRESS,
 	OPT_MAX
 };
 
 struct arguments {
-	const char *lun;
+	const char *lun;	    /* or file */
+	const char *second;	    /* file */
 	const char *value[OPT_MAX]; /* NULL: not given */
 };
 
 struct verb {
 	const char *name, *synopsis, *help;
 	unsigned int takes, needs; /* bits of enum option */
+	bool takes_two;		   /* files */
 	int (*run)(const struct arguments *a);
 };
 
@@ -52,10 +61,12 @@ static const struct option_text {
 	const char *name;
 	bool has_value;
 } options[OPT_MAX] = {
-	[OPT_NAME] = {"--name", true},	     [OPT_CLUSTER] = {"--cluster", true},
-	[OPT_UUID] = {"--uuid", true},	     [OPT_OVERWRITE] = {"--overwrite", true},
-	[OPT_CONFIRM] = {"--confirm", true}, [OPT_JSON] = {"--json", false},
-	[OPT_SIZE] = {"--size", true},
+	[OPT_NAME] = {"--name", true},		[OPT_CLUSTER] = {"--cluster", true},
+	[OPT_UUID] = {"--uuid", true},		[OPT_OVERWRITE] = {"--overwrite", true},
+	[OPT_CONFIRM] = {"--confirm", true},	[OPT_JSON] = {"--json", false},
+	[OPT_SIZE] = {"--size", true},		[OPT_CONTINUE] = {"--continue", false},
+	[OPT_SPARSE] = {"--sparse", false},	[OPT_FORCE] = {"--force", false},
+	[OPT_PROGRESS] = {"--progress", false},
 };
 
 /* ---- messages and values */
@@ -466,10 +477,16 @@ static bool parse_size(const char *text, uint64_t *ret)
 	return true;
 }
 
+static void begin(const struct arguments *a)
+{
+	progress_begin(a->value[OPT_PROGRESS] ? STDOUT_FILENO : -1);
+}
+
 static int run_prealloc(const struct arguments *a)
 {
 	char text[CSV_LUN_TEXT_MAX];
 	uint64_t size;
+	int r;
 
 	if (!parse_size(a->value[OPT_SIZE], &size)) {
 		fprintf(stderr,
@@ -477,7 +494,49 @@ static int run_prealloc(const struct arguments *a)
 			a->value[OPT_SIZE]);
 		return EXIT_USAGE;
 	}
-	return report(prealloc(a->lun, size, text, sizeof(text)), text);
+	if (a->value[OPT_SPARSE] && a->value[OPT_CONTINUE])
+		return report(-EINVAL, "--sparse and --continue: one of them");
+	begin(a);
+	if (a->value[OPT_SPARSE])
+		r = prealloc_sparse(a->lun, size, text, sizeof(text));
+	else
+		r = prealloc(a->lun, size, a->value[OPT_CONTINUE], text, sizeof(text));
+	return report(r, text);
+}
+
+static int run_clone(const struct arguments *a)
+{
+	char text[CSV_LUN_TEXT_MAX];
+	struct clone_result c;
+	json_t *j;
+	int r;
+
+	begin(a);
+	r = clone_file(a->lun, a->second, a->value[OPT_FORCE], &c, text, sizeof(text));
+	if (r || a->value[OPT_PROGRESS])
+		return report(r, text);
+	if (!a->value[OPT_JSON]) {
+		printf("%s: %llu MiB, %llu of them data, in %u ms; %llu KiB less are free\n",
+		       a->second, mib(c.bytes), mib(c.data_bytes), c.ms,
+		       (unsigned long long)(c.free_bytes >> 10));
+		return EXIT_DONE;
+	}
+	j = json_pack("{s:I, s:I, s:I, s:I, s:I}", "bytes", (json_int_t)c.bytes, "data_bytes",
+		      (json_int_t)c.data_bytes, "free_bytes", (json_int_t)c.free_bytes, "requests",
+		      (json_int_t)c.requests, "ms", (json_int_t)c.ms);
+	r = j ? json_dumpf(j, stdout, JSON_INDENT(2) | JSON_SORT_KEYS) : -1;
+	json_decref(j);
+	putchar('\n');
+	return r ? EXIT_FAILED : EXIT_DONE;
+}
+
+static int run_unshare(const struct arguments *a)
+{
+	char text[CSV_LUN_TEXT_MAX];
+	uint64_t bytes;
+
+	begin(a);
+	return report(unshare_file(a->lun, &bytes, text, sizeof(text)), text);
 }
 
 #define BIT(o) (1u << OPT_##o)
@@ -486,15 +545,20 @@ static const struct verb verbs[] = {
 	{"format", "LUN --name NAME --cluster UUID [--uuid UUID] [--overwrite WHAT] [--json]",
 	 "make the LUN a volume of a cluster; refuses one that is in use or carries something",
 	 BIT(NAME) | BIT(CLUSTER) | BIT(UUID) | BIT(OVERWRITE) | BIT(JSON),
-	 BIT(NAME) | BIT(CLUSTER), run_format},
-	{"prealloc", "FILE --size BYTES",
-	 "make a file on a mounted volume that every node may read and write directly", BIT(SIZE),
-	 BIT(SIZE), run_prealloc},
-	{"info", "LUN [--json]", "show what volume a LUN carries", BIT(JSON), 0, run_info},
+	 BIT(NAME) | BIT(CLUSTER), false, run_format},
+	{"prealloc", "FILE --size BYTES [--continue | --sparse] [--progress]",
+	 "make a file on a mounted volume that every node may read and write directly",
+	 BIT(SIZE) | BIT(CONTINUE) | BIT(SPARSE) | BIT(PROGRESS), BIT(SIZE), false, run_prealloc},
+	{"clone", "FILE NEW [--force] [--json | --progress]",
+	 "make a copy of a file on a mounted volume that shares its blocks",
+	 BIT(FORCE) | BIT(JSON) | BIT(PROGRESS), 0, true, run_clone},
+	{"unshare", "FILE [--progress]", "give a file blocks of its own where it shares them",
+	 BIT(PROGRESS), 0, false, run_unshare},
+	{"info", "LUN [--json]", "show what volume a LUN carries", BIT(JSON), 0, false, run_info},
 	{"check", "LUN", "look for damage, changing nothing; refuses one that is in use", 0, 0,
-	 run_check},
+	 false, run_check},
 	{"repair", "LUN --confirm NAME", "repair damage; refuses one that is in use", BIT(CONFIRM),
-	 0, run_repair},
+	 0, false, run_repair},
 };
 
 static int usage(FILE *f, const struct verb *v)
@@ -514,6 +578,14 @@ static int usage(FILE *f, const struct verb *v)
 		fprintf(f, "  --confirm NAME   the volume's name once more\n");
 	if (!v || v->takes & BIT(SIZE))
 		fprintf(f, "  --size BYTES     of the file; K, M, G, T after it: times 1024 ...\n");
+	if (!v || v->takes & BIT(CONTINUE))
+		fprintf(f,
+			"  --continue       fill a file that exists where nothing was written yet\n"
+			"  --sparse         only its size: blocks are taken as they are written\n");
+	if (!v || v->takes & BIT(FORCE))
+		fprintf(f, "  --force          replace NEW if it exists\n");
+	if (!v || v->takes & BIT(PROGRESS))
+		fprintf(f, "  --progress       how far it is to standard output, for programs\n");
 	if (!v || v->takes & BIT(JSON))
 		fprintf(f, "  --json           the data as JSON\n");
 	fprintf(f, "  --help, --version\n");
@@ -557,14 +629,20 @@ static int parse(const struct verb *v, char **argv, struct arguments *a)
 		if (argv[i][0] == '-') {
 			if (take_option(v, argv, &i, a))
 				return EXIT_USAGE;
+		} else if (a->lun && (a->second || !v->takes_two)) {
+			return wrong(v->takes_two ? "two files, not also "
+						  : "one LUN or file at a time, not also ",
+				     argv[i]);
 		} else if (a->lun) {
-			return wrong("one LUN at a time, not also ", argv[i]);
+			a->second = argv[i];
 		} else {
 			a->lun = argv[i];
 		}
 	}
-	if (!a->lun)
-		return wrong("which LUN? usage: csvadm ", v->name);
+	if (!a->lun || (v->takes_two && !a->second))
+		return wrong(v->takes_two ? "which files? usage: csvadm "
+					  : "which LUN or file? usage: csvadm ",
+			     v->name);
 	for (size_t o = 0; o < OPT_MAX; o++)
 		if (v->needs & 1u << o && !a->value[o])
 			return wrong("is missing: ", options[o].name);
