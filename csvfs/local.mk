@@ -64,7 +64,7 @@ LUN_LDADD = csvfs/liblun.a csvfs/libcsvcore.a lib/libedgebase.a lib/libbase.a \
 
 sbin_PROGRAMS += csvfs/csvadm
 csvfs_csvadm_SOURCES = csvfs/edge/csvadm.c csvfs/edge/clone.c csvfs/edge/clone.h \
-	csvfs/edge/prealloc.c csvfs/edge/prealloc.h csvfs/edge/progress.c csvfs/edge/progress.h \
+	csvfs/edge/job.c csvfs/edge/job.h csvfs/edge/prealloc.c csvfs/edge/prealloc.h csvfs/edge/progress.c csvfs/edge/progress.h \
 	csvfs/edge/unshare.h
 csvfs_csvadm_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
 csvfs_csvadm_LDADD = $(LUN_LDADD) $(JANSSON_LIBS)

@@ -320,6 +320,15 @@ void migrations_node_away(struct apply *a, const struct db_node *n, const char *
 /* The incarnation is proven over: migrations to it end. */
 void migrations_incarnation_gone(struct apply *a, uint8_t slot, uint64_t incarnation);
 
+/* ---- apply_job.c */
+
+void do_vm_job(struct apply *a, const struct db_cmd_vm_job *c);
+void do_job_order(struct apply *a, const struct db_cmd_job_order *c);
+void do_job_report(struct apply *a, const struct db_cmd_job_report *c);
+void do_job_end(struct apply *a, const struct db_cmd_job_end *c);
+/* True if the task is that of a job; then that is cancelled, or it was refused. */
+bool job_task_cancel(struct apply *a, uint64_t task);
+
 /* ---- apply_upgrade.c */
 
 void do_cluster_upgrade(struct apply *a, const struct db_cmd_cluster_upgrade *c);

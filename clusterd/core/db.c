@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "clusterd/core/db.h"
+#include "clusterd/core/job.h"
 
 #include <errno.h>
 #include <string.h>
@@ -663,6 +664,8 @@ const char *db_check(const struct db *db)
 		broken = check_volumes(db);
 	if (!broken)
 		broken = vm_check(db);
+	if (!broken)
+		broken = job_check(db);
 	return broken ? broken : lk_check(&db->locks);
 }
 

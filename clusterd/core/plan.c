@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "clusterd/core/age.h"
 #include "clusterd/core/decision.h"
+#include "clusterd/core/job.h"
 #include "clusterd/core/placement.h"
 #include "clusterd/core/plan_impl.h"
 #include "clusterd/core/stuck.h"
@@ -58,7 +60,7 @@ uint16_t plan_candidates(const struct db *db, const struct db_group *group)
 {
 	char volume[CL_NAME_MAX];
 
-	if (volume_group_waits(db, group, volume))
+	if (volume_group_waits(db, group, volume) || job_holds_group(db, group))
 		return 0;
 	return (uint16_t)(plan_owners(db, group) & volume_group_nodes(db, group));
 }
@@ -356,6 +358,7 @@ void plan_run(const struct db *db, struct plan_orders *ret)
 
 	plan_fence(db, ret);
 	plan_volumes(db, ret);
+	plan_jobs(db, ret);
 	ret->count = 0;
 	plan_count_load(db, &l);
 	l.avoided = plan_fenced(db, ret);
@@ -371,6 +374,13 @@ static void explain_waiting(const struct db *db, const struct db_group *g, char 
 	char period[AGE_TEXT_MAX];
 	struct plan_load l;
 
+	if (job_holds_group(db, g)) {
+		const struct db_job *j = job_holds_group(db, g);
+
+		snprintf(text, size, "waits for work on its disks (%s, task %" PRIu64 ")",
+			 job_word(j), j->task);
+		return;
+	}
 	if (volume_group_waits(db, g, volume)) {
 		plan_explain_volume(db, db_find(db, DB_KIND_VOLUME, volume), why, sizeof(why));
 		snprintf(text, size, "waits for volume %s: %s", volume, why);

@@ -51,6 +51,7 @@ bool plan_is_moving(const struct db *db, const struct plan_orders *out, const st
 bool plan_is_unmanaged(const struct db_group *g);
 
 void plan_volumes(const struct db *db, struct plan_orders *out);
+void plan_jobs(const struct db *db, struct plan_orders *out);
 
 /* ---- plan_place.c */
 

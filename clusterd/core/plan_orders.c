@@ -6,7 +6,8 @@
 
 size_t plan_order_count(const struct plan_orders *o)
 {
-	return o->volume_count + o->begin_count + o->migration_count + o->count + o->has_fence;
+	return o->volume_count + o->begin_count + o->migration_count + o->count + o->job_count +
+	       o->has_fence;
 }
 
 /* True if the i-th of a list that follows `*at` others; else they are behind us. */
@@ -35,6 +36,9 @@ bool plan_command(const struct plan_orders *o, size_t i, struct db_command *ret)
 	} else if (is_among(i, &at, o->count)) {
 		ret->type = DB_CMD_GROUP_ORDER;
 		ret->group_order = o->item[i - at];
+	} else if (is_among(i, &at, o->job_count)) {
+		ret->type = DB_CMD_JOB_ORDER;
+		ret->job_order = o->job[i - at];
 	} else if (is_among(i, &at, o->has_fence)) {
 		/* Last: from its begin on nothing can be ordered on that node. */
 		ret->type = DB_CMD_NODE_FENCING;

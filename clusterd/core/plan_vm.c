@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "clusterd/core/job.h"
 #include "clusterd/core/plan_impl.h"
 #include "clusterd/core/vm.h"
 #include "lib/must.h"
@@ -282,8 +283,8 @@ const char *plan_vm_why_stop(const struct db *db, const struct plan_orders *out,
 		return "asked to be offline";
 	if (!n || !db_node_departs(n) || plan_is_moving(db, out, g))
 		return NULL;
-	/* One that was asked for now counts as a way out. */
-	if (is_migrated(out, g))
+	/* One that was asked for now counts as a way out; work on its disks is over soon. */
+	if (is_migrated(out, g) || job_holds(db, v))
 		return NULL;
 	if (plan_allowed(db, out, l, g, refuges(db, out, g, v)))
 		return NULL;

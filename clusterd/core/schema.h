@@ -28,7 +28,7 @@
  * DB_VERSION_MIN, too, so that nodes can be updated one after the other; MIN is the version before,
  * once there is one with nodes that can say which they speak.
  */
-#define DB_SCHEMA_VERSION 5
+#define DB_SCHEMA_VERSION 6
 #define DB_VERSION_MIN	  5
 
 /* A synthetic next version, for tests of the upgrade: nothing of it is in the product. */
@@ -47,7 +47,15 @@
  * their version is in force they are 0, and empty. A line stays for as long as a log may hold
  * entries in the format before it. New words of a choice come with a new field or command only.
  */
-#define DB_SINCE(X) DB_NEXT_SINCE(X)
+#define DB_SINCE(X)                                                                                \
+	X(vm, "job", 6)                                                                            \
+	X(job, "", 6)                                                                              \
+	X(snapshot, "", 6)                                                                         \
+	X(vm_job, "", 6)                                                                           \
+	X(job_order, "", 6)                                                                        \
+	X(job_report, "", 6)                                                                       \
+	X(job_end, "", 6)                                                                          \
+	DB_NEXT_SINCE(X)
 
 #define DB_UUID_TEXT   37
 #define DB_AGENT_MAX   128
@@ -179,6 +187,19 @@
 	X(ROOM, "no-room")	/* what it reserves does not fit */                                \
 	X(TIGHTER, "tighter")	/* as good, and less memory is free */
 
+/* Work on the files of a virtual machine's disks. */
+#define DB_JOB_KINDS(X)                                                                            \
+	X(MAKE, "make")		/* new ones, of a size */                                          \
+	X(CLONE, "clone")	/* those of another virtual machine */                             \
+	X(SNAPSHOT, "snapshot") /* copies beside them */                                           \
+	X(REVERT, "revert")	/* copies take their place */                                      \
+	X(REMOVE, "remove")	/* the copies */
+
+#define DB_SNAPSHOT_STATES(X)                                                                      \
+	X(MAKING, "making")                                                                        \
+	X(READY, "ready")                                                                          \
+	X(REMOVING, "removing")
+
 #define DB_CHOICES(X)                                                                              \
 	X(membership, MEMBERSHIP, DB_MEMBERSHIPS)                                                  \
 	X(intent, INTENT, DB_INTENTS)                                                              \
@@ -193,7 +214,9 @@
 	X(note, NOTE, DB_NOTES)                                                                    \
 	X(resource_ask, RESOURCE_ASK, DB_RESOURCE_ASKS)                                            \
 	X(rule, RULE, DB_RULES)                                                                    \
-	X(verdict, VERDICT, DB_VERDICTS)
+	X(verdict, VERDICT, DB_VERDICTS)                                                           \
+	X(job_kind, JOB_KIND, DB_JOB_KINDS)                                                        \
+	X(snapshot_state, SNAPSHOT_STATE, DB_SNAPSHOT_STATES)
 
 #define DB_CHOICE_MEMBERSHIP(NAME, word)      DB_MEMBERSHIP_##NAME,
 #define DB_CHOICE_INTENT(NAME, word)	      DB_INTENT_##NAME,
@@ -209,6 +232,8 @@
 #define DB_CHOICE_RESOURCE_ASK(NAME, word)    DB_RESOURCE_ASK_##NAME,
 #define DB_CHOICE_RULE(NAME, word)	      DB_RULE_##NAME,
 #define DB_CHOICE_VERDICT(NAME, word)	      DB_VERDICT_##NAME,
+#define DB_CHOICE_JOB_KIND(NAME, word)	      DB_JOB_KIND_##NAME,
+#define DB_CHOICE_SNAPSHOT_STATE(NAME, word)  DB_SNAPSHOT_STATE_##NAME,
 #define DB_CHOICE_ENUM(name, NAME, LIST)      enum db_##name{LIST(DB_CHOICE_##NAME) DB_##NAME##_MAX};
 DB_CHOICES(DB_CHOICE_ENUM)
 #undef DB_CHOICE_ENUM
@@ -431,7 +456,8 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(u64, migration, 0)  /* the one under way, else 0 */                                      \
 	F(flag, is_paused, 0) /* by an administrator; ends with the run that it is for */          \
 	F(time, since_ms, 0)                                                                       \
-	F(nodes, tried, 0) /* where it could not be migrated to since it is on its node */
+	F(nodes, tried, 0) /* where it could not be migrated to since it is on its node */         \
+	F(u64, job, 0)	   /* that works on its disks, or with them; else 0 */
 
 /* A live migration. Ended ones stay until there is no room. */
 #define DB_MIGRATION_FIELDS(F)                                                                     \
@@ -548,6 +574,40 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(u64, number, 0)                                                                          \
 	F(u8, starter, 0) /* slot */
 
+/*
+ * Work on files of disks, done by a process on one node (job.h). What it makes it takes away again
+ * when it fails; nothing of it is left when its row goes.
+ */
+#define DB_JOB_FIELDS(F)                                                                           \
+	F(u64, id, 0) /* log index of the command that asked for it */                             \
+	F(choice, kind, job_kind)                                                                  \
+	F(str, vm, CL_NAME_MAX)	       /* whose disks they are, or will be */                      \
+	F(str, source, CL_NAME_MAX)    /* of a clone: whose disks are cloned */                    \
+	F(str, snapshot, CL_NAME_MAX)  /* its name */                                              \
+	F(str, work, DB_PARAMS_MAX)    /* lines for `csvadm job` */                                \
+	F(node, node, 0)	       /* that does it; CL_NODE_NONE: none yet */                  \
+	F(mark, incarnation, 0)	       /* of that node */                                          \
+	F(u64, order, 0)	       /* log index of the order in force */                       \
+	F(flag, is_undo, 0)	       /* what was made is taken away */                           \
+	F(choice, outcome, task_state) /* of the task, when it is undone */                        \
+	F(u64, task, 0)                                                                            \
+	F(u64, done_bytes, 0)                                                                      \
+	F(u64, total_bytes, 0)                                                                     \
+	F(time, since_ms, 0)                                                                       \
+	F(str, reason, DB_REASON_MAX)
+
+/* Copies of a virtual machine's disks, beside them. */
+#define DB_SNAPSHOT_FIELDS(F)                                                                      \
+	F(str, key, DB_KEY_MAX) /* VM/NAME */                                                      \
+	F(str, vm, CL_NAME_MAX)                                                                    \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(choice, state, snapshot_state)                                                           \
+	F(time, at_ms, 0)                                                                          \
+	F(str, actor, CL_NAME_MAX)                                                                 \
+	F(str, reason, DB_REASON_MAX)                                                              \
+	F(flag, is_running, 0)	    /* the virtual machine ran: as after a loss of power */        \
+	F(str, work, DB_PARAMS_MAX) /* of the job that made it: which files */
+
 /* KIND(name, NAME, capacity) */
 #define DB_KINDS(X)                                                                                \
 	X(cluster, CLUSTER, 1)                                                                     \
@@ -572,7 +632,9 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	X(checkpoint_part, CHECKPOINT_PART, 4096)                                                  \
 	X(decision, DECISION, 2048)                                                                \
 	X(affinity, AFFINITY, 256)                                                                 \
-	X(epoch, EPOCH, 1024)
+	X(epoch, EPOCH, 1024)                                                                      \
+	X(job, JOB, 256)                                                                           \
+	X(snapshot, SNAPSHOT, 1024)
 
 /* ---- commands */
 #define DB_CMD_CLUSTER_INIT_FIELDS(F)                                                              \
@@ -1095,6 +1157,42 @@ DB_CHOICES(DB_CHOICE_ENUM)
 /* Every node shall work under that version from now on: there is no way back. */
 #define DB_CMD_CLUSTER_UPGRADE_FIELDS(F) F(u16, version, 0)
 
+/*
+ * Work on the disks of that virtual machine begins, as a task; a snapshot gets its row. What it
+ * has to be: making and cloning, one that was made in the same change.
+ */
+#define DB_CMD_VM_JOB_FIELDS(F)                                                                    \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(choice, kind, job_kind)                                                                  \
+	F(str, source, CL_NAME_MAX)                                                                \
+	F(str, snapshot, CL_NAME_MAX)                                                              \
+	F(str, work, DB_PARAMS_MAX)                                                                \
+	F(str, verb, DB_VERB_MAX)                                                                  \
+	F(str, reason, DB_REASON_MAX)
+
+/* An order of the planner: that node does it, or takes back what was done. */
+#define DB_CMD_JOB_ORDER_FIELDS(F)                                                                 \
+	F(u64, id, 0)                                                                              \
+	F(node, node, 0)                                                                           \
+	F(mark, incarnation, 0)                                                                    \
+	F(u64, previous, 0) /* the order that it replaces; else it is void */                      \
+	F(flag, is_undo, 0)                                                                        \
+	F(str, reason, DB_REASON_MAX)
+
+/* From the node that does it: how far it is, and how it ended. */
+#define DB_CMD_JOB_REPORT_FIELDS(F)                                                                \
+	F(u64, id, 0)                                                                              \
+	F(u64, order, 0)                                                                           \
+	F(u64, done_bytes, 0)                                                                      \
+	F(u64, total_bytes, 0)
+
+#define DB_CMD_JOB_END_FIELDS(F)                                                                   \
+	F(u64, id, 0)                                                                              \
+	F(u64, order, 0)                                                                           \
+	F(flag, is_success, 0)                                                                     \
+	F(flag, was_running, 0) /* the virtual machine ran, and was kept still */                  \
+	F(str, reason, DB_REASON_MAX)
+
 #define DB_COMMANDS(X)                                                                             \
 	X(1, cluster_init, CLUSTER_INIT)                                                           \
 	X(2, node_admit, NODE_ADMIT)                                                               \
@@ -1170,8 +1268,12 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	X(81, node_capacity, NODE_CAPACITY)                                                        \
 	X(82, node_set, NODE_SET)                                                                  \
 	X(83, group_reserve, GROUP_RESERVE)                                                        \
+	X(84, vm_job, VM_JOB)                                                                      \
+	X(85, job_order, JOB_ORDER)                                                                \
 	X(86, node_depart, NODE_DEPART)                                                            \
+	X(87, job_report, JOB_REPORT)                                                              \
 	X(88, cluster_upgrade, CLUSTER_UPGRADE)                                                    \
+	X(90, job_end, JOB_END)                                                                    \
 	DB_NEXT_COMMANDS(X)
 
 /* ---- structs */

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "clusterd/core/job.h"
 #include "clusterd/core/volume.h"
 
 struct db_vm *vm_of_group(const struct db *db, const struct db_group *group)
@@ -125,9 +126,13 @@ static void bars_of_node(struct bars *b, const struct db *db, const struct db_gr
 static void bars_of_volumes(struct bars *b, const struct db *db, const struct db_group *g,
 			    uint8_t slot)
 {
+	const struct db_job *j = job_holds_group(db, g);
 	const char *list = g->volumes;
 	char name[CL_NAME_MAX];
 
+	if (j)
+		bar(b, "work on its disks is under way (%s, task %" PRIu64 ")", job_word(j),
+		    j->task);
 	while (volume_name_next(&list, name)) {
 		const struct db_volume *v = db_find(db, DB_KIND_VOLUME, name);
 		const struct db_mount *m = volume_mount(db, name, slot);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "clusterd/core/job.h"
 #include "clusterd/core/vm.h"
 
 #define SEPARATORS ", "
@@ -72,7 +73,7 @@ bool volume_is_used(const struct db *db, const char *volume, uint8_t slot)
 		if (g->lock && g->node == slot && volume_is_named(g->volumes, volume))
 			return true;
 	}
-	return is_migrated(db, volume, slot);
+	return is_migrated(db, volume, slot) || job_uses_volume(db, volume, slot);
 }
 
 bool volume_mount_wanted(const struct db *db, const struct db_volume *volume,

@@ -13,6 +13,7 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/xattr.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -26,6 +27,7 @@ struct clone {
 	const char *from, *to;
 	char tmp[PATH_MAX];
 	int from_fd, to_fd;
+	const struct clone_options *options;
 	struct stat st;
 	struct clone_result *result;
 	char *text;
@@ -58,22 +60,6 @@ static uint64_t free_bytes(int fd)
 	return fstatvfs(fd, &v) ? 0 : (uint64_t)v.f_bfree * v.f_frsize;
 }
 
-/* What is no hole, as the file system counts it: unwritten space is a hole. */
-static uint64_t data_bytes(int fd, uint64_t size)
-{
-	uint64_t sum = 0;
-	off_t at = 0, end;
-
-	while ((uint64_t)at < size && (at = lseek(fd, at, SEEK_DATA)) >= 0) {
-		end = lseek(fd, at, SEEK_HOLE);
-		if (end <= at)
-			break;
-		sum += (uint64_t)(end - at);
-		at = end;
-	}
-	return sum;
-}
-
 static int open_source(struct clone *c)
 {
 	int r;
@@ -99,8 +85,11 @@ static int open_temporary(struct clone *c)
 		return fail(c, -EINVAL, "%s: the clone needs a name", c->to);
 	if (getrandom(&number, sizeof(number), 0) != (ssize_t)sizeof(number))
 		return fail(c, -EIO, "the kernel gives no random numbers");
-	r = snprintf(c->tmp, sizeof(c->tmp), "%.*s.%s.clone-%016" PRIx64, (int)(name - c->to),
-		     c->to, name, number);
+	if (c->options->temporary)
+		r = snprintf(c->tmp, sizeof(c->tmp), "%s", c->options->temporary);
+	else
+		r = snprintf(c->tmp, sizeof(c->tmp), "%.*s.%s.clone-%016" PRIx64,
+			     (int)(name - c->to), c->to, name, number);
 	if (r < 0 || (size_t)r >= sizeof(c->tmp))
 		return fail(c, -ENAMETOOLONG, "%s: %s", c->to, strerror(ENAMETOOLONG));
 	c->to_fd = open(c->tmp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
@@ -154,12 +143,15 @@ static int dress(struct clone *c)
 	}
 	if (!r && (fchmod(c->to_fd, mode) || fsync(c->to_fd)))
 		r = -errno;
+	if (!r && c->options->mark &&
+	    fsetxattr(c->to_fd, CLONE_MARK, c->options->mark, strlen(c->options->mark), 0))
+		r = -errno;
 	return r ? fail(c, r, "%s: %s; nothing was made", c->to, strerror(-r)) : 0;
 }
 
-static int give_name(struct clone *c, bool is_forced)
+static int give_name(struct clone *c)
 {
-	unsigned int flags = is_forced ? 0 : RENAME_NOREPLACE;
+	unsigned int flags = c->options->is_forced ? 0 : RENAME_NOREPLACE;
 	int r = renameat2(AT_FDCWD, c->tmp, AT_FDCWD, c->to, flags) ? -errno : 0;
 
 	if (r == -EEXIST)
@@ -171,13 +163,13 @@ static int give_name(struct clone *c, bool is_forced)
 }
 
 /* Said before the work; give_name() looks again. */
-static int look_at_target(struct clone *c, bool is_forced)
+static int look_at_target(struct clone *c)
 {
 	struct stat st;
 
 	if (lstat(c->to, &st))
 		return 0;
-	if (!is_forced)
+	if (!c->options->is_forced)
 		return fail(c, -EEXIST, "%s exists: --force replaces it", c->to);
 	if (st.st_dev == c->st.st_dev && st.st_ino == c->st.st_ino)
 		return fail(c, -EINVAL, "%s and %s are one file", c->from, c->to);
@@ -186,13 +178,14 @@ static int look_at_target(struct clone *c, bool is_forced)
 	return 0;
 }
 
-int clone_file(const char *from, const char *to, bool is_forced, struct clone_result *ret,
-	       char *text, size_t text_size)
+int clone_file(const char *from, const char *to, const struct clone_options *options,
+	       struct clone_result *ret, char *text, size_t text_size)
 {
 	struct clone c = {.from = from,
 			  .to = to,
 			  .from_fd = -1,
 			  .to_fd = -1,
+			  .options = options,
 			  .result = ret,
 			  .text = text,
 			  .text_size = text_size};
@@ -201,20 +194,20 @@ int clone_file(const char *from, const char *to, bool is_forced, struct clone_re
 
 	*ret = (struct clone_result){0};
 	r = open_source(&c);
-	r = r ? r : look_at_target(&c, is_forced);
+	r = r ? r : look_at_target(&c);
 	r = r ? r : open_temporary(&c);
 	if (!r) {
 		before = free_bytes(c.to_fd);
 		r = share(&c);
 	}
 	r = r ? r : dress(&c);
-	r = r ? r : give_name(&c, is_forced);
+	r = r ? r : give_name(&c);
 	if (!r) {
 		after = free_bytes(c.to_fd);
 		ret->ms = (uint32_t)(now_ms() - begun_ms);
 		ret->bytes = (uint64_t)c.st.st_size;
 		ret->free_bytes = before > after ? before - after : 0;
-		ret->data_bytes = data_bytes(c.to_fd, ret->bytes);
+		ret->shared_bytes = fstat(c.to_fd, &c.st) ? 0 : (uint64_t)c.st.st_blocks * 512;
 	}
 	if (c.tmp[0])
 		unlink(c.tmp);

@@ -12,12 +12,20 @@
 #include <stdint.h>
 
 struct clone_result {
-	uint64_t bytes;	     /* size of the file */
-	uint64_t data_bytes; /* of it, what is no hole */
+	uint64_t bytes;	       /* size of the file */
+	uint64_t shared_bytes; /* blocks that it has, all of them shared */
 	uint64_t free_bytes; /* so much less is free on the volume than before, by all who wrote */
 	uint32_t requests;
 	uint32_t ms;
 };
+
+struct clone_options {
+	bool is_forced;	       /* replaces what exists */
+	const char *temporary; /* its name until it is whole; NULL: a random one beside it */
+	const char *mark;      /* put on it as CLONE_MARK before it gets its name; NULL: none */
+};
+
+#define CLONE_MARK "user.clusterd.job"
 
 /*
  * Makes `to` a copy of `from`, with its mode, and its owner and group where the caller may give
@@ -27,8 +35,8 @@ struct clone_result {
  * 0, or -errno with a text, and then there is nothing new: -EEXIST; -EINTR: a signal of
  * progress_begin(); -ESTALE: `from` was cut meanwhile ...
  */
-int clone_file(const char *from, const char *to, bool is_forced, struct clone_result *ret,
-	       char *text, size_t text_size);
+int clone_file(const char *from, const char *to, const struct clone_options *options,
+	       struct clone_result *ret, char *text, size_t text_size);
 
 /*
  * Gives the file blocks of its own where it shares them; what it says does not change, whoever

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "csvfs/edge/clone.h"
+#include "csvfs/edge/job.h"
 #include "csvfs/edge/lun.h"
 #include "csvfs/edge/prealloc.h"
 #include "csvfs/edge/progress.h"
@@ -26,6 +27,7 @@ enum exit_code { /* clusterd-exit-codes(7) */
 		 EXIT_NO_SUCH = 3,
 		 EXIT_NOT_PERMITTED = 5,
 		 EXIT_REFUSED = 8,
+		 EXIT_AGAIN = 75, /* for clusterd: EX_TEMPFAIL */
 		 EXIT_INTERRUPTED = 130,
 };
 
@@ -41,6 +43,8 @@ enum option {
 	OPT_SPARSE,
 	OPT_FORCE,
 	OPT_PROGRESS,
+	OPT_ID,
+	OPT_UNDO,
 	OPT_MAX
 };
 
@@ -66,7 +70,9 @@ static const struct option_text {
 	[OPT_CONFIRM] = {"--confirm", true},	[OPT_JSON] = {"--json", false},
 	[OPT_SIZE] = {"--size", true},		[OPT_CONTINUE] = {"--continue", false},
 	[OPT_SPARSE] = {"--sparse", false},	[OPT_FORCE] = {"--force", false},
-	[OPT_PROGRESS] = {"--progress", false},
+	[OPT_PROGRESS] = {"--progress", false}, [OPT_ID] = {"--id", true},
+	[OPT_UNDO] = {"--undo", false},
+
 };
 
 /* ---- messages and values */
@@ -90,6 +96,8 @@ static int exit_of(int r)
 		return EXIT_REFUSED;
 	case -EINTR:
 		return EXIT_INTERRUPTED;
+	case -EALREADY:
+		return EXIT_AGAIN;
 	default:
 		return EXIT_FAILED;
 	}
@@ -479,7 +487,7 @@ static bool parse_size(const char *text, uint64_t *ret)
 
 static void begin(const struct arguments *a)
 {
-	progress_begin(a->value[OPT_PROGRESS] ? STDOUT_FILENO : -1);
+	progress_begin(a->value[OPT_PROGRESS] ? STDOUT_FILENO : -1, false);
 }
 
 static int run_prealloc(const struct arguments *a)
@@ -506,24 +514,26 @@ static int run_prealloc(const struct arguments *a)
 
 static int run_clone(const struct arguments *a)
 {
+	const struct clone_options o = {.is_forced = a->value[OPT_FORCE]};
 	char text[CSV_LUN_TEXT_MAX];
 	struct clone_result c;
 	json_t *j;
 	int r;
 
 	begin(a);
-	r = clone_file(a->lun, a->second, a->value[OPT_FORCE], &c, text, sizeof(text));
+	r = clone_file(a->lun, a->second, &o, &c, text, sizeof(text));
 	if (r || a->value[OPT_PROGRESS])
 		return report(r, text);
 	if (!a->value[OPT_JSON]) {
-		printf("%s: %llu MiB, %llu of them data, in %u ms; %llu KiB less are free\n",
-		       a->second, mib(c.bytes), mib(c.data_bytes), c.ms,
+		printf("%s: %llu MiB, %llu of them in shared blocks, in %u ms; %llu KiB less are "
+		       "free\n",
+		       a->second, mib(c.bytes), mib(c.shared_bytes), c.ms,
 		       (unsigned long long)(c.free_bytes >> 10));
 		return EXIT_DONE;
 	}
-	j = json_pack("{s:I, s:I, s:I, s:I, s:I}", "bytes", (json_int_t)c.bytes, "data_bytes",
-		      (json_int_t)c.data_bytes, "free_bytes", (json_int_t)c.free_bytes, "requests",
-		      (json_int_t)c.requests, "ms", (json_int_t)c.ms);
+	j = json_pack("{s:I, s:I, s:I, s:I, s:I}", "bytes", (json_int_t)c.bytes, "shared_bytes",
+		      (json_int_t)c.shared_bytes, "free_bytes", (json_int_t)c.free_bytes,
+		      "requests", (json_int_t)c.requests, "ms", (json_int_t)c.ms);
 	r = j ? json_dumpf(j, stdout, JSON_INDENT(2) | JSON_SORT_KEYS) : -1;
 	json_decref(j);
 	putchar('\n');
@@ -537,6 +547,15 @@ static int run_unshare(const struct arguments *a)
 
 	begin(a);
 	return report(unshare_file(a->lun, &bytes, text, sizeof(text)), text);
+}
+
+static int run_job(const struct arguments *a)
+{
+	char text[CSV_LUN_TEXT_MAX];
+
+	return report(
+		job_run(a->lun, a->value[OPT_ID], a->value[OPT_UNDO], stdin, text, sizeof(text)),
+		text);
 }
 
 #define BIT(o) (1u << OPT_##o)
@@ -554,6 +573,8 @@ static const struct verb verbs[] = {
 	 BIT(FORCE) | BIT(JSON) | BIT(PROGRESS), 0, true, run_clone},
 	{"unshare", "FILE [--progress]", "give a file blocks of its own where it shares them",
 	 BIT(PROGRESS), 0, false, run_unshare},
+	{"job", "FILE --id ID [--undo]", "for clusterd: work on files as standard input says",
+	 BIT(ID) | BIT(UNDO), BIT(ID), false, run_job},
 	{"info", "LUN [--json]", "show what volume a LUN carries", BIT(JSON), 0, false, run_info},
 	{"check", "LUN", "look for damage, changing nothing; refuses one that is in use", 0, 0,
 	 false, run_check},
@@ -586,6 +607,9 @@ static int usage(FILE *f, const struct verb *v)
 		fprintf(f, "  --force          replace NEW if it exists\n");
 	if (!v || v->takes & BIT(PROGRESS))
 		fprintf(f, "  --progress       how far it is to standard output, for programs\n");
+	if (!v || v->takes & BIT(ID))
+		fprintf(f, "  --id ID          of the work, in hexadecimal\n"
+			   "  --undo           take away what it has made\n");
 	if (!v || v->takes & BIT(JSON))
 		fprintf(f, "  --json           the data as JSON\n");
 	fprintf(f, "  --help, --version\n");

@@ -38,7 +38,7 @@ def test_a_clone_has_the_data_and_takes_no_room(vol3):  # noqa: F811
     c.lab.run("n1", f"chmod 640 {VOL}/disk && chown 1000:1001 {VOL}/disk")
     whole, before = digest(c, "n1", "disk"), free_bytes(c)
     said = json.loads(adm(c, "n2", "clone", f"{VOL}/disk", f"{VOL}/copy", "--json").stdout)
-    assert said["bytes"] == said["data_bytes"] == 64 * MIB and said["free_bytes"] < 4 * MIB
+    assert said["bytes"] == said["shared_bytes"] == 64 * MIB and said["free_bytes"] < 4 * MIB
     assert before - free_bytes(c) < 4 * MIB
     assert digest(c, "n3", "copy") == whole
     assert c.lab.run("n3", f"stat -c '%a %u %g %s' {VOL}/copy").stdout == \
@@ -91,7 +91,7 @@ def test_an_image_of_20_gib_is_cloned_by_its_extents(vol3):  # noqa: F811
                     "status=none || exit 1; done", timeout=300)
     before = free_bytes(c)
     said = json.loads(adm(c, "n2", "clone", f"{VOL}/image", f"{VOL}/copy", "--json").stdout)
-    assert said["bytes"] == 20 << 30 and said["data_bytes"] == 1280 * 4096
+    assert said["bytes"] == 20 << 30 and said["shared_bytes"] == 1280 * 4096
     assert said["requests"] == 20 and before - free_bytes(c) < 2 * MIB
     out = c.lab.run("n3", f"cmp -s {VOL}/image {VOL}/copy -n {64 * MIB} && dd if={VOL}/copy bs=4k "
                           f"skip={20464 * 256} count=1 status=none | head -1").stdout
