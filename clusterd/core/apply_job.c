@@ -171,11 +171,14 @@ static struct db_job *job_find(struct apply *a, uint64_t id, uint64_t order)
 {
 	struct db_job *j = db_find_id(a->db, DB_KIND_JOB, id);
 
-	if (!j)
+	if (!j) {
 		apply_answer(a, DB_NO_SUCH, "no work on disks %" PRIu64, id);
-	else if (j->order != order)
-		apply_answer(a, DB_CONFLICT, "the order is out of date");
-	return j && j->order == order ? j : NULL;
+		return NULL;
+	}
+	if (j->order == order || DB_MUTANT(a->db, JOB_ANY_ORDER))
+		return j;
+	apply_answer(a, DB_CONFLICT, "the order is out of date");
+	return NULL;
 }
 
 static void say_phase(struct apply *a, const struct db_job *j)
@@ -199,7 +202,8 @@ void do_job_order(struct apply *a, const struct db_cmd_job_order *c)
 	if (!j)
 		return;
 	if (!n || n->incarnation != c->incarnation || n->membership != DB_MEMBERSHIP_ADMITTED ||
-	    (j->is_undo && !c->is_undo) || (c->is_undo && !job_is_undoable(j)) ||
+	    (j->is_undo && !c->is_undo) || (!j->order && job_waits(a->db, j)) ||
+	    (c->is_undo && !job_is_undoable(j)) ||
 	    !(job_nodes(a->db, j) & cl_bit(c->node) || c->node == j->node)) {
 		apply_answer(a, DB_CONFLICT, "the order is out of date");
 		return;
@@ -208,6 +212,7 @@ void do_job_order(struct apply *a, const struct db_cmd_job_order *c)
 		COPY(j->reason, c->reason);
 	j->node = c->node;
 	j->incarnation = c->incarnation;
+	j->instance = n->instance;
 	j->order = a->entry->index;
 	j->is_undo = c->is_undo;
 	j->since_ms = a->cmd->at_ms;
@@ -312,7 +317,7 @@ void do_job_end(struct apply *a, const struct db_cmd_job_end *c)
 		if (s && j->kind == DB_JOB_KIND_SNAPSHOT)
 			s->is_running = c->was_running;
 		job_close(a, j, DB_TASK_STATE_DONE, c->reason);
-	} else if (job_is_undoable(j)) {
+	} else if (job_is_undoable(j) && !DB_MUTANT(a->db, JOB_FORGETS)) {
 		begin_undo(a, j, DB_TASK_STATE_FAILED, c->reason);
 	} else {
 		job_close(a, j, DB_TASK_STATE_FAILED, c->reason);

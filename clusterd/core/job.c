@@ -17,17 +17,22 @@ static bool makes_vm(const struct db_job *j)
 	return j->kind == DB_JOB_KIND_MAKE || j->kind == DB_JOB_KIND_CLONE;
 }
 
+bool job_needs(const struct db *db, const struct db_job *j, const char *vm, bool is_begun,
+	       bool is_undo)
+{
+	if (j->kind == DB_JOB_KIND_REMOVE || DB_MUTANT(db, JOB_STARTS_ANYWAY))
+		return false;
+	if ((makes_vm(j) && !strcmp(j->vm, vm)) || j->kind == DB_JOB_KIND_REVERT)
+		return true;
+	/* Of copies that are taken away the disks themselves need not know. */
+	return is_begun && !is_undo;
+}
+
 const struct db_job *job_holds(const struct db *db, const struct db_vm *vm)
 {
 	const struct db_job *j = job_of_vm(db, vm);
-	bool is_own = j && !strcmp(j->vm, vm->name);
 
-	if (!j || j->kind == DB_JOB_KIND_REMOVE)
-		return NULL;
-	/* Of copies that are taken away the disks themselves need not know. */
-	if (j->is_undo && !(makes_vm(j) && is_own) && j->kind != DB_JOB_KIND_REVERT)
-		return NULL;
-	return j;
+	return j && job_needs(db, j, vm->name, j->order != 0, j->is_undo) ? j : NULL;
 }
 
 const struct db_job *job_holds_group(const struct db *db, const struct db_group *group)
@@ -71,6 +76,13 @@ static const struct db_group *origin(const struct db *db, const struct db_job *j
 	return group_of(db, j->source[0] ? j->source : j->vm);
 }
 
+bool job_waits(const struct db *db, const struct db_job *j)
+{
+	const struct db_vm *v = db_find(db, DB_KIND_VM, j->source[0] ? j->source : j->vm);
+
+	return v && v->migration && !j->is_undo && j->kind != DB_JOB_KIND_REMOVE;
+}
+
 uint16_t job_nodes(const struct db *db, const struct db_job *j)
 {
 	const struct db_group *g = group_of(db, j->vm), *o = origin(db, j);
@@ -95,6 +107,8 @@ bool job_may_begin(const struct db *db, const struct db_job *j, bool *ret_runs)
 	*ret_runs = false;
 	if (!o || o->work == DB_WORK_OFFLINE || j->is_undo || j->kind == DB_JOB_KIND_REMOVE)
 		return o != NULL;
+	if (o->work != DB_WORK_ONLINE && DB_MUTANT(db, JOB_ANY_STATE))
+		return true;
 	*ret_runs =
 		o->work == DB_WORK_ONLINE && o->node == j->node && o->incarnation == j->incarnation;
 	return *ret_runs;

@@ -14,6 +14,12 @@
 
 /* The job under way of that virtual machine, or NULL. */
 struct db_job *job_of_vm(const struct db *db, const struct db_vm *vm);
+/*
+ * The disks of that machine have to be as they are: for what is made of them, from when a node was
+ * ordered to do it, so that it can leave one that cannot.
+ */
+bool job_needs(const struct db *db, const struct db_job *job, const char *vm, bool is_begun,
+	       bool is_undo);
 /* The job that keeps it from being started and migrated, or NULL. */
 const struct db_job *job_holds(const struct db *db, const struct db_vm *vm);
 /* The same of a group; one that is no virtual machine has none. */
@@ -23,6 +29,8 @@ bool job_is_undoable(const struct db_job *job);
 const char *job_word(const struct db_job *job);
 /* That node is to do it, or does, with files of that volume. */
 bool job_uses_volume(const struct db *db, const char *volume, uint8_t slot);
+/* The machine whose disks are copied, or change, is being migrated: it waits for that. */
+bool job_waits(const struct db *db, const struct db_job *job);
 /* Nodes that can do it now. */
 uint16_t job_nodes(const struct db *db, const struct db_job *job);
 /* Its files may be worked on: where the virtual machine runs (`ret_runs`), or while it is off. */

@@ -56,13 +56,19 @@ uint16_t plan_owners_now(const struct db *db, const struct db_group *group)
 	return plan_affinity(db, NULL, NULL, group, plan_owners(db, group));
 }
 
-uint16_t plan_candidates(const struct db *db, const struct db_group *group)
+static uint16_t candidates_then(const struct db *db, const struct plan_orders *out,
+				const struct db_group *group)
 {
 	char volume[CL_NAME_MAX];
 
-	if (volume_group_waits(db, group, volume) || job_holds_group(db, group))
+	if (volume_group_waits(db, group, volume) || plan_job_holds(db, out, group))
 		return 0;
 	return (uint16_t)(plan_owners(db, group) & volume_group_nodes(db, group));
+}
+
+uint16_t plan_candidates(const struct db *db, const struct db_group *group)
+{
+	return candidates_then(db, NULL, group);
 }
 
 bool plan_is_moving(const struct db *db, const struct plan_orders *out, const struct db_group *g)
@@ -91,7 +97,7 @@ bool plan_is_unmanaged(const struct db_group *g)
 static uint16_t candidates_now(const struct db *db, const struct plan_orders *out,
 			       const struct db_group *g)
 {
-	return plan_is_moving(db, out, g) ? 0 : plan_candidates(db, g);
+	return plan_is_moving(db, out, g) ? 0 : candidates_then(db, out, g);
 }
 
 static void order(const struct db *db, struct plan_orders *out, const struct db_group *g,

@@ -35,8 +35,9 @@ struct plan_orders {
 void plan_run(const struct db *db, struct plan_orders *ret);
 size_t plan_order_count(const struct plan_orders *orders);
 /*
- * The i-th order as a command, in the order in which they are to be given: volumes, migrations,
- * groups, work on disks, the fence. False past the last one. Who and when is left to the caller.
+ * The i-th order as a command, in the order in which they are to be given: volumes, work on
+ * disks, migrations, groups, the fence. False past the last one. Who and when is left to the
+ * caller.
  */
 bool plan_command(const struct plan_orders *orders, size_t i, struct db_command *ret);
 /* Why the group is where it is, or is not, and what comes next; one sentence. */

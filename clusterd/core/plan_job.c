@@ -29,6 +29,8 @@ static bool is_over(const struct db *db, const struct db_job *j)
 {
 	const struct db_node *n = db_node_by_slot(db, j->node);
 
+	if (n && n->membership == DB_MEMBERSHIP_LOST && DB_MUTANT(db, JOB_UNDO_UNFENCED))
+		return true;
 	return !n || n->incarnation != j->incarnation || n->membership == DB_MEMBERSHIP_FENCED ||
 	       n->membership == DB_MEMBERSHIP_LEFT;
 }
@@ -66,14 +68,32 @@ static void plan_job(const struct db *db, struct plan_orders *out, const struct 
 		if (db_node_departs(n) && !j->is_undo && can_undo)
 			order(db, out, j, j->node, true,
 			      n->is_leaving ? "its node stops" : "its node is quarantined");
+		else if (n->instance != j->instance)
+			order(db, out, j, j->node, j->is_undo, "its clusterd was started anew");
 		return;
 	}
-	if (was_begun && !is_over(db, j))
+	if ((was_begun && !is_over(db, j)) || (!was_begun && job_waits(db, j)))
 		return;
 	to = choose(db, j, job_nodes(db, j));
 	if (to != CL_NODE_NONE)
 		order(db, out, j, to, was_begun && can_undo,
 		      was_begun ? "the node that did it is out of service" : "its turn");
+}
+
+const struct db_job *plan_job_holds(const struct db *db, const struct plan_orders *out,
+				    const struct db_group *g)
+{
+	const struct db_vm *v = vm_of_group(db, g);
+	const struct db_job *j = v ? job_of_vm(db, v) : NULL;
+	bool is_begun = j && j->order, is_undo = j && j->is_undo;
+
+	for (size_t i = 0; j && out && i < out->job_count; i++) {
+		if (out->job[i].id != j->id)
+			continue;
+		is_begun = true;
+		is_undo = out->job[i].is_undo;
+	}
+	return j && job_needs(db, j, g->name, is_begun, is_undo) ? j : NULL;
 }
 
 void plan_jobs(const struct db *db, struct plan_orders *out)

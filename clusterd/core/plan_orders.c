@@ -27,6 +27,9 @@ bool plan_command(const struct plan_orders *o, size_t i, struct db_command *ret)
 	if (is_among(i, &at, o->volume_count)) {
 		ret->type = DB_CMD_VOLUME_ORDER;
 		ret->volume_order = o->volume[i - at];
+	} else if (is_among(i, &at, o->job_count)) {
+		ret->type = DB_CMD_JOB_ORDER;
+		ret->job_order = o->job[i - at];
 	} else if (is_among(i, &at, o->begin_count)) {
 		ret->type = DB_CMD_MIGRATION_ORDER;
 		ret->migration_order = o->begin[i - at];
@@ -36,9 +39,6 @@ bool plan_command(const struct plan_orders *o, size_t i, struct db_command *ret)
 	} else if (is_among(i, &at, o->count)) {
 		ret->type = DB_CMD_GROUP_ORDER;
 		ret->group_order = o->item[i - at];
-	} else if (is_among(i, &at, o->job_count)) {
-		ret->type = DB_CMD_JOB_ORDER;
-		ret->job_order = o->job[i - at];
 	} else if (is_among(i, &at, o->has_fence)) {
 		/* Last: from its begin on nothing can be ordered on that node. */
 		ret->type = DB_CMD_NODE_FENCING;

@@ -42,7 +42,7 @@ static uint16_t destinations(const struct db *db, const struct plan_orders *out,
 	char why[DB_REASON_MAX];
 	uint16_t set = 0;
 
-	if (out && plan_is_moving(db, out, g))
+	if ((out && plan_is_moving(db, out, g)) || plan_job_holds(db, out, g))
 		return 0;
 	for (uint8_t i = 0; i < CL_MAX_NODES; i++) {
 		if (i != g->node && !vm_bars_node(db, g, i, why, sizeof(why)) &&
@@ -284,7 +284,7 @@ const char *plan_vm_why_stop(const struct db *db, const struct plan_orders *out,
 	if (!n || !db_node_departs(n) || plan_is_moving(db, out, g))
 		return NULL;
 	/* One that was asked for now counts as a way out; work on its disks is over soon. */
-	if (is_migrated(out, g) || job_holds(db, v))
+	if (is_migrated(out, g) || plan_job_holds(db, out, g))
 		return NULL;
 	if (plan_allowed(db, out, l, g, refuges(db, out, g, v)))
 		return NULL;

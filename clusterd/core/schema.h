@@ -581,14 +581,15 @@ DB_CHOICES(DB_CHOICE_ENUM)
 #define DB_JOB_FIELDS(F)                                                                           \
 	F(u64, id, 0) /* log index of the command that asked for it */                             \
 	F(choice, kind, job_kind)                                                                  \
-	F(str, vm, CL_NAME_MAX)	       /* whose disks they are, or will be */                      \
-	F(str, source, CL_NAME_MAX)    /* of a clone: whose disks are cloned */                    \
-	F(str, snapshot, CL_NAME_MAX)  /* its name */                                              \
-	F(str, work, DB_PARAMS_MAX)    /* lines for `csvadm job` */                                \
-	F(node, node, 0)	       /* that does it; CL_NODE_NONE: none yet */                  \
-	F(mark, incarnation, 0)	       /* of that node */                                          \
-	F(u64, order, 0)	       /* log index of the order in force */                       \
-	F(flag, is_undo, 0)	       /* what was made is taken away */                           \
+	F(str, vm, CL_NAME_MAX)	      /* whose disks they are, or will be */                       \
+	F(str, source, CL_NAME_MAX)   /* of a clone: whose disks are cloned */                     \
+	F(str, snapshot, CL_NAME_MAX) /* its name */                                               \
+	F(str, work, DB_PARAMS_MAX)   /* lines for `csvadm job` */                                 \
+	F(node, node, 0)	      /* that does it; CL_NODE_NONE: none yet */                   \
+	F(mark, incarnation, 0)	      /* of that node */                                           \
+	F(mark, instance, 0)	      /* of its clusterd: the next one gets an order of its own */ \
+	F(u64, order, 0)	      /* log index of the order in force */                        \
+	F(flag, is_undo, 0)	      /* what was made is taken away */                            \
 	F(choice, outcome, task_state) /* of the task, when it is undone */                        \
 	F(u64, task, 0)                                                                            \
 	F(u64, done_bytes, 0)                                                                      \

@@ -126,13 +126,9 @@ static void bars_of_node(struct bars *b, const struct db *db, const struct db_gr
 static void bars_of_volumes(struct bars *b, const struct db *db, const struct db_group *g,
 			    uint8_t slot)
 {
-	const struct db_job *j = job_holds_group(db, g);
 	const char *list = g->volumes;
 	char name[CL_NAME_MAX];
 
-	if (j)
-		bar(b, "work on its disks is under way (%s, task %" PRIu64 ")", job_word(j),
-		    j->task);
 	while (volume_name_next(&list, name)) {
 		const struct db_volume *v = db_find(db, DB_KIND_VOLUME, name);
 		const struct db_mount *m = volume_mount(db, name, slot);
@@ -167,6 +163,7 @@ uint32_t vm_bars_all(const struct db *db, const struct db_vm *vm, uint8_t slot, 
 {
 	const struct db_group *g = db_find(db, DB_KIND_GROUP, vm->name);
 	const struct db_migration *m = vm_migration(db, vm);
+	const struct db_job *j = job_holds(db, vm);
 	struct bars b = bars_new(text, size);
 
 	if (g->work != DB_WORK_ONLINE)
@@ -175,6 +172,9 @@ uint32_t vm_bars_all(const struct db *db, const struct db_vm *vm, uint8_t slot, 
 		bar(&b, "it is asked to be offline");
 	else if (g->node == slot)
 		bar(&b, "it is there already");
+	if (j)
+		bar(&b, "work on its disks is under way (%s, task %" PRIu64 ")", job_word(j),
+		    j->task);
 	if (m)
 		bar(&b, "it is being migrated to %s (task %" PRIu64 ")",
 		    db_node_name(db, m->destination), m->task);

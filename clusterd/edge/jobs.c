@@ -249,7 +249,8 @@ static bool is_ours(const struct jobs *s, const struct db_job *j)
 {
 	const struct repl_state *r = &s->engine->repl;
 
-	return j->order && j->node == r->self_slot && j->incarnation == r->self.incarnation;
+	return j->order && j->node == r->self_slot && j->incarnation == r->self.incarnation &&
+	       j->instance == r->self.instance;
 }
 
 static void cancel(struct job_local *l)
