@@ -19,13 +19,14 @@
 #include "lib/cleanup.h"
 #include "lib/must.h"
 
-#define DISK_ALIGN     4096
-#define DISK_MIN       (UINT64_C(1) << 20)
-#define DISK_PATH_MAX  1024
-#define MAC_BYTES      6
-#define MAC_TEXT       18
-#define SNAPSHOT_TEXTS "snapshots" /* DISK.snapshots/NAME, as csvfs/edge/job.c makes and drops it  \
-				    */
+#define DISK_ALIGN    4096
+#define DISK_MIN      (UINT64_C(1) << 20)
+#define DISK_PATH_MAX 1024
+#define MAC_BYTES     6
+#define MAC_TEXT      18
+#define SNAPSHOT_TEXTS                                                                             \
+	"snapshots" /* DISK.snapshots/NAME, as csvfs/edge/job.c makes and drops it                 \
+		     */
 
 /* ---- lines of work */
 
