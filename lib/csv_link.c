@@ -106,6 +106,7 @@ static void put_state(struct wire_writer *w, const struct csv_link_state *m)
 		wire_put_u64(w, m->mount[i].id);
 	}
 	wire_put_u64(w, m->beat);
+	wire_put_u8(w, m->is_aside);
 }
 
 static void get_state(struct wire_reader *r, struct csv_link_state *m)
@@ -125,6 +126,7 @@ static void get_state(struct wire_reader *r, struct csv_link_state *m)
 		m->mount[i].id = wire_get_u64(r);
 	}
 	m->beat = wire_get_u64(r);
+	m->is_aside = wire_get_bool(r);
 }
 
 int csv_link_encode(const struct csv_link_message *m, void *buf, size_t cap, size_t *ret_len)

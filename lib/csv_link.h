@@ -16,7 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CSV_LINK_VERSION   2
+#define CSV_LINK_VERSION   3
 #define CSV_LINK_MAX	   4096
 #define CSV_LINK_MOUNTS	   16
 #define CSV_LINK_UUID	   16
@@ -108,6 +108,7 @@ struct csv_link_state {
 	uint8_t mount_count;
 	struct csv_link_mount mount[CSV_LINK_MOUNTS];
 	uint64_t beat; /* comes back in STATUS: a sign of life */
+	bool is_aside; /* mount: all its I/O shall go through the coordinator */
 };
 
 enum csv_link_type { CSV_LINK_ATTACH = 1, CSV_LINK_STATUS = 2, CSV_LINK_STATE = 3 };

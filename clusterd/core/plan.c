@@ -209,6 +209,8 @@ static const char *why_stop(const struct db *db, const struct plan_orders *out,
 		return plan_vm_why_stop(db, out, l, g, v);
 	if (g->intent == DB_INTENT_OFFLINE)
 		return "asked to be offline";
+	if (volume_suspended(db, g))
+		return "a volume that it needs is being suspended";
 	return why_move(db, out, g, l, ret_goal);
 }
 

@@ -58,6 +58,14 @@ static uint8_t choose(const struct db *db, const struct db_job *j, uint16_t set)
 	return CL_NODE_NONE;
 }
 
+static bool is_suspended(const struct db *db, const struct db_job *j)
+{
+	const struct db_group *g = db_find(db, DB_KIND_GROUP, j->vm);
+	const struct db_group *s = j->source[0] ? db_find(db, DB_KIND_GROUP, j->source) : NULL;
+
+	return (g && volume_suspended(db, g)) || (s && volume_suspended(db, s));
+}
+
 static void plan_job(const struct db *db, struct plan_orders *out, const struct db_job *j)
 {
 	const struct db_node *n = db_node_by_slot(db, j->node);
@@ -68,6 +76,8 @@ static void plan_job(const struct db *db, struct plan_orders *out, const struct 
 		if (db_node_departs(n) && !j->is_undo && can_undo)
 			order(db, out, j, j->node, true,
 			      n->is_leaving ? "its node stops" : "its node is quarantined");
+		else if (is_suspended(db, j) && !j->is_undo && can_undo)
+			order(db, out, j, j->node, true, "a volume of it is being suspended");
 		else if (n->instance != j->instance)
 			order(db, out, j, j->node, j->is_undo, "its clusterd was started anew");
 		return;

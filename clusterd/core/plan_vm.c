@@ -10,6 +10,7 @@
 #include "clusterd/core/job.h"
 #include "clusterd/core/plan_impl.h"
 #include "clusterd/core/vm.h"
+#include "clusterd/core/volume.h"
 #include "lib/must.h"
 
 /* Nodes to which a drain tries to migrate it, one after the other, before it stays. */
@@ -281,6 +282,8 @@ const char *plan_vm_why_stop(const struct db *db, const struct plan_orders *out,
 		return NULL;
 	if (g->intent == DB_INTENT_OFFLINE)
 		return "asked to be offline";
+	if (volume_suspended(db, g))
+		return "a volume that it needs is being suspended";
 	if (!n || !db_node_departs(n) || plan_is_moving(db, out, g))
 		return NULL;
 	/* One that was asked for now counts as a way out; work on its disks is over soon. */

@@ -388,6 +388,16 @@ static const struct db_field fields_cmd_job_report[] = {DB_CMD_JOB_REPORT_FIELDS
 #define STRUCT struct db_cmd_job_end
 static const struct db_field fields_cmd_job_end[] = {DB_CMD_JOB_END_FIELDS(DESCRIBE)};
 #undef STRUCT
+#define STRUCT struct db_cmd_volume_redirect
+static const struct db_field fields_cmd_volume_redirect[] = {
+	DB_CMD_VOLUME_REDIRECT_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_cmd_volume_suspend
+static const struct db_field fields_cmd_volume_suspend[] = {DB_CMD_VOLUME_SUSPEND_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_cmd_mount_io
+static const struct db_field fields_cmd_mount_io[] = {DB_CMD_MOUNT_IO_FIELDS(DESCRIBE)};
+#undef STRUCT
 
 static const struct db_shape kind_shape[DB_KIND_MAX] = {
 #define KIND_SHAPE(name, NAME, capacity)                                                           \

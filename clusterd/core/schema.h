@@ -49,6 +49,17 @@
  */
 #define DB_SINCE(X)                                                                                \
 	X(vm, "job", 6)                                                                            \
+	X(volume, "redirected", 6)                                                                 \
+	X(volume, "redirected_by", 6)                                                              \
+	X(volume, "is_suspended", 6)                                                               \
+	X(volume, "suspended_by", 6)                                                               \
+	X(mount, "io", 6)                                                                          \
+	X(mount, "io_ms", 6)                                                                       \
+	X(mount, "io_bytes", 6)                                                                    \
+	X(mount, "io_reason", 6)                                                                   \
+	X(volume_redirect, "", 6)                                                                  \
+	X(volume_suspend, "", 6)                                                                   \
+	X(mount_io, "", 6)                                                                         \
 	X(job, "", 6)                                                                              \
 	X(snapshot, "", 6)                                                                         \
 	X(vm_job, "", 6)                                                                           \
@@ -119,6 +130,14 @@
 	X(MOUNTING, "mounting")                                                                    \
 	X(MOUNTED, "mounted")                                                                      \
 	X(GONE, "gone") /* provably over; what it held waits for the coordinator */
+
+/* Does a mount read and write the LUN by itself? */
+#define DB_MOUNT_IOS(X)                                                                            \
+	X(UNKNOWN, "unknown") /* it has not said yet */                                            \
+	X(UNAVAILABLE, "unavailable")                                                              \
+	X(PAUSED, "paused")                                                                        \
+	X(ACTIVE, "active")                                                                        \
+	X(REDIRECTED, "redirected")
 
 /* Does the mount answer its coordinator? */
 #define DB_MOUNT_VOICES(X)                                                                         \
@@ -215,6 +234,7 @@
 	X(resource_ask, RESOURCE_ASK, DB_RESOURCE_ASKS)                                            \
 	X(rule, RULE, DB_RULES)                                                                    \
 	X(verdict, VERDICT, DB_VERDICTS)                                                           \
+	X(mount_io, MOUNT_IO, DB_MOUNT_IOS)                                                        \
 	X(job_kind, JOB_KIND, DB_JOB_KINDS)                                                        \
 	X(snapshot_state, SNAPSHOT_STATE, DB_SNAPSHOT_STATES)
 
@@ -232,6 +252,7 @@
 #define DB_CHOICE_RESOURCE_ASK(NAME, word)    DB_RESOURCE_ASK_##NAME,
 #define DB_CHOICE_RULE(NAME, word)	      DB_RULE_##NAME,
 #define DB_CHOICE_VERDICT(NAME, word)	      DB_VERDICT_##NAME,
+#define DB_CHOICE_MOUNT_IO(NAME, word)	      DB_MOUNT_IO_##NAME,
 #define DB_CHOICE_JOB_KIND(NAME, word)	      DB_JOB_KIND_##NAME,
 #define DB_CHOICE_SNAPSHOT_STATE(NAME, word)  DB_SNAPSHOT_STATE_##NAME,
 #define DB_CHOICE_ENUM(name, NAME, LIST)      enum db_##name{LIST(DB_CHOICE_##NAME) DB_##NAME##_MAX};
@@ -420,7 +441,11 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(u32, restarts, 0)	     /* unasked ends on restart_node since restarts_since_ms */    \
 	F(time, restarts_since_ms, 0)                                                              \
 	F(node, restart_node, 0)                                                                   \
-	F(u8, link, 0) /* of corosync, over which the coordinator of this term serves */
+	F(u8, link, 0)		/* of corosync, over which the coordinator of this term serves */  \
+	F(nodes, redirected, 0) /* whose mounts shall do no I/O on the LUN themselves */           \
+	F(str, redirected_by, CL_NAME_MAX)                                                         \
+	F(flag, is_suspended, 0) /* unmounted everywhere, and without a coordinator */             \
+	F(str, suspended_by, CL_NAME_MAX)
 
 /* One node's mount of a volume. Its `mnt:<uuid>` in CR goes with the row and not before. */
 #define DB_MOUNT_FIELDS(F)                                                                         \
@@ -440,7 +465,11 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(u8, silent_terms, 0)	 /* so many coordinators have said so, one after the other */      \
 	F(u8, silent_company, 0) /* mounts that were silent for it then, this one too */           \
 	F(str, silence, DB_REASON_MAX)                                                             \
-	F(flag, fence_wanted, 0) /* as of a group */
+	F(flag, fence_wanted, 0) /* as of a group */                                               \
+	F(choice, io, mount_io)	 /* what its process says of itself */                             \
+	F(time, io_ms, 0)	 /* since when */                                                  \
+	F(u64, io_bytes, 0)	 /* that went through the coordinator instead, at the last word */ \
+	F(str, io_reason, DB_REASON_MAX)
 
 /*
  * A virtual machine: the group of its name, whose one resource is of the agent ocf:clusterd:vm. Its
@@ -1194,6 +1223,26 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(flag, was_running, 0) /* the virtual machine ran, and was kept still */                  \
 	F(str, reason, DB_REASON_MAX)
 
+/* Those nodes' I/O goes through the coordinator from now on, or no more. */
+#define DB_CMD_VOLUME_REDIRECT_FIELDS(F)                                                           \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(nodes, nodes, 0)                                                                         \
+	F(flag, is_on, 0)
+
+/* All that needs it is stopped, and it is unmounted everywhere; or that is over. */
+#define DB_CMD_VOLUME_SUSPEND_FIELDS(F)                                                            \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(flag, is_suspended, 0)
+
+/* From the node: what its mount says of itself. */
+#define DB_CMD_MOUNT_IO_FIELDS(F)                                                                  \
+	F(str, volume, CL_NAME_MAX)                                                                \
+	F(u8, slot, 0)                                                                             \
+	F(u64, id, 0)                                                                              \
+	F(choice, io, mount_io)                                                                    \
+	F(u64, bytes, 0)                                                                           \
+	F(str, reason, DB_REASON_MAX)
+
 #define DB_COMMANDS(X)                                                                             \
 	X(1, cluster_init, CLUSTER_INIT)                                                           \
 	X(2, node_admit, NODE_ADMIT)                                                               \
@@ -1275,6 +1324,9 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	X(87, job_report, JOB_REPORT)                                                              \
 	X(88, cluster_upgrade, CLUSTER_UPGRADE)                                                    \
 	X(90, job_end, JOB_END)                                                                    \
+	X(91, volume_redirect, VOLUME_REDIRECT)                                                    \
+	X(92, volume_suspend, VOLUME_SUSPEND)                                                      \
+	X(93, mount_io, MOUNT_IO)                                                                  \
 	DB_NEXT_COMMANDS(X)
 
 /* ---- structs */

@@ -133,7 +133,9 @@ static void bars_of_volumes(struct bars *b, const struct db *db, const struct db
 		const struct db_volume *v = db_find(db, DB_KIND_VOLUME, name);
 		const struct db_mount *m = volume_mount(db, name, slot);
 
-		if (!v || v->work != DB_WORK_ONLINE)
+		if (v && v->is_suspended)
+			bar(b, "volume %s is being suspended", name);
+		else if (!v || v->work != DB_WORK_ONLINE)
 			bar(b, "volume %s has no coordinator that serves it", name);
 		if (!m || m->state != DB_MOUNT_STATE_MOUNTED)
 			bar(b, "volume %s is not mounted there", name);

@@ -749,12 +749,16 @@ static const struct verb verbs[] = {
 	{"vm.snapshot_revert", true, verb_vm_snapshot_revert},
 	{"vm.start", true, verb_vm_start},
 	{"vm.stop", true, verb_vm_stop},
+	{"volume.balance", true, verb_volume_balance},
 	{"volume.clear", true, verb_volume_clear},
 	{"volume.create", true, verb_volume_create},
 	{"volume.delete", true, verb_volume_delete},
 	{"volume.list", false, verb_volume_list},
 	{"volume.move", true, verb_volume_move},
+	{"volume.redirect", true, verb_volume_redirect},
+	{"volume.resume", true, verb_volume_resume},
 	{"volume.show", false, verb_volume_show},
+	{"volume.suspend", true, verb_volume_suspend},
 #ifdef CLUSTERD_TEST_NEXT_VERSION
 	VERBS_NEXT
 #endif

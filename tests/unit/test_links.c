@@ -94,6 +94,7 @@ static void fill_csv_state(struct prng *p, enum how how, struct csv_link_state *
 		m->mount[i].id = prng_next(p);
 	}
 	m->beat = prng_next(p);
+	m->is_aside = prng_chance(p, 1, 2);
 }
 
 static void fill_csv(struct prng *p, enum how how, int type, struct csv_link_message *m)
@@ -156,6 +157,7 @@ static void same_csv_state(const struct csv_link_state *a, const struct csv_link
 		assert_int_equal(a->mount[i].id, b->mount[i].id);
 	}
 	assert_int_equal(a->beat, b->beat);
+	assert_int_equal(a->is_aside, b->is_aside);
 }
 
 static void same_csv(const struct csv_link_message *a, const struct csv_link_message *b)
@@ -579,7 +581,8 @@ static void a_count_out_of_range_is_refused(void **state)
 		enum csv_link_type type;
 		size_t row_bytes;
 		size_t from_end; /* of an empty message; all that follows is 0 */
-	} counted[] = {{CSV_LINK_STATUS, 8, 10}, {CSV_LINK_STATUS, 20, 1}, {CSV_LINK_STATE, 10, 9}};
+	} counted[] = {
+		{CSV_LINK_STATUS, 8, 10}, {CSV_LINK_STATUS, 20, 1}, {CSV_LINK_STATE, 10, 10}};
 	struct csv_link_message m = {.type = CSV_LINK_STATUS};
 	uint8_t buf[CSV_LINK_MAX] = {0};
 	size_t len = 0;
