@@ -57,7 +57,7 @@ csvfs_liblun_a_SOURCES = \
 	csvfs/edge/lun.c csvfs/edge/lun.h csvfs/edge/lun_impl.h \
 	csvfs/edge/lun_attach.c csvfs/edge/lun_check.c csvfs/edge/lun_child.c \
 	csvfs/edge/lun_devs.c csvfs/edge/lun_disk.c csvfs/edge/lun_format.c \
-	csvfs/edge/lun_gpt.c csvfs/edge/lun_probe.c csvfs/edge/lun_use.c csvfs/edge/lun_xfs.c
+	csvfs/edge/lun_gpt.c csvfs/edge/lun_grow.c csvfs/edge/lun_probe.c csvfs/edge/lun_use.c csvfs/edge/lun_xfs.c
 csvfs_liblun_a_CPPFLAGS = $(AM_CPPFLAGS) $(BLKID_CFLAGS) $(FDISK_CFLAGS) $(QB_CFLAGS)
 LUN_LDADD = csvfs/liblun.a csvfs/libcsvcore.a lib/libedgebase.a lib/libbase.a \
 	$(BLKID_LIBS) $(FDISK_LIBS) $(QB_LIBS)

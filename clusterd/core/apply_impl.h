@@ -103,6 +103,8 @@ void do_volume_create(struct apply *a, const struct db_cmd_volume_create *c);
 void do_volume_delete(struct apply *a, const struct db_cmd_volume_delete *c);
 void do_volume_redirect(struct apply *a, const struct db_cmd_volume_redirect *c);
 void do_volume_suspend(struct apply *a, const struct db_cmd_volume_suspend *c);
+void do_volume_grow(struct apply *a, const struct db_cmd_volume_grow *c);
+void do_volume_grown(struct apply *a, const struct db_cmd_volume_grown *c);
 void do_mount_io(struct apply *a, const struct db_cmd_mount_io *c);
 void do_volume_intent(struct apply *a, const struct db_cmd_volume_intent *c);
 void do_volume_order(struct apply *a, const struct db_cmd_volume_order *c);

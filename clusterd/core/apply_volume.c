@@ -26,7 +26,7 @@ static void task_done(struct apply *a, struct db_volume *v, enum db_task_state s
 		      const char *reason)
 {
 	apply_task_end(a, v->task, state, reason);
-	v->task = 0;
+	v->task = v->grow = 0;
 }
 
 static void mount_remove(struct db *db, struct db_mount *m)
@@ -375,8 +375,50 @@ void do_volume_suspend(struct apply *a, const struct db_cmd_volume_suspend *c)
 	sweep(a, v);
 }
 
+void do_volume_grow(struct apply *a, const struct db_cmd_volume_grow *c)
+{
+	struct db_volume *v = volume_find(a, c->name);
+
+	if (!v)
+		return;
+	if (v->is_deleting || v->is_suspended) {
+		apply_answer(a, DB_REFUSED, "volume %s is %s", c->name,
+			     v->is_deleting ? "being deleted"
+					    : "suspended: 'csvadm grow' on its LUN, or "
+					      "'volume resume' first");
+		return;
+	}
+	if (v->task) {
+		apply_answer(a, DB_REFUSED, "volume %s: task %" PRIu64 " is under way", c->name,
+			     v->task);
+		return;
+	}
+	v->grow = a->entry->index;
+	v->task = apply_task_new(a, "volume-grow", c->name);
+	apply_event(a, "volume-grow", c->name, "asked by %s", a->cmd->actor);
+}
+
+void do_volume_grown(struct apply *a, const struct db_cmd_volume_grown *c)
+{
+	struct db_volume *v = volume_find(a, c->name);
+
+	if (!v)
+		return;
+	if (!v->grow || v->grow != c->grow || v->term != c->term) {
+		apply_answer(a, DB_CONFLICT, "volume %s: nobody waits for that", c->name);
+		return;
+	}
+	if (c->is_success)
+		v->bytes = c->bytes;
+	apply_event(a, "volume-grown", c->name, "%s",
+		    c->is_success ? "it has the room that its LUN has" : c->reason);
+	task_done(a, v, c->is_success ? DB_TASK_STATE_DONE : DB_TASK_STATE_FAILED,
+		  c->is_success ? "grown" : c->reason);
+}
+
 void volume_task_cancelled(struct db_volume *v)
 {
+	v->grow = 0;
 	v->wish = CL_NODE_NONE;
 	v->is_deleting = v->is_suspended = false;
 	v->task = 0;
@@ -444,7 +486,7 @@ static void report_online(struct apply *a, struct db_volume *v,
 		task_done(a, v, DB_TASK_STATE_FAILED, text);
 		v->wish = CL_NODE_NONE;
 	}
-	if (is_there && !v->is_deleting && !v->is_suspended)
+	if (is_there && !v->is_deleting && !v->is_suspended && !v->grow)
 		task_done(a, v, DB_TASK_STATE_DONE, c->reason);
 	if (is_there)
 		v->wish = CL_NODE_NONE;
@@ -461,7 +503,7 @@ static void report_refused(struct apply *a, struct db_volume *v,
 	v->refused = (uint16_t)(v->refused | cl_bit(node));
 	v->refused_since_ms = a->cmd->at_ms;
 	release(a, v, c->reason);
-	if (!v->is_deleting && !v->is_suspended &&
+	if (!v->is_deleting && !v->is_suspended && !v->grow &&
 	    (v->wish == node || !volume_candidates(a->db, v)))
 		task_done(a, v, DB_TASK_STATE_FAILED, c->reason);
 	if (v->wish == node)

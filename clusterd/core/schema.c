@@ -398,6 +398,12 @@ static const struct db_field fields_cmd_volume_suspend[] = {DB_CMD_VOLUME_SUSPEN
 #define STRUCT struct db_cmd_mount_io
 static const struct db_field fields_cmd_mount_io[] = {DB_CMD_MOUNT_IO_FIELDS(DESCRIBE)};
 #undef STRUCT
+#define STRUCT struct db_cmd_volume_grow
+static const struct db_field fields_cmd_volume_grow[] = {DB_CMD_VOLUME_GROW_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_cmd_volume_grown
+static const struct db_field fields_cmd_volume_grown[] = {DB_CMD_VOLUME_GROWN_FIELDS(DESCRIBE)};
+#undef STRUCT
 
 static const struct db_shape kind_shape[DB_KIND_MAX] = {
 #define KIND_SHAPE(name, NAME, capacity)                                                           \

@@ -53,6 +53,10 @@
 	X(volume, "redirected_by", 6)                                                              \
 	X(volume, "is_suspended", 6)                                                               \
 	X(volume, "suspended_by", 6)                                                               \
+	X(volume, "grow", 6)                                                                       \
+	X(volume, "bytes", 6)                                                                      \
+	X(volume_grow, "", 6)                                                                      \
+	X(volume_grown, "", 6)                                                                     \
 	X(mount, "io", 6)                                                                          \
 	X(mount, "io_ms", 6)                                                                       \
 	X(mount, "io_bytes", 6)                                                                    \
@@ -445,7 +449,9 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(nodes, redirected, 0) /* whose mounts shall do no I/O on the LUN themselves */           \
 	F(str, redirected_by, CL_NAME_MAX)                                                         \
 	F(flag, is_suspended, 0) /* unmounted everywhere, and without a coordinator */             \
-	F(str, suspended_by, CL_NAME_MAX)
+	F(str, suspended_by, CL_NAME_MAX)                                                          \
+	F(u64, grow, 0)	 /* log index of the wish to take in that the LUN has grown; 0: none */    \
+	F(u64, bytes, 0) /* of the file system, when that was done last; 0: never */
 
 /* One node's mount of a volume. Its `mnt:<uuid>` in CR goes with the row and not before. */
 #define DB_MOUNT_FIELDS(F)                                                                         \
@@ -1234,6 +1240,17 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(str, name, CL_NAME_MAX)                                                                  \
 	F(flag, is_suspended, 0)
 
+/* The LUN has grown: the coordinator takes that in, as a task; and what came of it. */
+#define DB_CMD_VOLUME_GROW_FIELDS(F) F(str, name, CL_NAME_MAX)
+
+#define DB_CMD_VOLUME_GROWN_FIELDS(F)                                                              \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(u64, term, 0)                                                                            \
+	F(u64, grow, 0)                                                                            \
+	F(flag, is_success, 0)                                                                     \
+	F(u64, bytes, 0)                                                                           \
+	F(str, reason, DB_REASON_MAX)
+
 /* From the node: what its mount says of itself. */
 #define DB_CMD_MOUNT_IO_FIELDS(F)                                                                  \
 	F(str, volume, CL_NAME_MAX)                                                                \
@@ -1327,6 +1344,8 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	X(91, volume_redirect, VOLUME_REDIRECT)                                                    \
 	X(92, volume_suspend, VOLUME_SUSPEND)                                                      \
 	X(93, mount_io, MOUNT_IO)                                                                  \
+	X(94, volume_grow, VOLUME_GROW)                                                            \
+	X(95, volume_grown, VOLUME_GROWN)                                                          \
 	DB_NEXT_COMMANDS(X)
 
 /* ---- structs */

@@ -753,6 +753,7 @@ static const struct verb verbs[] = {
 	{"volume.clear", true, verb_volume_clear},
 	{"volume.create", true, verb_volume_create},
 	{"volume.delete", true, verb_volume_delete},
+	{"volume.grow", true, verb_volume_grow},
 	{"volume.list", false, verb_volume_list},
 	{"volume.move", true, verb_volume_move},
 	{"volume.redirect", true, verb_volume_redirect},

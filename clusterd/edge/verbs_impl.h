@@ -294,6 +294,7 @@ void verb_witness_json(const struct engine *e, const struct cl_table *t, json_t 
 /* ---- verbs_volume.c */
 
 void verb_volume_balance(struct api_client *c, const json_t *args);
+void verb_volume_grow(struct api_client *c, const json_t *args);
 void verb_volume_redirect(struct api_client *c, const json_t *args);
 void verb_volume_resume(struct api_client *c, const json_t *args);
 void verb_volume_suspend(struct api_client *c, const json_t *args);

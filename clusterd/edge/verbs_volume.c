@@ -226,6 +226,14 @@ void verb_volume_resume(struct api_client *c, const json_t *args)
 		verb_submit(c, &cmd);
 }
 
+void verb_volume_grow(struct api_client *c, const json_t *args)
+{
+	struct db_command cmd = verb_command(c, DB_CMD_VOLUME_GROW);
+
+	if (verb_arg_name(c, args, "name", cmd.volume_grow.name, sizeof(cmd.volume_grow.name)))
+		verb_submit(c, &cmd);
+}
+
 /* ---- balance */
 
 /* How many coordinators each node has, and which can have more. */

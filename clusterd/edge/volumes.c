@@ -384,8 +384,19 @@ static void report_mounts(struct volumes_local *l, const struct db_volume *row,
 				tell_recovered(l, row, m);
 		}
 	}
-	if (volumes_find_voice(l, row, status, &cmd))
+	if (volumes_find_voice(l, row, status, &cmd)) {
 		tell(l, &cmd);
+	} else if (row->grow && status->grown == row->grow) {
+		cmd = engine_command(l->volumes->engine, DB_CMD_VOLUME_GROWN);
+		memcpy(cmd.volume_grown.name, l->name, sizeof(l->name));
+		cmd.volume_grown.term = row->term;
+		cmd.volume_grown.grow = row->grow;
+		cmd.volume_grown.is_success = status->has_grown;
+		cmd.volume_grown.bytes = status->grown_bytes;
+		snprintf(cmd.volume_grown.reason, sizeof(cmd.volume_grown.reason), "%s",
+			 status->grown_text);
+		tell(l, &cmd);
+	}
 }
 
 /*
@@ -545,6 +556,7 @@ static void tell_clients(struct volumes_local *l, const struct db_volume *row)
 				 volumes_address(v, row->node, row->link));
 		}
 		fill_mounts(l, &s);
+		s.grow = row->grow;
 		s.is_aside = row->redirected & cl_bit(v->engine->repl.self_slot);
 	}
 	tell_client(l, &l->mount, &s);

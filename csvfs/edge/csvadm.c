@@ -3,9 +3,11 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
@@ -459,6 +461,83 @@ static int run_repair(const struct arguments *a)
 	return report(r, text);
 }
 
+/* ---- grow */
+
+/* The XFS grows only where it is mounted: in a namespace that nobody else sees. */
+static int grow_xfs(struct csv_lun *lun, const char *dev, uint64_t *ret_bytes, char *text,
+		    size_t size)
+{
+	char point[] = "/tmp/csvadm-XXXXXX";
+	int r;
+
+	if (unshare(CLONE_NEWNS) || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+	    !mkdtemp(point)) {
+		snprintf(text, size, "cannot make a private mount: %s", strerror(errno));
+		return -errno;
+	}
+	r = mount(dev, point, "xfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) ? -errno : 0;
+	if (r) {
+		snprintf(text, size, "%s cannot be mounted: %s", dev, strerror(-r));
+	} else {
+		r = csv_lun_grow_xfs(lun, point, ret_bytes, text, size);
+		if (umount(point)) {
+			snprintf(text, size, "%s: %s", point, strerror(errno));
+			r = -EBUSY;
+		}
+	}
+	rmdir(point);
+	return r;
+}
+
+static int grow_lun(struct csv_lun *lun, const char *path, const char *confirm, char *text,
+		    size_t size)
+{
+	char dev[CSV_LUN_DEV_MAX], what[CSV_LUN_TEXT_MAX];
+	uint64_t bytes = 0;
+	int r, records, detached;
+
+	if (!confirm || strcmp(confirm, csv_lun_name(lun)) != 0) {
+		snprintf(text, size,
+			 "%s carries volume %s: nothing was changed; one that is used is grown by "
+			 "`clusterctl volume grow`: make sure that no node uses it, then say "
+			 "--confirm %s",
+			 path, csv_lun_name(lun), csv_lun_name(lun));
+		return -EEXIST;
+	}
+	r = csv_lun_in_use(lun, text, size);
+	if (r)
+		return r;
+	records = csv_lun_grow(lun, NULL, text, size);
+	if (records && records != -EALREADY)
+		return records;
+	r = csv_lun_attach(lun, dev, sizeof(dev), text, size);
+	if (r)
+		return r;
+	r = grow_xfs(lun, dev, &bytes, what, sizeof(what));
+	detached = csv_lun_detach(lun, NULL, 0);
+	if (r == -EALREADY) /* nothing to be done: then text says so */
+		return records ? -ENOSPC : detached;
+	if (r) {
+		snprintf(text, size, "%s", what);
+		return r;
+	}
+	printf("%s: volume %s has %llu MiB\n", path, csv_lun_name(lun), mib(bytes));
+	return 0;
+}
+
+static int run_grow(const struct arguments *a)
+{
+	char text[CSV_LUN_TEXT_MAX];
+	struct csv_lun *lun;
+	int r = csv_lun_open(a->lun, true, &lun, text, sizeof(text));
+
+	if (r)
+		return report(r, text);
+	r = grow_lun(lun, a->lun, a->value[OPT_CONFIRM], text, sizeof(text));
+	csv_lun_close(lun);
+	return report(r, text);
+}
+
 /* ---- command line */
 
 /* ---- files on a mounted volume */
@@ -580,6 +659,8 @@ static const struct verb verbs[] = {
 	 false, run_check},
 	{"repair", "LUN --confirm NAME", "repair damage; refuses one that is in use", BIT(CONFIRM),
 	 0, false, run_repair},
+	{"grow", "LUN --confirm NAME", "take in that a LUN has grown; refuses one that is in use",
+	 BIT(CONFIRM), 0, false, run_grow},
 };
 
 static int usage(FILE *f, const struct verb *v)

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Volumes in the hands of an administrator: redirected, suspended, balanced; what is seen of it."""
-import json
+import errno
+import fcntl
 import os
-import subprocess
 
-from cluster import CSVADM, Ctl
+import disk
+from cluster import CSVADM
 from lablib import wait_until
+from test_clone import MIB, free_bytes
 from test_csvfs import VOL, check_clean, coordinator
 from test_csvfs_direct import Work, grows, io, prealloc, vol3  # noqa: F401 (fixture)
 
@@ -136,3 +138,81 @@ def test_coordinators_are_balanced_when_that_is_asked_for(vol3):  # noqa: F811
     for name in ["vol", *names]:
         c.wait_volume(name, "n1")
     assert c.ctl("n2", "volume", "balance") is None
+
+
+# --- grow
+
+def set_loop(fd, size):
+    """False: it has to be tried again."""
+    info = bytearray(disk.INFO64.size)
+    fcntl.ioctl(fd, disk.LOOP_GET_STATUS64, info)
+    fields = list(disk.INFO64.unpack(info))
+    fields[4] = size                                    # lo_sizelimit
+    try:
+        fcntl.ioctl(fd, disk.LOOP_SET_STATUS64, bytearray(disk.INFO64.pack(*fields)))
+    except OSError as e:
+        if e.errno != errno.EAGAIN:
+            raise
+        return False
+    return True
+
+
+def grow_lun(c, to):
+    """The LUN gets larger, and every node sees it."""
+    os.truncate(os.path.join(c.lab.dir, "lun.img"), to)
+    for node in c.lab.nodes:
+        fd = os.open(c.lab.node(node)["loop"], os.O_RDWR)
+        try:
+            wait_until(lambda f=fd: set_loop(f, to), 20, f"{node}: its loop device is larger")
+        finally:
+            os.close(fd)
+
+
+def test_a_volume_grows_with_its_lun_under_its_users(vol3):  # noqa: F811
+    c, work = vol3, Work(vol3)
+    code, text = c.fails("n1", "volume", "grow", "vol", "--wait=60")
+    assert code == 1 and "has not grown: it has 1024 MiB" in text, text
+    prealloc(c, "n1", "disk", 8)
+    for node in ("n2", "n3"):
+        work.start(node, "random", "disk")
+    work.wait_progress()
+    before = free_bytes(c)
+    grow_lun(c, 1536 * MIB)
+    c.ctl("n2", "volume", "grow", "vol", "--wait=60", timeout=90)
+    assert free_bytes(c) > before + 480 * MIB
+    assert c.volume_show("vol", "n1")["bytes"] == (1536 - 18) * MIB
+    # the new room is read and written by every node itself
+    prealloc(c, "n1", "large", 1200)
+    for node in c.lab.nodes:
+        was = io(c, node)["direct_writes"]
+        c.lab.run(node, f"dd if=/dev/urandom of={VOL}/large bs=1M count=8 seek=1190 conv=notrunc "
+                        "oflag=direct status=none")
+        c.wait(node, lambda n=node, w=was: io(c, n)["direct_writes"] > w, "it writes it itself")
+    work.wait_progress()
+    # and by the next coordinator
+    to = next(n for n in c.lab.nodes if n != coordinator(c))
+    c.ctl("n1", "volume", "move", "vol", "--to", to, "--wait=60", timeout=90)
+    work.wait_progress()
+    work.stop()
+    code, text = c.fails("n1", "volume", "grow", "none")
+    assert code == 3
+    c.lab.run("n1", f"rm {VOL}/large")
+    # by hand, while nobody uses it
+    grow_lun(c, 1800 * MIB)
+    # only on the node that has it mounted: the others could not see that it is used
+    busy = c.lab.run(coordinator(c), [CSVADM, "grow", "/dev/lab/lun", "--confirm", "vol"],
+                     check=False)
+    assert busy.code == 8 and "xfs" in busy.stderr.lower(), busy
+    c.ctl("n1", "volume", "suspend", "vol", "--confirm", "vol", "--wait=60", timeout=90)
+    code, text = c.fails("n1", "volume", "grow", "vol")
+    assert code == 8 and "csvadm grow" in text
+    refused = c.lab.run("n1", [CSVADM, "grow", "/dev/lab/lun"], check=False)
+    assert refused.code == 8 and "--confirm vol" in refused.stderr
+    grown = c.lab.run("n1", [CSVADM, "grow", "/dev/lab/lun", "--confirm", "vol"])
+    assert f"volume vol has {1800 - 18} MiB" in grown.stdout
+    again = c.lab.run("n1", [CSVADM, "grow", "/dev/lab/lun", "--confirm", "vol"], check=False)
+    assert again.code == 8 and "has not grown" in again.stderr
+    c.ctl("n1", "volume", "resume", "vol", "--wait=60", timeout=90)
+    c.wait_volume("vol", "n1")
+    assert free_bytes(c) > before + 700 * MIB
+    check_clean(c)

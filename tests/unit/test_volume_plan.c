@@ -297,6 +297,38 @@ static void a_suspended_volume_is_recovered_first(void **state)
 	assert_int_equal(plan(f), 1);
 }
 
+/* Whoever coordinates carries it out; what takes the place of the task takes the wish back. */
+static void a_wish_to_grow_is_that_of_whoever_coordinates(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t wish;
+
+	make_online(f, 0);
+	DONE(f, VOLUME_GROW, volume_grow, .name = "v");
+	wish = volume(f, "v")->grow;
+	assert_int_equal(wish, f->db.index);
+	REFUSED(f, DB_REFUSED, VOLUME_GROW, volume_grow, .name = "v");
+	REFUSED(f, DB_CONFLICT, VOLUME_GROWN, volume_grown, .name = "v", .grow = wish,
+		.term = volume(f, "v")->term + 1);
+	fence(f, 0);
+	make_online(f, 1);
+	assert_int_equal(volume(f, "v")->grow, wish);
+	assert_int_equal(task(f, volume(f, "v")->task)->state, DB_TASK_STATE_RUNNING);
+	DONE(f, VOLUME_GROWN, volume_grown, .name = "v", .grow = wish, .term = volume(f, "v")->term,
+	     .is_success = true, .bytes = 77);
+	assert_int_equal(volume(f, "v")->bytes, 77);
+	assert_int_equal(volume(f, "v")->task, 0);
+	REFUSED(f, DB_CONFLICT, VOLUME_GROWN, volume_grown, .name = "v", .grow = wish,
+		.term = volume(f, "v")->term, .is_success = true);
+	DONE(f, VOLUME_GROW, volume_grow, .name = "v");
+	DONE(f, TASK_CANCEL, task_cancel, .id = volume(f, "v")->task);
+	assert_int_equal(volume(f, "v")->grow, 0);
+	DONE(f, VOLUME_GROW, volume_grow, .name = "v");
+	DONE(f, VOLUME_SUSPEND, volume_suspend, .name = "v", .is_suspended = true);
+	assert_int_equal(volume(f, "v")->grow, 0);
+	REFUSED(f, DB_REFUSED, VOLUME_GROW, volume_grow, .name = "v");
+}
+
 static void what_a_mount_does_is_told_when_it_changes(void **state)
 {
 	struct fixture *f = *state;
@@ -698,6 +730,7 @@ int main(void)
 		TEST(a_deleted_volume_keeps_its_coordinator_until_every_mount_is_recovered),
 		TEST(a_suspended_volume_ends_after_its_users_and_comes_back_with_them),
 		TEST(a_suspended_volume_is_recovered_first),
+		TEST(a_wish_to_grow_is_that_of_whoever_coordinates),
 		TEST(what_a_mount_does_is_told_when_it_changes),
 		TEST(a_deleted_volume_is_not_started),
 		TEST(a_coordinator_of_a_lost_node_waits_for_the_fence),
