@@ -14,7 +14,7 @@ bench_names_LDADD = -lpthread
 bench: all tests/guests/witness.elf $(bench_tools)
 
 # Not the folder: make would take what it has built there along.
-EXTRA_DIST += bench/README.md bench/api_load.py bench/datapath bench/detect bench/dummies \
+EXTRA_DIST += bench/README.md bench/api_load.py bench/clone bench/datapath bench/detect bench/dummies \
 	bench/failover bench/home bench/lab.py bench/latency bench/migrate bench/planner bench/status
 
 .PHONY: bench

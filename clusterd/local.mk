@@ -31,6 +31,7 @@ core_sources = \
 	clusterd/core/fence_window.c clusterd/core/fence_window.h \
 	clusterd/core/force.c clusterd/core/force.h \
 	clusterd/core/history.c clusterd/core/history.h \
+	clusterd/core/job.c clusterd/core/job.h clusterd/core/apply_job.c clusterd/core/plan_job.c \
 	clusterd/core/lease.c clusterd/core/lease.h \
 	clusterd/core/member.c clusterd/core/member.h \
 	clusterd/core/msg.c clusterd/core/msg.h \
@@ -107,7 +108,7 @@ clusterd_clusterd_SOURCES = \
 	clusterd/edge/spawn.c clusterd/edge/spawn.h \
 	clusterd/edge/verbs.c clusterd/edge/verbs.h clusterd/edge/verbs_impl.h \
 	clusterd/edge/verbs_affinity.c clusterd/edge/verbs_agent.c clusterd/edge/verbs_change.c \
-	clusterd/edge/verbs_config.c clusterd/edge/verbs_decision.c clusterd/edge/verbs_force.c \
+	clusterd/edge/verbs_config.c clusterd/edge/verbs_decision.c clusterd/edge/verbs_disks.c clusterd/edge/verbs_force.c \
 	clusterd/edge/verbs_member.c clusterd/edge/verbs_capacity.c clusterd/edge/verbs_place.c \
 	clusterd/edge/verbs_quorum.c clusterd/edge/verbs_replay.c clusterd/edge/verbs_resource.c \
 	clusterd/edge/verbs_resource_set.c clusterd/edge/verbs_secret.c \
@@ -117,7 +118,7 @@ clusterd_clusterd_SOURCES = \
 	clusterd/edge/verbs_whatif.c clusterd/edge/verbs_witness.c \
 	clusterd/edge/volumes.c clusterd/edge/volumes.h clusterd/edge/volumes_impl.h \
 	clusterd/edge/volumes_link.c clusterd/edge/volumes_life.c clusterd/edge/volumes_process.c \
-	clusterd/edge/vms.c clusterd/edge/vms.h \
+	clusterd/edge/jobs.c clusterd/edge/jobs.h clusterd/edge/vms.c clusterd/edge/vms.h \
 	clusterd/edge/voting.c clusterd/edge/voting.h \
 	clusterd/edge/witness.c clusterd/edge/witness.h \
 	clusterd/edge/witness_channel.c clusterd/edge/witness_channel.h \

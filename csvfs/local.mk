@@ -40,6 +40,7 @@ csvfs_libcsvedge_a_SOURCES = \
 	csvfs/edge/datapath_io.c csvfs/edge/datapath_line.c \
 	csvfs/edge/fuse.c csvfs/edge/fuse.h csvfs/edge/fuse_impl.h \
 	csvfs/edge/fuse_call.c csvfs/edge/fuse_dir.c csvfs/edge/fuse_io.c csvfs/edge/fuse_ops.c \
+	csvfs/edge/fuse_ioctl.c csvfs/edge/unshare.h \
 	csvfs/edge/fuse_inode.c csvfs/edge/fuse_inode.h csvfs/edge/fuse_lock.c \
 	csvfs/edge/fuse_moved.c csvfs/edge/fuse_signal.c csvfs/edge/fuse_stale.c \
 	csvfs/edge/link.c csvfs/edge/link.h \
@@ -66,12 +67,14 @@ csvfs_liblun_a_SOURCES = \
 	csvfs/edge/lun.c csvfs/edge/lun.h csvfs/edge/lun_impl.h \
 	csvfs/edge/lun_attach.c csvfs/edge/lun_check.c csvfs/edge/lun_child.c \
 	csvfs/edge/lun_devs.c csvfs/edge/lun_disk.c csvfs/edge/lun_format.c \
-	csvfs/edge/lun_gpt.c csvfs/edge/lun_probe.c csvfs/edge/lun_use.c csvfs/edge/lun_xfs.c
+	csvfs/edge/lun_gpt.c csvfs/edge/lun_grow.c csvfs/edge/lun_probe.c csvfs/edge/lun_use.c csvfs/edge/lun_xfs.c
 csvfs_liblun_a_CPPFLAGS = $(AM_CPPFLAGS) $(BLKID_CFLAGS) $(FDISK_CFLAGS) $(QB_CFLAGS)
 LUN_LDADD = csvfs/liblun.a csvfs/libcsvcore.a lib/libedgebase.a lib/libbase.a \
 	$(BLKID_LIBS) $(FDISK_LIBS) $(QB_LIBS)
 
 sbin_PROGRAMS += csvfs/csvadm
-csvfs_csvadm_SOURCES = csvfs/edge/csvadm.c csvfs/edge/prealloc.c csvfs/edge/prealloc.h
+csvfs_csvadm_SOURCES = csvfs/edge/csvadm.c csvfs/edge/clone.c csvfs/edge/clone.h \
+	csvfs/edge/job.c csvfs/edge/job.h csvfs/edge/prealloc.c csvfs/edge/prealloc.h csvfs/edge/progress.c csvfs/edge/progress.h \
+	csvfs/edge/unshare.h
 csvfs_csvadm_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
 csvfs_csvadm_LDADD = $(LUN_LDADD) $(JANSSON_LIBS)

@@ -58,6 +58,10 @@ static void put_status(struct wire_writer *w, const struct csv_link_status *m)
 	wire_put_u8(w, m->dropped_count);
 	for (size_t i = 0; i < m->dropped_count && i < CSV_LINK_MOUNTS; i++)
 		wire_put_u64(w, m->dropped[i]);
+	wire_put_u64(w, m->grown);
+	wire_put_u8(w, m->has_grown);
+	wire_put_u64(w, m->grown_bytes);
+	wire_put_str(w, m->grown_text);
 	wire_put_u64(w, m->beat);
 	wire_put_u8(w, m->silent_count);
 	for (size_t i = 0; i < m->silent_count && i < CSV_LINK_MOUNTS; i++) {
@@ -80,6 +84,10 @@ static void get_status(struct wire_reader *r, struct csv_link_status *m)
 	m->dropped_count = wire_get_enum(r, CSV_LINK_MOUNTS + 1);
 	for (size_t i = 0; i < m->dropped_count; i++)
 		m->dropped[i] = wire_get_u64(r);
+	m->grown = wire_get_u64(r);
+	m->has_grown = wire_get_bool(r);
+	m->grown_bytes = wire_get_u64(r);
+	wire_get_str(r, m->grown_text, sizeof(m->grown_text));
 	m->beat = wire_get_u64(r);
 	m->silent_count = wire_get_enum(r, CSV_LINK_MOUNTS + 1);
 	for (size_t i = 0; i < m->silent_count; i++) {
@@ -106,6 +114,8 @@ static void put_state(struct wire_writer *w, const struct csv_link_state *m)
 		wire_put_u64(w, m->mount[i].id);
 	}
 	wire_put_u64(w, m->beat);
+	wire_put_u64(w, m->grow);
+	wire_put_u8(w, m->is_aside);
 }
 
 static void get_state(struct wire_reader *r, struct csv_link_state *m)
@@ -125,6 +135,8 @@ static void get_state(struct wire_reader *r, struct csv_link_state *m)
 		m->mount[i].id = wire_get_u64(r);
 	}
 	m->beat = wire_get_u64(r);
+	m->grow = wire_get_u64(r);
+	m->is_aside = wire_get_bool(r);
 }
 
 int csv_link_encode(const struct csv_link_message *m, void *buf, size_t cap, size_t *ret_len)

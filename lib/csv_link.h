@@ -16,7 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CSV_LINK_VERSION   2
+#define CSV_LINK_VERSION   3
 #define CSV_LINK_MAX	   4096
 #define CSV_LINK_MOUNTS	   16
 #define CSV_LINK_UUID	   16
@@ -85,6 +85,10 @@ struct csv_link_status {
 	struct csv_link_io io;	  /* mount */
 	uint8_t dropped_count;	  /* coordinator: of these mounts nothing is left */
 	uint64_t dropped[CSV_LINK_MOUNTS];
+	uint64_t grown;			/* coordinator: that wish has been carried out, or ... */
+	bool has_grown;			/* ... could not be */
+	uint64_t grown_bytes;		/* of the file system then */
+	char grown_text[CSV_LINK_TEXT]; /* why not */
 	uint64_t beat;	      /* that of the last STATE: from the thread that does the work */
 	uint8_t silent_count; /* coordinator */
 	struct csv_link_silent silent[CSV_LINK_MOUNTS];
@@ -108,6 +112,9 @@ struct csv_link_state {
 	uint8_t mount_count;
 	struct csv_link_mount mount[CSV_LINK_MOUNTS];
 	uint64_t beat; /* comes back in STATUS: a sign of life */
+	uint64_t
+		grow; /* coordinator: the LUN has grown, take it in; number of that wish; 0: none */
+	bool is_aside; /* mount: all its I/O shall go through the coordinator */
 };
 
 enum csv_link_type { CSV_LINK_ATTACH = 1, CSV_LINK_STATUS = 2, CSV_LINK_STATE = 3 };

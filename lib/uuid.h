@@ -9,8 +9,11 @@
 #define UUID_BYTES 16
 #define UUID_TEXT  37 /* with the NUL */
 
-/* Upper-case digits are taken, too. False: not a UUID, and ret is untouched. */
-bool uuid_parse(const char *text, uint8_t ret[UUID_BYTES]);
+/*
+ * Upper-case digits are taken, too. False: not a UUID, and ret is untouched. Hidden from shared
+ * libraries: libuuid has a function of this name, which answers 0 for yes, and libfdisk means that.
+ */
+__attribute__((visibility("hidden"))) bool uuid_parse(const char *text, uint8_t ret[UUID_BYTES]);
 void uuid_text(const uint8_t uuid[UUID_BYTES], char ret[UUID_TEXT]);
 
 #endif

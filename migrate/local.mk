@@ -40,7 +40,7 @@ sbin_PROGRAMS += migrate/vm-host
 migrate_vm_host_SOURCES = \
 	migrate/edge/client.c migrate/edge/client.h \
 	migrate/edge/host.c migrate/edge/host.h migrate/edge/host_impl.h \
-	migrate/edge/host_qemu.c migrate/edge/host_request.c migrate/edge/host_standalone.c \
+	migrate/edge/host_qemu.c migrate/edge/host_hold.c migrate/edge/host_request.c migrate/edge/host_standalone.c \
 	migrate/edge/main.c
 migrate_vm_host_CPPFLAGS = $(AM_CPPFLAGS) $(QB_CFLAGS) $(JANSSON_CFLAGS)
 migrate_vm_host_LDADD = migrate/libvmedge.a migrate/libmig.a lib/libedgebase.a lib/libbase.a \

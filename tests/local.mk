@@ -5,7 +5,8 @@ scenario_sources = \
 	tests/plan/text.c
 SIMULATORS = \
 	tests/sim/sim_repl tests/sim/sim_lock tests/sim/sim_ladder tests/sim/sim_volume \
-	tests/sim/sim_session tests/sim/sim_mig tests/sim/sim_vm tests/sim/sim_grant tests/sim/sim_cache \
+	tests/sim/sim_session tests/sim/sim_mig tests/sim/sim_job tests/sim/sim_vm \
+	tests/sim/sim_grant tests/sim/sim_cache \
 	tests/sim/sim_force tests/sim/sim_plan tests/sim/sim_votes tests/sim/sim_claim \
 	tests/sim/sim_witness tests/sim/sim_cluster tests/sim/sim_filelock
 check_PROGRAMS += $(SIMULATORS)
@@ -52,6 +53,9 @@ tests_sim_sim_volume_SOURCES = \
 	tests/sim/sim_exec_volume.c tests/sim/sim_exec.h
 tests_sim_sim_volume_CPPFLAGS = $(AM_CPPFLAGS) -DCLUSTERD_MUTANTS
 tests_sim_sim_volume_LDADD = clusterd/libcore_mutants.a lib/liblock.a lib/libbase.a
+tests_sim_sim_job_SOURCES = tests/sim/sim_job.c
+tests_sim_sim_job_CPPFLAGS = $(AM_CPPFLAGS) -DCLUSTERD_MUTANTS
+tests_sim_sim_job_LDADD = clusterd/libcore_mutants.a lib/liblock.a lib/libbase.a
 tests_sim_sim_vm_SOURCES = \
 	tests/sim/sim_vm.c tests/sim/sim_vm_world.c tests/sim/sim_vm_world.h \
 	tests/sim/sim_exec_vm.c tests/sim/sim_exec_volume.c tests/sim/sim_exec.h
@@ -132,7 +136,7 @@ UNIT_TESTS = \
 	tests/unit/test_fuse_mount tests/unit/test_proto tests/unit/test_change \
 	tests/unit/test_session tests/unit/test_session_order tests/unit/test_mount_db \
 	tests/unit/test_definition tests/unit/test_qmp tests/unit/test_mig \
-	tests/unit/test_vm_db tests/unit/test_migration_db tests/unit/test_vm_plan \
+	tests/unit/test_job_db tests/unit/test_vm_db tests/unit/test_migration_db tests/unit/test_vm_plan \
 	tests/unit/test_channel tests/unit/test_stream tests/unit/test_grant tests/unit/test_direct \
 	tests/unit/test_filelock tests/unit/test_lockbook tests/unit/test_locks \
 	tests/unit/test_stopping tests/unit/test_stuck tests/unit/test_votes \
@@ -265,6 +269,10 @@ tests_unit_test_whatif_SOURCES = \
 	tests/unit/test_whatif.c tests/unit/vm_fixture.h tests/unit/volume_fixture.h
 tests_unit_test_whatif_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_whatif_LDADD = $(UNIT_LDADD)
+tests_unit_test_job_db_SOURCES = \
+	tests/unit/test_job_db.c tests/unit/vm_fixture.h tests/unit/volume_fixture.h
+tests_unit_test_job_db_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_job_db_LDADD = $(UNIT_LDADD)
 tests_unit_test_vm_db_SOURCES = \
 	tests/unit/test_vm_db.c tests/unit/vm_fixture.h tests/unit/volume_fixture.h
 tests_unit_test_vm_db_CPPFLAGS = $(UNIT_CPPFLAGS)

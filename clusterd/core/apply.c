@@ -11,6 +11,7 @@
 #include "clusterd/core/age.h"
 #include "clusterd/core/apply_impl.h"
 #include "clusterd/core/fence_window.h"
+#include "clusterd/core/job.h"
 #include "clusterd/core/msg.h"
 #include "clusterd/core/placement.h"
 #include "clusterd/core/plan.h"
@@ -564,6 +565,10 @@ static void do_group_order(struct apply *a, const struct db_cmd_group_order *c)
 		apply_answer(a, DB_CONFLICT, "group %s is being migrated", c->name);
 		return;
 	}
+	if (c->work == DB_WORK_STARTING && job_holds_group(a->db, g)) {
+		apply_answer(a, DB_CONFLICT, "work on the disks of %s is under way", c->name);
+		return;
+	}
 	if (c->work == DB_WORK_STARTING && (volume_group_waits(a->db, g, volume) ||
 					    !(volume_group_nodes(a->db, g) & cl_bit(c->node)))) {
 		apply_answer(a, DB_CONFLICT, "a volume that group %s needs is not ready", c->name);
@@ -710,7 +715,7 @@ static void do_task_cancel(struct apply *a, const struct db_cmd_task_cancel *c)
 		apply_answer(a, DB_CONFLICT, "task %" PRIu64 " has ended", c->id);
 		return;
 	}
-	if (migration_task_cancel(a, c->id) || leave_task_cancel(a, t))
+	if (migration_task_cancel(a, c->id) || leave_task_cancel(a, t) || job_task_cancel(a, c->id))
 		return;
 	g = db_find(a->db, DB_KIND_GROUP, t->object);
 	if (g && g->task == c->id) {

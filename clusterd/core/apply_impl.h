@@ -101,6 +101,11 @@ void secrets_slot_free(struct db *db, uint8_t slot);
 
 void do_volume_create(struct apply *a, const struct db_cmd_volume_create *c);
 void do_volume_delete(struct apply *a, const struct db_cmd_volume_delete *c);
+void do_volume_redirect(struct apply *a, const struct db_cmd_volume_redirect *c);
+void do_volume_suspend(struct apply *a, const struct db_cmd_volume_suspend *c);
+void do_volume_grow(struct apply *a, const struct db_cmd_volume_grow *c);
+void do_volume_grown(struct apply *a, const struct db_cmd_volume_grown *c);
+void do_mount_io(struct apply *a, const struct db_cmd_mount_io *c);
 void do_volume_intent(struct apply *a, const struct db_cmd_volume_intent *c);
 void do_volume_order(struct apply *a, const struct db_cmd_volume_order *c);
 void do_volume_report(struct apply *a, const struct db_cmd_volume_report *c);
@@ -319,6 +324,15 @@ bool migration_task_cancel(struct apply *a, uint64_t task);
 void migrations_node_away(struct apply *a, const struct db_node *n, const char *reason);
 /* The incarnation is proven over: migrations to it end. */
 void migrations_incarnation_gone(struct apply *a, uint8_t slot, uint64_t incarnation);
+
+/* ---- apply_job.c */
+
+void do_vm_job(struct apply *a, const struct db_cmd_vm_job *c);
+void do_job_order(struct apply *a, const struct db_cmd_job_order *c);
+void do_job_report(struct apply *a, const struct db_cmd_job_report *c);
+void do_job_end(struct apply *a, const struct db_cmd_job_end *c);
+/* True if the task is that of a job; then that is cancelled, or it was refused. */
+bool job_task_cancel(struct apply *a, uint64_t task);
 
 /* ---- apply_upgrade.c */
 

@@ -4,11 +4,13 @@
  * on which node the virtual CPUs may run, `vm.instance` in which process there; both come, move and
  * go with `grp:` in one step.
  */
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "clusterd/core/apply_impl.h"
 #include "clusterd/core/capacity.h"
+#include "clusterd/core/job.h"
 #include "clusterd/core/vm.h"
 #include "lib/must.h"
 
@@ -219,6 +221,20 @@ void do_vm_delete(struct apply *a, const struct db_cmd_vm_delete *c)
 
 	if (!v)
 		return;
+	if (v->job) {
+		apply_answer(a, DB_REFUSED,
+			     "work on the disks of virtual machine %s is under way (task %" PRIu64
+			     ")",
+			     c->name, job_of_vm(a->db, v)->task);
+		return;
+	}
+	if (job_snapshots(a->db, c->name)) {
+		apply_answer(a, DB_REFUSED,
+			     "virtual machine %s has %" PRIu32
+			     " snapshots, which only it knows of: 'vm snapshot-delete' first",
+			     c->name, job_snapshots(a->db, c->name));
+		return;
+	}
 	/* One that was given up has no lock, and is not offline before somebody says so. */
 	if (v->lock || v->migration || !of || of->work != DB_WORK_OFFLINE) {
 		apply_answer(a, DB_REFUSED, "virtual machine %s is not offline: stop it first",

@@ -26,7 +26,7 @@ static void task_done(struct apply *a, struct db_volume *v, enum db_task_state s
 		      const char *reason)
 {
 	apply_task_end(a, v->task, state, reason);
-	v->task = 0;
+	v->task = v->grow = 0;
 }
 
 static void mount_remove(struct db *db, struct db_mount *m)
@@ -43,6 +43,11 @@ static void sweep(struct apply *a, struct db_volume *v)
 {
 	bool is_left = false;
 
+	if (v->is_suspended && !v->is_deleting && v->task && v->work == DB_WORK_OFFLINE &&
+	    !volume_has_mounts(a->db, v->name)) {
+		task_done(a, v, DB_TASK_STATE_DONE, "unmounted everywhere");
+		apply_event(a, "volume-suspended", v->name, "unmounted everywhere");
+	}
 	if (!v->is_deleting || v->work != DB_WORK_OFFLINE)
 		return;
 	for (uint8_t slot = 0; slot < CL_MAX_NODES; slot++) {
@@ -300,6 +305,11 @@ void do_volume_intent(struct apply *a, const struct db_cmd_volume_intent *c)
 
 	if (!v)
 		return;
+	if (v->is_suspended && !v->is_deleting && v->work != DB_WORK_FAILED) {
+		apply_answer(a, DB_REFUSED, "volume %s is suspended: 'volume resume' first",
+			     c->name);
+		return;
+	}
 	if (c->wish == CL_NODE_NONE) {
 		intent_clear(a, v, c->verb);
 		return;
@@ -325,10 +335,92 @@ void do_volume_intent(struct apply *a, const struct db_cmd_volume_intent *c)
 	}
 }
 
+void do_volume_redirect(struct apply *a, const struct db_cmd_volume_redirect *c)
+{
+	struct db_volume *v = volume_find(a, c->name);
+	uint16_t all = 0, now;
+
+	if (!v)
+		return;
+	for (uint8_t slot = 0; slot < CL_MAX_NODES; slot++)
+		all = (uint16_t)(all | (db_node_by_slot(a->db, slot) ? cl_bit(slot) : 0));
+	now = (uint16_t)(c->is_on ? v->redirected | (c->nodes & all) : v->redirected & ~c->nodes);
+	if (now == v->redirected)
+		return;
+	v->redirected = now;
+	COPY(v->redirected_by, now ? a->cmd->actor : "");
+	apply_event(a, "volume-redirect", c->name, "%s, asked for by %s", c->is_on ? "on" : "off",
+		    a->cmd->actor);
+}
+
+void do_volume_suspend(struct apply *a, const struct db_cmd_volume_suspend *c)
+{
+	struct db_volume *v = volume_find(a, c->name);
+	const char *verb = c->is_suspended ? "volume-suspend" : "volume-resume";
+
+	if (!v)
+		return;
+	if (v->is_deleting) {
+		apply_answer(a, DB_REFUSED, "volume %s is being deleted", c->name);
+		return;
+	}
+	task_done(a, v, DB_TASK_STATE_CANCELLED, "replaced by a later command");
+	v->task = apply_task_new(a, verb, c->name);
+	v->wish = CL_NODE_NONE;
+	v->is_suspended = c->is_suspended;
+	COPY(v->suspended_by, c->is_suspended ? a->cmd->actor : "");
+	apply_event(a, verb, c->name, "asked by %s", a->cmd->actor);
+	if (!c->is_suspended && v->work == DB_WORK_ONLINE)
+		task_done(a, v, DB_TASK_STATE_DONE, "it serves");
+	sweep(a, v);
+}
+
+void do_volume_grow(struct apply *a, const struct db_cmd_volume_grow *c)
+{
+	struct db_volume *v = volume_find(a, c->name);
+
+	if (!v)
+		return;
+	if (v->is_deleting || v->is_suspended) {
+		apply_answer(a, DB_REFUSED, "volume %s is %s", c->name,
+			     v->is_deleting ? "being deleted"
+					    : "suspended: 'csvadm grow' on its LUN, or "
+					      "'volume resume' first");
+		return;
+	}
+	if (v->task) {
+		apply_answer(a, DB_REFUSED, "volume %s: task %" PRIu64 " is under way", c->name,
+			     v->task);
+		return;
+	}
+	v->grow = a->entry->index;
+	v->task = apply_task_new(a, "volume-grow", c->name);
+	apply_event(a, "volume-grow", c->name, "asked by %s", a->cmd->actor);
+}
+
+void do_volume_grown(struct apply *a, const struct db_cmd_volume_grown *c)
+{
+	struct db_volume *v = volume_find(a, c->name);
+
+	if (!v)
+		return;
+	if (!v->grow || v->grow != c->grow || v->term != c->term) {
+		apply_answer(a, DB_CONFLICT, "volume %s: nobody waits for that", c->name);
+		return;
+	}
+	if (c->is_success)
+		v->bytes = c->bytes;
+	apply_event(a, "volume-grown", c->name, "%s",
+		    c->is_success ? "it has the room that its LUN has" : c->reason);
+	task_done(a, v, c->is_success ? DB_TASK_STATE_DONE : DB_TASK_STATE_FAILED,
+		  c->is_success ? "grown" : c->reason);
+}
+
 void volume_task_cancelled(struct db_volume *v)
 {
+	v->grow = 0;
 	v->wish = CL_NODE_NONE;
-	v->is_deleting = false;
+	v->is_deleting = v->is_suspended = false;
 	v->task = 0;
 }
 
@@ -394,7 +486,7 @@ static void report_online(struct apply *a, struct db_volume *v,
 		task_done(a, v, DB_TASK_STATE_FAILED, text);
 		v->wish = CL_NODE_NONE;
 	}
-	if (is_there && !v->is_deleting)
+	if (is_there && !v->is_deleting && !v->is_suspended && !v->grow)
 		task_done(a, v, DB_TASK_STATE_DONE, c->reason);
 	if (is_there)
 		v->wish = CL_NODE_NONE;
@@ -411,7 +503,8 @@ static void report_refused(struct apply *a, struct db_volume *v,
 	v->refused = (uint16_t)(v->refused | cl_bit(node));
 	v->refused_since_ms = a->cmd->at_ms;
 	release(a, v, c->reason);
-	if (!v->is_deleting && (v->wish == node || !volume_candidates(a->db, v)))
+	if (!v->is_deleting && !v->is_suspended && !v->grow &&
+	    (v->wish == node || !volume_candidates(a->db, v)))
 		task_done(a, v, DB_TASK_STATE_FAILED, c->reason);
 	if (v->wish == node)
 		v->wish = CL_NODE_NONE;
@@ -600,6 +693,25 @@ void do_mount_gone(struct apply *a, const struct db_cmd_mount_gone *c)
 	sweep(a, v);
 }
 
+void do_mount_io(struct apply *a, const struct db_cmd_mount_io *c)
+{
+	struct db_mount *m = mount_find(a, c->volume, c->slot, c->id);
+	bool is_other = m && (m->io != c->io || strcmp(m->io_reason, c->reason) != 0);
+
+	if (!m)
+		return;
+	m->io_bytes = c->bytes;
+	if (!is_other)
+		return;
+	if (m->io != DB_MOUNT_IO_UNKNOWN || c->io != DB_MOUNT_IO_ACTIVE)
+		apply_event(a, "volume-io", c->volume, "%s on %s%s%s",
+			    db_choice_word(DB_KIND_MOUNT, "io", c->io),
+			    db_node_name(a->db, c->slot), c->reason[0] ? ": " : "", c->reason);
+	m->io = c->io;
+	m->io_ms = a->cmd->at_ms;
+	COPY(m->io_reason, c->reason);
+}
+
 static const char *voice_fault(const struct db_volume *v, const struct db_mount *m,
 			       const struct db_cmd_mount_voice *c)
 {
@@ -673,6 +785,7 @@ void do_volume_recovered(struct apply *a, const struct db_cmd_volume_recovered *
 		return;
 	}
 	mount_remove(a->db, m);
+	sweep(a, v);
 	apply_event(a, "volume-recovered", c->volume, "what the mount on %s held is free",
 		    db_node_name(a->db, c->slot));
 }

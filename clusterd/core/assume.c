@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "clusterd/core/job.h"
 #include "clusterd/core/vm.h"
 #include "clusterd/core/volume.h"
 
@@ -150,6 +151,20 @@ static int succeed_group(const struct assume *a, const struct db_group *g)
 	return 1;
 }
 
+static int succeed_job(const struct assume *a, const struct db_job *j)
+{
+	struct db_command cmd = {.type = DB_CMD_JOB_END,
+				 .job_end = {.id = j->id, .order = j->order, .is_success = true}};
+	bool runs;
+
+	if (!j->order || !is_up(a, j->node, j->incarnation) || !job_may_begin(a->db, j, &runs))
+		return 0;
+	cmd.job_end.was_running = runs;
+	snprintf(cmd.job_end.reason, sizeof(cmd.job_end.reason), "done");
+	a->apply(a->arg, &cmd);
+	return 1;
+}
+
 static bool is_meant(const char *name, const char *only)
 {
 	return !only || !strcmp(name, only);
@@ -190,6 +205,12 @@ int assume_success(const struct assume *a, const char *only)
 
 		if (is_meant(m->vm, only))
 			done += succeed_migration(a, m->id);
+	}
+	for (uint32_t i = db_count(a->db, DB_KIND_JOB); i-- > 0 && !is_enough(a, done);) {
+		const struct db_job *j = db_at(a->db, DB_KIND_JOB, i);
+
+		if (is_meant(j->vm, only))
+			done += succeed_job(a, j);
 	}
 	for (uint32_t i = 0; i < db_count(a->db, DB_KIND_GROUP) && !is_enough(a, done); i++) {
 		const struct db_group *g = db_at(a->db, DB_KIND_GROUP, i);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "clusterd/core/age.h"
+#include "clusterd/core/job.h"
 #include "clusterd/core/placement.h"
 #include "clusterd/core/setting.h"
 #include "clusterd/core/vm.h"
@@ -185,6 +186,8 @@ const char *config_bar(const struct db *db, const struct config_kind *k, const v
 		g = db_find(db, DB_KIND_GROUP, ((const struct db_resource *)row)->group);
 	else if (k->kind == DB_KIND_VM)
 		g = db_find(db, DB_KIND_GROUP, row); /* of the same name */
+	if (g && job_holds_group(db, g))
+		return "work on its disks is under way";
 	if (!g || (g->work == DB_WORK_OFFLINE && !g->lock))
 		return NULL;
 	return "it is not offline: stop it first";
@@ -606,7 +609,7 @@ static void say_params(struct words *w, const char *lines)
 
 static bool is_unsaid(const char *field)
 {
-	static const char *const names[] = {"definition", "reason", "verb", "incarnation"};
+	static const char *const names[] = {"definition", "reason", "verb", "incarnation", "work"};
 
 	for (size_t i = 0; i < MUST_ARRAY_SIZE(names); i++) {
 		if (!strcmp(names[i], field))

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "clusterd/core/db.h"
+#include "clusterd/core/job.h"
 
 #include <errno.h>
 #include <string.h>
@@ -663,6 +664,8 @@ const char *db_check(const struct db *db)
 		broken = check_volumes(db);
 	if (!broken)
 		broken = vm_check(db);
+	if (!broken)
+		broken = job_check(db);
 	return broken ? broken : lk_check(&db->locks);
 }
 
@@ -706,6 +709,11 @@ const char *db_mutant_name(enum db_mutant mutant)
 		[DB_MUTANT_PLAN_STORMS] = "any-number-of-starts-on-a-node",
 		[DB_MUTANT_PLAN_MIXES] = "mixes-what-is-kept-apart",
 		[DB_MUTANT_PLAN_PARTS] = "parts-what-is-kept-together",
+		[DB_MUTANT_JOB_UNDO_UNFENCED] = "undoes-before-the-fence",
+		[DB_MUTANT_JOB_STARTS_ANYWAY] = "starts-what-is-copied",
+		[DB_MUTANT_JOB_ANY_ORDER] = "any-order-counts",
+		[DB_MUTANT_JOB_FORGETS] = "what-fails-is-not-undone",
+		[DB_MUTANT_JOB_ANY_STATE] = "copies-what-stops",
 		[DB_MUTANT_ADMITS_FENCED] = "admits-a-fenced-incarnation",
 		[DB_MUTANT_FENCE_BEGIN_FREES] = "fenced-before-it-is-proven",
 		[DB_MUTANT_REPEATS] = "carries-out-what-comes-again",

@@ -75,6 +75,13 @@ enum db_mutant {
 	DB_MUTANT_PLAN_FORGETS_ARRIVALS,    /* nor does what is on its way to a node */
 	DB_MUTANT_PLAN_FORGETS_CPU,	    /* only its memory does */
 	DB_MUTANT_PLAN_LAST = DB_MUTANT_PLAN_FORGETS_CPU,
+	DB_MUTANT_JOB_FIRST, /* from here on: what sim_job has to find */
+	DB_MUTANT_JOB_UNDO_UNFENCED = DB_MUTANT_JOB_FIRST, /* of a lost node, before its fence */
+	DB_MUTANT_JOB_STARTS_ANYWAY,			   /* what is copied or made is started */
+	DB_MUTANT_JOB_ANY_ORDER, /* orders and ends count whatever order they are about */
+	DB_MUTANT_JOB_FORGETS,	 /* what fails is not undone */
+	DB_MUTANT_JOB_ANY_STATE, /* copies what starts or stops */
+	DB_MUTANT_JOB_LAST = DB_MUTANT_JOB_ANY_STATE,
 	DB_MUTANT_ADMITS_FENCED,     /* from here on for sim_cluster: the way back from a fence */
 	DB_MUTANT_FENCE_BEGIN_FREES, /* the locks go when the fence begins, not when it is proven */
 	DB_MUTANT_REPEATS,	     /* a request that comes again is carried out again */

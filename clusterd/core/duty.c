@@ -216,7 +216,7 @@ static void actions_clear(struct duty_actions *a)
 	a->has_row = a->is_vote = a->has_fence = a->has_clock = false;
 	a->step.kind = MEMBER_NOTHING;
 	a->orders.count = a->orders.volume_count = 0;
-	a->orders.begin_count = a->orders.migration_count = 0;
+	a->orders.begin_count = a->orders.migration_count = a->orders.job_count = 0;
 }
 
 void duty_decide(struct duty_state *s, const struct duty_facts *f, struct duty_actions *ret)

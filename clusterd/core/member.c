@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "clusterd/core/member.h"
+#include "clusterd/core/job.h"
 
 #include <string.h>
 
@@ -43,6 +44,12 @@ const char *member_keeps(const struct db *db, const struct db_node *n)
 		if (m->phase != DB_MIGRATION_PHASE_ENDED &&
 		    (m->source == n->slot || m->destination == n->slot))
 			return "a migration has it as one of its nodes";
+	}
+	for (uint32_t i = 0; i < db_count(db, DB_KIND_JOB); i++) {
+		const struct db_job *j = db_at(db, DB_KIND_JOB, i);
+
+		if (j->node == n->slot)
+			return "it works on the disks of a virtual machine";
 	}
 	return NULL;
 }

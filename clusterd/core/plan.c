@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "clusterd/core/age.h"
 #include "clusterd/core/decision.h"
+#include "clusterd/core/job.h"
 #include "clusterd/core/placement.h"
 #include "clusterd/core/plan_impl.h"
 #include "clusterd/core/stuck.h"
@@ -54,13 +56,19 @@ uint16_t plan_owners_now(const struct db *db, const struct db_group *group)
 	return plan_affinity(db, NULL, NULL, group, plan_owners(db, group));
 }
 
-uint16_t plan_candidates(const struct db *db, const struct db_group *group)
+static uint16_t candidates_then(const struct db *db, const struct plan_orders *out,
+				const struct db_group *group)
 {
 	char volume[CL_NAME_MAX];
 
-	if (volume_group_waits(db, group, volume))
+	if (volume_group_waits(db, group, volume) || plan_job_holds(db, out, group))
 		return 0;
 	return (uint16_t)(plan_owners(db, group) & volume_group_nodes(db, group));
+}
+
+uint16_t plan_candidates(const struct db *db, const struct db_group *group)
+{
+	return candidates_then(db, NULL, group);
 }
 
 bool plan_is_moving(const struct db *db, const struct plan_orders *out, const struct db_group *g)
@@ -89,7 +97,7 @@ bool plan_is_unmanaged(const struct db_group *g)
 static uint16_t candidates_now(const struct db *db, const struct plan_orders *out,
 			       const struct db_group *g)
 {
-	return plan_is_moving(db, out, g) ? 0 : plan_candidates(db, g);
+	return plan_is_moving(db, out, g) ? 0 : candidates_then(db, out, g);
 }
 
 static void order(const struct db *db, struct plan_orders *out, const struct db_group *g,
@@ -201,6 +209,8 @@ static const char *why_stop(const struct db *db, const struct plan_orders *out,
 		return plan_vm_why_stop(db, out, l, g, v);
 	if (g->intent == DB_INTENT_OFFLINE)
 		return "asked to be offline";
+	if (volume_suspended(db, g))
+		return "a volume that it needs is being suspended";
 	return why_move(db, out, g, l, ret_goal);
 }
 
@@ -356,6 +366,7 @@ void plan_run(const struct db *db, struct plan_orders *ret)
 
 	plan_fence(db, ret);
 	plan_volumes(db, ret);
+	plan_jobs(db, ret);
 	ret->count = 0;
 	plan_count_load(db, &l);
 	l.avoided = plan_fenced(db, ret);
@@ -371,6 +382,13 @@ static void explain_waiting(const struct db *db, const struct db_group *g, char 
 	char period[AGE_TEXT_MAX];
 	struct plan_load l;
 
+	if (job_holds_group(db, g)) {
+		const struct db_job *j = job_holds_group(db, g);
+
+		snprintf(text, size, "waits for work on its disks (%s, task %" PRIu64 ")",
+			 job_word(j), j->task);
+		return;
+	}
 	if (volume_group_waits(db, g, volume)) {
 		plan_explain_volume(db, db_find(db, DB_KIND_VOLUME, volume), why, sizeof(why));
 		snprintf(text, size, "waits for volume %s: %s", volume, why);

@@ -25,6 +25,8 @@ struct plan_orders {
 	struct db_cmd_migration_order begin[PLAN_MAX_ORDERS];
 	size_t migration_count; /* of virtual machines, for wishes and drains */
 	struct db_cmd_vm_migrate migration[PLAN_MAX_ORDERS];
+	size_t job_count;
+	struct db_cmd_job_order job[PLAN_MAX_ORDERS];
 	/* Of a node with something stuck; only if the others are quorate without it. */
 	bool has_fence;
 	struct db_cmd_node_fencing fence;
@@ -33,8 +35,9 @@ struct plan_orders {
 void plan_run(const struct db *db, struct plan_orders *ret);
 size_t plan_order_count(const struct plan_orders *orders);
 /*
- * The i-th order as a command, in the order in which they are to be given: volumes, migrations,
- * groups, the fence. False past the last one. Who and when is left to the caller.
+ * The i-th order as a command, in the order in which they are to be given: volumes, work on
+ * disks, migrations, groups, the fence. False past the last one. Who and when is left to the
+ * caller.
  */
 bool plan_command(const struct plan_orders *orders, size_t i, struct db_command *ret);
 /* Why the group is where it is, or is not, and what comes next; one sentence. */

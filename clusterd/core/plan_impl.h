@@ -51,6 +51,10 @@ bool plan_is_moving(const struct db *db, const struct plan_orders *out, const st
 bool plan_is_unmanaged(const struct db_group *g);
 
 void plan_volumes(const struct db *db, struct plan_orders *out);
+void plan_jobs(const struct db *db, struct plan_orders *out);
+/* Work on its disks keeps it where it is, if these orders (NULL: none) are carried out; or NULL. */
+const struct db_job *plan_job_holds(const struct db *db, const struct plan_orders *out,
+				    const struct db_group *g);
 
 /* ---- plan_place.c */
 

@@ -6,7 +6,8 @@
 
 size_t plan_order_count(const struct plan_orders *o)
 {
-	return o->volume_count + o->begin_count + o->migration_count + o->count + o->has_fence;
+	return o->volume_count + o->begin_count + o->migration_count + o->count + o->job_count +
+	       o->has_fence;
 }
 
 /* True if the i-th of a list that follows `*at` others; else they are behind us. */
@@ -26,6 +27,9 @@ bool plan_command(const struct plan_orders *o, size_t i, struct db_command *ret)
 	if (is_among(i, &at, o->volume_count)) {
 		ret->type = DB_CMD_VOLUME_ORDER;
 		ret->volume_order = o->volume[i - at];
+	} else if (is_among(i, &at, o->job_count)) {
+		ret->type = DB_CMD_JOB_ORDER;
+		ret->job_order = o->job[i - at];
 	} else if (is_among(i, &at, o->begin_count)) {
 		ret->type = DB_CMD_MIGRATION_ORDER;
 		ret->migration_order = o->begin[i - at];

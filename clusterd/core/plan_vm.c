@@ -7,8 +7,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "clusterd/core/job.h"
 #include "clusterd/core/plan_impl.h"
 #include "clusterd/core/vm.h"
+#include "clusterd/core/volume.h"
 #include "lib/must.h"
 
 /* Nodes to which a drain tries to migrate it, one after the other, before it stays. */
@@ -41,7 +43,7 @@ static uint16_t destinations(const struct db *db, const struct plan_orders *out,
 	char why[DB_REASON_MAX];
 	uint16_t set = 0;
 
-	if (out && plan_is_moving(db, out, g))
+	if ((out && plan_is_moving(db, out, g)) || plan_job_holds(db, out, g))
 		return 0;
 	for (uint8_t i = 0; i < CL_MAX_NODES; i++) {
 		if (i != g->node && !vm_bars_node(db, g, i, why, sizeof(why)) &&
@@ -280,10 +282,12 @@ const char *plan_vm_why_stop(const struct db *db, const struct plan_orders *out,
 		return NULL;
 	if (g->intent == DB_INTENT_OFFLINE)
 		return "asked to be offline";
+	if (volume_suspended(db, g))
+		return "a volume that it needs is being suspended";
 	if (!n || !db_node_departs(n) || plan_is_moving(db, out, g))
 		return NULL;
-	/* One that was asked for now counts as a way out. */
-	if (is_migrated(out, g))
+	/* One that was asked for now counts as a way out; work on its disks is over soon. */
+	if (is_migrated(out, g) || plan_job_holds(db, out, g))
 		return NULL;
 	if (plan_allowed(db, out, l, g, refuges(db, out, g, v)))
 		return NULL;

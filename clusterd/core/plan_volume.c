@@ -59,15 +59,6 @@ static void start(const struct db *db, struct plan_orders *out, const struct db_
 	l->count[node]++;
 }
 
-static bool has_mounts(const struct db *db, const struct db_volume *v)
-{
-	for (uint8_t slot = 0; slot < CL_MAX_NODES; slot++) {
-		if (volume_mount(db, v->name, slot))
-			return true;
-	}
-	return false;
-}
-
 /*
  * A node that leaves has its groups stopped and its own mount ended first, while there is a
  * coordinator to serve them: there may be no other node that could.
@@ -85,13 +76,15 @@ static const char *why_stop(const struct db *db, const struct db_volume *v)
 	const struct db_node *n = db_node_by_slot(db, v->node);
 	uint16_t others = (uint16_t)(volume_candidates(db, v) & ~cl_bit(v->node));
 
-	if (v->is_deleting && !has_mounts(db, v))
+	if (v->is_deleting && !volume_has_mounts(db, v->name))
 		return "the volume is being deleted";
+	if (v->is_suspended && !volume_has_mounts(db, v->name))
+		return "the volume is suspended";
 	if (n && db_node_departs(n) && is_done_with(db, v))
 		return n->is_leaving ? "its node stops" : "its node is quarantined";
 	if (volume_silence(db, v) == VOLUME_SILENCE_MOVE)
 		return "two or more mounts do not answer it: it moves first";
-	if (v->is_deleting)
+	if (v->is_deleting || v->is_suspended)
 		return NULL;
 	if (v->wish < CL_MAX_NODES && v->wish != v->node && (others & cl_bit(v->wish)))
 		return "asked to move";
@@ -113,7 +106,8 @@ void plan_volumes(const struct db *db, struct plan_orders *out)
 
 		if (out->volume_count == PLAN_MAX_ORDERS)
 			return;
-		if (v->work == DB_WORK_OFFLINE && !v->is_deleting)
+		if (v->work == DB_WORK_OFFLINE && !v->is_deleting &&
+		    (!v->is_suspended || volume_has_mounts(db, v->name)))
 			start(db, out, v, &l);
 		if (v->work != DB_WORK_ONLINE ||
 		    !plan_node_is_admitted(db, v->node, v->incarnation))
@@ -195,7 +189,14 @@ static void explain_work(const struct db *db, const struct db_volume *v, char *t
 	node_names(db, mounted, has, sizeof(has));
 	if (explain_silence(db, v, text, size))
 		return;
-	if (v->is_deleting)
+	if (v->is_suspended && v->work == DB_WORK_OFFLINE && !volume_has_mounts(db, v->name))
+		snprintf(text, size, "suspended by %s: 'volume resume' mounts it again",
+			 v->suspended_by);
+	else if (v->is_suspended)
+		snprintf(text, size,
+			 "being suspended, as %s asked: what uses it is stopped; %s has it mounted",
+			 v->suspended_by, has);
+	else if (v->is_deleting)
 		snprintf(text, size, "being deleted: %s has it mounted, %s has left it unrecovered",
 			 has, held);
 	else if (over)
@@ -218,7 +219,8 @@ void plan_explain_volume(const struct db *db, const struct db_volume *v, char *t
 	char pause[AGE_TEXT_MAX];
 
 	age_text(AGE_COORDINATOR_MS, pause);
-	if (v->work == DB_WORK_OFFLINE && !v->is_deleting && !volume_candidates(db, v)) {
+	if (v->work == DB_WORK_OFFLINE && !v->is_deleting && !v->is_suspended &&
+	    !volume_candidates(db, v)) {
 		if (v->refused | v->crashed)
 			snprintf(text, size,
 				 "cannot start: it failed on every node that could have it, at "

@@ -370,6 +370,41 @@ static const struct db_field fields_cmd_node_down[] = {DB_CMD_NODE_DOWN_FIELDS(D
 static const struct db_field fields_cmd_quorum_mode[] = {DB_CMD_QUORUM_MODE_FIELDS(DESCRIBE)};
 #undef STRUCT
 
+#define STRUCT struct db_job
+static const struct db_field fields_job[] = {DB_JOB_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_snapshot
+static const struct db_field fields_snapshot[] = {DB_SNAPSHOT_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_cmd_vm_job
+static const struct db_field fields_cmd_vm_job[] = {DB_CMD_VM_JOB_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_cmd_job_order
+static const struct db_field fields_cmd_job_order[] = {DB_CMD_JOB_ORDER_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_cmd_job_report
+static const struct db_field fields_cmd_job_report[] = {DB_CMD_JOB_REPORT_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_cmd_job_end
+static const struct db_field fields_cmd_job_end[] = {DB_CMD_JOB_END_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_cmd_volume_redirect
+static const struct db_field fields_cmd_volume_redirect[] = {
+	DB_CMD_VOLUME_REDIRECT_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_cmd_volume_suspend
+static const struct db_field fields_cmd_volume_suspend[] = {DB_CMD_VOLUME_SUSPEND_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_cmd_mount_io
+static const struct db_field fields_cmd_mount_io[] = {DB_CMD_MOUNT_IO_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_cmd_volume_grow
+static const struct db_field fields_cmd_volume_grow[] = {DB_CMD_VOLUME_GROW_FIELDS(DESCRIBE)};
+#undef STRUCT
+#define STRUCT struct db_cmd_volume_grown
+static const struct db_field fields_cmd_volume_grown[] = {DB_CMD_VOLUME_GROWN_FIELDS(DESCRIBE)};
+#undef STRUCT
+
 static const struct db_shape kind_shape[DB_KIND_MAX] = {
 #define KIND_SHAPE(name, NAME, capacity)                                                           \
 	[DB_KIND_##NAME] = {#name, fields_##name, MUST_ARRAY_SIZE(fields_##name),                  \

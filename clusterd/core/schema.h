@@ -28,7 +28,7 @@
  * DB_VERSION_MIN, too, so that nodes can be updated one after the other; MIN is the version before,
  * once there is one with nodes that can say which they speak.
  */
-#define DB_SCHEMA_VERSION 5
+#define DB_SCHEMA_VERSION 6
 #define DB_VERSION_MIN	  5
 
 /* A synthetic next version, for tests of the upgrade: nothing of it is in the product. */
@@ -47,7 +47,30 @@
  * their version is in force they are 0, and empty. A line stays for as long as a log may hold
  * entries in the format before it. New words of a choice come with a new field or command only.
  */
-#define DB_SINCE(X) DB_NEXT_SINCE(X)
+#define DB_SINCE(X)                                                                                \
+	X(vm, "job", 6)                                                                            \
+	X(volume, "redirected", 6)                                                                 \
+	X(volume, "redirected_by", 6)                                                              \
+	X(volume, "is_suspended", 6)                                                               \
+	X(volume, "suspended_by", 6)                                                               \
+	X(volume, "grow", 6)                                                                       \
+	X(volume, "bytes", 6)                                                                      \
+	X(volume_grow, "", 6)                                                                      \
+	X(volume_grown, "", 6)                                                                     \
+	X(mount, "io", 6)                                                                          \
+	X(mount, "io_ms", 6)                                                                       \
+	X(mount, "io_bytes", 6)                                                                    \
+	X(mount, "io_reason", 6)                                                                   \
+	X(volume_redirect, "", 6)                                                                  \
+	X(volume_suspend, "", 6)                                                                   \
+	X(mount_io, "", 6)                                                                         \
+	X(job, "", 6)                                                                              \
+	X(snapshot, "", 6)                                                                         \
+	X(vm_job, "", 6)                                                                           \
+	X(job_order, "", 6)                                                                        \
+	X(job_report, "", 6)                                                                       \
+	X(job_end, "", 6)                                                                          \
+	DB_NEXT_SINCE(X)
 
 #define DB_UUID_TEXT   37
 #define DB_AGENT_MAX   128
@@ -111,6 +134,14 @@
 	X(MOUNTING, "mounting")                                                                    \
 	X(MOUNTED, "mounted")                                                                      \
 	X(GONE, "gone") /* provably over; what it held waits for the coordinator */
+
+/* Does a mount read and write the LUN by itself? */
+#define DB_MOUNT_IOS(X)                                                                            \
+	X(UNKNOWN, "unknown") /* it has not said yet */                                            \
+	X(UNAVAILABLE, "unavailable")                                                              \
+	X(PAUSED, "paused")                                                                        \
+	X(ACTIVE, "active")                                                                        \
+	X(REDIRECTED, "redirected")
 
 /* Does the mount answer its coordinator? */
 #define DB_MOUNT_VOICES(X)                                                                         \
@@ -179,6 +210,19 @@
 	X(ROOM, "no-room")	/* what it reserves does not fit */                                \
 	X(TIGHTER, "tighter")	/* as good, and less memory is free */
 
+/* Work on the files of a virtual machine's disks. */
+#define DB_JOB_KINDS(X)                                                                            \
+	X(MAKE, "make")		/* new ones, of a size */                                          \
+	X(CLONE, "clone")	/* those of another virtual machine */                             \
+	X(SNAPSHOT, "snapshot") /* copies beside them */                                           \
+	X(REVERT, "revert")	/* copies take their place */                                      \
+	X(REMOVE, "remove")	/* the copies */
+
+#define DB_SNAPSHOT_STATES(X)                                                                      \
+	X(MAKING, "making")                                                                        \
+	X(READY, "ready")                                                                          \
+	X(REMOVING, "removing")
+
 #define DB_CHOICES(X)                                                                              \
 	X(membership, MEMBERSHIP, DB_MEMBERSHIPS)                                                  \
 	X(intent, INTENT, DB_INTENTS)                                                              \
@@ -193,7 +237,10 @@
 	X(note, NOTE, DB_NOTES)                                                                    \
 	X(resource_ask, RESOURCE_ASK, DB_RESOURCE_ASKS)                                            \
 	X(rule, RULE, DB_RULES)                                                                    \
-	X(verdict, VERDICT, DB_VERDICTS)
+	X(verdict, VERDICT, DB_VERDICTS)                                                           \
+	X(mount_io, MOUNT_IO, DB_MOUNT_IOS)                                                        \
+	X(job_kind, JOB_KIND, DB_JOB_KINDS)                                                        \
+	X(snapshot_state, SNAPSHOT_STATE, DB_SNAPSHOT_STATES)
 
 #define DB_CHOICE_MEMBERSHIP(NAME, word)      DB_MEMBERSHIP_##NAME,
 #define DB_CHOICE_INTENT(NAME, word)	      DB_INTENT_##NAME,
@@ -209,6 +256,9 @@
 #define DB_CHOICE_RESOURCE_ASK(NAME, word)    DB_RESOURCE_ASK_##NAME,
 #define DB_CHOICE_RULE(NAME, word)	      DB_RULE_##NAME,
 #define DB_CHOICE_VERDICT(NAME, word)	      DB_VERDICT_##NAME,
+#define DB_CHOICE_MOUNT_IO(NAME, word)	      DB_MOUNT_IO_##NAME,
+#define DB_CHOICE_JOB_KIND(NAME, word)	      DB_JOB_KIND_##NAME,
+#define DB_CHOICE_SNAPSHOT_STATE(NAME, word)  DB_SNAPSHOT_STATE_##NAME,
 #define DB_CHOICE_ENUM(name, NAME, LIST)      enum db_##name{LIST(DB_CHOICE_##NAME) DB_##NAME##_MAX};
 DB_CHOICES(DB_CHOICE_ENUM)
 #undef DB_CHOICE_ENUM
@@ -395,7 +445,13 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(u32, restarts, 0)	     /* unasked ends on restart_node since restarts_since_ms */    \
 	F(time, restarts_since_ms, 0)                                                              \
 	F(node, restart_node, 0)                                                                   \
-	F(u8, link, 0) /* of corosync, over which the coordinator of this term serves */
+	F(u8, link, 0)		/* of corosync, over which the coordinator of this term serves */  \
+	F(nodes, redirected, 0) /* whose mounts shall do no I/O on the LUN themselves */           \
+	F(str, redirected_by, CL_NAME_MAX)                                                         \
+	F(flag, is_suspended, 0) /* unmounted everywhere, and without a coordinator */             \
+	F(str, suspended_by, CL_NAME_MAX)                                                          \
+	F(u64, grow, 0)	 /* log index of the wish to take in that the LUN has grown; 0: none */    \
+	F(u64, bytes, 0) /* of the file system, when that was done last; 0: never */
 
 /* One node's mount of a volume. Its `mnt:<uuid>` in CR goes with the row and not before. */
 #define DB_MOUNT_FIELDS(F)                                                                         \
@@ -415,7 +471,11 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(u8, silent_terms, 0)	 /* so many coordinators have said so, one after the other */      \
 	F(u8, silent_company, 0) /* mounts that were silent for it then, this one too */           \
 	F(str, silence, DB_REASON_MAX)                                                             \
-	F(flag, fence_wanted, 0) /* as of a group */
+	F(flag, fence_wanted, 0) /* as of a group */                                               \
+	F(choice, io, mount_io)	 /* what its process says of itself */                             \
+	F(time, io_ms, 0)	 /* since when */                                                  \
+	F(u64, io_bytes, 0)	 /* that went through the coordinator instead, at the last word */ \
+	F(str, io_reason, DB_REASON_MAX)
 
 /*
  * A virtual machine: the group of its name, whose one resource is of the agent ocf:clusterd:vm. Its
@@ -431,7 +491,8 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(u64, migration, 0)  /* the one under way, else 0 */                                      \
 	F(flag, is_paused, 0) /* by an administrator; ends with the run that it is for */          \
 	F(time, since_ms, 0)                                                                       \
-	F(nodes, tried, 0) /* where it could not be migrated to since it is on its node */
+	F(nodes, tried, 0) /* where it could not be migrated to since it is on its node */         \
+	F(u64, job, 0)	   /* that works on its disks, or with them; else 0 */
 
 /* A live migration. Ended ones stay until there is no room. */
 #define DB_MIGRATION_FIELDS(F)                                                                     \
@@ -548,6 +609,41 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(u64, number, 0)                                                                          \
 	F(u8, starter, 0) /* slot */
 
+/*
+ * Work on files of disks, done by a process on one node (job.h). What it makes it takes away again
+ * when it fails; nothing of it is left when its row goes.
+ */
+#define DB_JOB_FIELDS(F)                                                                           \
+	F(u64, id, 0) /* log index of the command that asked for it */                             \
+	F(choice, kind, job_kind)                                                                  \
+	F(str, vm, CL_NAME_MAX)	      /* whose disks they are, or will be */                       \
+	F(str, source, CL_NAME_MAX)   /* of a clone: whose disks are cloned */                     \
+	F(str, snapshot, CL_NAME_MAX) /* its name */                                               \
+	F(str, work, DB_PARAMS_MAX)   /* lines for `csvadm job` */                                 \
+	F(node, node, 0)	      /* that does it; CL_NODE_NONE: none yet */                   \
+	F(mark, incarnation, 0)	      /* of that node */                                           \
+	F(mark, instance, 0)	      /* of its clusterd: the next one gets an order of its own */ \
+	F(u64, order, 0)	      /* log index of the order in force */                        \
+	F(flag, is_undo, 0)	      /* what was made is taken away */                            \
+	F(choice, outcome, task_state) /* of the task, when it is undone */                        \
+	F(u64, task, 0)                                                                            \
+	F(u64, done_bytes, 0)                                                                      \
+	F(u64, total_bytes, 0)                                                                     \
+	F(time, since_ms, 0)                                                                       \
+	F(str, reason, DB_REASON_MAX)
+
+/* Copies of a virtual machine's disks, beside them. */
+#define DB_SNAPSHOT_FIELDS(F)                                                                      \
+	F(str, key, DB_KEY_MAX) /* VM/NAME */                                                      \
+	F(str, vm, CL_NAME_MAX)                                                                    \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(choice, state, snapshot_state)                                                           \
+	F(time, at_ms, 0)                                                                          \
+	F(str, actor, CL_NAME_MAX)                                                                 \
+	F(str, reason, DB_REASON_MAX)                                                              \
+	F(flag, is_running, 0)	    /* the virtual machine ran: as after a loss of power */        \
+	F(str, work, DB_PARAMS_MAX) /* of the job that made it: which files */
+
 /* KIND(name, NAME, capacity) */
 #define DB_KINDS(X)                                                                                \
 	X(cluster, CLUSTER, 1)                                                                     \
@@ -572,7 +668,9 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	X(checkpoint_part, CHECKPOINT_PART, 4096)                                                  \
 	X(decision, DECISION, 2048)                                                                \
 	X(affinity, AFFINITY, 256)                                                                 \
-	X(epoch, EPOCH, 1024)
+	X(epoch, EPOCH, 1024)                                                                      \
+	X(job, JOB, 256)                                                                           \
+	X(snapshot, SNAPSHOT, 1024)
 
 /* ---- commands */
 #define DB_CMD_CLUSTER_INIT_FIELDS(F)                                                              \
@@ -1095,6 +1193,73 @@ DB_CHOICES(DB_CHOICE_ENUM)
 /* Every node shall work under that version from now on: there is no way back. */
 #define DB_CMD_CLUSTER_UPGRADE_FIELDS(F) F(u16, version, 0)
 
+/*
+ * Work on the disks of that virtual machine begins, as a task; a snapshot gets its row. What it
+ * has to be: making and cloning, one that was made in the same change.
+ */
+#define DB_CMD_VM_JOB_FIELDS(F)                                                                    \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(choice, kind, job_kind)                                                                  \
+	F(str, source, CL_NAME_MAX)                                                                \
+	F(str, snapshot, CL_NAME_MAX)                                                              \
+	F(str, work, DB_PARAMS_MAX)                                                                \
+	F(str, verb, DB_VERB_MAX)                                                                  \
+	F(str, reason, DB_REASON_MAX)
+
+/* An order of the planner: that node does it, or takes back what was done. */
+#define DB_CMD_JOB_ORDER_FIELDS(F)                                                                 \
+	F(u64, id, 0)                                                                              \
+	F(node, node, 0)                                                                           \
+	F(mark, incarnation, 0)                                                                    \
+	F(u64, previous, 0) /* the order that it replaces; else it is void */                      \
+	F(flag, is_undo, 0)                                                                        \
+	F(str, reason, DB_REASON_MAX)
+
+/* From the node that does it: how far it is, and how it ended. */
+#define DB_CMD_JOB_REPORT_FIELDS(F)                                                                \
+	F(u64, id, 0)                                                                              \
+	F(u64, order, 0)                                                                           \
+	F(u64, done_bytes, 0)                                                                      \
+	F(u64, total_bytes, 0)
+
+#define DB_CMD_JOB_END_FIELDS(F)                                                                   \
+	F(u64, id, 0)                                                                              \
+	F(u64, order, 0)                                                                           \
+	F(flag, is_success, 0)                                                                     \
+	F(flag, was_running, 0) /* the virtual machine ran, and was kept still */                  \
+	F(str, reason, DB_REASON_MAX)
+
+/* Those nodes' I/O goes through the coordinator from now on, or no more. */
+#define DB_CMD_VOLUME_REDIRECT_FIELDS(F)                                                           \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(nodes, nodes, 0)                                                                         \
+	F(flag, is_on, 0)
+
+/* All that needs it is stopped, and it is unmounted everywhere; or that is over. */
+#define DB_CMD_VOLUME_SUSPEND_FIELDS(F)                                                            \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(flag, is_suspended, 0)
+
+/* The LUN has grown: the coordinator takes that in, as a task; and what came of it. */
+#define DB_CMD_VOLUME_GROW_FIELDS(F) F(str, name, CL_NAME_MAX)
+
+#define DB_CMD_VOLUME_GROWN_FIELDS(F)                                                              \
+	F(str, name, CL_NAME_MAX)                                                                  \
+	F(u64, term, 0)                                                                            \
+	F(u64, grow, 0)                                                                            \
+	F(flag, is_success, 0)                                                                     \
+	F(u64, bytes, 0)                                                                           \
+	F(str, reason, DB_REASON_MAX)
+
+/* From the node: what its mount says of itself. */
+#define DB_CMD_MOUNT_IO_FIELDS(F)                                                                  \
+	F(str, volume, CL_NAME_MAX)                                                                \
+	F(u8, slot, 0)                                                                             \
+	F(u64, id, 0)                                                                              \
+	F(choice, io, mount_io)                                                                    \
+	F(u64, bytes, 0)                                                                           \
+	F(str, reason, DB_REASON_MAX)
+
 #define DB_COMMANDS(X)                                                                             \
 	X(1, cluster_init, CLUSTER_INIT)                                                           \
 	X(2, node_admit, NODE_ADMIT)                                                               \
@@ -1170,8 +1335,17 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	X(81, node_capacity, NODE_CAPACITY)                                                        \
 	X(82, node_set, NODE_SET)                                                                  \
 	X(83, group_reserve, GROUP_RESERVE)                                                        \
+	X(84, vm_job, VM_JOB)                                                                      \
+	X(85, job_order, JOB_ORDER)                                                                \
 	X(86, node_depart, NODE_DEPART)                                                            \
+	X(87, job_report, JOB_REPORT)                                                              \
 	X(88, cluster_upgrade, CLUSTER_UPGRADE)                                                    \
+	X(90, job_end, JOB_END)                                                                    \
+	X(91, volume_redirect, VOLUME_REDIRECT)                                                    \
+	X(92, volume_suspend, VOLUME_SUSPEND)                                                      \
+	X(93, mount_io, MOUNT_IO)                                                                  \
+	X(94, volume_grow, VOLUME_GROW)                                                            \
+	X(95, volume_grown, VOLUME_GROWN)                                                          \
 	DB_NEXT_COMMANDS(X)
 
 /* ---- structs */

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "clusterd/core/job.h"
 #include "clusterd/core/volume.h"
 
 struct db_vm *vm_of_group(const struct db *db, const struct db_group *group)
@@ -132,7 +133,9 @@ static void bars_of_volumes(struct bars *b, const struct db *db, const struct db
 		const struct db_volume *v = db_find(db, DB_KIND_VOLUME, name);
 		const struct db_mount *m = volume_mount(db, name, slot);
 
-		if (!v || v->work != DB_WORK_ONLINE)
+		if (v && v->is_suspended)
+			bar(b, "volume %s is being suspended", name);
+		else if (!v || v->work != DB_WORK_ONLINE)
 			bar(b, "volume %s has no coordinator that serves it", name);
 		if (!m || m->state != DB_MOUNT_STATE_MOUNTED)
 			bar(b, "volume %s is not mounted there", name);
@@ -162,6 +165,7 @@ uint32_t vm_bars_all(const struct db *db, const struct db_vm *vm, uint8_t slot, 
 {
 	const struct db_group *g = db_find(db, DB_KIND_GROUP, vm->name);
 	const struct db_migration *m = vm_migration(db, vm);
+	const struct db_job *j = job_holds(db, vm);
 	struct bars b = bars_new(text, size);
 
 	if (g->work != DB_WORK_ONLINE)
@@ -170,6 +174,9 @@ uint32_t vm_bars_all(const struct db *db, const struct db_vm *vm, uint8_t slot, 
 		bar(&b, "it is asked to be offline");
 	else if (g->node == slot)
 		bar(&b, "it is there already");
+	if (j)
+		bar(&b, "work on its disks is under way (%s, task %" PRIu64 ")", job_word(j),
+		    j->task);
 	if (m)
 		bar(&b, "it is being migrated to %s (task %" PRIu64 ")",
 		    db_node_name(db, m->destination), m->task);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "clusterd/core/job.h"
 #include "clusterd/core/vm.h"
 
 #define SEPARATORS ", "
@@ -19,6 +20,15 @@ struct db_mount *volume_mount(const struct db *db, const char *volume, uint8_t s
 
 	volume_mount_key(volume, slot, key);
 	return db_find(db, DB_KIND_MOUNT, key);
+}
+
+bool volume_has_mounts(const struct db *db, const char *volume)
+{
+	for (uint8_t slot = 0; slot < CL_MAX_NODES; slot++) {
+		if (volume_mount(db, volume, slot))
+			return true;
+	}
+	return false;
 }
 
 uint16_t volume_mounts(const struct db *db, const char *volume, enum db_mount_state state)
@@ -72,7 +82,7 @@ bool volume_is_used(const struct db *db, const char *volume, uint8_t slot)
 		if (g->lock && g->node == slot && volume_is_named(g->volumes, volume))
 			return true;
 	}
-	return is_migrated(db, volume, slot);
+	return is_migrated(db, volume, slot) || job_uses_volume(db, volume, slot);
 }
 
 bool volume_mount_wanted(const struct db *db, const struct db_volume *volume,
@@ -80,7 +90,9 @@ bool volume_mount_wanted(const struct db *db, const struct db_volume *volume,
 {
 	if (node->membership != DB_MEMBERSHIP_ADMITTED || volume->is_deleting)
 		return false;
-	return !db_node_departs(node) || volume_is_used(db, volume->name, node->slot);
+	/* Who is to leave it stays until nothing there uses it. */
+	return (!db_node_departs(node) && !volume->is_suspended) ||
+	       volume_is_used(db, volume->name, node->slot);
 }
 
 static bool is_silent(const struct db_volume *v, const struct db_mount *m)
@@ -176,7 +188,7 @@ bool volume_group_waits(const struct db *db, const struct db_group *group, char 
 	while (volume_name_next(&list, name)) {
 		const struct db_volume *v = db_find(db, DB_KIND_VOLUME, name);
 
-		if (v && v->work == DB_WORK_ONLINE &&
+		if (v && v->work == DB_WORK_ONLINE && !v->is_suspended &&
 		    (!volume_mounts(db, name, DB_MOUNT_STATE_GONE) ||
 		     DB_MUTANT(db, GROUP_BEFORE_RECOVERY)))
 			continue;
@@ -184,6 +196,20 @@ bool volume_group_waits(const struct db *db, const struct db_group *group, char 
 		return true;
 	}
 	return false;
+}
+
+const struct db_volume *volume_suspended(const struct db *db, const struct db_group *group)
+{
+	const char *list = group->volumes;
+	char name[CL_NAME_MAX];
+
+	while (volume_name_next(&list, name)) {
+		const struct db_volume *v = db_find(db, DB_KIND_VOLUME, name);
+
+		if (v && v->is_suspended)
+			return v;
+	}
+	return NULL;
 }
 
 uint16_t volume_group_nodes(const struct db *db, const struct db_group *group)

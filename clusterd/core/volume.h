@@ -11,6 +11,8 @@
 /* A node's mount of the volume in any state, or NULL. */
 struct db_mount *volume_mount(const struct db *db, const char *volume, uint8_t slot);
 void volume_mount_key(const char *volume, uint8_t slot, char ret[DB_KEY_MAX]);
+/* In any state. */
+bool volume_has_mounts(const struct db *db, const char *volume);
 /* Nodes with a mount of the volume in that state. */
 uint16_t volume_mounts(const struct db *db, const char *volume, enum db_mount_state state);
 /* Nodes that may become its coordinator now. */
@@ -48,6 +50,8 @@ bool volume_is_named(const char *list, const char *name);
  * or a mount of it is not recovered.
  */
 bool volume_group_waits(const struct db *db, const struct db_group *group, char ret[CL_NAME_MAX]);
+/* The first volume that the group needs and that is suspended, or NULL. */
+const struct db_volume *volume_suspended(const struct db *db, const struct db_group *group);
 /* Nodes on which all that the group needs is mounted. */
 uint16_t volume_group_nodes(const struct db *db, const struct db_group *group);
 

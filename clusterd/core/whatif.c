@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "clusterd/core/assume.h"
+#include "clusterd/core/job.h"
 #include "clusterd/core/msg.h"
 #include "clusterd/core/stuck.h"
 #include "clusterd/core/vm.h"
@@ -314,6 +315,14 @@ static void note_migration(struct whatif *w, const struct db_cmd_migration_order
 	    o->reason[0] ? o->reason : "its turn: the pair of nodes is free for the migration");
 }
 
+static void note_job(struct whatif *w, const struct db_cmd_job_order *o)
+{
+	const struct db_job *j = db_find_id(&w->db, DB_KIND_JOB, o->id);
+
+	must(j);
+	set(note(w, o->is_undo ? "undo" : job_word(j), "vm", j->vm), o->node, o->reason);
+}
+
 static void note_fence(struct whatif *w, const struct db_cmd_node_fencing *o)
 {
 	const struct db_node *n = db_find(&w->db, DB_KIND_NODE, o->name);
@@ -347,6 +356,8 @@ static void note_order(struct whatif *w, const struct db_command *cmd)
 		set(note(w, "migrate", "vm", m->name), m->to, m->reason);
 	else if (cmd->type == DB_CMD_MIGRATION_ORDER)
 		note_migration(w, &cmd->migration_order);
+	else if (cmd->type == DB_CMD_JOB_ORDER)
+		note_job(w, &cmd->job_order);
 	else
 		note_fence(w, &cmd->node_fencing);
 }

@@ -19,6 +19,7 @@
 #include "clusterd/edge/engine.h"
 #include "clusterd/edge/exec.h"
 #include "clusterd/edge/fencer.h"
+#include "clusterd/edge/jobs.h"
 #include "clusterd/edge/log.h"
 #include "clusterd/edge/machine.h"
 #include "clusterd/edge/saved.h"
@@ -55,6 +56,7 @@ struct daemon {
 	struct fencer *fencer;
 	struct volumes *volumes;
 	struct vms *vms;
+	struct jobs *jobs;
 	struct conf *conf;
 	struct machine *machine;
 	struct witness *witness;
@@ -63,6 +65,7 @@ struct daemon {
 	char db[PATH_BYTES + 32], secrets_dir[PATH_BYTES + 32];
 	char corosync_conf[PATH_BYTES + 32];
 	char vm_run[PATH_BYTES + 32], vm_socket[PATH_BYTES + 32];
+	char jobs_run[PATH_BYTES + 32], csvadm[PATH_BYTES * 4];
 	char run[PATH_BYTES], key[PATH_BYTES + 32], mounts[PATH_BYTES];
 };
 
@@ -241,6 +244,8 @@ static void on_changed(void *arg)
 		exec_changed(d->exec);
 	if (d->vms)
 		vms_changed(d->vms);
+	if (d->jobs)
+		jobs_changed(d->jobs);
 	if (d->volumes)
 		volumes_changed(d->volumes);
 	if (d->fencer)
@@ -289,6 +294,10 @@ static int start(struct daemon *d, const struct options *o)
 				 .key_path = d->key,
 				 .vm_host = o->vm_host,
 				 .to_syslog = !o->foreground};
+	struct jobs_options jo = {.run_dir = d->jobs_run,
+				  .vm_run_dir = d->vm_run,
+				  .csvadm = d->csvadm,
+				  .vm_host = o->vm_host};
 	char socket[PATH_BYTES + 32], text[512] = "";
 	struct engine_options eo = {
 		.db_path = d->db,
@@ -321,6 +330,10 @@ static int start(struct daemon *d, const struct options *o)
 	snprintf(socket, sizeof(socket), "%s/api.sock", d->run);
 	snprintf(d->vm_socket, sizeof(d->vm_socket), "%s/vm.sock", d->run);
 	snprintf(d->vm_run, sizeof(d->vm_run), "%s/vm", d->run);
+	snprintf(d->jobs_run, sizeof(d->jobs_run), "%s/jobs", d->run);
+	/* Beside csvfsd: they are one package. */
+	snprintf(d->csvadm, sizeof(d->csvadm), "%.*s/csvadm",
+		 (int)(strrchr(o->csvfsd, '/') - o->csvfsd), o->csvfsd);
 	r = engine_open(&d->engine, d->loop, &eo, text, sizeof(text));
 	if (!r)
 		r = secrets_open(&d->engine, d->secrets_dir, &d->secrets, text, sizeof(text));
@@ -330,6 +343,8 @@ static int start(struct daemon *d, const struct options *o)
 		r = volumes_open(&d->engine, &vo, &d->volumes, text, sizeof(text));
 	if (!r)
 		r = vms_open(&d->engine, &mo, &d->vms, text, sizeof(text));
+	if (!r)
+		r = jobs_open(&d->engine, &jo, &d->jobs, text, sizeof(text));
 	if (!r)
 		exec_set_vms(d->exec, d->vms, o->agents);
 	if (!r)
@@ -434,6 +449,7 @@ int main(int argc, char **argv)
 	conf_close(d.conf);
 	machine_close(d.machine);
 	secrets_close(d.secrets);
+	jobs_close(d.jobs);
 	vms_close(d.vms);
 	volumes_close(d.volumes);
 	fencer_close(d.fencer);

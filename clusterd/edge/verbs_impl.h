@@ -240,6 +240,30 @@ void verb_vm_show(struct api_client *c, const json_t *args);
 void verb_vm_start(struct api_client *c, const json_t *args);
 void verb_vm_stop(struct api_client *c, const json_t *args);
 
+#define VERB_VM_COMMANDS 3
+/* Text, uuid and volumes of the definition into the command; replies and returns false. */
+bool verb_vm_definition(struct api_client *c, json_t *definition, struct db_cmd_vm_create *v);
+/* vm_create, and what follows it in the same change; vm-host looks at the definition first. */
+void verb_vm_create_all(struct api_client *c, const struct db_command *cmd, size_t count);
+/* The one in argument `name`; replies and returns NULL if there is none. */
+const struct db_vm *verb_arg_vm(struct api_client *c, const json_t *args);
+
+/* ---- verbs_disks.c */
+
+/*
+ * Disks with a size, which are to be made, become the work of a job; size and sparse go from the
+ * definition. Without such disks there is no work. Replies and returns false.
+ */
+bool verb_vm_new_disks(struct api_client *c, json_t *definition, const char *vm,
+		       struct db_cmd_vm_job *job);
+/* The job under way, for people; null if there is none. */
+json_t *verb_vm_job_json(const struct db *db, const struct db_vm *v);
+void verb_vm_clone(struct api_client *c, const json_t *args);
+void verb_vm_snapshot_create(struct api_client *c, const json_t *args);
+void verb_vm_snapshot_delete(struct api_client *c, const json_t *args);
+void verb_vm_snapshot_list(struct api_client *c, const json_t *args);
+void verb_vm_snapshot_revert(struct api_client *c, const json_t *args);
+
 /* ---- verbs_replay.c */
 
 void verb_simulate_decision(struct api_client *c, const json_t *args);
@@ -269,6 +293,11 @@ void verb_witness_json(const struct engine *e, const struct cl_table *t, json_t 
 
 /* ---- verbs_volume.c */
 
+void verb_volume_balance(struct api_client *c, const json_t *args);
+void verb_volume_grow(struct api_client *c, const json_t *args);
+void verb_volume_redirect(struct api_client *c, const json_t *args);
+void verb_volume_resume(struct api_client *c, const json_t *args);
+void verb_volume_suspend(struct api_client *c, const json_t *args);
 void verb_volume_clear(struct api_client *c, const json_t *args);
 void verb_volume_create(struct api_client *c, const json_t *args);
 void verb_volume_delete(struct api_client *c, const json_t *args);

@@ -17,7 +17,7 @@
 
 #define BANDWIDTH_MAX INT64_C(1000000000000000)
 
-static const struct db_vm *arg_vm(struct api_client *c, const json_t *args)
+const struct db_vm *verb_arg_vm(struct api_client *c, const json_t *args)
 {
 	char name[CL_NAME_MAX];
 	const struct db_vm *v;
@@ -66,7 +66,7 @@ static bool take_uuid(struct api_client *c, json_t *definition, char ret[DB_UUID
 }
 
 /* Its text, uuid and volumes into the command. */
-static bool take_definition(struct api_client *c, json_t *definition, struct db_cmd_vm_create *v)
+bool verb_vm_definition(struct api_client *c, json_t *definition, struct db_cmd_vm_create *v)
 {
 	const json_t *own = json_object_get(definition, "name");
 	char *text;
@@ -96,7 +96,8 @@ static bool take_definition(struct api_client *c, json_t *definition, struct db_
 /* A creation that waits for its definition to be looked at. */
 struct creation {
 	struct api_ticket *ticket;
-	struct db_command cmd;
+	size_t count;
+	struct db_command cmd[VERB_VM_COMMANDS];
 };
 
 static void create_validated(void *arg, const char *why)
@@ -107,17 +108,20 @@ static void create_validated(void *arg, const char *why)
 	if (c && why) /* it begins with the name of a file of ours, which says nothing to anybody */
 		api_reply(c, API_USAGE, NULL, "definition: %s",
 			  strstr(why, ": ") ? strstr(why, ": ") + 2 : why);
+	else if (c && w->count == 1)
+		verb_submit(c, w->cmd);
 	else if (c)
-		verb_submit(c, &w->cmd);
+		verb_submit_all(c, w->cmd, w->count, CONFIG_WHOLE);
 	free(w);
 }
 
-static void validate(struct api_client *c, const struct db_command *cmd)
+void verb_vm_create_all(struct api_client *c, const struct db_command *cmd, size_t count)
 {
 	struct creation *w = calloc(1, sizeof(*w));
 
-	must(w);
-	w->cmd = *cmd;
+	must(w && count && count <= VERB_VM_COMMANDS);
+	memcpy(w->cmd, cmd, count * sizeof(*cmd));
+	w->count = count;
 	w->ticket = api_ticket_new(c);
 	if (!vms_validate(api_engine(c)->vms, cmd->vm_create.definition, create_validated, w))
 		return;
@@ -128,8 +132,9 @@ static void validate(struct api_client *c, const struct db_command *cmd)
 
 void verb_vm_create(struct api_client *c, const json_t *args)
 {
-	struct db_command cmd = verb_command(c, DB_CMD_VM_CREATE);
-	struct db_cmd_vm_create *v = &cmd.vm_create;
+	struct db_command cmd[] = {verb_command(c, DB_CMD_VM_CREATE),
+				   verb_command(c, DB_CMD_VM_JOB)};
+	struct db_cmd_vm_create *v = &cmd[0].vm_create;
 	const json_t *given = json_object_get(args, "definition");
 	struct db_cmd_group_place p = {0};
 	json_t *definition;
@@ -152,17 +157,18 @@ void verb_vm_create(struct api_client *c, const json_t *args)
 	v->failback = p.failback;
 	v->failback_from = p.failback_from;
 	v->failback_to = p.failback_to;
-	definition = json_copy((json_t *)given);
+	definition = json_deep_copy(given);
 	must(definition);
-	if (take_definition(c, definition, v))
-		validate(c, &cmd);
+	if (verb_vm_new_disks(c, definition, v->name, &cmd[1].vm_job) &&
+	    verb_vm_definition(c, definition, v))
+		verb_vm_create_all(c, cmd, cmd[1].vm_job.work[0] ? 2 : 1);
 	json_decref(definition);
 }
 
 void verb_vm_delete(struct api_client *c, const json_t *args)
 {
 	struct db_command cmd = verb_command(c, DB_CMD_VM_DELETE);
-	const struct db_vm *v = arg_vm(c, args);
+	const struct db_vm *v = verb_arg_vm(c, args);
 
 	if (!v || !verb_is_confirmed(c, args, v->name,
 				     "this forgets the virtual machine (its disks stay)"))
@@ -174,7 +180,7 @@ void verb_vm_delete(struct api_client *c, const json_t *args)
 /* It is its group that is placed, and fails. */
 void verb_vm_set(struct api_client *c, const json_t *args)
 {
-	if (arg_vm(c, args))
+	if (verb_arg_vm(c, args))
 		verb_group_set(c, args);
 }
 
@@ -182,20 +188,20 @@ void verb_vm_set(struct api_client *c, const json_t *args)
 
 void verb_vm_start(struct api_client *c, const json_t *args)
 {
-	if (arg_vm(c, args))
+	if (verb_arg_vm(c, args))
 		verb_group_intent(c, args, DB_INTENT_ONLINE, "vm-start", false);
 }
 
 void verb_vm_stop(struct api_client *c, const json_t *args)
 {
-	if (arg_vm(c, args))
+	if (verb_arg_vm(c, args))
 		verb_group_intent(c, args, DB_INTENT_OFFLINE, "vm-stop", false);
 }
 
 static void set_paused(struct api_client *c, const json_t *args, bool pause)
 {
 	struct db_command cmd = verb_command(c, DB_CMD_VM_SET_PAUSED);
-	const struct db_vm *v = arg_vm(c, args);
+	const struct db_vm *v = verb_arg_vm(c, args);
 
 	if (!v)
 		return;
@@ -227,7 +233,7 @@ void verb_vm_move(struct api_client *c, const json_t *args, const char *verb)
 	struct db_command cmd = verb_command(c, DB_CMD_VM_MIGRATE);
 	struct db_cmd_vm_migrate *m = &cmd.vm_migrate;
 	const json_t *bandwidth = json_object_get(args, "bandwidth");
-	const struct db_vm *v = arg_vm(c, args);
+	const struct db_vm *v = verb_arg_vm(c, args);
 	const struct db_node *to = v ? verb_arg_node(c, args, "to") : NULL;
 
 	if (!v || !to)
@@ -309,7 +315,7 @@ static json_t *migrations_json(const struct db *db, const struct db_vm *v)
 void verb_vm_show(struct api_client *c, const json_t *args)
 {
 	const struct db *db = &api_engine(c)->db;
-	const struct db_vm *v = arg_vm(c, args);
+	const struct db_vm *v = verb_arg_vm(c, args);
 	const struct db_migration *m = v ? vm_migration(db, v) : NULL;
 	char text[3 * DB_REASON_MAX];
 	json_t *o, *definition;
@@ -323,6 +329,7 @@ void verb_vm_show(struct api_client *c, const json_t *args)
 	json_object_set_new(o, "migration",
 			    m ? verb_row_json(db, DB_KIND_MIGRATION, m) : json_null());
 	json_object_set_new(o, "migrations", migrations_json(db, v));
+	json_object_set_new(o, "job", verb_vm_job_json(db, v));
 	json_object_set_new(o, "definition", definition ? definition : json_string(v->definition));
 	api_reply(c, API_OK, o, "%s", "");
 }

@@ -282,6 +282,37 @@ static void bound_process(struct volumes_local *l, struct volumes_process *p)
 
 /* ---- the mount */
 
+/* What its mount does is news to the cluster when it changes; how much, now and then. */
+static void tell_io(struct volumes_local *l, const struct db_mount *m)
+{
+	static const uint8_t ios[CSV_LINK_IO_MAX] = {
+		[CSV_LINK_IO_UNAVAILABLE] = DB_MOUNT_IO_UNAVAILABLE,
+		[CSV_LINK_IO_PAUSED] = DB_MOUNT_IO_PAUSED,
+		[CSV_LINK_IO_ACTIVE] = DB_MOUNT_IO_ACTIVE,
+		[CSV_LINK_IO_REDIRECTED] = DB_MOUNT_IO_REDIRECTED,
+	};
+	struct engine *e = l->volumes->engine;
+	const struct volumes_client *c = volumes_client_find(l->volumes, l->uuid, CSV_LINK_MOUNT);
+	struct db_command cmd = engine_command(e, DB_CMD_MOUNT_IO);
+	const struct csv_link_io *io = c ? &c->status.io : NULL;
+
+	if (!c || c->who.id != m->id || c->status.phase != CSV_LINK_READY ||
+	    db_command_needs(&cmd) > e->db.version)
+		return;
+	if (m->io == ios[io->state] && !strcmp(m->io_reason, io->why) &&
+	    (m->io_bytes == io->redirected_bytes ||
+	     engine_now_ms() - l->io_told_ms < VOLUMES_IO_MS))
+		return;
+	memcpy(cmd.mount_io.volume, l->name, sizeof(l->name));
+	cmd.mount_io.slot = m->slot;
+	cmd.mount_io.id = m->id;
+	cmd.mount_io.io = ios[io->state];
+	cmd.mount_io.bytes = io->redirected_bytes;
+	snprintf(cmd.mount_io.reason, sizeof(cmd.mount_io.reason), "%s", io->why);
+	l->io_told_ms = engine_now_ms();
+	tell(l, &cmd);
+}
+
 static void look_at_mount(struct volumes_local *l, const struct db_volume *row)
 {
 	struct volumes_process *p = &l->mount;
@@ -313,6 +344,8 @@ static void look_at_mount(struct volumes_local *l, const struct db_volume *row)
 			ask_fence(l, row, true, m->id, "its mount's process does not end");
 		if (p->id == m->id && p->was_ready && m->state == DB_MOUNT_STATE_MOUNTING)
 			tell_mounted(l, m);
+		if (p->id == m->id && m->state == DB_MOUNT_STATE_MOUNTED)
+			tell_io(l, m);
 		volumes_look_condemned(l, row, m);
 		look_at_killed(l, row, m);
 		return;
@@ -351,8 +384,19 @@ static void report_mounts(struct volumes_local *l, const struct db_volume *row,
 				tell_recovered(l, row, m);
 		}
 	}
-	if (volumes_find_voice(l, row, status, &cmd))
+	if (volumes_find_voice(l, row, status, &cmd)) {
 		tell(l, &cmd);
+	} else if (row->grow && status->grown == row->grow) {
+		cmd = engine_command(l->volumes->engine, DB_CMD_VOLUME_GROWN);
+		memcpy(cmd.volume_grown.name, l->name, sizeof(l->name));
+		cmd.volume_grown.term = row->term;
+		cmd.volume_grown.grow = row->grow;
+		cmd.volume_grown.is_success = status->has_grown;
+		cmd.volume_grown.bytes = status->grown_bytes;
+		snprintf(cmd.volume_grown.reason, sizeof(cmd.volume_grown.reason), "%s",
+			 status->grown_text);
+		tell(l, &cmd);
+	}
 }
 
 /*
@@ -512,6 +556,8 @@ static void tell_clients(struct volumes_local *l, const struct db_volume *row)
 				 volumes_address(v, row->node, row->link));
 		}
 		fill_mounts(l, &s);
+		s.grow = row->grow;
+		s.is_aside = row->redirected & cl_bit(v->engine->repl.self_slot);
 	}
 	tell_client(l, &l->mount, &s);
 	tell_client(l, &l->coordinator, &s);

@@ -27,6 +27,7 @@
 #define VOLUMES_BEAT_MS	    1000 /* between an answer and the next beat */
 #define VOLUMES_CALM_MS	    90000 /* a coordinator that has missed nobody for so long misses nobody */
 #define VOLUMES_LUN_MS	    30000 /* a LUN that did not answer is looked at again then */
+#define VOLUMES_IO_MS	    30000 /* how much was redirected goes to the cluster that often */
 #define VOLUMES_IDENTIFY_MS 8000  /* below what a client of the API waits */
 
 struct run;
@@ -81,7 +82,8 @@ struct volumes_local {
 	bool lun_answers, lun_runs;
 	uint8_t lun_tries; /* without an answer */
 	uint64_t lun_next_ms;
-	uint64_t wanted_id; /* of the mount that was asked for last */
+	uint64_t io_told_ms; /* when the cluster was told last what the mount does */
+	uint64_t wanted_id;  /* of the mount that was asked for last */
 };
 
 struct volumes {

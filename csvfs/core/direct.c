@@ -137,7 +137,7 @@ static void on_closed(struct direct_state *s, const struct direct_event *e,
 
 static bool may_use_path(const struct direct_state *s)
 {
-	return s->block == DIRECT_PATH_OK &&
+	return s->block == DIRECT_PATH_OK && !s->is_aside &&
 	       ((s->has_lease && !s->must_confirm) || DIRECT_MUTANT(s, NO_LEASE));
 }
 
@@ -225,7 +225,7 @@ static void on_issued(struct direct_state *s, const struct direct_event *e,
 	f->is_asked = false;
 	f->why = CSV_UNGRANTED_NOTHING;
 	f->granted_ms = e->now_ms;
-	if (!f->opens || s->block != DIRECT_PATH_OK)
+	if (!f->opens || s->block != DIRECT_PATH_OK || s->is_aside)
 		drain(s, f, false, false, out);
 }
 
@@ -244,7 +244,7 @@ static void on_refused(struct direct_state *s, const struct direct_event *e,
 	}
 	/* What it had for reading is good still, unless it has been recalled meanwhile. */
 	f->state = f->is_asked ? DIRECT_DRAINING : DIRECT_GRANTED;
-	if (!f->is_asked && (!f->opens || s->block != DIRECT_PATH_OK))
+	if (!f->is_asked && (!f->opens || s->block != DIRECT_PATH_OK || s->is_aside))
 		drain(s, f, false, false, out);
 }
 
@@ -291,6 +291,31 @@ static void on_recall(struct direct_state *s, const struct direct_event *e,
 	drain(s, f, true, DIRECT_MUTANT(s, ACK_FIRST), out);
 }
 
+/* All grants go back, as they drain. */
+static void drain_all(struct direct_state *s, struct direct_actions *out)
+{
+	for (size_t i = 0; i < DIRECT_FILES; i++) {
+		if (s->file[i].handle.ino && s->file[i].state == DIRECT_GRANTED)
+			drain(s, &s->file[i], false, DIRECT_MUTANT(s, RETURN_FIRST), out);
+	}
+}
+
+static void ask_anew(struct direct_state *s)
+{
+	for (size_t i = 0; i < DIRECT_FILES; i++)
+		s->file[i].ask_after_ms = s->file[i].backoff_ms = 0;
+}
+
+static void on_aside(struct direct_state *s, const struct direct_event *e,
+		     struct direct_actions *out)
+{
+	s->is_aside = e->is_aside;
+	if (s->is_aside)
+		drain_all(s, out);
+	else
+		ask_anew(s);
+}
+
 static void on_block(struct direct_state *s, const struct direct_event *e,
 		     struct direct_actions *out)
 {
@@ -300,18 +325,14 @@ static void on_block(struct direct_state *s, const struct direct_event *e,
 	}
 	s->block = e->block;
 	s->block_since_ms = e->now_ms;
-	for (size_t i = 0; i < DIRECT_FILES; i++) {
-		if (s->file[i].handle.ino && s->file[i].state == DIRECT_GRANTED)
-			drain(s, &s->file[i], false, DIRECT_MUTANT(s, RETURN_FIRST), out);
-	}
+	drain_all(s, out);
 }
 
 static void on_path(struct direct_state *s)
 {
 	s->block = DIRECT_PATH_OK;
 	s->block_since_ms = 0;
-	for (size_t i = 0; i < DIRECT_FILES; i++)
-		s->file[i].ask_after_ms = s->file[i].backoff_ms = 0;
+	ask_anew(s);
 }
 
 static void on_lease(struct direct_state *s, const struct direct_event *e)
@@ -451,6 +472,9 @@ void direct_step(struct direct_state *s, const struct direct_event *e, struct di
 	case DIRECT_EV_BLOCK:
 		on_block(s, e, out);
 		break;
+	case DIRECT_EV_ASIDE:
+		on_aside(s, e, out);
+		break;
 	case DIRECT_EV_PATH:
 		on_path(s);
 		break;
@@ -542,7 +566,7 @@ enum direct_io direct_io_state(const struct direct_state *s, bool is_served)
 {
 	if (!s->has_lease)
 		return DIRECT_PAUSED;
-	if (s->block == DIRECT_PATH_OK)
+	if (s->block == DIRECT_PATH_OK && !s->is_aside)
 		return DIRECT_ACTIVE;
 	return is_served ? DIRECT_REDIRECTED : DIRECT_PAUSED;
 }

@@ -98,6 +98,7 @@ struct direct_state {
 	enum direct_block block;
 	uint64_t block_since_ms;
 	bool has_lease;
+	bool is_aside;	   /* asked for: the path is not used, though it works */
 	bool must_confirm; /* the lease was lost: a coordinator must know this mount first */
 	uint32_t under_way;
 	uint64_t mount;	   /* this one's incarnation */
@@ -127,6 +128,7 @@ struct direct_state {
 	X(CONFIRMED) /* a coordinator has taken the line for recalls */                            \
 	X(LEASE)     /* has_lease */                                                               \
 	X(BLOCK)     /* block, now_ms: the path is lost */                                         \
+	X(ASIDE)     /* is_aside: the path is not to be used, or may be again */                   \
 	X(PATH)	     /* a probe has succeeded */                                                   \
 	X(FLUSHED)   /* serial: all writes up to this one are on the disk */                       \
 	X(FAILED)    /* serial, error: they are not, and it is not for the path */                 \
@@ -151,6 +153,7 @@ struct direct_event {
 	bool is_partial;
 	bool may_ask;
 	bool has_lease;
+	bool is_aside;
 	struct csv_time written;
 	uint64_t serial;
 	uint16_t error;

@@ -53,6 +53,12 @@ struct coordinator {
 	char mount_point[256];
 	int lock_fd; /* its file is not empty while there may be a mount of ours: see set_mark() */
 	bool is_marked, is_mounted, is_unwanted;
+	char attached[CSV_LUN_DEV_MAX];
+	/* A thread of its own takes in that the LUN has grown: the disk may take its time. */
+	pthread_t grower;
+	uint64_t growing;	      /* wish that it carries out; 0: there is none */
+	bool grower_ended;	      /* under lock */
+	struct csv_link_status grown; /* its words: under lock until it has ended */
 	char text[CSV_LUN_TEXT_MAX];
 };
 
@@ -297,6 +303,7 @@ static int mount_xfs(struct coordinator *c)
 
 	if (r)
 		return r;
+	memcpy(c->attached, device, sizeof(c->attached));
 	if (mkdir(c->mount_point, 0700) && errno != EEXIST) {
 		snprintf(c->text, sizeof(c->text), "%s: %s", c->mount_point, strerror(errno));
 		return -errno;
@@ -486,6 +493,72 @@ static const char *why_end(struct coordinator *c)
 	return why;
 }
 
+/* ---- a LUN that has grown */
+
+static int grow(struct coordinator *c, uint64_t *ret_bytes, char *text, size_t size)
+{
+	struct csv_lun *lun = NULL;
+	char ignored[CSV_LUN_TEXT_MAX];
+	int r = csv_lun_open(c->device, true, &lun, text, size), xfs;
+
+	if (r)
+		return r;
+	r = csv_lun_grow(lun, c->attached, text, size);
+	if (!r || r == -EALREADY) {
+		xfs = csv_lun_grow_xfs(lun, c->mount_point, ret_bytes, ignored, sizeof(ignored));
+		if (xfs && xfs != -EALREADY)
+			snprintf(text, size, "%s", ignored);
+		/* What an earlier try has left is done as well. */
+		r = xfs == -EALREADY ? r : xfs;
+	}
+	csv_lun_close(lun);
+	return r;
+}
+
+static void *grow_thread(void *arg)
+{
+	struct coordinator *c = arg;
+	char text[CSV_LUN_TEXT_MAX] = "";
+	uint64_t bytes = 0;
+	int r = grow(c, &bytes, text, sizeof(text));
+
+	csv_log(r ? LOG_WARNING : LOG_NOTICE, "volume %s: grow: %s", c->volume, r ? text : "done");
+	pthread_mutex_lock(&c->lock);
+	c->grown.grown = c->growing;
+	c->grown.has_grown = !r;
+	c->grown.grown_bytes = bytes;
+	snprintf(c->grown.grown_text, sizeof(c->grown.grown_text), "%.*s", CSV_LINK_TEXT - 1,
+		 r ? text : "");
+	c->grower_ended = c->has_changed = true;
+	pthread_cond_signal(&c->wake);
+	pthread_mutex_unlock(&c->lock);
+	return NULL;
+}
+
+/* Begins what is wanted, one at a time, and takes its words. */
+static void look_at_grow(struct coordinator *c, uint64_t wanted)
+{
+	bool has_ended;
+
+	pthread_mutex_lock(&c->lock);
+	has_ended = c->grower_ended;
+	pthread_mutex_unlock(&c->lock);
+	if (c->growing && has_ended) {
+		pthread_join(c->grower, NULL);
+		c->status.grown = c->grown.grown;
+		c->status.has_grown = c->grown.has_grown;
+		c->status.grown_bytes = c->grown.grown_bytes;
+		memcpy(c->status.grown_text, c->grown.grown_text, sizeof(c->status.grown_text));
+		c->growing = 0;
+	}
+	if (!wanted || c->growing || wanted == c->status.grown)
+		return;
+	c->growing = wanted;
+	c->grower_ended = false;
+	if (pthread_create(&c->grower, NULL, grow_thread, c))
+		c->growing = 0; /* looked at again with the next change */
+}
+
 static const char *serve(struct coordinator *c)
 {
 	const char *why;
@@ -500,6 +573,7 @@ static const char *serve(struct coordinator *c)
 		why = why_end(c);
 		if (why)
 			return why;
+		look_at_grow(c, state.grow);
 		tell(c, CSV_LINK_READY, NULL);
 		wait_change(c, state.lease_until_ms);
 	}
@@ -516,6 +590,11 @@ static int stop(struct coordinator *c)
 	while (!has_failed && !server_has_stopped(c->server)) {
 		wait_change(c, UINT64_MAX);
 		has_failed = server_failure(c->server) != NULL;
+	}
+	while (!has_failed && c->growing) { /* it has the mount open */
+		look_at_grow(c, 0);
+		if (c->growing)
+			wait_change(c, UINT64_MAX);
 	}
 	if (has_failed) /* a worker may be stuck in the disk: not waited for */
 		return -EIO;

@@ -1,16 +1,22 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* csvadm: makes, shows, checks and repairs the LUN of a volume (csvadm(8)). */
+/* csvadm: makes, shows, checks and repairs the LUN of a volume, and files on it (csvadm(8)). */
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/random.h>
 #include <time.h>
+#include <unistd.h>
 
+#include "csvfs/edge/clone.h"
+#include "csvfs/edge/job.h"
 #include "csvfs/edge/lun.h"
 #include "csvfs/edge/prealloc.h"
+#include "csvfs/edge/progress.h"
 #include "lib/must.h"
 
 #define OUTPUT_MAX 16384 /* of xfs_repair */
@@ -23,6 +29,7 @@ enum exit_code { /* clusterd-exit-codes(7) */
 		 EXIT_NO_SUCH = 3,
 		 EXIT_NOT_PERMITTED = 5,
 		 EXIT_REFUSED = 8,
+		 EXIT_AGAIN = 75, /* for clusterd: EX_TEMPFAIL */
 		 EXIT_INTERRUPTED = 130,
 };
 
@@ -34,17 +41,25 @@ enum option {
 	OPT_CONFIRM,
 	OPT_JSON,
 	OPT_SIZE,
+	OPT_CONTINUE,
+	OPT_SPARSE,
+	OPT_FORCE,
+	OPT_PROGRESS,
+	OPT_ID,
+	OPT_UNDO,
 	OPT_MAX
 };
 
 struct arguments {
-	const char *lun;
+	const char *lun;	    /* or file */
+	const char *second;	    /* file */
 	const char *value[OPT_MAX]; /* NULL: not given */
 };
 
 struct verb {
 	const char *name, *synopsis, *help;
 	unsigned int takes, needs; /* bits of enum option */
+	bool takes_two;		   /* files */
 	int (*run)(const struct arguments *a);
 };
 
@@ -52,10 +67,14 @@ static const struct option_text {
 	const char *name;
 	bool has_value;
 } options[OPT_MAX] = {
-	[OPT_NAME] = {"--name", true},	     [OPT_CLUSTER] = {"--cluster", true},
-	[OPT_UUID] = {"--uuid", true},	     [OPT_OVERWRITE] = {"--overwrite", true},
-	[OPT_CONFIRM] = {"--confirm", true}, [OPT_JSON] = {"--json", false},
-	[OPT_SIZE] = {"--size", true},
+	[OPT_NAME] = {"--name", true},		[OPT_CLUSTER] = {"--cluster", true},
+	[OPT_UUID] = {"--uuid", true},		[OPT_OVERWRITE] = {"--overwrite", true},
+	[OPT_CONFIRM] = {"--confirm", true},	[OPT_JSON] = {"--json", false},
+	[OPT_SIZE] = {"--size", true},		[OPT_CONTINUE] = {"--continue", false},
+	[OPT_SPARSE] = {"--sparse", false},	[OPT_FORCE] = {"--force", false},
+	[OPT_PROGRESS] = {"--progress", false}, [OPT_ID] = {"--id", true},
+	[OPT_UNDO] = {"--undo", false},
+
 };
 
 /* ---- messages and values */
@@ -79,6 +98,8 @@ static int exit_of(int r)
 		return EXIT_REFUSED;
 	case -EINTR:
 		return EXIT_INTERRUPTED;
+	case -EALREADY:
+		return EXIT_AGAIN;
 	default:
 		return EXIT_FAILED;
 	}
@@ -440,6 +461,83 @@ static int run_repair(const struct arguments *a)
 	return report(r, text);
 }
 
+/* ---- grow */
+
+/* The XFS grows only where it is mounted: in a namespace that nobody else sees. */
+static int grow_xfs(struct csv_lun *lun, const char *dev, uint64_t *ret_bytes, char *text,
+		    size_t size)
+{
+	char point[] = "/tmp/csvadm-XXXXXX";
+	int r;
+
+	if (unshare(CLONE_NEWNS) || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+	    !mkdtemp(point)) {
+		snprintf(text, size, "cannot make a private mount: %s", strerror(errno));
+		return -errno;
+	}
+	r = mount(dev, point, "xfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) ? -errno : 0;
+	if (r) {
+		snprintf(text, size, "%s cannot be mounted: %s", dev, strerror(-r));
+	} else {
+		r = csv_lun_grow_xfs(lun, point, ret_bytes, text, size);
+		if (umount(point)) {
+			snprintf(text, size, "%s: %s", point, strerror(errno));
+			r = -EBUSY;
+		}
+	}
+	rmdir(point);
+	return r;
+}
+
+static int grow_lun(struct csv_lun *lun, const char *path, const char *confirm, char *text,
+		    size_t size)
+{
+	char dev[CSV_LUN_DEV_MAX], what[CSV_LUN_TEXT_MAX];
+	uint64_t bytes = 0;
+	int r, records, detached;
+
+	if (!confirm || strcmp(confirm, csv_lun_name(lun)) != 0) {
+		snprintf(text, size,
+			 "%s carries volume %s: nothing was changed; one that is used is grown by "
+			 "`clusterctl volume grow`: make sure that no node uses it, then say "
+			 "--confirm %s",
+			 path, csv_lun_name(lun), csv_lun_name(lun));
+		return -EEXIST;
+	}
+	r = csv_lun_in_use(lun, text, size);
+	if (r)
+		return r;
+	records = csv_lun_grow(lun, NULL, text, size);
+	if (records && records != -EALREADY)
+		return records;
+	r = csv_lun_attach(lun, dev, sizeof(dev), text, size);
+	if (r)
+		return r;
+	r = grow_xfs(lun, dev, &bytes, what, sizeof(what));
+	detached = csv_lun_detach(lun, NULL, 0);
+	if (r == -EALREADY) /* nothing to be done: then text says so */
+		return records ? -ENOSPC : detached;
+	if (r) {
+		snprintf(text, size, "%s", what);
+		return r;
+	}
+	printf("%s: volume %s has %llu MiB\n", path, csv_lun_name(lun), mib(bytes));
+	return 0;
+}
+
+static int run_grow(const struct arguments *a)
+{
+	char text[CSV_LUN_TEXT_MAX];
+	struct csv_lun *lun;
+	int r = csv_lun_open(a->lun, true, &lun, text, sizeof(text));
+
+	if (r)
+		return report(r, text);
+	r = grow_lun(lun, a->lun, a->value[OPT_CONFIRM], text, sizeof(text));
+	csv_lun_close(lun);
+	return report(r, text);
+}
+
 /* ---- command line */
 
 /* ---- files on a mounted volume */
@@ -466,10 +564,16 @@ static bool parse_size(const char *text, uint64_t *ret)
 	return true;
 }
 
+static void begin(const struct arguments *a)
+{
+	progress_begin(a->value[OPT_PROGRESS] ? STDOUT_FILENO : -1, false);
+}
+
 static int run_prealloc(const struct arguments *a)
 {
 	char text[CSV_LUN_TEXT_MAX];
 	uint64_t size;
+	int r;
 
 	if (!parse_size(a->value[OPT_SIZE], &size)) {
 		fprintf(stderr,
@@ -477,7 +581,60 @@ static int run_prealloc(const struct arguments *a)
 			a->value[OPT_SIZE]);
 		return EXIT_USAGE;
 	}
-	return report(prealloc(a->lun, size, text, sizeof(text)), text);
+	if (a->value[OPT_SPARSE] && a->value[OPT_CONTINUE])
+		return report(-EINVAL, "--sparse and --continue: one of them");
+	begin(a);
+	if (a->value[OPT_SPARSE])
+		r = prealloc_sparse(a->lun, size, text, sizeof(text));
+	else
+		r = prealloc(a->lun, size, a->value[OPT_CONTINUE], text, sizeof(text));
+	return report(r, text);
+}
+
+static int run_clone(const struct arguments *a)
+{
+	const struct clone_options o = {.is_forced = a->value[OPT_FORCE]};
+	char text[CSV_LUN_TEXT_MAX];
+	struct clone_result c;
+	json_t *j;
+	int r;
+
+	begin(a);
+	r = clone_file(a->lun, a->second, &o, &c, text, sizeof(text));
+	if (r || a->value[OPT_PROGRESS])
+		return report(r, text);
+	if (!a->value[OPT_JSON]) {
+		printf("%s: %llu MiB, %llu of them in shared blocks, in %u ms; %llu KiB less are "
+		       "free\n",
+		       a->second, mib(c.bytes), mib(c.shared_bytes), c.ms,
+		       (unsigned long long)(c.free_bytes >> 10));
+		return EXIT_DONE;
+	}
+	j = json_pack("{s:I, s:I, s:I, s:I, s:I}", "bytes", (json_int_t)c.bytes, "shared_bytes",
+		      (json_int_t)c.shared_bytes, "free_bytes", (json_int_t)c.free_bytes,
+		      "requests", (json_int_t)c.requests, "ms", (json_int_t)c.ms);
+	r = j ? json_dumpf(j, stdout, JSON_INDENT(2) | JSON_SORT_KEYS) : -1;
+	json_decref(j);
+	putchar('\n');
+	return r ? EXIT_FAILED : EXIT_DONE;
+}
+
+static int run_unshare(const struct arguments *a)
+{
+	char text[CSV_LUN_TEXT_MAX];
+	uint64_t bytes;
+
+	begin(a);
+	return report(unshare_file(a->lun, &bytes, text, sizeof(text)), text);
+}
+
+static int run_job(const struct arguments *a)
+{
+	char text[CSV_LUN_TEXT_MAX];
+
+	return report(
+		job_run(a->lun, a->value[OPT_ID], a->value[OPT_UNDO], stdin, text, sizeof(text)),
+		text);
 }
 
 #define BIT(o) (1u << OPT_##o)
@@ -486,15 +643,24 @@ static const struct verb verbs[] = {
 	{"format", "LUN --name NAME --cluster UUID [--uuid UUID] [--overwrite WHAT] [--json]",
 	 "make the LUN a volume of a cluster; refuses one that is in use or carries something",
 	 BIT(NAME) | BIT(CLUSTER) | BIT(UUID) | BIT(OVERWRITE) | BIT(JSON),
-	 BIT(NAME) | BIT(CLUSTER), run_format},
-	{"prealloc", "FILE --size BYTES",
-	 "make a file on a mounted volume that every node may read and write directly", BIT(SIZE),
-	 BIT(SIZE), run_prealloc},
-	{"info", "LUN [--json]", "show what volume a LUN carries", BIT(JSON), 0, run_info},
+	 BIT(NAME) | BIT(CLUSTER), false, run_format},
+	{"prealloc", "FILE --size BYTES [--continue | --sparse] [--progress]",
+	 "make a file on a mounted volume that every node may read and write directly",
+	 BIT(SIZE) | BIT(CONTINUE) | BIT(SPARSE) | BIT(PROGRESS), BIT(SIZE), false, run_prealloc},
+	{"clone", "FILE NEW [--force] [--json | --progress]",
+	 "make a copy of a file on a mounted volume that shares its blocks",
+	 BIT(FORCE) | BIT(JSON) | BIT(PROGRESS), 0, true, run_clone},
+	{"unshare", "FILE [--progress]", "give a file blocks of its own where it shares them",
+	 BIT(PROGRESS), 0, false, run_unshare},
+	{"job", "FILE --id ID [--undo]", "for clusterd: work on files as standard input says",
+	 BIT(ID) | BIT(UNDO), BIT(ID), false, run_job},
+	{"info", "LUN [--json]", "show what volume a LUN carries", BIT(JSON), 0, false, run_info},
 	{"check", "LUN", "look for damage, changing nothing; refuses one that is in use", 0, 0,
-	 run_check},
+	 false, run_check},
 	{"repair", "LUN --confirm NAME", "repair damage; refuses one that is in use", BIT(CONFIRM),
-	 0, run_repair},
+	 0, false, run_repair},
+	{"grow", "LUN --confirm NAME", "take in that a LUN has grown; refuses one that is in use",
+	 BIT(CONFIRM), 0, false, run_grow},
 };
 
 static int usage(FILE *f, const struct verb *v)
@@ -514,6 +680,17 @@ static int usage(FILE *f, const struct verb *v)
 		fprintf(f, "  --confirm NAME   the volume's name once more\n");
 	if (!v || v->takes & BIT(SIZE))
 		fprintf(f, "  --size BYTES     of the file; K, M, G, T after it: times 1024 ...\n");
+	if (!v || v->takes & BIT(CONTINUE))
+		fprintf(f,
+			"  --continue       fill a file that exists where nothing was written yet\n"
+			"  --sparse         only its size: blocks are taken as they are written\n");
+	if (!v || v->takes & BIT(FORCE))
+		fprintf(f, "  --force          replace NEW if it exists\n");
+	if (!v || v->takes & BIT(PROGRESS))
+		fprintf(f, "  --progress       how far it is to standard output, for programs\n");
+	if (!v || v->takes & BIT(ID))
+		fprintf(f, "  --id ID          of the work, in hexadecimal\n"
+			   "  --undo           take away what it has made\n");
 	if (!v || v->takes & BIT(JSON))
 		fprintf(f, "  --json           the data as JSON\n");
 	fprintf(f, "  --help, --version\n");
@@ -557,14 +734,20 @@ static int parse(const struct verb *v, char **argv, struct arguments *a)
 		if (argv[i][0] == '-') {
 			if (take_option(v, argv, &i, a))
 				return EXIT_USAGE;
+		} else if (a->lun && (a->second || !v->takes_two)) {
+			return wrong(v->takes_two ? "two files, not also "
+						  : "one LUN or file at a time, not also ",
+				     argv[i]);
 		} else if (a->lun) {
-			return wrong("one LUN at a time, not also ", argv[i]);
+			a->second = argv[i];
 		} else {
 			a->lun = argv[i];
 		}
 	}
-	if (!a->lun)
-		return wrong("which LUN? usage: csvadm ", v->name);
+	if (!a->lun || (v->takes_two && !a->second))
+		return wrong(v->takes_two ? "which files? usage: csvadm "
+					  : "which LUN or file? usage: csvadm ",
+			     v->name);
 	for (size_t o = 0; o < OPT_MAX; o++)
 		if (v->needs & 1u << o && !a->value[o])
 			return wrong("is missing: ", options[o].name);

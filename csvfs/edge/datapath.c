@@ -117,7 +117,7 @@ void datapath_step(struct datapath *d, const struct direct_event *e)
 
 static void note_state(struct datapath *d)
 {
-	bool is_active = d->core.has_lease && d->core.block == DIRECT_PATH_OK;
+	bool is_active = d->core.has_lease && d->core.block == DIRECT_PATH_OK && !d->core.is_aside;
 
 	if (is_active)
 		d->not_active_since_ms = 0;
@@ -195,6 +195,16 @@ void datapath_io_end(struct datapath *d, size_t io)
 
 /* ---- what others tell */
 
+static void set_aside(struct datapath *d, bool is_aside)
+{
+	if (is_aside == d->core.is_aside)
+		return;
+	log_notice(is_aside ? "asked to do no I/O on the LUN -> it goes to the coordinator"
+			    : "I/O may go direct again");
+	datapath_step(d, &(struct direct_event){.type = DIRECT_EV_ASIDE, .is_aside = is_aside});
+	note_state(d);
+}
+
 void datapath_target(struct datapath *d, const struct csv_link_state *state)
 {
 	uint64_t term = state->is_online ? state->term : 0;
@@ -204,6 +214,7 @@ void datapath_target(struct datapath *d, const struct csv_link_state *state)
 	if (state->lease_until_ms > d->lease_until_ms)
 		d->lease_until_ms = state->lease_until_ms;
 	datapath_refresh_lease(d);
+	set_aside(d, state->is_aside);
 	if (term && (term != d->term || state->port != d->port ||
 		     strcmp(state->address, d->address) != 0)) {
 		d->term = term;
@@ -246,6 +257,8 @@ void datapath_status(struct datapath *d, struct datapath_status *ret)
 		s.why = "this node has no quorum lease";
 	else if (d->core.block != DIRECT_PATH_OK)
 		s.why = direct_block_text(d->core.block);
+	else if (d->core.is_aside)
+		s.why = "asked for";
 	s.since_ms = d->not_active_since_ms;
 	s.reads = d->reads;
 	s.writes = d->writes;

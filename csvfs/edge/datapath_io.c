@@ -352,7 +352,7 @@ void datapath_went_home(struct datapath *d, size_t size)
 	if (!d)
 		return;
 	pthread_mutex_lock(&d->lock);
-	if (!d->core.has_lease || d->core.block != DIRECT_PATH_OK)
+	if (!d->core.has_lease || d->core.block != DIRECT_PATH_OK || d->core.is_aside)
 		d->redirected_bytes += size;
 	pthread_mutex_unlock(&d->lock);
 }

@@ -37,7 +37,7 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 	conn->time_gran = 1;
 }
 
-/* Without access: default_permissions. Without ioctl, bmap, poll: the kernel's answer is right. */
+/* Without access: default_permissions. Without bmap, poll: the kernel's answer is right. */
 static const struct fuse_lowlevel_ops operations = {
 	.init = op_init,
 	.lookup = op_lookup,
@@ -62,6 +62,7 @@ static const struct fuse_lowlevel_ops operations = {
 	.fsync = op_fsync,
 	.fallocate = op_fallocate,
 	.lseek = op_lseek,
+	.ioctl = op_ioctl,
 	.copy_file_range = op_copy_file_range,
 	.getlk = op_getlk,
 	.setlk = op_setlk,

@@ -37,6 +37,7 @@ static void make_open(struct csv_fs *fs, struct fuse_file_info *fi)
 
 	must(o);
 	o->seen = datapath_seen(fs->options.datapath);
+	o->is_writable = (fi->flags & O_ACCMODE) != O_RDONLY;
 	pthread_mutex_lock(&fs->open_lock);
 	o->next = fs->opens;
 	o->at = &fs->opens;

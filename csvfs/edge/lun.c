@@ -37,8 +37,10 @@ static int header_agrees(const struct csv_lun *lun, const struct lun_text *text)
 				": present the LUN with its old block size",
 				lun->disk.path, h->name.text, h->block_bytes,
 				lun->disk.block_bytes);
+	/* A larger partition than the header knows of: it grew, and that was not done to its end.
+	 */
 	if (!range_equal(t->control, h->control_start, h->control_bytes) ||
-	    !range_equal(t->data, h->data_start, h->data_bytes))
+	    t->data.start != h->data_start || t->data.bytes < h->data_bytes)
 		return lun_fail(text, -EBADMSG,
 				"%s: volume %s: partition table and header disagree about the data "
 				"partition (table: %" PRIu64 "+%" PRIu64 ", header: %" PRIu64

@@ -115,6 +115,17 @@ int csv_lun_pin(const struct csv_lun *lun, const char *data_dev, char *ret, size
  */
 int csv_lun_pinned_in_use(const char *pin, char *text, size_t text_size);
 
+/*
+ * The LUN has grown, and so does its data partition: table, header, and `dev`, the device that is
+ * attached (NULL: none), which may be mounted. Other nodes may use the volume meanwhile. May be
+ * interrupted between any two steps, and done again. 0; -EALREADY: it has not grown, or all of this
+ * had been done; -EBADF, -EINVAL, -EIO ...
+ */
+int csv_lun_grow(struct csv_lun *lun, const char *dev, char *text, size_t text_size);
+/* Likewise of the XFS that is mounted there; its size in either case, 0 or -EALREADY. */
+int csv_lun_grow_xfs(const struct csv_lun *lun, const char *mount_point, uint64_t *ret_bytes,
+		     char *text, size_t text_size);
+
 /* ---- for csvadm */
 
 struct csv_format_options {

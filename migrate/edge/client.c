@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "lib/cleanup.h"
@@ -232,6 +233,73 @@ static int stop(const struct client_options *o)
 		return see_it_gone(o);
 	fprintf(stderr, "vm-host: %s\n", r ? strerror(-r) : get(answer, "text"));
 	return CLIENT_FAILED;
+}
+
+/* ---- quiesce */
+
+static pid_t quiesced; /* the program */
+
+static void on_signal(int sig)
+{
+	if (quiesced > 0)
+		kill(quiesced, sig);
+}
+
+/* Signals are for the program: the virtual CPUs are released when that has ended. */
+static int run_program(char *const *argv)
+{
+	struct sigaction forward = {.sa_handler = on_signal};
+	int status;
+
+	sigaction(SIGTERM, &forward, NULL);
+	sigaction(SIGINT, &forward, NULL);
+	quiesced = fork();
+	if (!quiesced) {
+		signal(SIGTERM, SIG_DFL);
+		signal(SIGINT, SIG_DFL);
+		execv(argv[0], argv);
+		fprintf(stderr, "vm-host: %s: %s\n", argv[0], strerror(errno));
+		_exit(CLIENT_FAILED);
+	}
+	if (quiesced < 0)
+		return CLIENT_FAILED;
+	while (waitpid(quiesced, &status, 0) < 0) {
+		if (errno != EINTR)
+			return CLIENT_FAILED;
+	}
+	return WIFEXITED(status) ? WEXITSTATUS(status) : CLIENT_FAILED;
+}
+
+int client_quiesce(const struct client_options *o, char *const *argv)
+{
+	_cleanup_(json_decrefp) json_t *held = NULL, *released = NULL;
+	int code, r = ask(o,
+			  json_pack("{s:s, s:I, s:I}", "command", "hold", "hold_ms",
+				    (json_int_t)o->hold_ms, "wait_ms", (json_int_t)o->timeout_ms),
+			  o->timeout_ms + SPARE_MS, &held);
+
+	if (is_nobody(r)) {
+		fprintf(stderr, "vm-host: not running\n");
+		return CLIENT_NOT_RUNNING;
+	}
+	if (r || !json_is_true(json_object_get(held, "ok"))) {
+		fprintf(stderr, "vm-host: it cannot be kept still: %s\n",
+			r ? strerror(-r) : get(held, "text"));
+		return CLIENT_FAILED;
+	}
+	code = run_program(argv);
+	r = ask(o,
+		json_pack("{s:s, s:O}", "command", "release", "number",
+			  json_object_get(held, "number")),
+		SPARE_MS, &released);
+	if (code)
+		return code;
+	if (r || !json_is_true(json_object_get(released, "ok"))) {
+		fprintf(stderr, "vm-host: it was not kept still to the end: %s\n",
+			r ? strerror(-r) : get(released, "text"));
+		return CLIENT_FAILED;
+	}
+	return CLIENT_OK;
 }
 
 int client_run(const char *command, const struct client_options *o)

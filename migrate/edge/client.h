@@ -26,9 +26,15 @@ struct client_options {
 	const char *peer;
 	uint16_t port;
 	uint64_t bandwidth; /* bytes per second */
+	uint64_t hold_ms;
 };
 
 /* `command`: "status", "stop", "pause", "resume", "cancel" or "migrate". An exit code. */
 int client_run(const char *command, const struct client_options *options);
+/*
+ * Runs a program while the virtual CPUs stand still and nothing of a disk is under way. Its exit
+ * code; CLIENT_FAILED: they did not, or not until its end; then what it has copied is of no use.
+ */
+int client_quiesce(const struct client_options *options, char *const *argv);
 
 #endif

@@ -205,6 +205,7 @@ void host_state(struct host *h)
 {
 	struct mig_event e = {.type = MIG_EV_STATE, .state = h->state};
 
+	e.state.is_paused |= h->hold.until_ms != 0;
 	if (h->is_stop_asked && !e.state.is_stop) {
 		e.state.is_stop = true;
 		e.state.stop_ms = h->stop_asked_ms;
@@ -212,6 +213,11 @@ void host_state(struct host *h)
 	if (h->signals) {
 		e.state.is_stop = true;
 		e.state.stop_ms = h->signals > 1 ? 0 : HOST_STOP_MS;
+	}
+	/* The guest has to hear the power button. */
+	if (e.state.is_stop && h->hold.until_ms) {
+		e.state.is_paused = h->state.is_paused;
+		h->hold.until_ms = 0;
 	}
 	host_event(h, &e);
 }
@@ -348,6 +354,8 @@ static int open_all(struct host *h)
 	if (!r)
 		r = due_open(h->loop, on_end_due, h, &h->end_due);
 	if (!r)
+		r = due_open(h->loop, host_hold_over, h, &h->hold.due);
+	if (!r)
 		r = control_open(h->loop, h->options.control_fd, host_request, h, &h->control);
 	if (!r)
 		r = qb_loop_signal_add(h->loop, QB_LOOP_HIGH, SIGTERM, h, on_signal, NULL);
@@ -383,6 +391,7 @@ int host_run(const struct host_options *options)
 		control_close(h.control);
 	due_close(h.tick);
 	due_close(h.end_due);
+	due_close(h.hold.due);
 	due_close(h.monitor_due);
 	qb_loop_destroy(h.loop);
 	return is_ended ? 0 : 1;

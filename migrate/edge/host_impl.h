@@ -50,6 +50,12 @@ struct host {
 	struct vm_link_progress last; /* the last migration with an end */
 	struct vm_link_state state;   /* the last that clusterd said, or made here, standalone */
 	unsigned int signals;	      /* SIGTERM and SIGINT so far */
+	struct {
+		uint64_t number;       /* of the newest; 0: there was none */
+		const json_t *request; /* that waits until the vCPUs stand; compared only */
+		uint64_t until_ms;     /* 0: they are not kept still */
+		struct due *due;
+	} hold;
 	bool is_stop_asked; /* over the control socket: by the agent that has started us */
 	uint32_t stop_asked_ms;
 };
@@ -76,7 +82,19 @@ void host_standalone_heard(struct host *h, const struct mig_message *message);
 const char *host_standalone_migrate(struct host *h, const char *peer, uint16_t port,
 				    uint64_t bandwidth);
 
+/* ---- host_hold.c: the vCPUs are kept still for a while, so that the disks can be copied */
+
+/* Requests "hold" and "release": as a control_fn. */
+json_t *host_hold(struct host *h, const json_t *request, bool is_late, uint64_t *ret_wait_ms);
+json_t *host_release(struct host *h, const json_t *request);
+/* Its time is over: a callback of a due. */
+void host_hold_over(void *arg);
+
 /* ---- host_request.c: the control socket; a control_fn */
+
+json_t *host_answer(const struct host *h, bool is_ok, const char *text);
+/* A number of milliseconds in the request, 0 if there is none. */
+uint64_t host_request_ms(const json_t *request, const char *key);
 
 json_t *host_request(void *arg, const json_t *request, bool is_late, uint64_t *ret_wait_ms);
 

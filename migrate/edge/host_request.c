@@ -3,7 +3,9 @@
  * Requests on the control socket:
  *   {"command": "status"}                              what is going on
  *   {"command": "wait", "runs": [...], "wait_ms": N}   the same, once it is one of these
- *   {"command": "stop", "stop_ms": N, "wait_ms": N}    by the agent; those below standalone only
+ *   {"command": "stop", "stop_ms": N, "wait_ms": N}    by the agent
+ *   {"command": "hold", "hold_ms": N, "wait_ms": N}    vCPUs stand still, for so long at most
+ *   {"command": "release", "number": N}                ok if they did until now; these: standalone
  *   {"command": "pause"}  {"command": "resume"}  {"command": "cancel"}
  *   {"command": "migrate", "peer": ADDRESS, "port": N, "bandwidth": BYTES_PER_S}
  * Answers: {"ok": BOOL, "text": WHY, "status": {...}}
@@ -55,12 +57,12 @@ static json_t *status(const struct host *h)
 		"migration", migration(m));
 }
 
-static json_t *answer(const struct host *h, bool is_ok, const char *text)
+json_t *host_answer(const struct host *h, bool is_ok, const char *text)
 {
 	return json_pack("{s:b, s:s, s:o}", "ok", is_ok, "text", text, "status", status(h));
 }
 
-static uint64_t wait_ms(const json_t *request, const char *key)
+uint64_t host_request_ms(const json_t *request, const char *key)
 {
 	json_int_t n = json_integer_value(json_object_get(request, key));
 
@@ -76,27 +78,27 @@ static json_t *wait_for(const struct host *h, const json_t *request, bool is_lat
 		const char *word = json_string_value(json_array_get(runs, i));
 
 		if (word && strcmp(word, vm_link_run_word(h->told.run)) == 0)
-			return answer(h, true, "");
+			return host_answer(h, true, "");
 	}
 	if (is_late)
-		return answer(h, false, "not in time");
-	*ret_wait_ms = wait_ms(request, "wait_ms");
+		return host_answer(h, false, "not in time");
+	*ret_wait_ms = host_request_ms(request, "wait_ms");
 	return NULL;
 }
 
 static json_t *stop(struct host *h, const json_t *request, bool is_late, uint64_t *ret_wait_ms)
 {
 	if (h->is_ending || h->told.run == VM_LINK_STOPPED)
-		return answer(h, true, "");
+		return host_answer(h, true, "");
 	if (is_late)
-		return answer(h, false, "not in time");
+		return host_answer(h, false, "not in time");
 	if (!h->is_begun)
 		h->signals += 2; /* before there is a VM: at once */
-	*ret_wait_ms = wait_ms(request, "wait_ms");
+	*ret_wait_ms = host_request_ms(request, "wait_ms");
 	if (!h->is_begun || h->is_stop_asked)
 		return NULL;
 	h->is_stop_asked = true;
-	h->stop_asked_ms = (uint32_t)wait_ms(request, "stop_ms");
+	h->stop_asked_ms = (uint32_t)host_request_ms(request, "stop_ms");
 	host_state(h);
 	return NULL;
 }
@@ -108,9 +110,9 @@ static json_t *migrate(struct host *h, const json_t *request)
 	json_int_t bandwidth = json_integer_value(json_object_get(request, "bandwidth"));
 
 	if (!peer || port < 1 || port > UINT16_MAX || bandwidth < 0)
-		return answer(h, false, "migrate needs peer and port");
+		return host_answer(h, false, "migrate needs peer and port");
 	why = host_standalone_migrate(h, peer, (uint16_t)port, (uint64_t)bandwidth);
-	return answer(h, !why, why ? why : "");
+	return host_answer(h, !why, why ? why : "");
 }
 
 static json_t *change(struct host *h, const char *command)
@@ -122,9 +124,9 @@ static json_t *change(struct host *h, const char *command)
 	else if (strcmp(command, "resume") == 0)
 		h->state.is_paused = false;
 	else
-		return answer(h, false, "no such command");
+		return host_answer(h, false, "no such command");
 	host_state(h);
-	return answer(h, true, "");
+	return host_answer(h, true, "");
 }
 
 json_t *host_request(void *arg, const json_t *request, bool is_late, uint64_t *ret_wait_ms)
@@ -133,17 +135,21 @@ json_t *host_request(void *arg, const json_t *request, bool is_late, uint64_t *r
 	const char *command = json_string_value(json_object_get(request, "command"));
 
 	if (!command)
-		return answer(h, false, "no command");
+		return host_answer(h, false, "no command");
 	if (strcmp(command, "status") == 0)
-		return answer(h, true, "");
+		return host_answer(h, true, "");
 	if (strcmp(command, "wait") == 0)
 		return wait_for(h, request, is_late, ret_wait_ms);
 	if (strcmp(command, "stop") == 0)
 		return stop(h, request, is_late, ret_wait_ms);
+	if (strcmp(command, "hold") == 0)
+		return host_hold(h, request, is_late, ret_wait_ms);
+	if (strcmp(command, "release") == 0)
+		return host_release(h, request);
 	if (!h->options.is_standalone)
-		return answer(h, false, "clusterd decides on this VM: use clusterctl");
+		return host_answer(h, false, "clusterd decides on this VM: use clusterctl");
 	if (!h->is_begun)
-		return answer(h, false, "the VM is not set up yet");
+		return host_answer(h, false, "the VM is not set up yet");
 	if (strcmp(command, "migrate") == 0)
 		return migrate(h, request);
 	return change(h, command);

@@ -25,6 +25,7 @@
 #define DEFAULT_SOCKET	 "/run/clusterd/vm.sock"
 #define DEFAULT_TIMEOUT	 60000 /* ms */
 #define DEFAULT_DEADLINE 60000 /* ms */
+#define DEFAULT_HOLD	 20000 /* ms */
 #define KEY_PURPOSE	 "clusterd migrate 1"
 
 struct options {
@@ -32,6 +33,7 @@ struct options {
 	uint64_t instance;
 	bool has_instance, is_incoming, is_standalone, is_foreground, is_debug;
 	struct client_options client; /* with run_dir and port */
+	char **program;		      /* quiesce */
 };
 
 static void usage(FILE *f)
@@ -40,6 +42,7 @@ static void usage(FILE *f)
 		"usage: vm-host run --definition FILE [--standalone | --instance HEX] [OPTION...]\n"
 		"       vm-host status|stop|pause|resume|cancel --uuid UUID [OPTION...]\n"
 		"       vm-host migrate --uuid UUID --peer ADDRESS [OPTION...]\n"
+		"       vm-host quiesce --uuid UUID [OPTION...] -- PROGRAM [ARGUMENT...]\n"
 		"       vm-host validate --definition FILE\n"
 		"\n"
 		"One process per virtual machine; see vm-host(8).\n"
@@ -59,12 +62,13 @@ static void usage(FILE *f)
 		"  --foreground       stay in the foreground and log to standard error\n"
 		"  --debug            log each event\n"
 		"  --deadline MS      stop: for the guest to switch itself off (default %d)\n"
+		"  --hold MS          quiesce: at most (default %d)\n"
 		"  --wait WORD,...    status: until it is one of these\n"
 		"  --timeout MS       to wait, at most (default %d)\n"
 		"  --json             status: as JSON\n"
 		"  --help, --version\n",
 		DEFAULT_RUN_DIR, DEFAULT_SOCKET, HOST_MIGRATION_PORT, HOST_QEMU, DEFAULT_DEADLINE,
-		DEFAULT_TIMEOUT);
+		DEFAULT_HOLD, DEFAULT_TIMEOUT);
 }
 
 static const struct option longs[] = {
@@ -84,6 +88,7 @@ static const struct option longs[] = {
 	{"foreground", no_argument, NULL, 'f'},
 	{"debug", no_argument, NULL, 'd'},
 	{"deadline", required_argument, NULL, 'w'},
+	{"hold", required_argument, NULL, 'H'},
 	{"wait", required_argument, NULL, 'W'},
 	{"timeout", required_argument, NULL, 't'},
 	{"json", no_argument, NULL, 'j'},
@@ -122,6 +127,8 @@ static bool take_number(int c, struct options *o)
 		return true;
 	case 'b':
 		return parse_number(optarg, 10, INT64_MAX, &l->bandwidth);
+	case 'H':
+		return parse_number(optarg, 10, 10 * 60 * 1000, &l->hold_ms) && l->hold_ms;
 	case 'w':
 		return parse_number(optarg, 10, 7 * 24 * 3600 * 1000, &l->deadline_ms);
 	default:
@@ -158,7 +165,8 @@ static int parse(int argc, char **argv, struct options *o)
 			      .client = {.run_dir = DEFAULT_RUN_DIR,
 					 .port = HOST_MIGRATION_PORT,
 					 .timeout_ms = DEFAULT_TIMEOUT,
-					 .deadline_ms = DEFAULT_DEADLINE}};
+					 .deadline_ms = DEFAULT_DEADLINE,
+					 .hold_ms = DEFAULT_HOLD}};
 	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
 		if (c == 'h') {
 			usage(stdout);
@@ -170,7 +178,7 @@ static int parse(int argc, char **argv, struct options *o)
 		}
 		if (strchr("ISfdj", c)) {
 			take_flag(c, o);
-		} else if (strchr("ipbwt", c)) {
+		} else if (strchr("ipbwtH", c)) {
 			if (!take_number(c, o)) {
 				fprintf(stderr, "vm-host: value out of range: %s\n", optarg);
 				return CLIENT_USAGE;
@@ -182,11 +190,13 @@ static int parse(int argc, char **argv, struct options *o)
 			return CLIENT_USAGE;
 		}
 	}
-	if (optind != argc - 1) {
+	o->command = optind < argc ? argv[optind] : "";
+	o->program = argv + optind + 1;
+	if (optind >= argc ||
+	    (strcmp(o->command, "quiesce") == 0 ? argc - optind < 2 : argc - optind != 1)) {
 		usage(stderr);
 		return CLIENT_USAGE;
 	}
-	o->command = argv[optind];
 	return -1;
 }
 
@@ -308,14 +318,21 @@ static int run(struct options *o, const struct definition *d)
 
 static bool is_client_command(const char *command)
 {
-	static const char *const commands[] = {"status", "stop",   "pause",
-					       "resume", "cancel", "migrate"};
+	static const char *const commands[] = {"status", "stop",    "pause",  "resume",
+					       "cancel", "migrate", "quiesce"};
 
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
 		if (strcmp(commands[i], command) == 0)
 			return true;
 	}
 	return false;
+}
+
+static int run_client(const struct options *o)
+{
+	if (strcmp(o->command, "quiesce") == 0)
+		return client_quiesce(&o->client, o->program);
+	return client_run(o->command, &o->client);
 }
 
 static int with_definition(struct options *o)
@@ -329,7 +346,7 @@ static int with_definition(struct options *o)
 		return run(o, &d);
 	memcpy(o->client.uuid, d.uuid, sizeof(d.uuid));
 	if (strcmp(o->command, "validate") != 0)
-		return client_run(o->command, &o->client);
+		return run_client(o);
 	uuid_text(d.uuid, uuid);
 	printf("%s\n", uuid);
 	return CLIENT_OK;
@@ -371,5 +388,5 @@ int main(int argc, char **argv)
 				NULL);
 	if (!uuid_parse(o.uuid, o.client.uuid))
 		return complain(o.uuid, "no UUID");
-	return client_run(o.command, &o.client);
+	return run_client(&o);
 }

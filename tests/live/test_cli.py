@@ -12,6 +12,10 @@ FILE = os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "golden",
                     "small.json")
 # What an option takes where "nope" is no word of it.
 WORDS = {"--keep": "apart", "--on-stop-failure": "block", "--address": "10.77.0.9,10.77.1.9"}
+# What follows the name of the object.
+MORE = {("vm", "clone"): ["more"], ("vm", "snapshot-create"): ["more"],
+        ("vm", "snapshot-delete"): ["more"], ("vm", "snapshot-revert"): ["more"],
+        ("volume", "redirect"): ["on"]}
 TYPES = {"N": ["many", "-1", "1x", "", "99999999999999999999"]}
 
 
@@ -37,7 +41,7 @@ def call(words, name, needed, **changed):
                  for o, kind in needed.items()},
               **{"--" + o.replace("_", "-"): v for o, v in changed.items()}}
     args = [a for o, v in values.items() if v is not None for a in (o, v)]
-    return [*words, *([name] if name else []), *args]
+    return [*words, *([name, *MORE.get(tuple(words), [])] if name is not None else []), *args]
 
 
 def nonsense():

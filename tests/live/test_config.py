@@ -123,7 +123,7 @@ WHOLE = {
 def dry(c, *words, code=0):
     r = c.lab.run("n1", [CTL, *words, "--dry-run", "--json"], check=False, timeout=60)
     assert r.code == code, f"{words}: {r.code}: {r.stderr}"
-    return json.loads(r.stdout) if r.code in (0, 10) else r.stderr
+    return json.loads(r.stdout or "null") if r.code in (0, 10) else r.stderr
 
 
 @pytest.fixture
@@ -174,13 +174,19 @@ PROBES = {
     ("node", "set"): ["nope", "--memory", "1"],
     ("task", "cancel"): ["77"],
     ("vm", "migrate"): ["nope", "--to", "n2"],
+    ("vm", "clone"): ["nope", "more"],
+    ("vm", "snapshot-create"): ["nope", "more"],
+    ("vm", "snapshot-delete"): ["nope", "more"],
+    ("vm", "snapshot-revert"): ["nope", "more"],
+    ("volume", "balance"): [],
+    ("volume", "redirect"): ["nope", "on"],
     ("vm", "set"): ["nope", "--priority", "high"],
     ("volume", "create"): ["nope", "--device", "/dev/null"],
     ("volume", "move"): ["nope", "--to", "n2"],
 }
 REFUSED = {("cluster", "create"): 2, ("cluster", "start"): 2,
            ("cluster", "upgrade"): 4, ("node", "evict"): 8,
-           ("node", "resume"): 0, ("volume", "create"): 8}
+           ("volume", "balance"): 0, ("node", "resume"): 0, ("volume", "create"): 8}
 
 
 def test_a_dry_run_says_what_follows(two):

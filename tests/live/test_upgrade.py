@@ -36,6 +36,14 @@ class Upgrade(Cluster):
     def version(self, node):
         return self.ctl(node, "cluster", "version")
 
+    def look(self):
+        """What this build is: the version in force, and what it says of itself."""
+        shown = self.version("n1")
+        own, = [n for n in shown["nodes"] if n["name"] == "n1"]
+        low, high = own["lowest"], own["highest"]
+        self.now = shown["in_force"]
+        self.speaks = f"speaks {high} only" if low == high else f"speaks {low} to {high}"
+
     def in_force(self):
         return {node: self.version(node)["in_force"] for node in self.lab.nodes}
 
@@ -92,13 +100,13 @@ def refused(c, node, *reasons):
 
 def update_all_but_n3(c, clients):
     c.update("n1", NEXT)
-    refused(c, "n1", f"n2 speaks {c.now} only")
+    refused(c, "n1", f"n2 {c.speaks}")
     go_on(clients, c.lab.nodes)
     c.update("n2", NEXT)
-    refused(c, "n2", f"n3 speaks {c.now} only")
+    refused(c, "n2", f"n3 {c.speaks}")
     go_on(clients, c.lab.nodes)
     c.update("n2", NOW)                                 # the way back is open
-    refused(c, "n1", f"n2 speaks {c.now} only")
+    refused(c, "n1", f"n2 {c.speaks}")
     go_on(clients, c.lab.nodes)
     c.update("n2", NEXT)
 
@@ -118,7 +126,7 @@ def raise_version(c):
 @long
 def test_node_by_node_while_a_group_runs_and_clients_write(upgrade3):
     c = upgrade3
-    c.now = c.version("n1")["in_force"]
+    c.look()
     c.dummy("web")
     c.ctl("n1", "group", "start", "web")
     c.wait_group("n1", "web", work="online")
@@ -127,7 +135,7 @@ def test_node_by_node_while_a_group_runs_and_clients_write(upgrade3):
         update_all_but_n3(c, clients)
         c.lab.service("n3", "stop", "clusterd")         # down, and not updated: in the way
         c.wait("n1", lambda: c.state("n1", "n3")["state"] == "left", "n3 has left")
-        refused(c, "n1", f"n3, which is down, speaks {c.now} only")
+        refused(c, "n1", f"n3, which is down, {c.speaks}")
         c.lab.service("n3", "start", "clusterd")
         c.wait("n3", lambda: c.is_whole("n3"), "every node is up", 60)
         c.update("n3", NEXT)
@@ -154,7 +162,7 @@ def test_node_by_node_while_a_group_runs_and_clients_write(upgrade3):
 
 def test_an_old_clusterd_after_the_raise_is_incompatible_and_says_so_on_both_sides(upgrade3):
     c = upgrade3
-    c.now = c.version("n1")["in_force"]
+    c.look()
     for node in c.lab.nodes:
         c.update(node, NEXT)
     raise_version_of(c)
@@ -169,7 +177,7 @@ def test_an_old_clusterd_after_the_raise_is_incompatible_and_says_so_on_both_sid
     wanted = f"version {c.now + 1} is in force, its clusterd"
     c.wait("n1", lambda: c.state("n1", "n3")["state"] == "incompatible", "n3 is incompatible")
     assert wanted in c.state("n1", "n3")["reason"]
-    assert f"speaks {c.now} only: update it" in c.state("n1", "n3")["reason"]
+    assert f"{c.speaks}: update it" in c.state("n1", "n3")["reason"]
     c.wait("n3", lambda: c.quorum("n3")["reason"] == "incompatible-version", "n3 knows it, too")
     assert wanted in c.quorum("n3")["text"] and wanted in c.quorum("n1")["refused"][0]["text"]
     c.update("n3", NEXT)

@@ -15,7 +15,7 @@
 #define DB_CMD_GROUP_REMARK_FIELDS(F)                                                              \
 	F(str, name, CL_NAME_MAX)                                                                  \
 	F(str, remark, CL_NAME_MAX)
-#define DB_NEXT_COMMANDS(X) X(89, group_remark, GROUP_REMARK)
+#define DB_NEXT_COMMANDS(X) X(120, group_remark, GROUP_REMARK)
 
 #define DB_NEXT_SINCE(X)                                                                           \
 	X(group, "remark", DB_VERSION_NEXT)                                                        \

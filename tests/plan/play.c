@@ -326,7 +326,9 @@ static bool orders_are_equal(const struct plan_orders *a, const struct plan_orde
 	return a->has_fence == b->has_fence && a->count == b->count &&
 	       a->volume_count == b->volume_count &&
 	       fields_are_equal(DB_CMD_NODE_FENCING, &a->fence, &b->fence, a->has_fence) &&
-	       a->begin_count == b->begin_count && a->migration_count == b->migration_count &&
+	       a->begin_count == b->begin_count && a->job_count == b->job_count &&
+	       fields_are_equal(DB_CMD_JOB_ORDER, a->job, b->job, a->job_count) &&
+	       a->migration_count == b->migration_count &&
 	       fields_are_equal(DB_CMD_GROUP_ORDER, a->item, b->item, a->count) &&
 	       fields_are_equal(DB_CMD_VOLUME_ORDER, a->volume, b->volume, a->volume_count) &&
 	       fields_are_equal(DB_CMD_MIGRATION_ORDER, a->begin, b->begin, a->begin_count) &&

@@ -180,6 +180,10 @@ static void faults(struct world *w)
 		lease(w, m, !w->mount[m].direct.has_lease);
 	if (sim_chance(w, w->rate.path))
 		path(w, m, w->mount[m].direct.block == DIRECT_PATH_OK);
+	if (sim_chance(w, w->rate.path / 2))
+		mount_event(w, m,
+			    &(struct direct_event){.type = DIRECT_EV_ASIDE,
+						   .is_aside = !w->mount[m].direct.is_aside});
 	if (sim_chance(w, w->rate.kill))
 		mount_die(w, m);
 	if (w->mount[m].is_alive && sim_chance(w, w->rate.flush))

@@ -118,6 +118,41 @@ static void a_recall_is_answered_when_the_last_io_has_ended(void **state)
 	one(f, DIRECT_DO_ASK);
 }
 
+static void what_is_set_aside_by_hand_goes_home_and_comes_back(void **state)
+{
+	struct fixture *f = *state;
+	size_t row;
+
+	STEP(f, LEASE, .has_lease = true);
+	STEP(f, CONFIRMED);
+	grant(f, 1, CSV_GRANT_SOLE);
+	row = begin(f, true);
+	assert_int_equal(direct_io_state(&f->s, true), DIRECT_ACTIVE);
+	STEP(f, ASIDE, .is_aside = true);
+	assert_int_equal(f->out.count, 0); /* what is under way ends first */
+	assert_int_equal(direct_io_state(&f->s, true), DIRECT_REDIRECTED);
+	assert_int_equal(direct_io_state(&f->s, false), DIRECT_PAUSED);
+	home(f);
+	STEP(f, END, .file = row, .is_write = true, .written = {.sec = 5});
+	assert_int_equal(one(f, DIRECT_DO_RETURN).written.sec, 5);
+	/* a path that is lost and found meanwhile changes nothing of that */
+	STEP(f, BLOCK, .block = DIRECT_PATH_ERROR);
+	STEP(f, PATH);
+	home(f);
+	STEP(f, ASIDE, .is_aside = false);
+	assert_int_equal(direct_io_state(&f->s, true), DIRECT_ACTIVE);
+	grant(f, 2, CSV_GRANT_SOLE);
+	/* an answer that comes too late goes back at once */
+	STEP(f, ASIDE, .is_aside = true);
+	one(f, DIRECT_DO_RETURN);
+	STEP(f, ASIDE, .is_aside = false);
+	STEP(f, BEGIN, .is_write = true);
+	one(f, DIRECT_DO_ASK);
+	STEP(f, ASIDE, .is_aside = true);
+	STEP(f, ISSUED, .id = GRANT(3), .mode = CSV_GRANT_SOLE);
+	one(f, DIRECT_DO_RETURN);
+}
+
 static void a_grant_that_was_recalled_before_its_answer_is_not_used(void **state)
 {
 	struct fixture *f = *state;
@@ -329,6 +364,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(io_goes_direct_under_a_grant_only),
 		TEST(a_recall_is_answered_when_the_last_io_has_ended),
+		TEST(what_is_set_aside_by_hand_goes_home_and_comes_back),
 		TEST(a_grant_that_was_recalled_before_its_answer_is_not_used),
 		TEST(a_grant_for_reading_is_exchanged_for_one_for_writing),
 		TEST(a_refusal_is_not_asked_for_again_at_once),

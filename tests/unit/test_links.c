@@ -70,6 +70,10 @@ static void fill_csv_status(struct prng *p, enum how how, struct csv_link_status
 	m->dropped_count = some(p, how, CSV_LINK_MOUNTS);
 	for (size_t i = 0; i < m->dropped_count; i++)
 		m->dropped[i] = prng_next(p);
+	m->grown = prng_next(p);
+	m->has_grown = random_bool(p);
+	m->grown_bytes = prng_next(p);
+	fill_text(p, how, m->grown_text, sizeof(m->grown_text));
 	m->beat = prng_next(p);
 	m->silent_count = some(p, how, CSV_LINK_MOUNTS);
 	for (size_t i = 0; i < m->silent_count; i++)
@@ -94,6 +98,8 @@ static void fill_csv_state(struct prng *p, enum how how, struct csv_link_state *
 		m->mount[i].id = prng_next(p);
 	}
 	m->beat = prng_next(p);
+	m->grow = prng_next(p);
+	m->is_aside = random_bool(p);
 }
 
 static void fill_csv(struct prng *p, enum how how, int type, struct csv_link_message *m)
@@ -130,6 +136,10 @@ static void same_csv_status(const struct csv_link_status *a, const struct csv_li
 	assert_int_equal(a->dropped_count, b->dropped_count);
 	for (size_t i = 0; i < a->dropped_count; i++)
 		assert_int_equal(a->dropped[i], b->dropped[i]);
+	assert_int_equal(a->grown, b->grown);
+	assert_int_equal(a->has_grown, b->has_grown);
+	assert_int_equal(a->grown_bytes, b->grown_bytes);
+	assert_string_equal(a->grown_text, b->grown_text);
 	assert_int_equal(a->beat, b->beat);
 	assert_int_equal(a->silent_count, b->silent_count);
 	for (size_t i = 0; i < a->silent_count; i++) {
@@ -156,6 +166,8 @@ static void same_csv_state(const struct csv_link_state *a, const struct csv_link
 		assert_int_equal(a->mount[i].id, b->mount[i].id);
 	}
 	assert_int_equal(a->beat, b->beat);
+	assert_int_equal(a->grow, b->grow);
+	assert_int_equal(a->is_aside, b->is_aside);
 }
 
 static void same_csv(const struct csv_link_message *a, const struct csv_link_message *b)
@@ -579,7 +591,8 @@ static void a_count_out_of_range_is_refused(void **state)
 		enum csv_link_type type;
 		size_t row_bytes;
 		size_t from_end; /* of an empty message; all that follows is 0 */
-	} counted[] = {{CSV_LINK_STATUS, 8, 10}, {CSV_LINK_STATUS, 20, 1}, {CSV_LINK_STATE, 10, 9}};
+	} counted[] = {
+		{CSV_LINK_STATUS, 8, 29}, {CSV_LINK_STATUS, 20, 1}, {CSV_LINK_STATE, 10, 18}};
 	struct csv_link_message m = {.type = CSV_LINK_STATUS};
 	uint8_t buf[CSV_LINK_MAX] = {0};
 	size_t len = 0;

@@ -495,6 +495,69 @@ static void a_bad_name_is_refused(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+/* ---- growing */
+
+static void a_lun_that_has_grown_is_taken_in_once(void **state)
+{
+	struct world *w = world(state);
+	const uint64_t size = CSV_LUN_BYTES_MIN + 64 * MIB;
+	char text[CSV_LUN_TEXT_MAX] = "";
+	struct csv_lun_report report;
+	struct csv_lun *lun;
+
+	make_volume(w);
+	assert_int_equal(csv_lun_open(w->path, true, &lun, text, sizeof(text)), 0);
+	assert_int_equal(csv_lun_grow(lun, NULL, text, sizeof(text)), -EALREADY);
+	assert_non_null(strstr(text, "has not grown"));
+	csv_lun_close(lun);
+	assert_int_equal(truncate(w->path, (off_t)size), 0);
+	assert_int_equal(csv_lun_open(w->path, true, &lun, text, sizeof(text)), 0);
+	if (csv_lun_grow(lun, NULL, text, sizeof(text)))
+		fail_msg("%s", text);
+	assert_int_equal(csv_lun_data_bytes(lun), size - 18 * MIB);
+	csv_lun_close(lun);
+	assert_int_equal(csv_lun_open(w->path, true, &lun, text, sizeof(text)), 0);
+	assert_int_equal(csv_lun_data_bytes(lun), size - 18 * MIB);
+	assert_int_equal(csv_lun_header(lun)->lun_bytes, size);
+	assert_int_equal(csv_lun_header(lun)->generation, 2);
+	assert_int_equal(csv_lun_examine(lun, &report), 0);
+	assert_true(report.is_sound);
+	assert_int_equal(csv_lun_grow(lun, NULL, text, sizeof(text)), -EALREADY);
+	csv_lun_close(lun);
+}
+
+/* The table was written, and then the power failed: the volume is usable, and the rest is done. */
+static void a_grow_that_was_not_finished_is(void **state)
+{
+	struct world *w = world(state);
+	const uint64_t size = CSV_LUN_BYTES_MIN + 64 * MIB;
+	struct lun_text none = {NULL, 0};
+	struct lun_table t;
+	struct lun_disk d;
+	struct csv_lun *lun;
+
+	make_volume(w);
+	assert_int_equal(truncate(w->path, (off_t)size), 0);
+	assert_int_equal(lun_disk_open(w->path, true, &d, &none), 0);
+	assert_int_equal(lun_gpt_plan(&d, &t), 0);
+	assert_int_equal(lun_gpt_write(&d, &t, &none), 0);
+	lun_disk_close(&d);
+	assert_int_equal(csv_lun_open(w->path, true, &lun, NULL, 0), 0);
+	assert_int_equal(csv_lun_data_bytes(lun), size - 18 * MIB);
+	assert_int_equal(csv_lun_header(lun)->lun_bytes, CSV_LUN_BYTES_MIN);
+	assert_int_equal(csv_lun_grow(lun, NULL, NULL, 0), 0);
+	assert_int_equal(csv_lun_header(lun)->data_bytes, size - 18 * MIB);
+	csv_lun_close(lun);
+	/* the other way round somebody has changed the table */
+	assert_int_equal(truncate(w->path, (off_t)size + 64 * (off_t)MIB), 0);
+	assert_int_equal(lun_disk_open(w->path, true, &d, &none), 0);
+	assert_int_equal(lun_gpt_plan(&d, &t), 0);
+	t.data.bytes -= 100 * MIB;
+	assert_int_equal(lun_gpt_write(&d, &t, &none), 0);
+	lun_disk_close(&d);
+	assert_int_equal(csv_lun_open(w->path, true, &lun, NULL, 0), -EBADMSG);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -520,6 +583,8 @@ int main(void)
 		TEST(formatting_leaves_no_signature),
 		TEST(too_small_a_lun_is_refused_with_the_number),
 		TEST(a_bad_name_is_refused),
+		TEST(a_lun_that_has_grown_is_taken_in_once),
+		TEST(a_grow_that_was_not_finished_is),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

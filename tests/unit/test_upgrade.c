@@ -29,7 +29,7 @@
 #define NEXT (DB_SCHEMA_VERSION + 1)
 
 #define BUF_BYTES  (64 * 1024)
-#define REMARK_CMD 89 /* of tests/next */
+#define REMARK_CMD 120 /* of tests/next */
 
 static const struct db_limits limits = {
 	.capacity = {[DB_KIND_CLUSTER] = 1,
@@ -250,6 +250,23 @@ static void what_the_product_wrote_is_read_and_written_again_as_it_was(void **st
 	assert_int_equal(db_decode(&f->db, f->golden, len), 0);
 	assert_int_equal(f->db.version, NOW);
 	is_golden(f, "snapshot-now");
+}
+
+/* Of the version before: a node that is updated has it, and its cluster works under it. */
+static void a_snapshot_of_the_version_before_is_read_and_written_again_as_it_was(void **state)
+{
+	struct fixture *f = *state;
+	struct db_command job = {.type = DB_CMD_VM_JOB};
+	char name[32], why[DB_REASON_MAX];
+	size_t len;
+
+	snprintf(name, sizeof(name), "snapshot-%d", DB_VERSION_MIN);
+	len = golden_read(name, f->golden, sizeof(f->golden));
+	assert_int_equal(db_decode(&f->db, f->golden, len), 0);
+	assert_int_equal(f->db.version, DB_VERSION_MIN);
+	is_golden(f, name);
+	assert_true(upgrade_refuses(&f->db, &job, why, sizeof(why)));
+	assert_non_null(strstr(why, "needs version 6, 5 is in force"));
 }
 
 /* A command of the next version, before it is in force: on both sides nothing but its number. */
@@ -528,6 +545,7 @@ int main(int argc, char **argv)
 		TEST(the_two_builds_are_of_two_versions),
 		TEST(under_one_version_both_builds_write_the_same),
 		TEST(what_the_product_wrote_is_read_and_written_again_as_it_was),
+		TEST(a_snapshot_of_the_version_before_is_read_and_written_again_as_it_was),
 		TEST(a_command_of_a_later_version_changes_nothing),
 #ifdef CLUSTERD_TEST_NEXT_VERSION
 		TEST(after_the_raise_the_new_field_is_written),

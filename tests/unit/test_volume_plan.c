@@ -223,6 +223,141 @@ static void a_deleted_volume_keeps_its_coordinator_until_every_mount_is_recovere
 	assert_int_equal(plan(f), 0);
 }
 
+/* What needs it is stopped first, then its mounts end and are recovered, last its coordinator. */
+static void a_suspended_volume_ends_after_its_users_and_comes_back_with_them(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t id;
+
+	make_online(f, 0);
+	make_mounted(f, 0);
+	DONE(f, GROUP_CREATE, group_create, .name = "g", .volumes = "v");
+	DONE(f, GROUP_INTENT, group_intent, .name = "g", .intent = DB_INTENT_ONLINE,
+	     .wish = CL_NODE_NONE, .verb = "group-start");
+	assert_int_equal(plan(f), 1);
+	apply_orders(f);
+	DONE(f, GROUP_REPORT, group_report, .name = "g", .order = group(f, "g")->order,
+	     .work = DB_WORK_ONLINE);
+	DONE(f, VOLUME_SUSPEND, volume_suspend, .name = "v", .is_suspended = true);
+	id = volume(f, "v")->task;
+	assert_true(volume_mount_wanted(&f->db, volume(f, "v"), node(f, 0)));
+	assert_false(volume_mount_wanted(&f->db, volume(f, "v"), node(f, 1)));
+	assert_int_equal(plan(f), 1);
+	assert_int_equal(f->orders.item[0].work, DB_WORK_STOPPING);
+	assert_string_equal(f->orders.item[0].reason, "a volume that it needs is being suspended");
+	apply_orders(f);
+	DONE(f, GROUP_REPORT, group_report, .name = "g", .order = group(f, "g")->order,
+	     .work = DB_WORK_OFFLINE);
+	assert_false(volume_mount_wanted(&f->db, volume(f, "v"), node(f, 0)));
+	expect_nothing(f);
+	assert_int_equal(gone(f, 0), DB_OK);
+	expect_nothing(f);
+	assert_int_equal(recovered(f, volume(f, "v")->term, 0), DB_OK);
+	expect_order(f, DB_WORK_STOPPING, 0, "the volume is suspended");
+	assert_int_equal(report(f, DB_WORK_OFFLINE), DB_OK);
+	expect_nothing(f);
+	assert_int_equal(task(f, id)->state, DB_TASK_STATE_DONE);
+	REFUSED(f, DB_REFUSED, VOLUME_INTENT, volume_intent, .name = "v", .wish = 1, .verb = "m");
+	REFUSED(f, DB_REFUSED, VOLUME_INTENT, volume_intent, .name = "v", .wish = CL_NODE_NONE,
+		.verb = "c");
+	DONE(f, VOLUME_SUSPEND, volume_suspend, .name = "v", .is_suspended = false);
+	id = volume(f, "v")->task;
+	assert_int_equal(plan(f), 1);
+	apply_orders(f);
+	assert_int_equal(report(f, DB_WORK_ONLINE), DB_OK);
+	assert_int_equal(task(f, id)->state, DB_TASK_STATE_DONE);
+	assert_int_equal(group(f, "g")->intent, DB_INTENT_ONLINE);
+	make_mounted(f, 1);
+	assert_int_equal(plan(f), 1);
+	assert_int_equal(f->orders.item[0].work, DB_WORK_STARTING);
+}
+
+/* A mount that was left unrecovered needs one more coordinator, which ends nobody's task. */
+static void a_suspended_volume_is_recovered_first(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t id;
+
+	make_online(f, 0);
+	make_mounted(f, 1);
+	fence(f, 0);
+	assert_int_equal(gone(f, 1), DB_OK);
+	DONE(f, VOLUME_SUSPEND, volume_suspend, .name = "v", .is_suspended = true);
+	id = volume(f, "v")->task;
+	assert_int_equal(plan(f), 1);
+	apply_orders(f);
+	assert_int_equal(report(f, DB_WORK_ONLINE), DB_OK);
+	assert_int_equal(task(f, id)->state, DB_TASK_STATE_RUNNING);
+	assert_int_equal(recovered(f, volume(f, "v")->term, 1), DB_OK);
+	expect_order(f, DB_WORK_STOPPING, volume(f, "v")->node, "the volume is suspended");
+	assert_int_equal(report(f, DB_WORK_OFFLINE), DB_OK);
+	assert_int_equal(task(f, id)->state, DB_TASK_STATE_DONE);
+	/* taken back, it is nobody's any more */
+	DONE(f, VOLUME_SUSPEND, volume_suspend, .name = "v", .is_suspended = false);
+	assert_int_equal(plan(f), 1);
+}
+
+/* Whoever coordinates carries it out; what takes the place of the task takes the wish back. */
+static void a_wish_to_grow_is_that_of_whoever_coordinates(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t wish;
+
+	make_online(f, 0);
+	DONE(f, VOLUME_GROW, volume_grow, .name = "v");
+	wish = volume(f, "v")->grow;
+	assert_int_equal(wish, f->db.index);
+	REFUSED(f, DB_REFUSED, VOLUME_GROW, volume_grow, .name = "v");
+	REFUSED(f, DB_CONFLICT, VOLUME_GROWN, volume_grown, .name = "v", .grow = wish,
+		.term = volume(f, "v")->term + 1);
+	fence(f, 0);
+	make_online(f, 1);
+	assert_int_equal(volume(f, "v")->grow, wish);
+	assert_int_equal(task(f, volume(f, "v")->task)->state, DB_TASK_STATE_RUNNING);
+	DONE(f, VOLUME_GROWN, volume_grown, .name = "v", .grow = wish, .term = volume(f, "v")->term,
+	     .is_success = true, .bytes = 77);
+	assert_int_equal(volume(f, "v")->bytes, 77);
+	assert_int_equal(volume(f, "v")->task, 0);
+	REFUSED(f, DB_CONFLICT, VOLUME_GROWN, volume_grown, .name = "v", .grow = wish,
+		.term = volume(f, "v")->term, .is_success = true);
+	DONE(f, VOLUME_GROW, volume_grow, .name = "v");
+	DONE(f, TASK_CANCEL, task_cancel, .id = volume(f, "v")->task);
+	assert_int_equal(volume(f, "v")->grow, 0);
+	DONE(f, VOLUME_GROW, volume_grow, .name = "v");
+	DONE(f, VOLUME_SUSPEND, volume_suspend, .name = "v", .is_suspended = true);
+	assert_int_equal(volume(f, "v")->grow, 0);
+	REFUSED(f, DB_REFUSED, VOLUME_GROW, volume_grow, .name = "v");
+}
+
+static void what_a_mount_does_is_told_when_it_changes(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t events;
+
+	make_online(f, 0);
+	make_mounted(f, 1);
+	DONE(f, MOUNT_IO, mount_io, .volume = "v", .slot = 1, .id = ID(1),
+	     .io = DB_MOUNT_IO_ACTIVE);
+	events = (uint32_t)f->db.next_event;
+	DONE(f, MOUNT_IO, mount_io, .volume = "v", .slot = 1, .id = ID(1), .io = DB_MOUNT_IO_ACTIVE,
+	     .bytes = 7);
+	assert_int_equal(f->db.next_event, events);
+	assert_int_equal(mount_of(f, 1)->io_bytes, 7);
+	DONE(f, VOLUME_REDIRECT, volume_redirect, .name = "v", .nodes = UINT16_MAX, .is_on = true);
+	assert_int_equal(volume(f, "v")->redirected, 7); /* those that there are */
+	DONE(f, VOLUME_REDIRECT, volume_redirect, .name = "v", .nodes = 2);
+	assert_int_equal(volume(f, "v")->redirected, 5);
+	assert_string_equal(volume(f, "v")->redirected_by, "admin");
+	DONE(f, MOUNT_IO, mount_io, .volume = "v", .slot = 1, .id = ID(1),
+	     .io = DB_MOUNT_IO_REDIRECTED, .reason = "asked for");
+	assert_int_equal(mount_of(f, 1)->io, DB_MOUNT_IO_REDIRECTED);
+	assert_true(mount_of(f, 1)->io_ms);
+	DONE(f, VOLUME_REDIRECT, volume_redirect, .name = "v", .nodes = UINT16_MAX);
+	assert_string_equal(volume(f, "v")->redirected_by, "");
+	assert_int_equal(DO(f, MOUNT_IO, mount_io, .volume = "v", .slot = 1, .id = 99),
+			 DB_CONFLICT);
+}
+
 static void a_deleted_volume_is_not_started(void **state)
 {
 	struct fixture *f = *state;
@@ -593,6 +728,10 @@ int main(void)
 		TEST(a_leaving_node_ends_its_groups_then_its_mount_then_its_coordinator),
 		TEST(the_last_node_that_leaves_stops_its_coordinator_too),
 		TEST(a_deleted_volume_keeps_its_coordinator_until_every_mount_is_recovered),
+		TEST(a_suspended_volume_ends_after_its_users_and_comes_back_with_them),
+		TEST(a_suspended_volume_is_recovered_first),
+		TEST(a_wish_to_grow_is_that_of_whoever_coordinates),
+		TEST(what_a_mount_does_is_told_when_it_changes),
 		TEST(a_deleted_volume_is_not_started),
 		TEST(a_coordinator_of_a_lost_node_waits_for_the_fence),
 		TEST(a_failed_coordinator_is_left_alone),

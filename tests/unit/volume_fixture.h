@@ -44,6 +44,8 @@ static const struct db_limits limits = {
 			[DB_KIND_MIGRATION] = 3,
 			[DB_KIND_NETWORK] = 2,
 			[DB_KIND_DECISION] = 4,
+			[DB_KIND_JOB] = 2,
+			[DB_KIND_SNAPSHOT] = 2,
 		},
 	.locks = {.max_sessions = 12, .max_resources = 16, .max_locks = 24, .max_queued = 4},
 };
