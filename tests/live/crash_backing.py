@@ -36,7 +36,7 @@ def blob(value):
 
 def frame(slot, seq, number, fields):
     """doc/format-csv.md, without the length in front; asked for by root with umask 0."""
-    return struct.pack("<HHQBIIIHB", REQUEST, slot, seq, 0, 0, 0, 0, 0, number) + fields
+    return struct.pack("<HHQBIIIH24xB", REQUEST, slot, seq, 0, 0, 0, 0, 0, number) + fields
 
 
 class Tool:
