@@ -66,6 +66,7 @@ static void set_held(struct filelock_state *s, const struct lock_range *l, bool 
 	else
 		lockrange_lower(&s->held, l);
 	m->ranges += s->held.count - before;
+	s->owner_held[owner_bucket(&l->owner)] += s->held.count - before;
 }
 
 static bool has_room(struct filelock_state *s, const struct lock_range *l)
@@ -302,6 +303,23 @@ static bool depends(struct filelock_state *s, uint32_t at, const struct lock_own
 	return false;
 }
 
+static bool has_wait(const struct filelock_state *s, const struct lock_owner *o,
+		     enum filelock_wait_state state)
+{
+	for (uint32_t at = s->owner[owner_bucket(o)]; at; at = s->wait[at - 1].owner_next) {
+		if (s->wait[at - 1].state == state &&
+		    lock_owner_equal(&s->wait[at - 1].range.owner, o))
+			return true;
+	}
+	return false;
+}
+
+/* Can anybody wait for this owner? */
+static bool may_block(const struct filelock_state *s, const struct lock_owner *o)
+{
+	return s->owner_held[owner_bucket(o)] || has_wait(s, o, FILELOCK_RESERVED);
+}
+
 /* Must it let somebody go first who waits already, because that one was passed too often? */
 static bool must_go_behind(struct filelock_state *s, uint32_t at)
 {
@@ -314,7 +332,7 @@ static bool must_go_behind(struct filelock_state *s, uint32_t at)
 		const struct filelock_wait *v = &s->wait[i - 1];
 
 		if (is_hungry(v) && lockrange_excludes(&v->range, &w->range) &&
-		    !depends(s, i, &w->range.owner, true))
+		    (FILELOCK_MUTANT(s, STAY_BEHIND) || !depends(s, i, &w->range.owner, true)))
 			return true;
 	}
 	return false;
@@ -408,8 +426,8 @@ static int give(struct filelock_state *s, const struct lock_range *l, uint32_t a
 		drop_wait(s, at);
 	if (r)
 		settle(s, l, out);
-	else if (s->behind) /* one of them may be whom the others wait for now */
-		settle_all(s, out);
+	else if (s->behind && has_wait(s, &l->owner, FILELOCK_WAITING))
+		settle_all(s, out); /* who waits for this one waits for more than before */
 	return r;
 }
 
@@ -431,8 +449,8 @@ static int queue(struct filelock_state *s, const struct filelock_event *e,
 		return -EDEADLK;
 	}
 	set_behind(s, &s->wait[at - 1], !filelock_against(s, &e->range));
-	/* Who was behind somebody may now be one on whom that one waits. */
-	if (s->behind)
+	/* Who was behind somebody may now be one on whom that one waits, through this one. */
+	if (s->behind && may_block(s, &e->range.owner) && !FILELOCK_MUTANT(s, LATE_CIRCLE))
 		settle_all(s, out);
 	return FILELOCK_QUEUED;
 }
@@ -721,7 +739,7 @@ static const char *check_queue(const struct filelock_state *s, uint32_t bucket, 
 const char *filelock_check(const struct filelock_state *s)
 {
 	const char *wrong = lockrange_check(&s->held);
-	uint32_t waits = 0, ranges = 0;
+	uint32_t waits = 0, ranges = 0, by_owner = 0;
 
 	for (uint32_t i = 0; !wrong && i < LOCKRANGE_BUCKETS; i++)
 		wrong = check_queue(s, i, &waits);
@@ -729,8 +747,10 @@ const char *filelock_check(const struct filelock_state *s)
 		ranges += s->mount[i].ranges;
 	if (wrong)
 		return wrong;
-	if (ranges != s->held.count)
-		return "the count of a mount is wrong";
+	for (uint32_t i = 0; i < LOCKRANGE_BUCKETS; i++)
+		by_owner += s->owner_held[i];
+	if (ranges != s->held.count || by_owner != s->held.count)
+		return "the count of a mount or an owner is wrong";
 	return waits == s->waits ? NULL : "the count of waits is wrong";
 }
 

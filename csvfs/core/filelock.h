@@ -53,6 +53,8 @@ enum filelock_mutant {
 	FILELOCK_MUTANT_NO_REPEAT,    /* a turn that was told over a lost line is not told again */
 	FILELOCK_MUTANT_NO_DEADLOCK,  /* does not look for circles of waits */
 	FILELOCK_MUTANT_PASS_ALWAYS,  /* passes those who wait without end */
+	FILELOCK_MUTANT_LATE_CIRCLE,  /* does not look again when he has come to depend on him */
+	FILELOCK_MUTANT_STAY_BEHIND,  /* goes behind one who waits for him, too */
 	FILELOCK_MUTANT_HOLD_UPGRADE, /* flock keeps the shared lock while it waits */
 	FILELOCK_MUTANT_MAX
 };
@@ -103,6 +105,7 @@ struct filelock_state {
 	uint64_t mark;
 	struct filelock_queue queue[LOCKRANGE_BUCKETS];
 	uint32_t owner[LOCKRANGE_BUCKETS];
+	uint32_t owner_held[LOCKRANGE_BUCKETS]; /* ranges of the owners of that bucket */
 	struct filelock_wait wait[FILELOCK_WAITS + 1];
 	uint32_t stack[FILELOCK_WAITS + 1];
 	struct lock_range row[FILELOCK_RANGES];

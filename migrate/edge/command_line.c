@@ -125,7 +125,8 @@ static void add_disk(struct args *a, const struct definition *d, unsigned int i,
 	char path[PATH_ESCAPED], boot[32] = "";
 
 	/*
-	 * locking off: the lock vm:<uuid> guards the disks of a VM, and csvfs has no file locks.
+	 * locking off: the lock vm:<uuid> guards the disks of a VM; locks of the file would make a
+	 * hand-over wait for the coordinator of the volume.
 	 * Threads: io_uring and Linux AIO are not in every sandbox, and FUSE serves neither better.
 	 */
 	add(a, "-blockdev");

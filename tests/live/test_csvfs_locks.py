@@ -288,18 +288,24 @@ def test_more_waiters_than_slots_stop_nobody(vol3):
     assert holder.ask("lock f ex") == "ok"
     crowd = c.lab.popen("n3", ["/usr/bin/python3", "-c", f"""
 import fcntl, os, sys
-n = 300
+n, pids = 300, []
 for i in range(n):
-    if os.fork() == 0:
+    pids.append(os.fork())
+    if not pids[-1]:
         f = open("{F}", "r+b")
         fcntl.lockf(f, fcntl.LOCK_EX)
         with open("{VOL}/order", "ab", 0) as log:
             log.write(b"%d\\n" % i)
         os._exit(0)
 print("forked", flush=True)
-ended = [os.wait()[1] for _ in range(n)]
+sys.stdin.readline()
+for pid in pids[250:]:
+    os.kill(pid, 9)
+    os.waitpid(pid, 0)
+print("killed", flush=True)
+ended = [os.wait()[1] for _ in range(250)]
 print("ended", sum(ended), flush=True)
-"""], stdout=subprocess.PIPE, text=True)
+"""], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert crowd.stdout.readline() == "forked\n"
 
     def waiting():
@@ -311,10 +317,15 @@ print("ended", sum(ended), flush=True)
               f"ls {VOL}", timeout=30)
     other = Locker(c, "n3", ("g", f"{VOL}/g"))
     assert other.ask("lock g ex") == "ok" and other.ask("unlock g") == "ok"
+    pid, = csvfsd(c, "n1", "coordinate")
+    c.lab.run("n1", f"kill -9 {pid}")
+    crowd.stdin.write("go\n")                       # signals are answered meanwhile, too
+    crowd.stdin.flush()
+    assert crowd.stdout.readline() == "killed\n"
     assert holder.ask("unlock f") == "ok"
     assert crowd.communicate(timeout=120)[0] == "ended 0\n"
-    order = c.lab.run("n1", f"cat {VOL}/order").stdout.split()
-    assert sorted(map(int, order)) == list(range(300))
+    order = c.lab.run("n2", f"cat {VOL}/order").stdout.split()
+    assert sorted(map(int, order)) == list(range(250))
 
 
 SQL = """
