@@ -4,6 +4,7 @@
 Every call here is made on a node by chance, so what one node does another one has to see. A failure
 names the seed; the calls follow from it.
 """
+import os
 import subprocess
 
 import posix_drive as drive
@@ -14,6 +15,8 @@ from cluster import BUILD, CSVADM, Cluster
 from long import long, long_but
 from posix_content import Mixer
 from test_csvfs import VOL, check_clean
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="the lab and mount(8) need root")
 
 MIB = 1 << 20
 SETS = 3                        # of agents that play at once
