@@ -66,7 +66,7 @@ def played(cases, seed):
             return drive.play(cases, [a[2 * i:2 * i + 2] for i in range(SETS)], seed)
 
 
-@pytest.mark.parametrize("share", long_but([0.03, 1.0], 0.03))
+@pytest.mark.parametrize("share", long_but([0.02, 1.0], 0.02))
 def test_every_call_answers_as_on_a_local_xfs(field, share):
     cases = posix_matrix.cases(share)
     wanted = played(cases, SEED)
