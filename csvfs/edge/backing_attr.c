@@ -73,6 +73,14 @@ static bool is_anothers(const struct backing_op *o)
 	return !o->is_redo && c->uid && c->uid != o->inode[0].st.st_uid;
 }
 
+/* So the kernel takes privileges from a file that somebody else writes to, and no more. */
+static bool takes_privileges(const struct backing_op *o)
+{
+	uint32_t old = o->inode[0].st.st_mode & 07777, new = o->q->setattr.mode & 07777;
+
+	return !(new & ~old) && !(old & ~new & ~(uint32_t)(S_ISUID | S_ISGID));
+}
+
 #define OWNERS (CSV_SET_MODE | CSV_SET_UID | CSV_SET_GID | CSV_SET_ATIME | CSV_SET_MTIME)
 
 int backing_setattr_look(struct backing_op *o)
@@ -80,7 +88,8 @@ int backing_setattr_look(struct backing_op *o)
 	const struct csv_op_setattr *q = &o->q->setattr;
 	int r = backing_op_path(o, 0);
 
-	if (!r && (q->valid & OWNERS) && is_anothers(o))
+	if (!r && (q->valid & OWNERS) && is_anothers(o) &&
+	    ((q->valid & OWNERS) != CSV_SET_MODE || !takes_privileges(o)))
 		return -EPERM;
 	if (r)
 		return r;

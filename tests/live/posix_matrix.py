@@ -244,8 +244,8 @@ def rights(call, is_dir, share):
 
 
 def rarely(s, share):
-    """Of the scripts below a fifth of the calls is enough in a hurry."""
-    return s.random.random() >= max(share, 0.2)
+    """Of the scripts below a tenth of the calls is enough in a hurry."""
+    return s.random.random() >= max(share, 0.1)
 
 
 def two_directories(s, share):

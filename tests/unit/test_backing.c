@@ -389,7 +389,15 @@ static void only_the_owner_of_now_changes_what_is_the_owners(void **state)
 	q.caller.uid = 1000;
 	ok(v, q);
 	assert_int_equal(err(v, by(ask_setattr(h, CSV_SET_MTIME), 1001, 1001, 0)), EPERM);
-	/* Who may write it may also do these. */
+	/* Who may write it may also do these; the first is what its kernel does for him. */
+	q = ask_setattr(h, CSV_SET_MODE);
+	q.setattr.mode = 06755;
+	ok(v, q);
+	q = by(ask_setattr(h, CSV_SET_MODE), 1001, 1001, 0);
+	q.setattr.mode = 0775;
+	assert_int_equal(err(v, q), EPERM);
+	q.setattr.mode = 0755;
+	ok(v, q);
 	ok(v, by(ask_setattr(h, CSV_SET_MTIME_NOW | CSV_SET_ATIME_NOW), 1001, 1001, 0));
 	ok(v, by(ask_setattr(h, CSV_SET_SIZE), 1001, 1001, 0));
 	assert_int_equal(err(v, by(ask_setxattr(h, ACL_ACCESS, 0, "", 0), 1001, 1001, 0)), EPERM);
