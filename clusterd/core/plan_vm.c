@@ -336,6 +336,13 @@ bool plan_explain_vm(const struct db *db, const struct db_group *g, char *text, 
 	}
 	if (!n || !n->is_draining || refuges(db, NULL, g, v))
 		return false;
+	if (job_holds(db, v)) {
+		snprintf(text, size,
+			 "stays on %s, which is drained, until work on its disks is done (%s, task "
+			 "%" PRIu64 ")",
+			 n->name, job_word(job_of_vm(db, v)), job_of_vm(db, v)->task);
+		return true;
+	}
 	if (v->tried)
 		snprintf(text, size, "stayed on %s, which is drained: %s", n->name, g->reason);
 	else

@@ -300,7 +300,7 @@ void verb_volume_balance(struct api_client *c, const json_t *args)
 	if (n)
 		verb_submit_all(c, cmd, n, CONFIG_WHOLE);
 	else
-		api_reply(c, API_OK, NULL, "%s", "");
+		api_reply(c, API_OK, json_pack("{s:i}", "moves", 0), "%s", "");
 	free(cmd);
 }
 

@@ -13,7 +13,8 @@
 
 struct clone_result {
 	uint64_t bytes;	       /* size of the file */
-	uint64_t shared_bytes; /* blocks that it has, all of them shared */
+	uint64_t shared_bytes; /* blocks that it has: those of its data, all shared, and of its map
+				*/
 	uint64_t free_bytes; /* so much less is free on the volume than before, by all who wrote */
 	uint32_t requests;
 	uint32_t ms;

@@ -91,7 +91,7 @@ def test_an_image_of_20_gib_is_cloned_by_its_extents(vol3):  # noqa: F811
                     "status=none || exit 1; done", timeout=300)
     before = free_bytes(c)
     said = json.loads(adm(c, "n2", "clone", f"{VOL}/image", f"{VOL}/copy", "--json").stdout)
-    assert said["bytes"] == 20 << 30 and said["shared_bytes"] == 1280 * 4096
+    assert said["bytes"] == 20 << 30 and 0 <= said["shared_bytes"] - 1280 * 4096 < MIB
     assert said["requests"] == 20 and before - free_bytes(c) < 2 * MIB
     out = c.lab.run("n3", f"cmp -s {VOL}/image {VOL}/copy -n {64 * MIB} && dd if={VOL}/copy bs=4k "
                           f"skip={20464 * 256} count=1 status=none | head -1").stdout

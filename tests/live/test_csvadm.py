@@ -201,7 +201,7 @@ def test_a_lun_that_is_too_small_is_refused_with_the_number(make_lab):
 
 def test_usage_and_exit_codes(node):
     assert node.adm("--help").code == 0 and node.adm("format", "--help").code == 0
-    for words in ((), ("grow", LUN), ("info",), ("info", LUN, "--force"), ("info", LUN, LUN),
+    for words in ((), ("shrink", LUN), ("info",), ("info", LUN, "--force"), ("info", LUN, LUN),
                   ("format", LUN, "--name", "x"), ("check", LUN, "--json"),
                   ("format", LUN, "--name", "x", "--cluster", "1-2"),
                   ("format", LUN, "--name", "../x", "--cluster", CLUSTER),

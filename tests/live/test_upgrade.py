@@ -39,7 +39,7 @@ class Upgrade(Cluster):
     def look(self):
         """What this build is: the version in force, and what it says of itself."""
         shown = self.version("n1")
-        own, = [n for n in shown["nodes"] if n["name"] == "n1"]
+        own, = [n for n in shown["nodes"] if n["node"] == "n1"]
         low, high = own["lowest"], own["highest"]
         self.now = shown["in_force"]
         self.speaks = f"speaks {high} only" if low == high else f"speaks {low} to {high}"

@@ -8,6 +8,7 @@
 #include "clusterd/core/age.h"
 #include "clusterd/core/assume.h"
 #include "clusterd/core/decision.h"
+#include "clusterd/core/job.h"
 #include "clusterd/core/msg.h"
 #include "clusterd/core/volume.h"
 #include "lib/must.h"
@@ -374,6 +375,15 @@ static void say_begin(struct scenario *s, const struct db_cmd_migration_order *o
 	    o->reason[0] ? ": " : "", o->reason);
 }
 
+static void say_job(struct scenario *s, const struct db_cmd_job_order *o)
+{
+	const struct db_job *j = db_find_id(&s->db, DB_KIND_JOB, o->id);
+
+	must(j);
+	say(s, "  %s%s of %s on %s: %s\n", o->is_undo ? "undo " : "", job_word(j), j->vm,
+	    db_node_name(&s->db, o->node), o->reason);
+}
+
 static void apply_migrate(struct scenario *s, struct db_command *cmd)
 {
 	const struct db_cmd_vm_migrate *o = &cmd->vm_migrate;
@@ -401,6 +411,8 @@ static void apply_order(struct scenario *s, struct db_command *cmd)
 	}
 	if (cmd->type == DB_CMD_MIGRATION_ORDER)
 		say_begin(s, &cmd->migration_order);
+	else if (cmd->type == DB_CMD_JOB_ORDER)
+		say_job(s, &cmd->job_order);
 	else if (cmd->type == DB_CMD_NODE_FENCING)
 		say(s, "  fence %s\n", cmd->node_fencing.name);
 	else if (cmd->type == DB_CMD_VOLUME_ORDER)

@@ -26,6 +26,8 @@ static const struct db_limits limits = {
 			[DB_KIND_MOUNT] = 16 * CL_MAX_NODES,
 			[DB_KIND_VM] = 16,
 			[DB_KIND_MIGRATION] = 32,
+			[DB_KIND_JOB] = 8,
+			[DB_KIND_SNAPSHOT] = 8,
 		},
 	.locks = {.max_sessions = 64, .max_resources = 512, .max_locks = 512, .max_queued = 4},
 };
