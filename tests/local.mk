@@ -10,6 +10,7 @@ SIMULATORS = \
 	tests/sim/sim_force tests/sim/sim_plan tests/sim/sim_votes tests/sim/sim_claim \
 	tests/sim/sim_witness tests/sim/sim_cluster tests/sim/sim_filelock
 check_PROGRAMS += $(SIMULATORS)
+sim_main = tests/sim/sim_main.c tests/sim/sim_main.h
 world_sources = tests/sim/sim_world.c tests/sim/sim_world_witness.c tests/sim/sim_world.h
 tests_sim_sim_repl_SOURCES = tests/sim/sim_repl.c $(world_sources)
 tests_sim_sim_repl_CPPFLAGS = $(AM_CPPFLAGS) -DCLUSTERD_MUTANTS
@@ -66,7 +67,7 @@ tests_sim_sim_plan_CPPFLAGS = $(AM_CPPFLAGS) -DCLUSTERD_MUTANTS
 tests_sim_sim_plan_LDADD = clusterd/libcore_mutants.a lib/liblock.a lib/libbase.a
 tests_sim_sim_session_SOURCES = \
 	tests/sim/sim_session.c tests/sim/sim_session_client.c tests/sim/sim_session_disk.c \
-	tests/sim/sim_session_world.c tests/sim/sim_session_world.h
+	tests/sim/sim_session_world.c tests/sim/sim_session_world.h $(sim_main)
 tests_sim_sim_session_CPPFLAGS = $(AM_CPPFLAGS) -DCSVFS_MUTANTS
 tests_sim_sim_session_LDADD = csvfs/libcsvcore_mutants.a lib/libbase.a
 tests_sim_sim_mig_SOURCES = \
@@ -75,18 +76,19 @@ tests_sim_sim_mig_SOURCES = \
 tests_sim_sim_mig_CPPFLAGS = $(AM_CPPFLAGS) -DMIGRATE_MUTANTS
 tests_sim_sim_mig_LDADD = migrate/libmig_mutants.a lib/libbase.a
 
-tests_sim_sim_cache_SOURCES = tests/sim/sim_cache.c
+tests_sim_sim_cache_SOURCES = \
+	tests/sim/sim_cache.c tests/sim/sim_cache_coord.c tests/sim/sim_cache_world.h $(sim_main)
 tests_sim_sim_cache_CPPFLAGS = $(AM_CPPFLAGS) -DCSVFS_MUTANTS
 tests_sim_sim_cache_LDADD = csvfs/libcsvcore_mutants.a lib/libbase.a
 tests_sim_sim_filelock_SOURCES = \
 	tests/sim/sim_filelock.c tests/sim/sim_filelock_coord.c tests/sim/sim_filelock_mount.c \
-	tests/sim/sim_filelock_world.h
+	tests/sim/sim_filelock_world.h $(sim_main)
 tests_sim_sim_filelock_CPPFLAGS = $(AM_CPPFLAGS) -DCSVFS_MUTANTS
 tests_sim_sim_filelock_LDADD = csvfs/libcsvcore_mutants.a lib/libbase.a
 
 tests_sim_sim_grant_SOURCES = \
 	tests/sim/sim_grant.c tests/sim/sim_grant_coord.c tests/sim/sim_grant_mount.c \
-	tests/sim/sim_grant_world.h
+	tests/sim/sim_grant_world.h $(sim_main)
 tests_sim_sim_grant_CPPFLAGS = $(AM_CPPFLAGS) -DCSVFS_MUTANTS
 tests_sim_sim_grant_LDADD = csvfs/libcsvcore_mutants.a lib/libbase.a
 

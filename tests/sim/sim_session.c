@@ -17,11 +17,11 @@
  *   sim_session [--seeds N] [--first SEED] [--seed SEED] [--mutant NAME|all] [--verbose]
  */
 #include <errno.h>
-#include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "lib/must.h"
+#include "tests/sim/sim_main.h"
 #include "tests/sim/sim_session_world.h"
 
 #define STEPS_MIN   400
@@ -329,14 +329,14 @@ static void world_init(struct world *w, uint64_t seed, const struct mutant *muta
 }
 
 /* NULL, or what was broken. */
-static const char *run_seed(uint64_t seed, const struct mutant *mutant, bool is_verbose)
+static const char *run_seed(uint64_t seed, size_t mutant, bool is_verbose)
 {
 	static struct world world;
 	struct world *w = &world;
 	const char *open = "";
 	uint64_t heal;
 
-	world_init(w, seed, mutant, is_verbose);
+	world_init(w, seed, &mutants[mutant], is_verbose);
 	heal = prng_range(&w->rng, STEPS_MIN, STEPS_MAX);
 	while (!w->broken && open) {
 		w->step++;
@@ -360,91 +360,17 @@ static const char *run_seed(uint64_t seed, const struct mutant *mutant, bool is_
 	return w->broken;
 }
 
-/* ---- command line */
-
-struct options {
-	uint64_t seeds;
-	uint64_t first;
-	const char *mutant;
-	bool is_verbose;
-};
-
-static int usage(void)
+static const char *mutant_name(size_t mutant)
 {
-	fprintf(stderr, "usage: sim_session [--seeds N] [--first SEED] [--seed SEED] "
-			"[--mutant NAME|all] [--verbose]\n");
-	return 2;
-}
-
-static int options_read(int argc, char **argv, struct options *o)
-{
-	static const struct option longs[] = {
-		{"seeds", required_argument, NULL, 's'}, {"first", required_argument, NULL, 'f'},
-		{"seed", required_argument, NULL, 'o'},	 {"mutant", required_argument, NULL, 'm'},
-		{"verbose", no_argument, NULL, 'v'},	 {NULL, 0, NULL, 0}};
-	int c;
-
-	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
-		if (c == 's')
-			o->seeds = strtoull(optarg, NULL, 10);
-		else if (c == 'f' || c == 'o')
-			o->first = strtoull(optarg, NULL, 10);
-		else if (c == 'm')
-			o->mutant = optarg;
-		else if (c == 'v')
-			o->is_verbose = true;
-		else
-			return -EINVAL;
-		if (c == 'o')
-			o->seeds = 1;
-	}
-	return optind < argc ? -EINVAL : 0;
-}
-
-static bool mutant_found(const struct options *o, const struct mutant *mutant)
-{
-	for (uint64_t i = 0; i < o->seeds; i++) {
-		const char *broken = run_seed(o->first + i, mutant, o->is_verbose);
-
-		if (broken) {
-			printf("mutant %s found by seed %" PRIu64 ": %s\n", mutant->name,
-			       o->first + i, broken);
-			return true;
-		}
-	}
-	printf("mutant %s NOT found in %" PRIu64 " seeds\n", mutant->name, o->seeds);
-	return false;
+	return mutants[mutant].name;
 }
 
 int main(int argc, char **argv)
 {
-	struct options o = {.seeds = 1000, .first = 1};
-	uint64_t passed = 0, failed = 0;
-	bool is_known = false;
+	static const struct sim_program p = {.name = "sim_session",
+					     .mutants = MUST_ARRAY_SIZE(mutants),
+					     .mutant_name = mutant_name,
+					     .run_seed = run_seed};
 
-	if (options_read(argc, argv, &o))
-		return usage();
-	for (size_t m = 1; o.mutant && m < MUST_ARRAY_SIZE(mutants); m++) {
-		bool is_found;
-
-		if (strcmp(o.mutant, "all") != 0 && strcmp(o.mutant, mutants[m].name) != 0)
-			continue;
-		is_known = true;
-		is_found = mutant_found(&o, &mutants[m]);
-		passed += is_found;
-		failed += !is_found;
-	}
-	if (o.mutant && !is_known)
-		return usage();
-	for (uint64_t i = 0; !o.mutant && i < o.seeds; i++) {
-		const char *broken = run_seed(o.first + i, &mutants[0], o.is_verbose);
-
-		if (broken)
-			printf("seed %" PRIu64 ": %s (sim_session --seed %" PRIu64 " --verbose)\n",
-			       o.first + i, broken, o.first + i);
-		passed += !broken;
-		failed += broken != NULL;
-	}
-	printf("%" PRIu64 " passed, %" PRIu64 " failed\n", passed, failed);
-	return failed ? 1 : 0;
+	return sim_main(argc, argv, &p);
 }
