@@ -350,9 +350,10 @@ static void deliver(struct world *w)
 		for (size_t k = 0; k < 2; k++) {
 			struct pipe *p = both[k];
 
-			if (p->is_up && p->up.count && prng_chance(&w->rng, w->rate.pace, 100))
+			if (p->is_up && p->up.count && w->ms >= p->up_ms &&
+			    prng_chance(&w->rng, w->rate.pace, 100))
 				coord_hears(w, i, p);
-			if (p->is_up && p->down.count && !m->is_frozen &&
+			if (p->is_up && p->down.count && !m->is_frozen && w->ms >= p->down_ms &&
 			    prng_chance(&w->rng, w->rate.pace, 100))
 				mount_hears(w, i, p);
 		}
@@ -371,6 +372,10 @@ static void faults(struct world *w)
 		m->is_ready = false;
 		pipe_cut(w, &m->request, false);
 	}
+	if (chance(w, w->rate.stall))
+		m->line.up_ms = w->ms + prng_below(&w->rng, 4000);
+	if (chance(w, w->rate.stall))
+		m->request.down_ms = w->ms + prng_below(&w->rng, 4000);
 	if (w->c.is_up && chance(w, w->rate.crash))
 		coord_crash(w);
 	else if (!w->c.is_up && chance(w, 100))
@@ -436,6 +441,7 @@ static void world_init(struct world *w, uint64_t seed, const struct mutant *muta
 	w->rate.freeze = prng_below(&w->rng, 20);
 	w->rate.give_up = prng_below(&w->rng, 200);
 	w->rate.late = prng_below(&w->rng, 20);
+	w->rate.stall = prng_below(&w->rng, 30);
 	w->rate.pace = prng_range(&w->rng, 10, 100);
 	for (int i = 0; i < INODES; i++)
 		w->version[i] = 1;

@@ -56,6 +56,7 @@ struct queue {
 struct pipe {
 	bool is_up;
 	uint64_t id;
+	uint64_t up_ms, down_ms; /* until then nothing arrives */
 	struct queue up, down;
 };
 
@@ -135,7 +136,7 @@ struct world {
 	int child[NAMES]; /* inode; 0: none */
 	struct record record[MOUNTS][SLOTS];
 	struct {
-		uint64_t cut, crash, kill, freeze, give_up, late, pace;
+		uint64_t cut, crash, kill, freeze, give_up, late, stall, pace;
 	} rate;
 };
 
