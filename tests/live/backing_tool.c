@@ -15,10 +15,12 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -120,6 +122,7 @@ int main(int argc, char **argv)
 	is_lying = argc == 4 && !strcmp(argv[1], "--lie");
 	if (argc != 3 + is_lying)
 		return fputs("usage: backing_tool [--lie] DIRECTORY FD\n", stderr), 2;
+	prctl(PR_SET_PDEATHSIG, SIGKILL); /* it holds a mount */
 	umask(0);
 	root = open(argv[1 + is_lying], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	listener = (int)strtol(argv[2 + is_lying], NULL, 10);

@@ -7,6 +7,7 @@ import json
 import multiprocessing
 import os
 import shutil
+import signal
 import tempfile
 from collections import Counter
 
@@ -25,6 +26,7 @@ from test_csvfs_direct import io
 
 POSIX = os.path.join(os.path.dirname(os.path.realpath(__file__)), "crash_posix.py")
 LUN_BYTES = 320 << 20
+PR_SET_PDEATHSIG = 1
 SEED = os.environ.get("CRASH_SEED", "1")
 MOMENTS = int(os.environ.get("CRASH_MOMENTS", "800"))
 
@@ -41,6 +43,7 @@ def folder():
 def apart(work, *args):
     """work(*args) in a process whose mounts nobody else sees, and end with it."""
     def run(pipe):
+        syscalls.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         try:
             syscalls.unshare(syscalls.CLONE_NEWNS)
             syscalls.mount(None, "/", None, syscalls.MS_REC | syscalls.MS_PRIVATE)
