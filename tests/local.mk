@@ -141,6 +141,7 @@ UNIT_TESTS = \
 	tests/unit/test_job_db tests/unit/test_vm_db tests/unit/test_migration_db tests/unit/test_vm_plan \
 	tests/unit/test_channel tests/unit/test_stream tests/unit/test_grant tests/unit/test_direct \
 	tests/unit/test_filelock tests/unit/test_lockbook tests/unit/test_locks \
+	tests/unit/test_server_lock \
 	tests/unit/test_stopping tests/unit/test_stuck tests/unit/test_votes \
 	tests/unit/test_whatif tests/unit/test_age tests/unit/test_secret tests/unit/test_setting \
 	tests/unit/test_capacity tests/unit/test_promise tests/unit/test_cache \
@@ -417,6 +418,10 @@ tests_unit_test_backing_crash_data_LDADD = $(BACKING_LDADD)
 CSV_CPPFLAGS = $(UNIT_CPPFLAGS) $(GNUTLS_CFLAGS)
 CSV_LDADD = csvfs/libcsvedge.a csvfs/libcsvcore.a lib/libedgebase.a lib/libbase.a \
 	$(CMOCKA_LIBS) $(FUSE_LIBS) $(GNUTLS_LIBS) -lpthread
+tests_unit_test_server_lock_SOURCES = tests/unit/test_server_lock.c
+tests_unit_test_server_lock_CPPFLAGS = $(CSV_CPPFLAGS)
+tests_unit_test_server_lock_LDADD = $(CSV_LDADD)
+
 tests_unit_test_locks_SOURCES = \
 	tests/unit/test_locks.c tests/unit/client_fixture.h tests/unit/csv_server.h
 tests_unit_test_locks_CPPFLAGS = $(CSV_CPPFLAGS)

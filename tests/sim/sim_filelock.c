@@ -52,6 +52,8 @@ static const struct mutant {
 void sim_broke(struct world *w, const char *what)
 {
 	TRACE(w, "BROKEN: %s", what);
+	if (w->is_verbose && !w->broken)
+		coord_show(w);
 	if (!w->broken)
 		w->broken = what;
 }

@@ -377,3 +377,32 @@ const char *coord_check(struct world *w)
 	}
 	return NULL;
 }
+
+static void show(const struct world *w, const char *what, const struct lock_range *l)
+{
+	TRACE(w, "%s: mount %" PRIu64 " owner %" PRIu64 " file %" PRIu64 " %d %" PRIu64 "-%" PRIu64,
+	      what, l->owner.mount, l->owner.id - 1, l->handle.ino - 100, l->type, l->start,
+	      l->end);
+}
+
+void coord_show(const struct world *w)
+{
+	for (int m = 0; m < w->mount_count; m++)
+		TRACE(w, "mount %d is %" PRIu64, m, w->mount[m].id);
+	for (uint32_t i = 0; i < FILELOCK_RANGES; i++) {
+		if (w->filelock.row[i].type)
+			show(w, "held", &w->filelock.row[i]);
+	}
+	for (uint32_t i = 0; i <= FILELOCK_WAITS; i++) {
+		const struct filelock_wait *x = &w->filelock.wait[i];
+
+		if (x->state == FILELOCK_FREE)
+			continue;
+		show(w,
+		     x->state == FILELOCK_RESERVED ? "reserved"
+		     : x->is_behind		   ? "behind"
+						   : "waiting",
+		     &x->range);
+		TRACE(w, "  number %" PRIu64 ", passed %u times", x->number, x->passes);
+	}
+}

@@ -138,5 +138,7 @@ void coord_line(struct world *w, int m);
 void coord_cut_line(struct world *w, int m);
 void coord_gone(struct world *w, int m);
 const char *coord_check(struct world *w);
+/* What is held and waited for, with --verbose. */
+void coord_show(const struct world *w);
 
 #endif
