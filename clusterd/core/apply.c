@@ -565,13 +565,11 @@ static void do_group_order(struct apply *a, const struct db_cmd_group_order *c)
 		apply_answer(a, DB_CONFLICT, "group %s is being migrated", c->name);
 		return;
 	}
-	if (c->work == DB_WORK_STARTING && job_holds_group(a->db, g)) {
-		apply_answer(a, DB_CONFLICT, "work on the disks of %s is under way", c->name);
-		return;
-	}
-	if (c->work == DB_WORK_STARTING && (volume_group_waits(a->db, g, volume) ||
-					    !(volume_group_nodes(a->db, g) & cl_bit(c->node)))) {
-		apply_answer(a, DB_CONFLICT, "a volume that group %s needs is not ready", c->name);
+	if (c->work == DB_WORK_STARTING &&
+	    (job_holds_group(a->db, g) || volume_group_waits(a->db, g, volume) ||
+	     !(volume_group_nodes(a->db, g) & cl_bit(c->node)))) {
+		apply_answer(a, DB_CONFLICT, "a volume or a disk that group %s needs is not ready",
+			     c->name);
 		return;
 	}
 	if (c->work == DB_WORK_STARTING && capacity_refuses(a, g, c->node, DB_CONFLICT))

@@ -101,7 +101,7 @@ static struct db_job *job_new(struct apply *a, const struct db_cmd_vm_job *c)
 	COPY(j->snapshot, c->snapshot);
 	COPY(j->work, c->work);
 	j->node = CL_NODE_NONE;
-	j->since_ms = a->cmd->at_ms;
+	j->since_ms = j->asked_ms = a->cmd->at_ms;
 	j->outcome = DB_TASK_STATE_FAILED;
 	j->task = apply_task_new(a, c->verb, c->name);
 	apply_task_phase(a, j->task, "queued");

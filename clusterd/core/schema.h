@@ -629,6 +629,8 @@ DB_CHOICES(DB_CHOICE_ENUM)
 	F(u64, task, 0)                                                                            \
 	F(u64, done_bytes, 0)                                                                      \
 	F(u64, total_bytes, 0)                                                                     \
+	F(time, asked_ms,                                                                          \
+	  0) /* with `id` the mark on its files: a history forked may use it anew */               \
 	F(time, since_ms, 0)                                                                       \
 	F(str, reason, DB_REASON_MAX)
 

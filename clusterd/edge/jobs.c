@@ -168,7 +168,7 @@ static void done(void *data, const struct run_result *result)
 static void start(struct job_local *l, const struct db_job *j, const struct db_vm *held)
 {
 	const struct jobs_options *o = &l->jobs->options;
-	char id[24];
+	char id[32];
 	const char *const env[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", NULL};
 	const char *const argv[] = {o->vm_host,
 				    "quiesce",
@@ -191,7 +191,7 @@ static void start(struct job_local *l, const struct db_job *j, const struct db_v
 	size_t skip = held ? 0 : 11; /* from o->csvadm on */
 	struct run_options r = RUN_OPTIONS_INIT;
 
-	snprintf(id, sizeof(id), "%" PRIx64, l->id);
+	snprintf(id, sizeof(id), "%" PRIx64 "%012" PRIx64, l->id, j->asked_ms);
 	r.path = argv[skip];
 	r.argv = argv + skip;
 	r.envp = env;
