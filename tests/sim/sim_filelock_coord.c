@@ -51,13 +51,13 @@ static bool waits(const struct world *w, const struct passed *p)
 	return false;
 }
 
-/* Not even a turn, but for that one. */
+/* Not even another wait, behind which somebody could have to go. */
 static bool has_nothing(const struct world *w, const struct lock_owner *o, uint64_t number)
 {
 	for (uint32_t i = 0; i <= FILELOCK_WAITS; i++) {
 		const struct filelock_wait *x = &w->filelock.wait[i];
 
-		if (x->state == FILELOCK_RESERVED && x->number != number &&
+		if (x->state != FILELOCK_FREE && x->number != number &&
 		    lock_owner_equal(&x->range.owner, o))
 			return false;
 	}
@@ -124,7 +124,7 @@ static bool is_turn(const struct world *w, const struct filelock_event *e)
 
 static int step(struct world *w, const struct filelock_event *e)
 {
-	bool had_nothing = has_nothing(w, &e->range.owner, 0) && !is_turn(w, e);
+	bool had_nothing = has_nothing(w, &e->range.owner, e->number) && !is_turn(w, e);
 	int r = filelock_step(&w->filelock, e, &w->told);
 	const char *wrong = filelock_check(&w->filelock);
 
