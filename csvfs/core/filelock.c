@@ -368,6 +368,25 @@ static void tell(const struct filelock_state *s, const struct filelock_wait *w,
 		.conn = conn, .handle = w->range.handle, .number = w->number};
 }
 
+/* What the owner has got now may be what somebody waits for on whom it waits itself. */
+static void refuse_circles(struct filelock_state *s, const struct lock_owner *o,
+			   struct filelock_actions *out)
+{
+	if (o->kind != CSV_LOCK_POSIX || FILELOCK_MUTANT(s, NO_REFUSAL))
+		return;
+	for (uint32_t at = s->owner[owner_bucket(o)]; at; at = s->wait[at - 1].owner_next) {
+		struct filelock_wait *w = &s->wait[at - 1];
+
+		if (w->state != FILELOCK_WAITING || !lock_owner_equal(&w->range.owner, o) ||
+		    !depends(s, at, o, false))
+			continue;
+		queue_of(s, &w->range)->hungry -= is_hungry(w);
+		set_behind(s, w, false);
+		w->state = FILELOCK_REFUSED;
+		tell(s, w, out);
+	}
+}
+
 static void settle_queue(struct filelock_state *s, struct filelock_queue *q,
 			 struct filelock_actions *out)
 {
@@ -388,6 +407,7 @@ static void settle_queue(struct filelock_state *s, struct filelock_queue *q,
 		w->state = FILELOCK_RESERVED;
 		q->reserved++;
 		tell(s, w, out);
+		refuse_circles(s, &w->range.owner, out);
 	}
 }
 
@@ -424,6 +444,7 @@ static int give(struct filelock_state *s, const struct lock_range *l, uint32_t a
 		set_held(s, l, true);
 	if (at)
 		drop_wait(s, at);
+	refuse_circles(s, &l->owner, out);
 	if (r)
 		settle(s, l, out);
 	else if (s->behind && has_wait(s, &l->owner, FILELOCK_WAITING))
@@ -450,7 +471,7 @@ static int queue(struct filelock_state *s, const struct filelock_event *e,
 	}
 	set_behind(s, &s->wait[at - 1], !filelock_against(s, &e->range));
 	/* Who was behind somebody may now be one on whom that one waits, through this one. */
-	if (s->behind && may_block(s, &e->range.owner) && !FILELOCK_MUTANT(s, LATE_CIRCLE))
+	if (s->behind && may_block(s, &e->range.owner))
 		settle_all(s, out);
 	return FILELOCK_QUEUED;
 }
@@ -499,6 +520,10 @@ static int on_lock(struct filelock_state *s, const struct filelock_event *e,
 	if (!mount_row(s, l->owner.mount))
 		return -ENOLCK;
 	at = find_own(s, l, e->number);
+	if (at && s->wait[at - 1].state == FILELOCK_REFUSED) {
+		drop_wait(s, at); /* the circle may be gone */
+		at = 0;
+	}
 	if (at && s->wait[at - 1].state == FILELOCK_RESERVED)
 		return give(s, l, at, out);
 	if (convert(s, l, out)) {
@@ -592,8 +617,8 @@ static void on_channel(struct filelock_state *s, const struct filelock_event *e,
 	for (uint32_t i = 0; s->waits && i <= FILELOCK_WAITS; i++) {
 		const struct filelock_wait *w = &s->wait[i];
 
-		if (w->state == FILELOCK_RESERVED && w->range.owner.mount == e->mount &&
-		    !FILELOCK_MUTANT(s, NO_REPEAT))
+		if ((w->state == FILELOCK_RESERVED || w->state == FILELOCK_REFUSED) &&
+		    w->range.owner.mount == e->mount && !FILELOCK_MUTANT(s, NO_REPEAT))
 			tell(s, w, out);
 	}
 }
@@ -671,6 +696,10 @@ int filelock_step(struct filelock_state *s, const struct filelock_event *e,
 	case FILELOCK_EV_OPEN:
 		s->is_open = true;
 		settle_all(s, out);
+		for (uint32_t i = 0; s->waits && i <= FILELOCK_WAITS; i++) {
+			if (s->wait[i].state == FILELOCK_WAITING)
+				refuse_circles(s, &s->wait[i].range.owner, out);
+		}
 		return 0;
 	case FILELOCK_EV_CANCEL:
 		on_cancel(s, e, out);

@@ -12,7 +12,8 @@
  *                           what its parent has must not hang); but nobody is passed more than
  *                           FILELOCK_PASSES times: then who waits goes behind. F_SETLK never waits
  *                           and so goes by what is held alone
- *   no deadlock             a POSIX wait that would close a circle of waits gets EDEADLK; going
+ *   no deadlock             a POSIX wait that would close a circle of waits gets EDEADLK, as does
+ *                           one of a process for which another thread's lock closes it; going
  *                           behind somebody never closes one
  *   nobody is absent        a new coordinator gives nothing before all mounts that live have told
  *                           what they have
@@ -53,7 +54,7 @@ enum filelock_mutant {
 	FILELOCK_MUTANT_NO_REPEAT,    /* a turn that was told over a lost line is not told again */
 	FILELOCK_MUTANT_NO_DEADLOCK,  /* does not look for circles of waits */
 	FILELOCK_MUTANT_PASS_ALWAYS,  /* passes those who wait without end */
-	FILELOCK_MUTANT_LATE_CIRCLE,  /* does not look again when he has come to depend on him */
+	FILELOCK_MUTANT_NO_REFUSAL,   /* looks for circles only when somebody begins to wait */
 	FILELOCK_MUTANT_STAY_BEHIND,  /* goes behind one who waits for him, too */
 	FILELOCK_MUTANT_HOLD_UPGRADE, /* flock keeps the shared lock while it waits */
 	FILELOCK_MUTANT_MAX
@@ -67,6 +68,7 @@ enum filelock_wait_state {
 	FILELOCK_FREE,
 	FILELOCK_WAITING,
 	FILELOCK_RESERVED, /* its turn has come: nobody else gets it */
+	FILELOCK_REFUSED,  /* it has come to wait for itself: EDEADLK when it is asked for again */
 	FILELOCK_PROBE,	   /* not in line: a request while it is looked at */
 };
 

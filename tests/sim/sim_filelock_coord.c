@@ -51,8 +51,16 @@ static bool waits(const struct world *w, const struct passed *p)
 	return false;
 }
 
-static bool has_nothing(const struct world *w, const struct lock_owner *o)
+/* Not even another wait, behind which somebody could have to go. */
+static bool has_nothing(const struct world *w, const struct lock_owner *o, uint64_t number)
 {
+	for (uint32_t i = 0; i <= FILELOCK_WAITS; i++) {
+		const struct filelock_wait *x = &w->filelock.wait[i];
+
+		if (x->state != FILELOCK_FREE && x->number != number &&
+		    lock_owner_equal(&x->range.owner, o))
+			return false;
+	}
 	for (int f = 0; f < FILES; f++) {
 		struct lock_range l = {
 			.handle = sim_handle(f), .owner = *o, .end = CSV_LOCK_END_MAX};
@@ -84,7 +92,7 @@ static void note_waits(struct world *w, const struct filelock_event *e, int r, b
 
 		if (x->state != FILELOCK_RESERVED || !p)
 			continue;
-		if (has_nothing(w, &x->range.owner))
+		if (has_nothing(w, &x->range.owner, x->number))
 			note_pass(w, &x->range, p);
 		p->number = 0;
 	}
@@ -116,7 +124,7 @@ static bool is_turn(const struct world *w, const struct filelock_event *e)
 
 static int step(struct world *w, const struct filelock_event *e)
 {
-	bool had_nothing = has_nothing(w, &e->range.owner) && !is_turn(w, e);
+	bool had_nothing = has_nothing(w, &e->range.owner, e->number) && !is_turn(w, e);
 	int r = filelock_step(&w->filelock, e, &w->told);
 	const char *wrong = filelock_check(&w->filelock);
 

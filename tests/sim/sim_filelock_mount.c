@@ -249,14 +249,14 @@ static struct thread *idle(struct world *w, int m)
 	return w->mount[m].is_alive && !t->is_busy ? t : NULL;
 }
 
-/* Another thread of that process waits: then this one only gives up, or a circle could close
- * without anybody asking to wait. */
-static bool has_waiter(const struct world *w, const struct thread *t)
+/* Another thread of that process waits; for a lock of that file. */
+static bool has_waiter(const struct world *w, const struct thread *t, bool in_file)
 {
 	const struct owner *o = &w->mount[t->mount].owner[t->owner];
 
 	for (int i = 0; i < THREADS; i++) {
-		if (o->thread[i].is_busy && o->thread[i].may_wait)
+		if (o->thread[i].is_busy && o->thread[i].may_wait &&
+		    (!in_file || o->thread[i].file == t->file))
 			return true;
 	}
 	return false;
@@ -277,7 +277,7 @@ void mount_work(struct world *w, int m)
 		to = CSV_LOCK_END_MAX;
 	}
 	t->file = (int)prng_below(&w->rng, FILES);
-	if (sim_chance(w, 350) || has_waiter(w, t))
+	if (sim_chance(w, 350) || has_waiter(w, t, true))
 		what = LOCKBOOK_UNLOCK;
 	else if (sim_chance(w, 30))
 		what = LOCKBOOK_TEST;
@@ -290,7 +290,7 @@ void mount_wind_up(struct world *w, int m)
 	struct thread *t = idle(w, m);
 
 	/* A process that waits gives nothing up: a circle would stay. */
-	if (!t || has_waiter(w, t))
+	if (!t || has_waiter(w, t, false))
 		return;
 	t->file = (int)prng_below(&w->rng, FILES);
 	t->may_wait = false;

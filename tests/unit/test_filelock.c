@@ -453,6 +453,28 @@ static void a_circle_of_waits_is_refused(void **state)
 	assert_int_equal(wait_for(f, 3, CSV_LOCK_WRITE, 0, 1), FILELOCK_QUEUED);
 }
 
+/* By a lock that another thread of a process gets, while one of it waits. */
+static void a_circle_that_closes_later_is_refused_then(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(try(f, 1, CSV_LOCK_WRITE, 1, 1), 0);
+	assert_int_equal(try(f, 3, CSV_LOCK_READ, 50, 59), 0);
+	assert_int_equal(wait_for(f, 1, CSV_LOCK_WRITE, 55, 55), FILELOCK_QUEUED);
+	assert_int_equal(wait_for(f, 2, CSV_LOCK_WRITE, 1, 1), FILELOCK_QUEUED);
+	assert_int_equal(try(f, 2, CSV_LOCK_READ, 55, 55), 0);
+	expect_turns(f, 2, 0); /* it is to ask again */
+	assert_int_equal(wait_for(f, 2, CSV_LOCK_WRITE, 1, 1), -EDEADLK);
+	/* If the circle is gone by then, it waits as before. */
+	give_up(f, 2, 55, 55);
+	assert_int_equal(wait_for(f, 2, CSV_LOCK_WRITE, 1, 1), FILELOCK_QUEUED);
+	assert_int_equal(try(f, 2, CSV_LOCK_READ, 55, 55), 0);
+	give_up(f, 2, 55, 55);
+	assert_int_equal(wait_for(f, 2, CSV_LOCK_WRITE, 1, 1), FILELOCK_QUEUED);
+	give_up(f, 1, 1, 1);
+	expect_turns(f, 2, 0);
+}
+
 static void flock_gives_up_before_it_gets_more(void **state)
 {
 	struct fixture *f = *state;
@@ -599,6 +621,7 @@ int main(void)
 		OPEN(who_can_be_served_passes_who_cannot_but_not_for_ever),
 		OPEN(nobody_goes_behind_one_who_waits_for_him),
 		OPEN(a_circle_of_waits_is_refused),
+		OPEN(a_circle_that_closes_later_is_refused_then),
 		OPEN(flock_gives_up_before_it_gets_more),
 		OPEN(a_mount_that_has_ended_has_nothing_and_waits_for_nothing),
 		CLOSED(nothing_is_given_before_all_have_told_what_they_have),
