@@ -180,7 +180,8 @@ static void faults(struct world *w)
 		lease(w, m, !w->mount[m].direct.has_lease);
 	if (sim_chance(w, w->rate.path))
 		path(w, m, w->mount[m].direct.block == DIRECT_PATH_OK);
-	if (sim_chance(w, w->rate.path / 2))
+	/* Not for long: what it has given back must be on its way still when it asks again. */
+	if (sim_chance(w, w->mount[m].direct.is_aside ? 200 : w->rate.path))
 		mount_event(w, m,
 			    &(struct direct_event){.type = DIRECT_EV_ASIDE,
 						   .is_aside = !w->mount[m].direct.is_aside});
