@@ -23,6 +23,8 @@
 #include "lib/wire.h"
 
 #define SYS_CACHESTAT  451 /* cachestat(2), Linux 6.5; the number is the same everywhere */
+#define UNSHARE_MAX    (UINT64_C(64) << 20)
+#define UNSHARE_MIN    (UINT64_C(64) << 10)
 #define MINCORE_BYTES  (UINT64_C(256) << 20)
 #define FLAGS_HARMLESS (FIEMAP_EXTENT_LAST | FIEMAP_EXTENT_MERGED)
 
@@ -363,9 +365,25 @@ static int mark_written(const struct backing_inode *i)
 	return futimens(i->data_fd, now) ? -errno : 0;
 }
 
+/*
+ * XFS wants as much free space as the range is long, shared or not: so not the whole file at once,
+ * or a large one could not be granted on a volume that it nearly fills.
+ */
 static bool unshare_all(const struct backing_inode *i)
 {
-	return !fallocate(i->data_fd, FALLOC_FL_UNSHARE_RANGE, 0, i->st.st_size);
+	uint64_t size = (uint64_t)i->st.st_size, at = 0, step = UNSHARE_MAX;
+
+	while (at < size) {
+		uint64_t len = size - at < step ? size - at : step;
+
+		if (!fallocate(i->data_fd, FALLOC_FL_UNSHARE_RANGE, (off_t)at, (off_t)len))
+			at += len;
+		else if (errno != ENOSPC || step <= UNSHARE_MIN)
+			return false;
+		else
+			step /= 2;
+	}
+	return true;
 }
 
 /*

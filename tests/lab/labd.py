@@ -62,6 +62,9 @@ class Daemon:
             return services.select(config["bin"])
         wrapper = os.path.join(self.dir, "csvfsd")
         write(wrapper, f'#!/bin/sh\nCSVFSD_TRACE={TRACE} exec {shlex.quote(csvfsd)} "$@"\n', 0o755)
+        # clusterd looks for csvadm beside it.
+        os.symlink(os.path.join(os.path.dirname(csvfsd), "csvadm"),
+                   os.path.join(self.dir, "csvadm"))
         return services.select(config["bin"], wrapper)
 
     def _lock(self):

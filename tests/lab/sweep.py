@@ -14,7 +14,7 @@ from common import LabError, poll, read
 
 KILL_SECONDS = 15
 MARKER = ".clusterd-lab"         # only a directory with this file is ours to empty
-OWN_FILES = ("lun.img", "csvfsd", "labd.log", "labd.pid", "lock", "ctl.sock", "bmc.sock")
+OWN_FILES = ("lun.img", "csvfsd", "csvadm", "labd.log", "labd.pid", "lock", "ctl.sock", "bmc.sock")
 OWN_DIRS = ("root", "shared", OWN_MOUNT, attributed.DIRECTORY)
 
 

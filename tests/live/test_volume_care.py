@@ -9,7 +9,7 @@ from cluster import CSVADM
 from lablib import wait_until
 from test_clone import MIB, free_bytes
 from test_csvfs import VOL, check_clean, coordinator
-from test_csvfs_direct import Work, grows, io, prealloc, vol3  # noqa: F401 (fixture)
+from test_csvfs_direct import Work, grows, io, make_volume, prealloc, vol3  # noqa: F401 (fixture)
 
 
 def mount(c, node, via="n1", name="vol"):
@@ -168,8 +168,9 @@ def grow_lun(c, to):
             os.close(fd)
 
 
-def test_a_volume_grows_with_its_lun_under_its_users(vol3):  # noqa: F811
-    c, work = vol3, Work(vol3)
+def test_a_volume_grows_with_its_lun_under_its_users(make_lab):
+    c = make_volume(make_lab, lun="file")       # the attributed one has the size of its beginning
+    work = Work(c)
     code, text = c.fails("n1", "volume", "grow", "vol", "--wait=60")
     assert code == 1 and "has not grown: it has 1024 MiB" in text, text
     prealloc(c, "n1", "disk", 8)
