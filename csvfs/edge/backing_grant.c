@@ -36,18 +36,6 @@ void backing_set_grants(struct backing *b, struct grants *grants, uint64_t data_
 
 /* ---- what has to come back first */
 
-static bool is_block(uint64_t n)
-{
-	return n % CSV_GRANT_BLOCK == 0;
-}
-
-/* By what the request says; whether it lies in the file is seen when that is locked. */
-static bool stays_in_place(const struct csv_op_write *q)
-{
-	return !(q->flags & CSV_WRITE_APPEND) && is_block(q->offset) && is_block(q->data.len) &&
-	       q->data.len;
-}
-
 /* Rows whose grants this request wants back. */
 static size_t targets(struct backing_op *o, struct backing_row *ret[2])
 {
@@ -57,7 +45,7 @@ static size_t targets(struct backing_op *o, struct backing_row *ret[2])
 
 	switch (q->op) {
 	case CSV_OP_WRITE:
-		if (!stays_in_place(&q->write) || o->must_recall)
+		if (!backing_stays_in_place(&q->write) || o->must_recall)
 			ret[n++] = o->inode[0].row;
 		break;
 	case CSV_OP_GRANT:
@@ -123,7 +111,7 @@ static bool write_is_bad(struct backing_op *o)
 {
 	const struct csv_op_write *q = &o->q->write;
 
-	if (o->must_recall || !stays_in_place(q))
+	if (o->must_recall || !backing_stays_in_place(q))
 		return true;
 	if (backing_op_data(o, 0, true))
 		return false; /* it will fail as it is */
@@ -443,7 +431,8 @@ static enum csv_ungranted look(const struct backing_inode *i)
 {
 	if (i->st.st_size < CSV_GRANT_MIN)
 		return CSV_UNGRANTED_SMALL;
-	return is_block((uint64_t)i->st.st_size) ? CSV_UNGRANTED_NOTHING : CSV_UNGRANTED_SIZE;
+	return backing_is_block((uint64_t)i->st.st_size) ? CSV_UNGRANTED_NOTHING
+							 : CSV_UNGRANTED_SIZE;
 }
 
 int backing_grant(struct backing_op *o)

@@ -151,6 +151,8 @@ struct backing_lock {
 	bool is_write;
 	bool is_change;	 /* or in place */
 	uint64_t writes; /* of the row, when it was locked */
+	bool is_broken;	 /* what others than `except` were promised of it is being collected */
+	uint64_t except;
 };
 
 /* One request while it executes. */
@@ -231,7 +233,14 @@ int backing_op_data(struct backing_op *o, size_t i, bool is_write);
 
 /* ---- backing_range.c */
 
-/* By what it says it could be written in place. */
+static inline bool backing_is_block(uint64_t n)
+{
+	return n % CSV_GRANT_BLOCK == 0;
+}
+
+/* By what the request says; whether it lies in the file is seen when that is locked. */
+bool backing_stays_in_place(const struct csv_op_write *q);
+/* It changes nothing else of the file either: it may go side by side with others. */
 bool backing_may_stay(const struct csv_op_write *q);
 /* With the locks, and before they go. */
 void backing_range_take(struct backing_op *o);

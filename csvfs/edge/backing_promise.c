@@ -25,20 +25,23 @@ static uint64_t except_for(const struct backing_op *o, const struct backing_row 
 void backing_break(struct backing_op *o)
 {
 	for (size_t i = 0; o->b->promises && i < o->lock_count; i++) {
-		struct backing_row *row = o->lock[i].row;
+		struct backing_lock *l = &o->lock[i];
 
-		if (o->lock[i].is_change)
-			promises_break(o->b->promises, except_for(o, row), &row->handle);
+		if (!l->is_change)
+			continue;
+		l->is_broken = true;
+		l->except = except_for(o, l->row);
+		promises_break(o->b->promises, l->except, &l->row->handle);
 	}
 }
 
 void backing_collect(struct backing_op *o)
 {
-	for (size_t i = 0; o->b->promises && i < o->lock_count; i++) {
-		struct backing_row *row = o->lock[i].row;
+	for (size_t i = 0; i < o->lock_count; i++) {
+		const struct backing_lock *l = &o->lock[i];
 
-		if (o->lock[i].is_change)
-			promises_collect(o->b->promises, except_for(o, row), &row->handle);
+		if (l->is_broken)
+			promises_collect(o->b->promises, l->except, &l->row->handle);
 	}
 }
 

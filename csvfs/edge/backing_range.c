@@ -9,15 +9,16 @@
  */
 #include "csvfs/edge/backing_impl.h"
 
-static bool is_whole(uint64_t n)
+bool backing_stays_in_place(const struct csv_op_write *q)
 {
-	return n % CSV_GRANT_BLOCK == 0;
+	return !(q->flags & CSV_WRITE_APPEND) && backing_is_block(q->offset) &&
+	       backing_is_block(q->data.len) && q->data.len;
 }
 
 bool backing_may_stay(const struct csv_op_write *q)
 {
-	return !(q->flags & CSV_WRITE_ALL) && q->data.len && is_whole(q->offset) &&
-	       is_whole(q->data.len) && q->offset <= INT64_MAX - CSV_IO_MAX;
+	return backing_stays_in_place(q) && !(q->flags & CSV_WRITE_KILL_SUID) &&
+	       q->offset <= INT64_MAX - CSV_IO_MAX;
 }
 
 static bool overlaps(const struct backing_range *a, const struct backing_range *b)

@@ -322,6 +322,16 @@ static void give_up(struct client *c, struct slot *s)
 	}
 }
 
+/* Sends it if it is the next and the connection is free. */
+static bool write_in_turn(struct client *c, struct slot *s)
+{
+	if (c->phase != CLIENT_READY || c->is_writing || client_oldest(c, SLOT_NEW) != s)
+		return false;
+	client_token_take(c);
+	client_token_return(c, client_write_slot(c, s));
+	return true;
+}
+
 static int await(struct client *c, struct slot *s, struct client_interrupt *i)
 {
 	while (!s->is_answered || s->is_writing) {
@@ -331,12 +341,8 @@ static int await(struct client *c, struct slot *s, struct client_interrupt *i)
 			give_up(c, s);
 			return r;
 		}
-		if (c->phase == CLIENT_READY && !c->is_writing && client_oldest(c, SLOT_NEW) == s) {
-			client_token_take(c);
-			client_token_return(c, client_write_slot(c, s));
-		} else {
+		if (!write_in_turn(c, s))
 			client_wait(c, &s->wake, s->is_answered ? NULL : i);
-		}
 	}
 	free_slot(c, s);
 	return 0;
@@ -347,6 +353,19 @@ static const struct csv_handle *handle_of(const struct csv_request *q)
 	return q->op == CSV_OP_OPEN	 ? &q->open.handle
 	       : q->op == CSV_OP_RELEASE ? &q->release.handle
 					 : NULL;
+}
+
+/* What the request says, into a slot that was begun for it; the lock is given up meanwhile. */
+static void fill_slot(struct client *c, struct slot *s, struct csv_request *q)
+{
+	q->slot = (uint16_t)(s - c->slot);
+	q->seq = s->seq;
+	q->is_resend = false;
+	pthread_mutex_unlock(&c->lock);
+	mount_cache_ask(c->options.cache, q, &s->cached);
+	must(!csv_request_encode(q, s->frame, CSV_FRAME_MAX, &s->len));
+	pthread_mutex_lock(&c->lock);
+	s->state = SLOT_NEW;
 }
 
 int client_call(struct client *c, struct csv_request *q, struct csv_reply *ret, void *buf,
@@ -369,14 +388,7 @@ int client_call(struct client *c, struct csv_request *q, struct csv_reply *ret, 
 	s->reply = ret;
 	s->buf = buf;
 	s->cap = cap;
-	q->slot = (uint16_t)(s - c->slot);
-	q->seq = s->seq;
-	q->is_resend = false;
-	pthread_mutex_unlock(&c->lock);
-	mount_cache_ask(c->options.cache, q, &s->cached);
-	must(!csv_request_encode(q, s->frame, CSV_FRAME_MAX, &s->len));
-	pthread_mutex_lock(&c->lock);
-	s->state = SLOT_NEW;
+	fill_slot(c, s, q);
 	r = await(c, s, i);
 	cached = s->cached;
 	pthread_mutex_unlock(&c->lock);
@@ -404,19 +416,9 @@ int client_post(struct client *c, struct csv_request *q, client_note note, void 
 	s->note = note;
 	s->note_arg = arg;
 	s->note_id = id;
-	q->slot = (uint16_t)(s - c->slot);
-	q->seq = s->seq;
-	q->is_resend = false;
-	pthread_mutex_unlock(&c->lock);
-	must(!csv_request_encode(q, s->frame, CSV_FRAME_MAX, &s->len));
-	pthread_mutex_lock(&c->lock);
-	s->state = SLOT_NEW;
-	if (c->phase == CLIENT_READY && !c->is_writing && client_oldest(c, SLOT_NEW) == s) {
-		client_token_take(c);
-		client_token_return(c, client_write_slot(c, s));
-	} else {
+	fill_slot(c, s, q);
+	if (!write_in_turn(c, s))
 		client_kick(c);
-	}
 	pthread_mutex_unlock(&c->lock);
 	return 0;
 }
