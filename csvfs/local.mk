@@ -29,6 +29,7 @@ csvfs_backing_sources = \
 	csvfs/edge/backing_grant.c csvfs/edge/grants.c csvfs/edge/grants.h \
 	csvfs/edge/backing_inode.c csvfs/edge/backing_io.c csvfs/edge/backing_names.c \
 	csvfs/edge/backing_op.c csvfs/edge/backing_opens.c csvfs/edge/backing_session.c \
+	csvfs/edge/clock.c csvfs/edge/clock.h \
 	csvfs/edge/backing_promise.c csvfs/edge/backing_range.c csvfs/edge/promises.c csvfs/edge/promises.h \
 	csvfs/edge/backing_undo.c csvfs/edge/trace.c csvfs/edge/trace.h
 
@@ -74,6 +75,7 @@ LUN_LDADD = csvfs/liblun.a csvfs/libcsvcore.a lib/libedgebase.a lib/libbase.a \
 
 sbin_PROGRAMS += csvfs/csvadm
 csvfs_csvadm_SOURCES = csvfs/edge/csvadm.c csvfs/edge/clone.c csvfs/edge/clone.h \
+	csvfs/edge/clock.c csvfs/edge/clock.h \
 	csvfs/edge/job.c csvfs/edge/job.h csvfs/edge/prealloc.c csvfs/edge/prealloc.h csvfs/edge/progress.c csvfs/edge/progress.h \
 	csvfs/edge/unshare.h
 csvfs_csvadm_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)

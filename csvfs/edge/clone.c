@@ -14,9 +14,9 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/xattr.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "csvfs/edge/clock.h"
 #include "csvfs/edge/progress.h"
 #include "csvfs/edge/unshare.h"
 
@@ -43,14 +43,6 @@ __attribute__((format(printf, 3, 4))) static int fail(struct clone *c, int r, co
 	vsnprintf(c->text, c->text_size, format, ap);
 	va_end(ap);
 	return r;
-}
-
-static uint64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
 static uint64_t free_bytes(int fd)
@@ -189,7 +181,7 @@ int clone_file(const char *from, const char *to, const struct clone_options *opt
 			  .result = ret,
 			  .text = text,
 			  .text_size = text_size};
-	uint64_t begun_ms = now_ms(), before = 0, after;
+	uint64_t begun_ms = csv_monotonic_ms(), before = 0, after;
 	int r;
 
 	*ret = (struct clone_result){0};
@@ -204,7 +196,7 @@ int clone_file(const char *from, const char *to, const struct clone_options *opt
 	r = r ? r : give_name(&c);
 	if (!r) {
 		after = free_bytes(c.to_fd);
-		ret->ms = (uint32_t)(now_ms() - begun_ms);
+		ret->ms = (uint32_t)(csv_monotonic_ms() - begun_ms);
 		ret->bytes = (uint64_t)c.st.st_size;
 		ret->free_bytes = before > after ? before - after : 0;
 		ret->shared_bytes = fstat(c.to_fd, &c.st) ? 0 : (uint64_t)c.st.st_blocks * 512;

@@ -160,20 +160,11 @@ void datapath_refresh_lease(struct datapath *d)
 
 void datapath_wait(struct datapath *d, pthread_cond_t *at, uint64_t ms)
 {
-	struct timespec t;
-
 	if (!ms) {
 		pthread_cond_wait(at, &d->lock);
 		return;
 	}
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	t.tv_sec += (time_t)(ms / 1000);
-	t.tv_nsec += (long)(ms % 1000) * 1000000;
-	if (t.tv_nsec >= 1000000000) {
-		t.tv_sec++;
-		t.tv_nsec -= 1000000000;
-	}
-	pthread_cond_timedwait(at, &d->lock, &t);
+	csv_cond_wait_ms(at, &d->lock, ms);
 }
 
 size_t datapath_io_begin(struct datapath *d)
@@ -350,7 +341,6 @@ static void free_all(struct datapath *d)
 int datapath_open(const struct datapath_options *options, struct datapath **ret)
 {
 	struct datapath *d = calloc(1, sizeof(*d));
-	pthread_condattr_t attr;
 
 	if (!d)
 		return -ENOMEM;
@@ -361,13 +351,10 @@ int datapath_open(const struct datapath_options *options, struct datapath **ret)
 	d->answer = malloc((size_t)CSV_EXTENTS_MAX * CSV_EXTENT_BYTES);
 	must(d->answer);
 	pthread_mutex_init(&d->lock, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&d->line_wake, &attr);
-	pthread_cond_init(&d->send_wake, &attr);
-	pthread_cond_init(&d->tend_wake, &attr);
-	pthread_cond_init(&d->flush_wake, &attr);
-	pthread_condattr_destroy(&attr);
+	csv_cond_init(&d->line_wake);
+	csv_cond_init(&d->send_wake);
+	csv_cond_init(&d->tend_wake);
+	csv_cond_init(&d->flush_wake);
 	direct_init(&d->core, options->mount);
 	d->core.block = DIRECT_PATH_NONE;
 	d->not_active_since_ms = csv_now_ms();

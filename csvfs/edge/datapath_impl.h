@@ -62,7 +62,7 @@ struct datapath {
 	uint16_t port;
 	uint64_t target_version;
 	struct tls *tls;   /* NULL: down */
-	uint64_t renew_ms; /* when to say again that we are there, as mount_cache_now() */
+	uint64_t renew_ms; /* when to say again that we are there, as csv_now_ms() */
 	bool is_sending;
 	struct datapath_out *out, **out_end;
 	struct datapath_flush *flushes;

@@ -28,7 +28,7 @@ static bool has_to_send(const struct datapath *d)
 /* Says that we are there, when it is time. Returns how long nothing need be said. */
 static uint64_t renew(struct datapath *d)
 {
-	uint64_t now = mount_cache_now();
+	uint64_t now = csv_now_ms();
 	struct csv_frame f = {.type = CSV_FRAME_RENEW, .renew = {.sent_ms = now}};
 
 	if (!d->tls || !d->options.cache)

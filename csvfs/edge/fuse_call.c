@@ -4,6 +4,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "csvfs/edge/clock.h"
 #include "csvfs/edge/fuse_impl.h"
 #include "lib/must.h"
 
@@ -61,19 +62,11 @@ static void unwatch(struct call *c)
 
 static void wait_watch(struct csv_fs *fs)
 {
-	struct timespec until;
-
 	if (!fs->watched) {
 		pthread_cond_wait(&fs->watch_wake, &fs->watch_lock);
 		return;
 	}
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_nsec += WATCH_MS * 1000000L;
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_sec++;
-		until.tv_nsec -= 1000000000;
-	}
-	pthread_cond_timedwait(&fs->watch_wake, &fs->watch_lock, &until);
+	csv_cond_wait_ms(&fs->watch_wake, &fs->watch_lock, WATCH_MS);
 }
 
 static void *watch(void *arg)
@@ -301,17 +294,13 @@ void call_reply_bytes(struct call *c, int error, const void *data, size_t len)
 
 int fs_call_init(struct csv_fs *fs)
 {
-	pthread_condattr_t attr;
 	int r;
 
 	pthread_mutex_init(&fs->buffer_lock, NULL);
 	pthread_mutex_init(&fs->watch_lock, NULL);
 	fs_opens_init(fs);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&fs->buffer_freed, &attr);
-	pthread_cond_init(&fs->watch_wake, &attr);
-	pthread_condattr_destroy(&attr);
+	csv_cond_init(&fs->buffer_freed);
+	csv_cond_init(&fs->watch_wake);
 	fs->buffer_data = aligned_alloc(CSV_GRANT_BLOCK, (size_t)FS_BUFFERS * CSV_IO_MAX);
 	if (!fs->buffer_data)
 		return -ENOMEM;

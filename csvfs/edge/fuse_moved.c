@@ -14,6 +14,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "csvfs/edge/clock.h"
 #include "csvfs/edge/fuse_impl.h"
 #include "lib/must.h"
 
@@ -58,15 +59,9 @@ static bool is_pending(const struct moved *m, fuse_ino_t number)
 
 static void wait_told(struct moved *m, fuse_ino_t number)
 {
-	struct timespec until;
+	const struct timespec until = csv_after_ms(WAIT_MS);
 	int r = 0;
 
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_nsec += WAIT_MS * 1000000L;
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_sec++;
-		until.tv_nsec -= 1000000000;
-	}
 	while (is_pending(m, number) && !m->ends && r != ETIMEDOUT)
 		r = pthread_cond_timedwait(&m->changed, &m->lock, &until);
 }
@@ -97,14 +92,10 @@ void moved_note(struct csv_fs *fs, fuse_ino_t number, fuse_ino_t parent, const c
 int moved_init(struct csv_fs *fs)
 {
 	struct moved *m = &fs->moved;
-	pthread_condattr_t attr;
 	int r;
 
 	pthread_mutex_init(&m->lock, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&m->changed, &attr);
-	pthread_condattr_destroy(&attr);
+	csv_cond_init(&m->changed);
 	r = pthread_create(&m->thread, NULL, tell, fs);
 	m->is_there = !r;
 	return -r;

@@ -14,21 +14,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <time.h>
 
+#include "csvfs/edge/clock.h"
 #include "csvfs/edge/fuse_impl.h"
 #include "lib/must.h"
 
 #define WALK_MS	  1000 /* a call whose end has not been seen is over */
 #define LOOKS_MAX 100  /* until what a name stands for could be kept */
-
-static uint64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
 
 /* NULL: that thread is on no second walk. Under the lock. */
 static struct stale_walk *walk_of(struct stale *s, pid_t thread)
@@ -83,7 +75,8 @@ int stale_error(struct call *c)
 		end_walk(s, w);
 		e = ENOENT;
 	} else if (c->pid && (w = free_walk(s))) {
-		*w = (struct stale_walk){.thread = c->pid, .until_ms = now_ms() + WALK_MS};
+		*w = (struct stale_walk){.thread = c->pid,
+					 .until_ms = csv_monotonic_ms() + WALK_MS};
 		atomic_fetch_add(&s->walks, 1);
 		pthread_cond_signal(&s->changed);
 		c->walks_again = true;
@@ -167,7 +160,7 @@ int stale_keep(struct call *c)
 /* The next walk that is over, taken off; false: none is. Under the lock. */
 static bool take_over(struct stale *s, struct stale_walk *ret)
 {
-	uint64_t now = now_ms();
+	uint64_t now = csv_monotonic_ms();
 
 	for (size_t i = 0; i < STALE_WALKS; i++) {
 		struct stale_walk *w = &s->walk[i];
@@ -184,15 +177,11 @@ static bool take_over(struct stale *s, struct stale_walk *ret)
 
 static void wait_walks(struct stale *s)
 {
-	struct timespec until;
-
 	if (!atomic_load(&s->walks)) {
 		pthread_cond_wait(&s->changed, &s->lock);
 		return;
 	}
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += WALK_MS / 1000;
-	pthread_cond_timedwait(&s->changed, &s->lock, &until);
+	csv_cond_wait_ms(&s->changed, &s->lock, WALK_MS);
 }
 
 static void *give_back(void *arg)
@@ -221,14 +210,10 @@ static void *give_back(void *arg)
 int stale_init(struct csv_fs *fs)
 {
 	struct stale *s = &fs->stale;
-	pthread_condattr_t attr;
 	int r;
 
 	pthread_mutex_init(&s->lock, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&s->changed, &attr);
-	pthread_condattr_destroy(&attr);
+	csv_cond_init(&s->changed);
 	r = pthread_create(&s->thread, NULL, give_back, fs);
 	s->is_there = !r;
 	return -r;

@@ -4,8 +4,8 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
-#include <time.h>
 
+#include "csvfs/edge/clock.h"
 #include "csvfs/edge/trace.h"
 #include "lib/must.h"
 
@@ -27,22 +27,13 @@ struct grants {
 	struct grant_actions actions;
 };
 
-/* As csv_now_ms() of the process, which the tests of the backing have not. */
-static uint64_t now_ms(void)
-{
-	struct timespec t;
-
-	must(!clock_gettime(CLOCK_BOOTTIME, &t));
-	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
-
 /* With the lock held. */
 static int step(struct grants *g, const struct grant_event *e)
 {
 	struct grant_event now = *e;
 	int r;
 
-	now.now_ms = now_ms();
+	now.now_ms = csv_now_ms();
 	r = grant_step(&g->state, &now, &g->actions);
 	csv_trace_grant(&g->state, e, &g->actions);
 	for (size_t i = 0; i < g->actions.count; i++) {
@@ -384,7 +375,7 @@ size_t grants_silent(struct grants *g, struct grant_debt *ret, size_t cap)
 	size_t n;
 
 	pthread_mutex_lock(&g->lock);
-	n = grant_silent(&g->state, now_ms(), ret, cap);
+	n = grant_silent(&g->state, csv_now_ms(), ret, cap);
 	pthread_mutex_unlock(&g->lock);
 	return n;
 }

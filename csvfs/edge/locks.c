@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "csvfs/edge/clock.h"
 #include "csvfs/edge/log.h"
 #include "csvfs/edge/process.h"
 #include "lib/must.h"
@@ -153,19 +154,11 @@ static void look_at_watched(struct locks *l)
 
 static void wait_reply(struct locks *l)
 {
-	struct timespec until;
-
 	if (!l->watched) {
 		pthread_cond_wait(&l->to_reply, &l->lock);
 		return;
 	}
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_nsec += WATCH_MS * 1000000L;
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_sec++;
-		until.tv_nsec -= 1000000000;
-	}
-	pthread_cond_timedwait(&l->to_reply, &l->lock, &until);
+	csv_cond_wait_ms(&l->to_reply, &l->lock, WATCH_MS);
 	look_at_watched(l);
 }
 
@@ -222,7 +215,6 @@ static void *send_loop(void *arg)
 int locks_open(const struct locks_options *options, struct locks **ret)
 {
 	struct locks *l = calloc(1, sizeof(*l));
-	pthread_condattr_t attr;
 
 	if (!l)
 		return -ENOMEM;
@@ -235,11 +227,8 @@ int locks_open(const struct locks_options *options, struct locks **ret)
 	l->reply_end = &l->reply;
 	lockbook_init(&l->book, options->mount);
 	pthread_mutex_init(&l->lock, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&l->to_send, &attr);
-	pthread_cond_init(&l->to_reply, &attr);
-	pthread_condattr_destroy(&attr);
+	csv_cond_init(&l->to_send);
+	csv_cond_init(&l->to_reply);
 	/* At its start a process that cannot make threads ends: nobody uses the mount yet. */
 	must(!pthread_create(&l->sender, NULL, send_loop, l));
 	must(!pthread_create(&l->replier, NULL, reply_loop, l));

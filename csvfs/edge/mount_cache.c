@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "csvfs/edge/clock.h"
 #include "lib/must.h"
 
 struct mount_cache {
@@ -12,15 +13,6 @@ struct mount_cache {
 	uint64_t hits;
 	struct cache core;
 };
-
-uint64_t mount_cache_now(void)
-{
-	struct timespec t;
-
-	/* A machine that slept must not take for true what was promised before. */
-	must(!clock_gettime(CLOCK_BOOTTIME, &t));
-	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
 
 struct mount_cache *mount_cache_new(void)
 {
@@ -67,7 +59,7 @@ void mount_cache_keep(struct mount_cache *c, const struct csv_request *q, const 
 	if (!c || !p->promised)
 		return;
 	pthread_mutex_lock(&c->lock);
-	cache_keep(&c->core, q, p, note, mount_cache_now());
+	cache_keep(&c->core, q, p, note, csv_now_ms());
 	pthread_mutex_unlock(&c->lock);
 }
 
@@ -94,7 +86,7 @@ void mount_cache_renewed(struct mount_cache *c, uint64_t sent_ms)
 	if (!c)
 		return;
 	pthread_mutex_lock(&c->lock);
-	cache_renewed(&c->core, sent_ms, mount_cache_now());
+	cache_renewed(&c->core, sent_ms, csv_now_ms());
 	pthread_mutex_unlock(&c->lock);
 }
 
@@ -105,7 +97,7 @@ bool mount_cache_attr(struct mount_cache *c, const struct csv_handle *h, struct 
 	if (!c)
 		return false;
 	pthread_mutex_lock(&c->lock);
-	r = cache_attr(&c->core, h, mount_cache_now(), ret);
+	r = cache_attr(&c->core, h, csv_now_ms(), ret);
 	c->hits += r;
 	pthread_mutex_unlock(&c->lock);
 	return r;
@@ -119,7 +111,7 @@ bool mount_cache_lookup(struct mount_cache *c, const struct csv_handle *dir, con
 	if (!c)
 		return false;
 	pthread_mutex_lock(&c->lock);
-	r = cache_lookup(&c->core, dir, name, mount_cache_now(), ret_child, ret_attr);
+	r = cache_lookup(&c->core, dir, name, csv_now_ms(), ret_child, ret_attr);
 	c->hits += r;
 	pthread_mutex_unlock(&c->lock);
 	return r;
@@ -132,7 +124,7 @@ bool mount_cache_lacks(struct mount_cache *c, const struct csv_handle *h, const 
 	if (!c)
 		return false;
 	pthread_mutex_lock(&c->lock);
-	r = cache_lacks(&c->core, h, name, mount_cache_now());
+	r = cache_lacks(&c->core, h, name, csv_now_ms());
 	c->hits += r;
 	pthread_mutex_unlock(&c->lock);
 	return r;
@@ -147,7 +139,7 @@ bool mount_cache_read(struct mount_cache *c, const struct csv_handle *h, uint64_
 	if (!c)
 		return false;
 	pthread_mutex_lock(&c->lock);
-	r = cache_read(&c->core, h, offset, size, mount_cache_now(), buf, ret_len, &atime);
+	r = cache_read(&c->core, h, offset, size, csv_now_ms(), buf, ret_len, &atime);
 	r = r && time(NULL) - atime < PROMISE_ATIME_S;
 	c->hits += r;
 	pthread_mutex_unlock(&c->lock);

@@ -23,8 +23,7 @@ void mount_cache_forget(struct mount_cache *c);
 
 /* For the line of recalls. */
 void mount_cache_break(struct mount_cache *c, const struct csv_handle *h);
-/* The time that goes into RENEW, and that comes back. */
-uint64_t mount_cache_now(void);
+/* What goes into RENEW, and comes back, is csv_now_ms(). */
 void mount_cache_renewed(struct mount_cache *c, uint64_t sent_ms);
 
 /* For the kernel's requests: true if it can be answered. */

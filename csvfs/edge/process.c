@@ -180,11 +180,3 @@ int process_complain(int error, const char *format, ...)
 	fprintf(stderr, "csvfsd: %s%s%s\n", text, error ? ": " : "", error ? strerror(-error) : "");
 	return -1;
 }
-
-uint64_t csv_now_ms(void)
-{
-	struct timespec t;
-
-	must(!clock_gettime(CLOCK_BOOTTIME, &t));
-	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}

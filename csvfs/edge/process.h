@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "csvfs/edge/clock.h"
+
 /*
  * Before there are threads. True in the parent, which has waited until the child called
  * process_ready() (*ret_status is 0) or ended. False in the child; *ret_ready is for
@@ -27,7 +29,5 @@ int process_lock(const char *socket, const char *uuid, const char *role);
 void process_harden(void);
 /* An error at start, to stderr. error: 0 or -errno. Returns -1. */
 int process_complain(int error, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* CLOCK_BOOTTIME in ms: it goes on while the machine sleeps, as leases do. */
-uint64_t csv_now_ms(void);
 
 #endif

@@ -4,8 +4,8 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
-#include <time.h>
 
+#include "csvfs/edge/clock.h"
 #include "lib/must.h"
 
 struct promises {
@@ -16,29 +16,16 @@ struct promises {
 	struct promise_state state;
 };
 
-/* Of a machine that sleeps the time goes on, as that of its mounts does. */
-static uint64_t now_ms(void)
-{
-	struct timespec t;
-
-	must(!clock_gettime(CLOCK_BOOTTIME, &t));
-	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
-
 int promises_open(promises_tell how, void *arg, struct promises **ret)
 {
 	struct promises *p = calloc(1, sizeof(*p));
-	pthread_condattr_t attr;
 
 	if (!p)
 		return -ENOMEM;
 	p->tell = how;
 	p->arg = arg;
 	must(!pthread_mutex_init(&p->lock, NULL));
-	must(!pthread_condattr_init(&attr));
-	must(!pthread_condattr_setclock(&attr, CLOCK_MONOTONIC));
-	must(!pthread_cond_init(&p->looked, &attr));
-	pthread_condattr_destroy(&attr);
+	csv_cond_init(&p->looked);
 	promise_init(&p->state);
 	*ret = p;
 	return 0;
@@ -59,7 +46,7 @@ static int step(struct promises *p, const struct promise_event *e, struct promis
 	struct promise_event now = *e;
 	int r;
 
-	now.now_ms = now_ms();
+	now.now_ms = csv_now_ms();
 	r = promise_step(&p->state, &now, out);
 	for (size_t i = 0; i < out->count; i++) {
 		if (out->item[i].kind == PROMISE_DO_LOOK)
@@ -108,20 +95,6 @@ void promises_break(struct promises *p, uint64_t mount, const struct csv_handle 
 		p, &(struct promise_event){.type = PROMISE_EV_BREAK, .mount = mount, .handle = *h});
 }
 
-static void wait_ms(struct promises *p, uint64_t ms)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	t.tv_sec += (time_t)(ms / 1000);
-	t.tv_nsec += (long)(ms % 1000) * 1000000;
-	if (t.tv_nsec >= 1000000000) {
-		t.tv_sec++;
-		t.tv_nsec -= 1000000000;
-	}
-	pthread_cond_timedwait(&p->looked, &p->lock, &t);
-}
-
 void promises_collect(struct promises *p, uint64_t mount, const struct csv_handle *h)
 {
 	struct promise_actions out;
@@ -129,9 +102,9 @@ void promises_collect(struct promises *p, uint64_t mount, const struct csv_handl
 
 	pthread_mutex_lock(&p->lock);
 	while ((over = promise_over_ms(&p->state, h, mount))) {
-		now = now_ms();
+		now = csv_now_ms();
 		if (over > now) {
-			wait_ms(p, over - now);
+			csv_cond_wait_ms(&p->looked, &p->lock, over - now);
 			continue;
 		}
 		step(p, &(struct promise_event){.type = PROMISE_EV_TIME}, &out);
