@@ -36,14 +36,16 @@ csvfs_backing_sources = \
 noinst_LIBRARIES += csvfs/libcsvedge.a
 csvfs_libcsvedge_a_SOURCES = \
 	csvfs/edge/client.c csvfs/edge/client.h csvfs/edge/client_impl.h \
-	csvfs/edge/client_conn.c csvfs/edge/client_life.c csvfs/edge/client_opens.c \
+	csvfs/edge/client_conn.c csvfs/edge/client_keep.c csvfs/edge/client_life.c \
+	csvfs/edge/client_opens.c \
 	csvfs/edge/datapath.c csvfs/edge/datapath.h csvfs/edge/datapath_impl.h \
 	csvfs/edge/datapath_io.c csvfs/edge/datapath_line.c \
 	csvfs/edge/fuse.c csvfs/edge/fuse.h csvfs/edge/fuse_impl.h \
 	csvfs/edge/fuse_call.c csvfs/edge/fuse_dir.c csvfs/edge/fuse_io.c csvfs/edge/fuse_ops.c \
-	csvfs/edge/fuse_ioctl.c csvfs/edge/unshare.h \
+	csvfs/edge/fuse_device.c csvfs/edge/fuse_device.h csvfs/edge/fuse_ioctl.c csvfs/edge/unshare.h \
 	csvfs/edge/fuse_inode.c csvfs/edge/fuse_inode.h csvfs/edge/fuse_lock.c \
 	csvfs/edge/fuse_moved.c csvfs/edge/fuse_signal.c csvfs/edge/fuse_stale.c \
+	csvfs/edge/holder.c csvfs/edge/holder.h csvfs/edge/keep.c csvfs/edge/keep.h \
 	csvfs/edge/link.c csvfs/edge/link.h \
 	csvfs/edge/locks.c csvfs/edge/locks.h \
 	csvfs/edge/log.c csvfs/edge/log.h \

@@ -438,6 +438,12 @@ void direct_init(struct direct_state *s, uint64_t mount)
 	s->free = 1;
 }
 
+void direct_go_on(struct direct_state *s, uint32_t life, uint64_t seq)
+{
+	s->failures = (uint64_t)life << 32;
+	errors_go_on(&s->errors, seq);
+}
+
 void direct_step(struct direct_state *s, const struct direct_event *e, struct direct_actions *out)
 {
 	out->count = 0;

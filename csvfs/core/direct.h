@@ -197,6 +197,11 @@ struct direct_actions {
 
 /* mount: incarnation. */
 void direct_init(struct direct_state *s, uint64_t mount);
+/*
+ * The mount goes on in another process, the `life`-th: that has no grants, and its failures are no
+ * other's. `seq`: how many errors the one before had counted (errors_go_on()).
+ */
+void direct_go_on(struct direct_state *s, uint32_t life, uint64_t seq);
 void direct_step(struct direct_state *s, const struct direct_event *e, struct direct_actions *ret);
 /* NULL if all invariants hold, else which does not. */
 const char *direct_check(const struct direct_state *s);

@@ -1,9 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "csvfs/core/errors.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "lib/must.h"
+
+void errors_go_on(struct errors_state *s, uint64_t seq)
+{
+	s->seq = s->all_seq = seq;
+	s->all_error = EIO;
+}
 
 uint64_t errors_sample(const struct errors_state *s)
 {

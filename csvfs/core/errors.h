@@ -60,6 +60,11 @@ struct errors_state {
 	struct errors_origin origin[ERRORS_ORIGINS];
 };
 
+/*
+ * Goes on where the process before had counted up to `seq`: which files those failures were of is
+ * not known any more, so all opens that have not been told of them all are.
+ */
+void errors_go_on(struct errors_state *s, uint64_t seq);
 /* What an open begins with. */
 uint64_t errors_sample(const struct errors_state *s);
 /* False: it is known already. */

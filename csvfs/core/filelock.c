@@ -585,12 +585,24 @@ static void forget_held(struct filelock_state *s, uint64_t mount)
 	}
 }
 
-static void forget(struct filelock_state *s, uint64_t mount, struct filelock_actions *out)
+static void drop_waits(struct filelock_state *s, uint64_t mount)
 {
 	for (uint32_t i = 0; s->waits && i <= FILELOCK_WAITS; i++) {
 		if (s->wait[i].state != FILELOCK_FREE && s->wait[i].range.owner.mount == mount)
 			drop_wait(s, i + 1);
 	}
+}
+
+static void on_replaced(struct filelock_state *s, uint64_t mount, struct filelock_actions *out)
+{
+	drop_waits(s, mount);
+	if (s->is_open)
+		settle_all(s, out);
+}
+
+static void forget(struct filelock_state *s, uint64_t mount, struct filelock_actions *out)
+{
+	drop_waits(s, mount);
 	if (!FILELOCK_MUTANT(s, KEEP_DEAD))
 		forget_held(s, mount);
 	if (s->is_open)
@@ -692,6 +704,9 @@ int filelock_step(struct filelock_state *s, const struct filelock_event *e,
 		return 0;
 	case FILELOCK_EV_RESET:
 		forget(s, e->mount, out);
+		return 0;
+	case FILELOCK_EV_REPLACED:
+		on_replaced(s, e->mount, out);
 		return 0;
 	case FILELOCK_EV_OPEN:
 		s->is_open = true;

@@ -119,6 +119,7 @@ struct filelock_state {
 	X(LOST)		/* conn */                                                                 \
 	X(GONE)		/* mount: it has ended, and nothing of it executes */                      \
 	X(RESET)	/* mount: it is there; what it has told of itself is forgotten */          \
+	X(REPLACED)	/* mount: another process goes on: nobody there waits any more */          \
 	X(RECLAIM)	/* range: it has this */                                                   \
 	X(RECLAIM_WAIT) /* range, number: it waits for this */                                     \
 	X(OPEN)		/* all have told what they have */                                         \

@@ -315,15 +315,10 @@ static void on_lost(struct grant_state *s, const struct grant_event *e, struct g
 	}
 }
 
-static int on_gone(struct grant_state *s, const struct grant_event *e, struct grant_actions *out)
+/* Its process is over, and so is what it did. */
+static void end_process(struct grant_state *s, struct grant_mount *m, const struct grant_event *e,
+			struct grant_actions *out)
 {
-	struct grant_mount *m = mount_make(s, e->mount);
-
-	if (!m)
-		return -ENOSPC;
-	if (m->is_gone)
-		return 0;
-	m->is_gone = true;
 	if (m->conn)
 		emit(out, GRANT_DO_CLOSE)->conn = m->conn;
 	m->conn = 0;
@@ -335,8 +330,30 @@ static int on_gone(struct grant_state *s, const struct grant_event *e, struct gr
 			note_written(row, &e->written);
 	}
 	drop_all(s, m, out);
+}
+
+static int on_gone(struct grant_state *s, const struct grant_event *e, struct grant_actions *out)
+{
+	struct grant_mount *m = mount_make(s, e->mount);
+
+	if (!m)
+		return -ENOSPC;
+	if (m->is_gone)
+		return 0;
+	m->is_gone = true;
+	end_process(s, m, e, out);
 	settle_notices(s, out);
 	return 0;
+}
+
+static int on_replaced(struct grant_state *s, const struct grant_event *e,
+		       struct grant_actions *out)
+{
+	struct grant_mount *m = mount_make(s, e->mount);
+
+	if (m && !m->is_gone)
+		end_process(s, m, e, out);
+	return m ? 0 : -ENOSPC;
 }
 
 static void on_forget(struct grant_state *s, const struct grant_event *e)
@@ -552,6 +569,9 @@ int grant_step(struct grant_state *s, const struct grant_event *e, struct grant_
 		break;
 	case GRANT_EV_GONE:
 		r = on_gone(s, e, out);
+		break;
+	case GRANT_EV_REPLACED:
+		r = on_replaced(s, e, out);
 		break;
 	case GRANT_EV_FORGET:
 		on_forget(s, e);

@@ -119,6 +119,8 @@ struct grant_state {
 	X(CHANNEL)  /* mount, conn: its line for recalls */                                        \
 	X(LOST)	    /* conn */                                                                     \
 	X(GONE)	    /* mount: it has ended, and its I/O with it */                                 \
+	X(REPLACED) /* mount, written: its process, and its I/O with it; the next one has nothing  \
+		     */                                                                            \
 	X(FORGET)   /* mount: nothing of it is left */                                             \
 	X(RESET)    /* mount: it is there; what it has told of itself is forgotten */              \
 	X(RECLAIM)  /* mount, handle, id, mode */                                                  \

@@ -7,6 +7,7 @@
 #include "lib/hash.h"
 #include "lib/must.h"
 
+#define LIFE_SHIFT 32 /* of serials: more than one process uses */
 #define INDEX_MASK ((UINT64_C(1) << LOCKBOOK_SHIFT) - 1)
 
 /* `via` of ranges whose open file is gone; and of those that are being given up for it. */
@@ -14,6 +15,8 @@
 #define VIA_CLOSING UINT64_MAX
 
 static void give_turn(struct lockbook *s, const struct lock_range *l, struct lockbook_actions *out);
+static void trim(struct lockbook *s, struct lockbook_op *op, uint64_t from,
+		 struct lockbook_actions *out);
 
 static uint32_t *owner_bucket(struct lockbook *s, const struct lock_range *l)
 {
@@ -73,6 +76,29 @@ static void reply(struct lockbook_op *op, int error, struct lockbook_actions *ou
 
 /* ---- operations */
 
+static void leave_asking(struct lockbook *s, const struct lockbook_op *op)
+{
+	*(op->asking_prev ? &s->op[op->asking_prev - 1].asking_next : &s->asking) = op->asking_next;
+	if (op->asking_next)
+		s->op[op->asking_next - 1].asking_prev = op->asking_prev;
+}
+
+static void enter(struct lockbook *s, struct lockbook_op *op, enum lockbook_state state)
+{
+	uint32_t at = (uint32_t)(op - s->op) + 1;
+
+	if (op->state == LOCKBOOK_ASKING)
+		leave_asking(s, op);
+	op->state = state;
+	if (state != LOCKBOOK_ASKING)
+		return;
+	op->asking_prev = 0;
+	op->asking_next = s->asking;
+	if (s->asking)
+		s->op[s->asking - 1].asking_prev = at;
+	s->asking = at;
+}
+
 static struct lockbook_op *new_op(struct lockbook *s, enum lockbook_what what,
 				  const struct lock_range *l, uint32_t limit)
 {
@@ -119,6 +145,8 @@ static void free_op(struct lockbook *s, struct lockbook_op *op)
 {
 	uint32_t at = (uint32_t)(op - s->op) + 1;
 
+	if (op->state == LOCKBOOK_ASKING)
+		leave_asking(s, op);
 	*(op->prev ? &s->op[op->prev - 1].next : &s->first) = op->next;
 	*(op->next ? &s->op[op->next - 1].prev : &s->last) = op->prev;
 	*(op->owner_prev ? &s->op[op->owner_prev - 1].owner_next : owner_bucket(s, &op->range)) =
@@ -178,7 +206,7 @@ static void end_wait(struct lockbook *s, struct lockbook_op *op, struct lockbook
 	if (LOCKBOOK_MUTANT(s, NO_CANCEL)) {
 		free_op(s, op);
 	} else {
-		op->state = LOCKBOOK_ENDING;
+		enter(s, op, LOCKBOOK_ENDING);
 		send(op, LOCKBOOK_CANCEL, out);
 	}
 	give_turn(s, &l, out);
@@ -229,8 +257,10 @@ static void run_unlock(struct lockbook *s, struct lockbook_op *op, struct lockbo
 
 static void run(struct lockbook *s, struct lockbook_op *op, struct lockbook_actions *out)
 {
-	op->state = LOCKBOOK_ASKING;
-	if (op->what == LOCKBOOK_LOCK) {
+	enter(s, op, LOCKBOOK_ASKING);
+	if (op->is_owed) {
+		trim(s, op, op->range.start, out);
+	} else if (op->what == LOCKBOOK_LOCK) {
 		run_lock(s, op, out);
 	} else if (op->what == LOCKBOOK_UNLOCK) {
 		run_unlock(s, op, out);
@@ -277,7 +307,7 @@ static void want_turn(struct lockbook *s, struct lockbook_op *op, struct lockboo
 {
 	struct lock_range l = op->range;
 
-	op->state = LOCKBOOK_TURN;
+	enter(s, op, LOCKBOOK_TURN);
 	give_turn(s, &l, out);
 }
 
@@ -400,7 +430,7 @@ static void on_raised(struct lockbook *s, struct lockbook_op *op, const struct c
 		op->is_called = false;
 		want_turn(s, op, out);
 	} else if (op->is_in_line) {
-		op->state = LOCKBOOK_WAITING;
+		enter(s, op, LOCKBOOK_WAITING);
 		give_turn(s, &l, out);
 	} else if (op->is_replied && !LOCKBOOK_MUTANT(s, NO_TRIM)) {
 		trim(s, op, op->range.start, out);
@@ -410,6 +440,16 @@ static void on_raised(struct lockbook *s, struct lockbook_op *op, const struct c
 		lockrange_raise(&s->held, &op->range);
 		lower_or_finish(s, op, out);
 	}
+}
+
+static void on_left(struct lockbook *s, struct lockbook_op *op, const struct csv_reply *p,
+		    struct lockbook_actions *out)
+{
+	op->is_in_line = !p->error && p->kind == CSV_REPLY_COUNT && p->count.count;
+	if (op->is_in_line)
+		end_wait(s, op, out);
+	else
+		trim(s, op, op->range.start, out);
 }
 
 void lockbook_answer(struct lockbook *s, uint64_t id, const struct csv_reply *p,
@@ -431,6 +471,9 @@ void lockbook_answer(struct lockbook *s, uint64_t id, const struct csv_reply *p,
 		break;
 	case LOCKBOOK_TRIM:
 		trim(s, op, op->piece.end + 1, out);
+		break;
+	case LOCKBOOK_LEFT:
+		on_left(s, op, p, out);
 		break;
 	case LOCKBOOK_LOOK:
 		finish(s, op, p->error, out);
@@ -475,6 +518,99 @@ bool lockbook_has(const struct lockbook *s, const struct csv_handle *h,
 	return lockrange_first(&s->held, &l) != NULL;
 }
 
+/* ---- what outlives a process */
+
+bool lockbook_owed(const struct lockbook *s, uint32_t *cursor, struct lock_range *ret)
+{
+	uint32_t at = *cursor ? s->op[*cursor - 1].asking_next : s->asking;
+
+	while (at && s->op[at - 1].what == LOCKBOOK_TEST)
+		at = s->op[at - 1].asking_next;
+	if (!at)
+		return false;
+	*cursor = at;
+	*ret = s->op[at - 1].range;
+	return true;
+}
+
+void lockbook_restore(struct lockbook *s, uint32_t life, const struct lock_range *held,
+		      size_t held_count)
+{
+	/* An id tells also which process has given it. */
+	s->serial = (uint64_t)life << LIFE_SHIFT;
+	for (size_t i = 0; i < held_count; i++) {
+		struct lock_range l = held[i];
+
+		if (l.via == VIA_CLOSING)
+			l.via = VIA_CLOSED;
+		s->has_closed |= l.via == VIA_CLOSED;
+		l.owner.mount = s->mount;
+		lockrange_set(&s->held, &l);
+	}
+}
+
+/* Its row has to be the one of which its id speaks. */
+static bool put_first(struct lockbook *s, uint32_t wanted)
+{
+	uint32_t *at = &s->free;
+
+	while (*at && *at != wanted)
+		at = &s->op[*at - 1].next;
+	if (!*at)
+		return false;
+	*at = s->op[wanted - 1].next;
+	s->op[wanted - 1].next = s->free;
+	s->free = wanted;
+	return true;
+}
+
+uint64_t lockbook_left(struct lockbook *s, const struct csv_request *q)
+{
+	struct lock_range l = {.type = CSV_LOCK_WRITE}; /* whatever is above the book */
+	uint64_t number = q->op == CSV_OP_LOCK ? q->lock.number : 0;
+	struct lockbook_op *op;
+
+	if (q->op == CSV_OP_LOCK) {
+		l.handle = q->lock.handle;
+		l.owner = (struct lock_owner){.id = q->lock.owner, .kind = q->lock.kind};
+		l.start = q->lock.start;
+		l.end = q->lock.end;
+	} else {
+		l.handle = q->unlock.handle;
+		l.owner = (struct lock_owner){.id = q->unlock.owner, .kind = q->unlock.kind};
+		l.start = q->unlock.start;
+		l.end = q->unlock.end;
+	}
+	if (number && !put_first(s, (uint32_t)(number & INDEX_MASK) + 1))
+		return 0;
+	op = new_op(s, LOCKBOOK_LOCK, &l, LOCKBOOK_OPS);
+	if (!op)
+		return 0;
+	if (number)
+		op->id = number;
+	op->is_replied = true;
+	op->step = LOCKBOOK_LEFT;
+	enter(s, op, LOCKBOOK_ASKING);
+	return op->id;
+}
+
+void lockbook_resume(struct lockbook *s, const struct lock_range *owed, size_t count,
+		     struct lockbook_actions *out)
+{
+	out->count = 0;
+	for (size_t i = 0; i < count; i++) {
+		struct lock_range l = owed[i];
+		struct lockbook_op *op;
+
+		l.type = CSV_LOCK_WRITE;
+		op = new_op(s, LOCKBOOK_LOCK, &l, LOCKBOOK_OPS);
+		must(op); /* there were not more */
+		op->is_replied = op->is_owed = true;
+		want_turn(s, op, out);
+	}
+	sweep(s, out);
+}
+
 /* ---- what goes out */
 
 void lockbook_request(const struct lockbook *s, uint64_t id, struct csv_request *ret)
@@ -503,6 +639,9 @@ void lockbook_request(const struct lockbook *s, uint64_t id, struct csv_request 
 		ret->op = CSV_OP_GETLOCK;
 		ret->getlock =
 			(struct csv_op_getlock){l->handle, l->owner.id, l->type, l->start, l->end};
+		break;
+	case LOCKBOOK_LEFT:
+		must(false); /* it was asked by another process */
 		break;
 	case LOCKBOOK_CANCEL:
 		ret->op = CSV_OP_CANCEL_LOCK;

@@ -81,6 +81,7 @@ enum lockbook_step {
 	LOCKBOOK_RAISE,
 	LOCKBOOK_LOWER,
 	LOCKBOOK_TRIM, /* down to the book */
+	LOCKBOOK_LEFT, /* an earlier process has asked something: then down to the book */
 	LOCKBOOK_LOOK,
 	LOCKBOOK_CANCEL
 };
@@ -97,10 +98,12 @@ struct lockbook_op {
 	bool is_called;	     /* its turn has come while it was asked for */
 	bool is_interrupted; /* before GO */
 	bool is_replied;     /* nobody waits for it any more */
+	bool is_owed;	     /* an earlier process meant to ask: down to the book */
 	void *user;
 	/* All, by arrival; and those of one bucket of owners. Index + 1. */
 	uint32_t prev, next;
 	uint32_t owner_prev, owner_next;
+	uint32_t asking_prev, asking_next; /* those in state ASKING */
 };
 
 struct lockbook {
@@ -112,7 +115,7 @@ struct lockbook {
 	struct lock_ranges held;
 	bool has_closed; /* there are ranges of files that were closed */
 	bool is_turning; /* turns are being given */
-	uint32_t ops, first, last, free;
+	uint32_t ops, first, last, free, asking;
 	uint32_t owner[LOCKBOOK_OWNERS];
 	struct lockbook_op op[LOCKBOOK_OPS];
 	struct lock_range row[LOCKBOOK_RANGES];
@@ -137,6 +140,24 @@ struct lockbook_actions {
 };
 
 void lockbook_init(struct lockbook *s, uint64_t mount);
+
+/*
+ * What outlives the process, to be kept before actions are carried out: all of `held`, and the
+ * ranges for which the coordinator may have given more than the book says, or is to be told to take
+ * something away. *cursor: 0 at first; false: no more.
+ */
+bool lockbook_owed(const struct lockbook *s, uint32_t *cursor, struct lock_range *ret);
+/*
+ * The next process begins with that; `life` is greater than that of any before it. A request for
+ * locks that is under way still goes on as an operation, whose answer is to come by its id; `q` is
+ * LOCK or UNLOCK. Then all are begun: whatever the coordinator has too much is taken away.
+ */
+void lockbook_restore(struct lockbook *s, uint32_t life, const struct lock_range *held,
+		      size_t held_count);
+uint64_t lockbook_left(struct lockbook *s, const struct csv_request *q);
+void lockbook_resume(struct lockbook *s, const struct lock_range *owed, size_t count,
+		     struct lockbook_actions *ret);
+
 /*
  * A new operation: its id, or 0: there are too many. It begins with lockbook_go(), so that it can
  * be interrupted from its beginning on. range.owner.mount is filled in.

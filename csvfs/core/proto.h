@@ -15,7 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CSV_PROTOCOL	 3
+#define CSV_PROTOCOL	 4
 #define CSV_UUID_BYTES	 16
 #define CSV_NAME_MAX	 256		/* with the NUL; XFS: 255 bytes */
 #define CSV_PATH_MAX	 4096		/* target of a symbolic link, with the NUL */
@@ -404,7 +404,8 @@ enum csv_reply_kind {
 	F(u16, uint16_t, protocol)                                                                 \
 	F(uuid, struct csv_uuid, volume)                                                           \
 	F(u64, uint64_t, term)	/* of the coordinator that it means to speak to */                 \
-	F(u64, uint64_t, mount) /* mount incarnation: never used again */
+	F(u64, uint64_t, mount) /* mount incarnation: never used again */                          \
+	F(u32, uint32_t, life)	/* which of its processes, one after the other */
 
 /* The answer: speak, or why not. */
 #define CSV_WELCOME_FIELDS(F)                                                                      \

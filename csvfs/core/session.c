@@ -253,6 +253,8 @@ static void welcome(struct sess_mount *m, uint64_t conn, struct sess_actions *ou
 {
 	struct sess_action *a = emit(out, SESS_DO_WELCOME);
 
+	a->is_replaced = m->life && m->life != m->next_life;
+	m->life = m->next_life;
 	m->conn = conn;
 	m->pending = 0;
 	m->is_resent = false;
@@ -361,10 +363,12 @@ static int on_hello(struct sess_state *s, const struct sess_event *e, struct ses
 		refuse(out, e->conn, CSV_REFUSAL_BUSY);
 		return 0;
 	}
-	if (!m || m->is_gone) {
+	/* Of a process that has been replaced, something may come late. */
+	if (!m || m->is_gone || e->life < m->life || e->life < m->next_life) {
 		refuse(out, e->conn, CSV_REFUSAL_MOUNT);
 		return 0;
 	}
+	m->next_life = e->life;
 	break_conn(m, out);
 	if (m->pending)
 		emit_conn(out, SESS_DO_CLOSE, m->pending);

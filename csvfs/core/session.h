@@ -8,6 +8,8 @@
  *                    earlier coordinator is known from the records that it left on disk
  *   no late twin     a mount has one connection; the next is taken only when every request of the
  *                    one before it has ended or been discarded unexecuted
+ *   one life         a mount's process may be replaced by another one, which goes on with the
+ *                    requests. From its first word on the one before it is not heard any more
  *   in order         reclaim by every mount, then resends by every mount, then new requests; a
  *                    mount that has ended is dropped from the count, and of it nothing is left.
  *                    Among the resends first those whose intent is on disk without its result:
@@ -77,14 +79,16 @@ struct sess_slot {
 };
 
 struct sess_mount {
-	uint64_t id;	   /* 0: free row */
-	bool is_gone;	   /* it has ended: to be dropped when nothing of it executes */
-	bool is_dropping;  /* the edge has been told to drop it */
-	bool bars;	   /* recovery waits for it: it was there when this coordinator began */
-	bool is_reclaimed; /* its opens are known here */
-	bool is_resent;	   /* on its present connection */
-	uint64_t conn;	   /* 0: none */
-	uint64_t pending;  /* a new connection, waiting for `executing` to reach 0 */
+	uint64_t id;	    /* 0: free row */
+	uint32_t life;	    /* of the process that has been welcomed; 0: none has */
+	uint32_t next_life; /* of the one that waits to be */
+	bool is_gone;	    /* it has ended: to be dropped when nothing of it executes */
+	bool is_dropping;   /* the edge has been told to drop it */
+	bool bars;	    /* recovery waits for it: it was there when this coordinator began */
+	bool is_reclaimed;  /* its opens are known here */
+	bool is_resent;	    /* on its present connection */
+	uint64_t conn;	    /* 0: none */
+	uint64_t pending;   /* a new connection, waiting for `executing` to reach 0 */
 	uint32_t executing;
 	struct sess_slot slot[CSV_SLOTS];
 };
@@ -106,7 +110,7 @@ struct sess_state {
 	X(GONE)		/* mount: it has ended, its process and FUSE connection are over */        \
 	X(RECORD)	/* mount, slot, seq, is_done: found on disk; before LOADED only */         \
 	X(LOADED)	/* all records are known */                                                \
-	X(HELLO)	/* conn, mount, term; the edge has checked protocol and volume */          \
+	X(HELLO)	/* conn, mount, life, term; the edge has checked protocol and volume */    \
 	X(CONN_LOST)	/* conn */                                                                 \
 	X(RECLAIM_DONE) /* conn */                                                                 \
 	X(RESEND_DONE)	/* conn */                                                                 \
@@ -128,6 +132,7 @@ struct sess_event {
 	enum sess_event_type type;
 	uint64_t conn;
 	uint64_t mount;
+	uint32_t life;
 	uint64_t term;
 	uint16_t slot;
 	uint64_t seq;
@@ -137,7 +142,9 @@ struct sess_event {
 
 /* ---- actions, to be carried out in order */
 #define SESS_ACTIONS(X)                                                                            \
-	X(WELCOME)   /* conn, mount, is_known; if not, what it reclaimed before is forgotten */    \
+	X(WELCOME)   /* conn, mount, is_known; if not, what it reclaimed before is forgotten;      \
+			is_replaced: by another process of that mount, which has no grants, no     \
+			promises, and nobody who waits for a lock */                               \
 	X(REFUSE)    /* conn, reason; then close it */                                             \
 	X(CLOSE)     /* conn */                                                                    \
 	X(HOLD)	     /* mount, slot: keep the request that came */                                 \
@@ -168,6 +175,7 @@ struct sess_action {
 	uint64_t mount;
 	uint16_t slot;
 	bool is_known;
+	bool is_replaced;
 	enum csv_refusal reason;
 };
 

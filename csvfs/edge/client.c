@@ -83,7 +83,8 @@ static void free_slot(struct client *c, struct slot *s)
 	pthread_cond_signal(&c->slot_freed);
 }
 
-static void begin_slot(struct client *c, struct slot *s, enum csv_op op)
+void client_begin_slot(struct client *c, struct slot *s, enum csv_op op,
+		       const struct client_origin *o)
 {
 	s->state = SLOT_ENCODING;
 	s->seq++;
@@ -93,24 +94,30 @@ static void begin_slot(struct client *c, struct slot *s, enum csv_op op)
 	s->op = op;
 	s->cached = (struct cache_note){0};
 	s->is_answered = s->must_release = false;
+	s->is_left = s->is_wanted = false;
 	s->note = NULL;
+	s->unique = o && csv_op_kind(op) != CSV_QUERY ? o->unique : 0;
+	s->step = s->unique ? o->step : 0;
+	s->open = o ? o->open : 0;
 }
 
 /* The slot's answer is one that nobody waits for. What was opened for nobody is released. */
-static void settle(struct client *c, struct slot *s)
+void client_settle(struct client *c, struct slot *s)
 {
+	const struct client_origin o = {.open = s->open};
 	struct csv_request q = {.op = CSV_OP_RELEASE};
 
 	if (!s->must_release) {
 		free_slot(c, s);
 		return;
 	}
-	begin_slot(c, s, CSV_OP_RELEASE);
+	client_begin_slot(c, s, CSV_OP_RELEASE, &o);
 	q.slot = (uint16_t)(s - c->slot);
 	q.seq = s->seq;
 	q.release.handle = s->handle;
 	must(!csv_request_encode(&q, s->frame, CSV_FRAME_MAX, &s->len));
 	s->state = SLOT_NEW;
+	client_keep_sent(s); /* nobody would ask for it again */
 	client_kick(c);
 }
 
@@ -122,7 +129,7 @@ static void end_writing(struct client *c, struct slot *s)
 	if (s->has_owner)
 		pthread_cond_signal(&s->wake);
 	else
-		settle(c, s);
+		client_settle(c, s);
 }
 
 int client_write(struct client *c, const void *buf, size_t len)
@@ -145,6 +152,8 @@ int client_write_slot(struct client *c, struct slot *s)
 	if (c->phase == CLIENT_DOWN)
 		return -ENOTCONN;
 	s->frame[RESEND_AT] = s->state == SLOT_SENT;
+	if (s->state != SLOT_SENT)
+		client_keep_sent(s);
 	s->state = SLOT_SENT;
 	s->sent_on = c->connection;
 	s->is_writing = true;
@@ -229,6 +238,7 @@ static void count_opens(struct client *c, struct slot *s, const struct csv_reply
 		if (!opens_add(&c->opens, &s->handle, -1))
 			log_warning("released inode %llx, which was not open -> going on",
 				    (unsigned long long)s->handle.ino);
+		client_keep_open_state(c, s, false);
 		return;
 	}
 	if (p->error || (s->op != CSV_OP_OPEN && s->op != CSV_OP_CREATE))
@@ -236,6 +246,7 @@ static void count_opens(struct client *c, struct slot *s, const struct csv_reply
 	if (s->op == CSV_OP_CREATE)
 		s->handle = p->entry.handle;
 	opens_add(&c->opens, &s->handle, 1);
+	client_keep_open_state(c, s, true);
 	s->must_release = !s->has_owner;
 }
 
@@ -247,14 +258,16 @@ bool client_answer(struct client *c, const struct csv_reply *p)
 	if (!answers(c, s, p) || (bytes && s->has_owner && bytes->len > s->cap))
 		return false;
 	count_opens(c, s, p);
+	client_keep_reply(c, s, p);
 	/* What a change has made untrue may be kept again, whoever waits for the answer. */
 	mount_cache_answered(c->options.cache, &s->cached);
 	if (s->note)
 		s->note(s->note_arg, s->note_id, p);
+	client_keep_answered(s);
 	s->is_answered = true;
 	if (!s->has_owner) {
-		if (!s->is_writing)
-			settle(c, s);
+		if (!s->is_writing && !s->is_left)
+			client_settle(c, s);
 		return true;
 	}
 	*s->reply = *p;
@@ -314,6 +327,9 @@ static void give_up(struct client *c, struct slot *s)
 {
 	s->has_owner = false;
 	s->reply = NULL;
+	/* Who gives up takes its row away. */
+	if (s->op == CSV_OP_OPEN || s->op == CSV_OP_CREATE)
+		s->open = s->kept->open = 0;
 	if (s->state == SLOT_NEW) {
 		mount_cache_answered(c->options.cache, &s->cached);
 		s->seq--; /* nobody has seen it */
@@ -368,26 +384,77 @@ static void fill_slot(struct client *c, struct slot *s, struct csv_request *q)
 	s->state = SLOT_NEW;
 }
 
-int client_call(struct client *c, struct csv_request *q, struct csv_reply *ret, void *buf,
-		size_t cap, struct client_interrupt *i)
+static void own(struct slot *s, struct csv_reply *ret, void *buf, size_t cap)
+{
+	s->has_owner = true;
+	s->reply = ret;
+	s->buf = buf;
+	s->cap = cap;
+}
+
+/*
+ * What an earlier process has begun for the same request of the kernel's goes on. 1: it has not
+ * begun it. With the lock held.
+ */
+static int go_on(struct client *c, struct client_origin *o, const struct csv_request *q,
+		 struct csv_reply *ret, struct client_interrupt *i)
+{
+	struct slot *s = client_left_slot(c, o, q->op);
+
+	if (s && !s->is_answered) {
+		s->is_left = false;
+		client_take_open(c, o, s->open);
+		own(s, ret, NULL, 0);
+		return await(c, s, i);
+	}
+	if (!client_left_reply(c, o, q->op, ret))
+		return 1;
+	if (s) {
+		s->is_left = s->must_release = false;
+		if (!s->is_writing)
+			client_settle(c, s);
+	}
+	return 0;
+}
+
+/* The same for the first time. With the lock held. */
+static int ask(struct client *c, const struct client_origin *o, struct csv_request *q,
+	       struct slot **ret_slot, struct client_interrupt *i)
 {
 	const struct csv_handle *handle = handle_of(q);
-	struct cache_note cached;
 	struct slot *s;
-	int r;
+	int r = take_slot(c, i, &s);
+
+	if (r)
+		return r;
+	client_begin_slot(c, s, q->op, o);
+	if (s->unique)
+		client_keep_call(c, s->unique);
+	s->handle = handle ? *handle : (struct csv_handle){0};
+	*ret_slot = s;
+	return 0;
+}
+
+int client_call_for(struct client *c, struct client_origin *o, struct csv_request *q,
+		    struct csv_reply *ret, void *buf, size_t cap, struct client_interrupt *i)
+{
+	struct cache_note cached = {0};
+	struct slot *s;
+	int r = 1;
 
 	pthread_mutex_lock(&c->lock);
-	r = take_slot(c, i, &s);
+	if (o && o->unique && csv_op_kind(q->op) != CSV_QUERY)
+		r = go_on(c, o, q, ret, i);
+	if (r != 1) {
+		pthread_mutex_unlock(&c->lock);
+		return r;
+	}
+	r = ask(c, o, q, &s, i);
 	if (r) {
 		pthread_mutex_unlock(&c->lock);
 		return r;
 	}
-	begin_slot(c, s, q->op);
-	s->has_owner = true;
-	s->handle = handle ? *handle : (struct csv_handle){0};
-	s->reply = ret;
-	s->buf = buf;
-	s->cap = cap;
+	own(s, ret, buf, cap);
 	fill_slot(c, s, q);
 	r = await(c, s, i);
 	cached = s->cached;
@@ -395,6 +462,12 @@ int client_call(struct client *c, struct csv_request *q, struct csv_reply *ret, 
 	if (!r)
 		mount_cache_keep(c->options.cache, q, ret, &cached);
 	return r;
+}
+
+int client_call(struct client *c, struct csv_request *q, struct csv_reply *ret, void *buf,
+		size_t cap, struct client_interrupt *i)
+{
+	return client_call_for(c, NULL, q, ret, buf, cap, i);
 }
 
 int client_post(struct client *c, struct csv_request *q, client_note note, void *arg, uint64_t id,
@@ -412,7 +485,7 @@ int client_post(struct client *c, struct csv_request *q, client_note note, void 
 		pthread_mutex_unlock(&c->lock);
 		return r;
 	}
-	begin_slot(c, s, q->op);
+	client_begin_slot(c, s, q->op, NULL);
 	s->note = note;
 	s->note_arg = arg;
 	s->note_id = id;

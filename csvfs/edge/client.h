@@ -21,6 +21,7 @@
 #include <stdint.h>
 
 #include "csvfs/core/proto.h"
+#include "csvfs/edge/keep.h"
 #include "csvfs/edge/mount_cache.h"
 #include "lib/csv_link.h"
 #include "lib/tls.h"
@@ -43,6 +44,8 @@ struct client_options {
 	 */
 	bool (*next_grant)(void *arg, size_t *cursor, struct csv_frame *ret);
 	struct mount_cache *cache; /* outlives it; NULL: nothing is kept */
+	/* Outlives it; what an earlier process had under way goes on. NULL: nothing outlives it. */
+	struct keep *keep;
 };
 
 struct client_status {
@@ -61,6 +64,18 @@ struct client_interrupt {
 	bool is_set;
 	uint64_t until_ms;  /* CLOCK_MONOTONIC: sets itself, and gives up whatever it is; 0: not */
 	pthread_cond_t *at; /* the client's: where the call waits */
+};
+
+/*
+ * Of which of the kernel's requests one is, so that a later process can go on with it: zeroed for
+ * one that is of none. Counts for what is no query.
+ */
+struct client_origin {
+	uint64_t unique;
+	uint16_t step; /* so many have been asked for it before */
+	/* OPEN, CREATE, RELEASE: index of its row in KEEP_OPENS; 0: it has none. When an earlier
+	 * process has opened it, that one's row takes its place. */
+	uint32_t open;
 };
 
 /* Starts the threads; without a target nothing is connected. Returns 0 and owned, or -errno. */
@@ -88,6 +103,9 @@ void client_target(struct client *c, const struct csv_link_state *state);
  */
 int client_call(struct client *c, struct csv_request *q, struct csv_reply *ret, void *buf,
 		size_t cap, struct client_interrupt *i);
+/* The same, of that origin. */
+int client_call_for(struct client *c, struct client_origin *origin, struct csv_request *q,
+		    struct csv_reply *ret, void *buf, size_t cap, struct client_interrupt *i);
 /*
  * Who has asked hears the answer with the client's lock held, in the order in which answers come
  * and before a later coordinator is told anything (next_grant). It calls nothing of the client.
@@ -101,6 +119,20 @@ int client_post(struct client *c, struct csv_request *q, client_note note, void 
 		struct client_interrupt *i);
 /* Any thread, any number of times. */
 void client_interrupt(struct client *c, struct client_interrupt *i);
+
+/*
+ * What an earlier process has left. Before the client has a target: `take` is asked for each LOCK,
+ * UNLOCK and CANCEL_LOCK that is under way, and `note` told of its answer with the id that it
+ * returns; 0: that is of no interest.
+ */
+void client_take_left(struct client *c, uint64_t (*take)(void *arg, const struct csv_request *q),
+		      client_note note, void *arg);
+/* The kernel has sent a request again that an earlier process had not answered. */
+void client_resent(struct client *c, uint64_t unique);
+/* And has sent all of them: for what is left nobody waits. */
+void client_all_resent(struct client *c);
+/* The kernel has the answer to its request. */
+void client_replied(struct client *c, uint64_t unique);
 
 /* The root directory: known from the first WELCOME on, waits for it. 0, -EINTR, -EIO. */
 int client_root(struct client *c, struct client_interrupt *i, struct csv_handle *ret);

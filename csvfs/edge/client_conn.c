@@ -213,7 +213,8 @@ static int greet(struct client *c, struct tls *t, const struct client_target *to
 			      .hello = {.protocol = CSV_PROTOCOL,
 					.volume = c->options.volume,
 					.term = to->term,
-					.mount = c->options.mount}};
+					.mount = c->options.mount,
+					.life = keep_life(c->keep)}};
 	uint8_t buf[256];
 	size_t len = 0;
 	int r;

@@ -57,10 +57,16 @@ struct slot {
 	bool is_writing;
 	bool is_answered;
 	bool must_release; /* it has opened something for nobody */
-	client_note note;  /* of one that nobody waits for; NULL */
+	bool is_left;	   /* by an earlier process; the kernel may ask for it again */
+	bool is_wanted;	   /* and has sent it again */
+	uint64_t unique;   /* of the kernel's request; 0: of none */
+	uint16_t step;
+	uint32_t open;		/* index of the row of what it opens or releases */
+	struct keep_slot *kept; /* what of this outlives the process */
+	client_note note;	/* of one that nobody waits for; NULL */
 	void *note_arg;
 	uint64_t note_id;
-	uint8_t *frame; /* CSV_FRAME_MAX */
+	uint8_t *frame; /* CSV_FRAME_MAX, in the keep */
 	size_t len;
 	/* The owner's. */
 	struct csv_reply *reply;
@@ -78,11 +84,22 @@ struct client_target {
 	uint16_t port;
 };
 
+#define CALLS_BUCKETS 512
+
+/* One of the kernel's requests for which something was asked that is no query. */
+struct call_entry {
+	struct call_entry *next;
+	struct keep_call *kept;
+	uint32_t index;
+	bool is_left, is_wanted; /* as in struct slot */
+};
+
 struct client {
 	struct client_options options;
 	pthread_t reader, writer;
-	uint8_t *in;	 /* CSV_FRAME_MAX, of the reader */
-	uint8_t *frames; /* of the slots */
+	struct keep *keep;
+	bool has_own_keep;
+	uint8_t *in; /* CSV_FRAME_MAX, of the reader */
 
 	pthread_mutex_t lock;
 	pthread_cond_t reader_wake; /* target, end, token is free */
@@ -94,6 +111,7 @@ struct client {
 	uint64_t order;	  /* requests so far */
 	uint32_t waiting; /* threads that wait for a slot */
 	struct opens opens;
+	struct call_entry *calls[CALLS_BUCKETS];
 	struct csv_handle root; /* ino 0: not known yet */
 
 	struct client_target target;
@@ -131,6 +149,34 @@ int client_write(struct client *c, const void *buf, size_t len);
 int client_write_slot(struct client *c, struct slot *s);
 /* A reply has come. False: it answers nothing that was asked. */
 bool client_answer(struct client *c, const struct csv_reply *p);
+
+/* ---- client_keep.c: what outlives the process */
+int client_keep_open(struct client *c);
+void client_keep_done(struct client *c);
+/* The frame of the slot is whole, and may be sent now. */
+void client_keep_sent(const struct slot *s);
+/* Its answer has been dealt with. */
+void client_keep_answered(const struct slot *s);
+/* There is a row for its answer. */
+void client_keep_call(struct client *c, uint64_t unique);
+/* What has come of it is there for the kernel's request, if that waits still. */
+void client_keep_reply(struct client *c, const struct slot *s, const struct csv_reply *p);
+/* The row of what has been opened or released follows. */
+void client_keep_open_state(struct client *c, struct slot *s, bool is_open);
+/* The slot in which an earlier process has asked for the same; NULL. */
+struct slot *client_left_slot(struct client *c, const struct client_origin *o, enum csv_op op);
+/* The answer that an earlier process has had, and the row that it has opened. False: it has had
+ * none. */
+bool client_left_reply(struct client *c, struct client_origin *o, enum csv_op op,
+		       struct csv_reply *ret);
+/* The row that `o` has is not needed: the earlier one's is it. */
+void client_take_open(struct client *c, struct client_origin *o, uint32_t open);
+
+/* ---- client.c */
+void client_begin_slot(struct client *c, struct slot *s, enum csv_op op,
+		       const struct client_origin *o);
+/* It is answered, and nobody is there to hear it. */
+void client_settle(struct client *c, struct slot *s);
 
 /* ---- client_conn.c */
 /* What is waited for, or nothing: told in status, and logged when it is something else. */

@@ -132,16 +132,17 @@ static void free_client(struct client *c)
 	pthread_cond_destroy(&c->reader_wake);
 	pthread_mutex_destroy(&c->lock);
 	opens_done(&c->opens);
-	free(c->frames);
+	client_keep_done(c);
 	free(c->in);
 	free(c);
 }
 
-static struct client *new_client(const struct client_options *options)
+static struct client *new_client(const struct client_options *options, int *ret_error)
 {
 	struct client *c = calloc(1, sizeof(*c));
 	pthread_condattr_t attr;
 
+	*ret_error = -ENOMEM;
 	if (!c)
 		return NULL;
 	c->options = *options;
@@ -157,13 +158,11 @@ static struct client *new_client(const struct client_options *options)
 		pthread_cond_init(&c->slot[n].wake, &attr);
 	pthread_condattr_destroy(&attr);
 	c->in = malloc(CSV_FRAME_MAX);
-	c->frames = malloc((size_t)CSV_SLOTS * CSV_FRAME_MAX);
-	if (!c->in || !c->frames) {
+	*ret_error = c->in ? client_keep_open(c) : -ENOMEM;
+	if (*ret_error) {
 		free_client(c);
 		return NULL;
 	}
-	for (size_t n = 0; n < CSV_SLOTS; n++)
-		c->slot[n].frame = c->frames + n * CSV_FRAME_MAX;
 	client_waits_for(c, "clusterd has not said yet where the coordinator is");
 	return c;
 }
@@ -183,11 +182,11 @@ static void end_threads(struct client *c, bool has_writer)
 
 int client_open(const struct client_options *options, struct client **ret)
 {
-	struct client *c = new_client(options);
 	int r;
+	struct client *c = new_client(options, &r);
 
 	if (!c)
-		return -ENOMEM;
+		return r;
 	r = -pthread_create(&c->reader, NULL, client_read_loop, c);
 	if (r) {
 		free_client(c);

@@ -99,6 +99,8 @@ void datapath_step(struct datapath *d, const struct direct_event *e)
 	struct csv_frame f;
 
 	direct_step(&d->core, e, &d->actions);
+	if (d->options.keep)
+		*keep_failures(d->options.keep) = errors_sample(&d->core.errors);
 	for (size_t i = 0; i < d->actions.count; i++) {
 		const struct direct_action *a = &d->actions.item[i];
 
@@ -356,6 +358,8 @@ int datapath_open(const struct datapath_options *options, struct datapath **ret)
 	csv_cond_init(&d->tend_wake);
 	csv_cond_init(&d->flush_wake);
 	direct_init(&d->core, options->mount);
+	if (options->keep)
+		direct_go_on(&d->core, keep_life(options->keep), *keep_failures(options->keep));
 	d->core.block = DIRECT_PATH_NONE;
 	d->not_active_since_ms = csv_now_ms();
 	/* At its start a process that cannot make threads ends: nobody uses the mount yet. */

@@ -28,6 +28,7 @@ struct datapath_options {
 	int (*open_device)(void *arg);
 	/* LOCK_GRANTED has come. From the line's thread; NULL: the mount has no locks. */
 	void (*on_lock_granted)(void *arg, uint64_t number);
+	struct keep *keep; /* NULL: nothing outlives the process */
 	/* What datapath_status() says has changed. Any thread; calls nothing of this. */
 	void (*on_change)(void *arg);
 	void *arg;

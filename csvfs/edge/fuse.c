@@ -2,12 +2,14 @@
 #include "csvfs/edge/fuse.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "csvfs/edge/fuse_impl.h"
 #include "csvfs/edge/log.h"
+#include "csvfs/edge/mount_point.h"
 
 /*
  * What is asked of the kernel. Not: ATOMIC_O_TRUNC (a truncation comes as SETATTR), a cache for
@@ -87,20 +89,64 @@ static void log_fuse(enum fuse_log_level level, const char *format, va_list args
 	csv_log((int)level, "libfuse: %s", text); /* the levels are those of syslog(3) */
 }
 
+static ssize_t io_read(int fd, void *buf, size_t size, void *userdata)
+{
+	return fuse_device_read(((struct csv_fs *)userdata)->device, fd, buf, size);
+}
+
+static ssize_t io_writev(int fd, struct iovec *iov, int count, void *userdata)
+{
+	return fuse_device_writev(((struct csv_fs *)userdata)->device, fd, iov, count);
+}
+
 static struct fuse_session *new_session(struct csv_fs *fs)
 {
-	char options[512];
+	static const struct fuse_custom_io io = {.read = io_read, .writev = io_writev};
+	char options[64];
 	char *argv[] = {(char *)"csvfsd", (char *)"-o", options, NULL};
 	struct fuse_args args = FUSE_ARGS_INIT(3, argv);
 	struct fuse_session *session;
+	int fd;
 
-	snprintf(options, sizeof(options),
-		 "default_permissions,allow_other,nosuid,nodev,fsname=csv:%s,subtype=csvfs,"
-		 "max_read=%u",
-		 fs->options.volume, CSV_IO_MAX);
+	snprintf(options, sizeof(options), "max_read=%u", CSV_IO_MAX); /* as it was mounted */
 	session = fuse_session_new(&args, &operations, sizeof(operations), fs);
 	fuse_opt_free_args(&args);
+	fd = session ? fcntl(fs->options.device, F_DUPFD_CLOEXEC, 0) : -1;
+	if (fd < 0 || fuse_session_custom_io(session, &io, fd)) {
+		if (session)
+			fuse_session_destroy(session);
+		return NULL;
+	}
 	return session;
+}
+
+/* Files that an earlier process had open: all that is not in the keep begins anew. */
+static void take_opens(struct csv_fs *fs)
+{
+	const struct keep_open *o;
+	uint32_t at = 0;
+
+	while ((o = keep_next(fs->options.keep, KEEP_OPENS, &at))) {
+		if (o->state == KEEP_OPEN_OPEN && o->is_file)
+			datapath_opened(fs->options.datapath, &o->handle);
+	}
+}
+
+static int open_all(struct csv_fs *fs)
+{
+	int r;
+
+	fs->inodes = inodes_new(fs->options.keep);
+	if (!fs->inodes)
+		return -ENOMEM;
+	r = fuse_device_open(fs->options.keep, fs->options.client, &fs->device);
+	if (r)
+		return r;
+	fs->session = new_session(fs);
+	if (!fs->session)
+		return -ENOMEM;
+	take_opens(fs);
+	return moved_init(fs);
 }
 
 int csv_fs_open(const struct csv_fs_options *options, struct csv_fs **ret)
@@ -118,20 +164,7 @@ int csv_fs_open(const struct csv_fs_options *options, struct csv_fs **ret)
 		free(fs);
 		return r;
 	}
-	fs->inodes = inodes_new();
-	fs->session = fs->inodes ? new_session(fs) : NULL;
-	if (!fs->session) {
-		csv_fs_close(fs);
-		return -ENOMEM;
-	}
-	errno = 0;
-	if (fuse_session_mount(fs->session, options->mount_point)) {
-		r = errno ? -errno : -EIO;
-		csv_fs_close(fs);
-		return r;
-	}
-	fs->is_mounted = true;
-	r = moved_init(fs);
+	r = open_all(fs);
 	if (r) {
 		csv_fs_close(fs);
 		return r;
@@ -155,6 +188,14 @@ int csv_fs_serve(struct csv_fs *fs)
 	return r;
 }
 
+int csv_fs_hand_over(struct csv_fs *fs, unsigned int timeout_ms)
+{
+	bool can_resend = keep_init(fs->options.keep)->can_resend;
+	int r = fuse_device_drain(fs->device, timeout_ms, can_resend);
+
+	return can_resend ? 0 : r;
+}
+
 void csv_fs_close(struct csv_fs *fs)
 {
 	if (!fs)
@@ -162,11 +203,11 @@ void csv_fs_close(struct csv_fs *fs)
 	if (fs->moved.is_there)
 		moved_end(fs);
 	/* Whatever the kernel holds for a call that waits for us, it gives up now. */
-	if (fs->is_mounted)
-		fuse_session_unmount(fs->session);
+	mount_point_detach(fs->options.mount_point);
 	moved_done(fs);
 	if (fs->session)
 		fuse_session_destroy(fs->session);
+	fuse_device_close(fs->device);
 	fs_call_done(fs);
 	inodes_free(fs->inodes);
 	free(fs);

@@ -23,19 +23,29 @@ struct csv_fs_options {
 	struct mount_cache *cache; /* the same; NULL: nothing is kept */
 	struct locks *locks;	   /* outlives it; NULL: there are no file locks (ENOLCK) */
 	uint64_t mount;		   /* incarnation */
+	/*
+	 * What was mounted by fuse_device_mount() (csvfs/edge/fuse_device.h), and what outlives the
+	 * process, in which there may be what an earlier one had. Both are the caller's, who closes
+	 * the descriptor after csv_fs_close().
+	 */
+	int device;
+	struct keep *keep;
 };
 
-/*
- * Mounts. From now on the kernel's requests wait for csv_fs_serve(). Returns 0 and owned, or
- * -errno.
- */
+/* The kernel's requests wait for csv_fs_serve(). Returns 0 and owned, or -errno. */
 int csv_fs_open(const struct csv_fs_options *options, struct csv_fs **ret);
 /*
  * Serves the kernel's requests with threads of its own until nothing is mounted any more. Returns
  * 0, or -errno when it cannot go on.
  */
 int csv_fs_serve(struct csv_fs *fs);
-/* After csv_fs_serve() has returned, or instead of it. Unmounts if it is still mounted. */
+/*
+ * Nothing more is begun, and what was begun has ended: 0, and the process may end, for another one
+ * to go on. -ETIMEDOUT: not in that time, and it goes on here; but if the kernel would send again
+ * what has no answer, it is 0 all the same.
+ */
+int csv_fs_hand_over(struct csv_fs *fs, unsigned int timeout_ms);
+/* After csv_fs_serve() has returned, or instead of it. Takes it out of the tree. */
 void csv_fs_close(struct csv_fs *fs);
 
 /* Will this thread end as soon as it returns to user space? True also if that cannot be told. */

@@ -96,6 +96,7 @@ void call_begin(struct call *c, fuse_req_t req, enum csv_op op)
 	c->q.caller.uid = ctx->uid;
 	c->q.caller.gid = ctx->gid;
 	c->q.caller.umask = ctx->umask & 0777;
+	c->origin.unique = fuse_device_unique();
 	fuse_req_interrupt_func(req, on_interrupt, c);
 }
 
@@ -172,8 +173,9 @@ int call_run(struct call *c, size_t cap)
 	int r;
 
 	must(!cap || c->buffer);
-	r = client_call(c->fs->options.client, &c->q, &c->p, c->buffer ? c->buffer->data : NULL,
-			cap, &c->interrupt);
+	r = client_call_for(c->fs->options.client, &c->origin, &c->q, &c->p,
+			    c->buffer ? c->buffer->data : NULL, cap, &c->interrupt);
+	c->origin.step++;
 	if (r)
 		return -r;
 	/* ENOSYS would make the kernel forget the operation for good. */
@@ -298,7 +300,6 @@ int fs_call_init(struct csv_fs *fs)
 
 	pthread_mutex_init(&fs->buffer_lock, NULL);
 	pthread_mutex_init(&fs->watch_lock, NULL);
-	fs_opens_init(fs);
 	csv_cond_init(&fs->buffer_freed);
 	csv_cond_init(&fs->watch_wake);
 	fs->buffer_data = aligned_alloc(CSV_GRANT_BLOCK, (size_t)FS_BUFFERS * CSV_IO_MAX);
@@ -321,7 +322,6 @@ void fs_call_done(struct csv_fs *fs)
 	pthread_mutex_unlock(&fs->watch_lock);
 	pthread_join(fs->watcher, NULL);
 	stale_done(fs);
-	fs_opens_done(fs);
 	free(fs->buffer_data);
 	pthread_cond_destroy(&fs->watch_wake);
 	pthread_cond_destroy(&fs->buffer_freed);

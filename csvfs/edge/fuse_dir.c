@@ -20,17 +20,17 @@ void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	call_begin(&c, req, CSV_OP_OPEN);
 	e = call_handle(&c, ino, &c.q.open.handle);
 	c.q.open.flags = (uint32_t)fi->flags;
+	call_open(&c, false, false);
 	e = e ? e : call_run(&c, 0);
 	if (e) {
+		call_open_failed(&c);
 		call_reply_error(&c, e);
 		return;
 	}
 	call_end(&c);
-	if (fuse_reply_open(req, fi) == -ENOENT) {
-		struct csv_request q = {.op = CSV_OP_RELEASE, .release.handle = c.q.open.handle};
-
-		client_call(c.fs->options.client, &q, &c.p, NULL, 0, NULL);
-	}
+	fi->fh = c.origin.open;
+	if (fuse_reply_open(req, fi) == -ENOENT)
+		call_open_untaken(&c, &c.q.open.handle);
 }
 
 static bool is_dots(const char *name)

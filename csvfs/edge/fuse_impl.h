@@ -19,6 +19,7 @@
 #include "csvfs/core/proto.h"
 #include "csvfs/edge/client.h"
 #include "csvfs/edge/fuse.h"
+#include "csvfs/edge/fuse_device.h"
 #include "csvfs/edge/fuse_inode.h"
 
 /*
@@ -35,7 +36,6 @@ struct buffer {
 };
 
 struct call;
-struct open_file;
 
 #define STALE_WALKS 64
 #define STALE_KEPT  16
@@ -78,8 +78,8 @@ struct moved {
 
 struct csv_fs {
 	struct csv_fs_options options;
+	struct fuse_device *device;
 	struct fuse_session *session;
-	bool is_mounted;
 	bool obeys_acl; /* the kernel does; since INIT */
 	struct inodes *inodes;
 
@@ -88,10 +88,6 @@ struct csv_fs {
 	struct buffer buffer[FS_BUFFERS];
 	struct buffer *buffer_free;
 	uint8_t *buffer_data;
-
-	/* What the kernel does not release: it has ended the connection. */
-	pthread_mutex_t open_lock;
-	struct open_file *opens;
 
 	/* Calls whose caller got a signal that did not end it. */
 	pthread_mutex_t watch_lock;
@@ -104,13 +100,6 @@ struct csv_fs {
 	struct moved moved;
 };
 
-/* An open file: struct fuse_file_info has its address. */
-struct open_file {
-	struct open_file *next, **at; /* of all; under open_lock */
-	uint64_t seen;		      /* errors that it has been told of, by datapath_error() */
-	bool is_writable;
-};
-
 struct call {
 	struct csv_fs *fs;
 	fuse_req_t req;
@@ -118,6 +107,7 @@ struct call {
 	fuse_ino_t parent; /* the reply is told of under this name; NULL: no directory */
 	const char *name;
 	struct client_interrupt interrupt;
+	struct client_origin origin;
 	bool is_given_up; /* under buffer_lock */
 	bool is_watched;  /* under watch_lock */
 	bool walks_again; /* it has met ESTALE first */
@@ -161,8 +151,12 @@ int fs_call_init(struct csv_fs *fs);
 void fs_call_done(struct csv_fs *fs);
 
 /* ---- fuse_io.c */
-void fs_opens_init(struct csv_fs *fs);
-void fs_opens_done(struct csv_fs *fs);
+/* A row of its own for what is about to be opened, in c->origin: it is there before the answer. */
+void call_open(struct call *c, bool is_file, bool is_writable);
+/* It was not opened. */
+void call_open_failed(struct call *c);
+/* The kernel has not taken the reply to an open: there will be no release. */
+void call_open_untaken(struct call *c, const struct csv_handle *handle);
 
 /* ---- fuse_stale.c */
 /* Is this thread on its second walk? Then what it looks up has to be kept. */

@@ -3,6 +3,9 @@
  * Which inodes the kernel knows: node number <-> handle, with the kernel's count of lookups. A
  * number is never given again, so that a stale one cannot mean another file. The root has number 1
  * for ever and is not in the table. Any thread.
+ *
+ * The table is in what outlives the process (keep.h). A process that is killed may have counted a
+ * lookup of which the kernel has not heard: such a row stays until the mount ends.
  */
 #ifndef CSVFS_EDGE_FUSE_INODE_H
 #define CSVFS_EDGE_FUSE_INODE_H
@@ -11,11 +14,12 @@
 #include <stdint.h>
 
 #include "csvfs/core/proto.h"
+#include "csvfs/edge/keep.h"
 
 struct inodes;
 
-/* NULL: no memory. */
-struct inodes *inodes_new(void);
+/* With what an earlier process had in it. `keep` outlives it. NULL: no memory. */
+struct inodes *inodes_new(struct keep *keep);
 void inodes_free(struct inodes *t);
 /* The number of this handle, looked up once more. */
 uint64_t inodes_ref(struct inodes *t, const struct csv_handle *handle);

@@ -15,67 +15,45 @@
 #define OPEN_DIRECT_IO	     (1u << 0)
 #define OPEN_PARALLEL_WRITES (1u << 6)
 
-static void release(struct csv_fs *fs, const struct csv_handle *handle)
+/* ---- what is open: fi->fh is the index of its row (KEEP_OPENS) */
+
+/* Before the open is asked for: a failure that comes while it is under way counts. */
+void call_open(struct call *c, bool is_file, bool is_writable)
+{
+	struct keep_open *o = keep_new(c->fs->options.keep, KEEP_OPENS, &c->origin.open);
+
+	o->seen = datapath_seen(c->fs->options.datapath);
+	o->is_file = is_file;
+	o->is_writable = is_writable;
+	keep_set(&o->state, KEEP_OPEN_ASKED);
+}
+
+static struct keep_open *open_of(const struct csv_fs *fs, const struct fuse_file_info *fi)
+{
+	return keep_row(fs->options.keep, KEEP_OPENS, (uint32_t)fi->fh);
+}
+
+void call_open_failed(struct call *c)
+{
+	if (c->origin.open)
+		keep_free(c->fs->options.keep, KEEP_OPENS, c->origin.open);
+}
+
+/* Of what has just been opened. Nothing waits for it, so that nothing interrupts it. */
+static void release(struct call *c, const struct csv_handle *handle)
 {
 	struct csv_request q = {.op = CSV_OP_RELEASE, .release.handle = *handle};
 	struct csv_reply p;
 
-	client_call(fs->options.client, &q, &p, NULL, 0, NULL);
+	client_call_for(c->fs->options.client, &c->origin, &q, &p, NULL, 0, NULL);
+	c->origin.step++;
+	c->origin.open = 0; /* it has gone with the answer */
 }
 
-/* The kernel has not taken the reply to an open: there will be no release. */
-static void release_untaken(struct csv_fs *fs, const struct csv_handle *handle)
+void call_open_untaken(struct call *c, const struct csv_handle *handle)
 {
-	datapath_closed(fs->options.datapath, handle);
-	release(fs, handle);
-}
-
-/* Before the open is asked for: a failure that comes while it is under way counts. */
-static void make_open(struct csv_fs *fs, struct fuse_file_info *fi)
-{
-	struct open_file *o = calloc(1, sizeof(*o));
-
-	must(o);
-	o->seen = datapath_seen(fs->options.datapath);
-	o->is_writable = (fi->flags & O_ACCMODE) != O_RDONLY;
-	pthread_mutex_lock(&fs->open_lock);
-	o->next = fs->opens;
-	o->at = &fs->opens;
-	if (o->next)
-		o->next->at = &o->next;
-	fs->opens = o;
-	pthread_mutex_unlock(&fs->open_lock);
-	fi->fh = (uintptr_t)o;
-}
-
-static struct open_file *open_of(const struct fuse_file_info *fi)
-{
-	return (struct open_file *)(uintptr_t)fi->fh;
-}
-
-/* Takes NULL: a directory has none. */
-static void free_open(struct csv_fs *fs, struct open_file *o)
-{
-	if (!o)
-		return;
-	pthread_mutex_lock(&fs->open_lock);
-	*o->at = o->next;
-	if (o->next)
-		o->next->at = o->at;
-	pthread_mutex_unlock(&fs->open_lock);
-	free(o);
-}
-
-void fs_opens_init(struct csv_fs *fs)
-{
-	pthread_mutex_init(&fs->open_lock, NULL);
-}
-
-void fs_opens_done(struct csv_fs *fs)
-{
-	while (fs->opens)
-		free_open(fs, fs->opens);
-	pthread_mutex_destroy(&fs->open_lock);
+	c->origin.unique = 0; /* the kernel has been answered */
+	release(c, handle);
 }
 
 static void set_open_flags(struct fuse_file_info *fi)
@@ -110,19 +88,20 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	call_begin(&c, req, CSV_OP_OPEN);
 	e = call_handle(&c, ino, &c.q.open.handle);
 	c.q.open.flags = (uint32_t)fi->flags;
-	make_open(c.fs, fi);
+	call_open(&c, true, (fi->flags & O_ACCMODE) != O_RDONLY);
 	e = e ? e : call_run(&c, 0);
 	if (e) {
-		free_open(c.fs, open_of(fi));
+		call_open_failed(&c);
 		call_reply_error(&c, e);
 		return;
 	}
 	call_end(&c);
 	datapath_opened(c.fs->options.datapath, &c.q.open.handle);
+	fi->fh = c.origin.open;
 	set_open_flags(fi);
 	if (reply_open(req, fi) == -ENOENT) {
-		release_untaken(c.fs, &c.q.open.handle);
-		free_open(c.fs, open_of(fi));
+		datapath_closed(c.fs->options.datapath, &c.q.open.handle);
+		call_open_untaken(&c, &c.q.open.handle);
 	}
 }
 
@@ -135,13 +114,14 @@ static int truncate_new(struct call *c)
 		.setattr = {.handle = c->p.entry.handle,
 			    .valid = CSV_SET_SIZE | (c->q.caller.uid ? CSV_SET_KILL_SUID : 0)}};
 	struct csv_reply p;
-	int e = -client_call(c->fs->options.client, &q, &p, NULL, 0, &c->interrupt);
+	int e = -client_call_for(c->fs->options.client, &c->origin, &q, &p, NULL, 0, &c->interrupt);
 
+	c->origin.step++;
 	e = e ? e : p.error;
 	if (!e)
 		c->p.entry.attr = p.attr.attr;
 	else
-		release(c->fs, &c->p.entry.handle);
+		release(c, &c->p.entry.handle);
 	return e;
 }
 
@@ -167,40 +147,46 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 	is_again = !(fi->flags & O_EXCL) && stale_is_again(&c);
 	c.q.create.is_exclusive = !is_again;
 	call_groups(&c);
-	make_open(c.fs, fi);
+	call_open(&c, true, (fi->flags & O_ACCMODE) != O_RDONLY);
 	e = e ? e : call_run(&c, 0);
 	if (!e && is_again && (fi->flags & O_TRUNC))
 		e = truncate_new(&c);
 	if (e) {
-		free_open(c.fs, open_of(fi));
+		call_open_failed(&c);
 		call_reply_error(&c, e == EEXIST && !(fi->flags & O_EXCL) ? ESTALE : e);
 		return;
 	}
 	call_end(&c);
 	datapath_opened(c.fs->options.datapath, &c.p.entry.handle);
+	fi->fh = c.origin.open;
 	set_open_flags(fi);
 	fs_entry(c.fs, &c.p.entry.handle, &c.p.entry.attr, &entry);
 	if (fuse_reply_create(req, &entry, fi) == -ENOENT) {
 		fs_forget(c.fs, entry.ino, 1);
-		release_untaken(c.fs, &c.p.entry.handle);
-		free_open(c.fs, open_of(fi));
+		datapath_closed(c.fs->options.datapath, &c.p.entry.handle);
+		call_open_untaken(&c, &c.p.entry.handle);
 	}
 }
 
-/* Of files and directories. The kernel waits for no reply, and nothing interrupts it. */
+/*
+ * Of files and directories. The kernel waits for no reply, and nothing interrupts it. What an
+ * earlier process has released, and told nobody of, is no longer open here either.
+ */
 void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
+	const struct keep_open *o;
 	struct call c;
 	int e;
 
 	call_begin(&c, req, CSV_OP_RELEASE);
+	o = open_of(c.fs, fi);
 	e = call_handle(&c, ino, &c.q.release.handle);
-	/* Before the number of the open file can be another one's. */
-	if (!e && fi->fh)
+	c.origin.open = (uint32_t)fi->fh;
+	if (!e && o && o->state == KEEP_OPEN_OPEN && o->is_file) {
+		/* Before the number of the open file can be another one's. */
 		fs_locks_closed(c.fs, &c.q.release.handle, fi->fh);
-	free_open(c.fs, open_of(fi));
-	if (!e)
 		datapath_closed(c.fs->options.datapath, &c.q.release.handle);
+	}
 	e = e ? e : call_run(&c, 0);
 	call_reply_error(&c, e);
 }
@@ -308,15 +294,15 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off
 
 void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
 {
-	struct open_file *o = open_of(fi), fresh; /* NULL: a directory */
 	struct datapath *d;
+	struct keep_open *o;
 	struct call c;
 	int e, r, failure;
 
 	call_begin(&c, req, CSV_OP_FSYNC);
 	d = c.fs->options.datapath;
-	fresh.seen = datapath_seen(d);
-	o = o ? o : &fresh;
+	o = open_of(c.fs, fi);
+	must(o);
 	e = call_handle(&c, ino, &c.q.fsync.handle);
 	c.q.fsync.is_datasync = datasync != 0;
 	r = e ? 0 : datapath_fsync(d, &c.q.fsync.handle, &o->seen);

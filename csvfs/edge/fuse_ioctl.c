@@ -10,10 +10,10 @@
 static int take_range(struct call *c, const struct fuse_file_info *fi, const void *in,
 		      size_t in_size)
 {
-	const struct open_file *o = (const struct open_file *)(uintptr_t)fi->fh;
+	const struct keep_open *o = keep_row(c->fs->options.keep, KEEP_OPENS, (uint32_t)fi->fh);
 	struct unshare_range range;
 
-	if (!o || !o->is_writable)
+	if (!o || !o->is_file || !o->is_writable)
 		return EBADF;
 	if (in_size != sizeof(range))
 		return EINVAL;

@@ -27,6 +27,7 @@ struct locks {
 	uint64_t said_ms; /* that there are too many */
 	struct lockbook book;
 	struct lockbook_actions actions;
+	struct lock_range *kept; /* LOCKBOOK_RANGES + LOCKBOOK_OPS, to be kept */
 	struct locks_call *reply, **reply_end;
 	size_t head, count; /* of the ring */
 	uint64_t ring[RING];
@@ -46,6 +47,25 @@ static void say_full(struct locks *l)
 	log_warning("a file lock is refused (ENOLCK): this node has %u ranges locked, at most %d, "
 		    "and %u calls for locks, at most %d; or all nodes have too many who wait",
 		    l->book.held.count, LOCKBOOK_RANGES, l->book.ops, LOCKBOOK_ASKS);
+}
+
+/* ---- what outlives the process */
+
+/* With the lock held; before the book's actions are carried out. */
+static void keep_book(struct locks *l)
+{
+	size_t held = 0, owed = 0;
+	uint32_t at = 0;
+
+	if (!l->options.keep)
+		return;
+	for (size_t i = 0; i < LOCKBOOK_RANGES && held < l->book.held.count; i++) {
+		if (l->book.row[i].type)
+			l->kept[held++] = l->book.row[i];
+	}
+	while (lockbook_owed(&l->book, &at, &l->kept[held + owed]))
+		owed++;
+	keep_locks(l->options.keep, l->kept, held, owed);
 }
 
 /* ---- actions */
@@ -92,6 +112,7 @@ static void on_answer(void *arg, uint64_t id, const struct csv_reply *p)
 	if (op && op->what == LOCKBOOK_TEST && !op->is_replied && !p->error)
 		((struct locks_call *)op->user)->lock = p->lock;
 	lockbook_answer(&l->book, id, p, &l->actions);
+	keep_book(l);
 	push(l, 0);
 	pthread_mutex_unlock(&l->lock);
 }
@@ -148,6 +169,7 @@ static void look_at_watched(struct locks *l)
 			continue;
 		unwatch(c);
 		lockbook_interrupt(&l->book, c->id, &l->actions);
+		keep_book(l);
 		push(l, 0);
 	}
 }
@@ -212,6 +234,29 @@ static void *send_loop(void *arg)
 
 /* ---- life */
 
+static uint64_t take_left(void *arg, const struct csv_request *q)
+{
+	struct locks *l = arg;
+
+	return q->op == CSV_OP_CANCEL_LOCK ? 0 : lockbook_left(&l->book, q);
+}
+
+/* What an earlier process had, and what it had begun. */
+static void restore(struct locks *l)
+{
+	const struct lock_range *rows;
+	size_t held, owed;
+
+	if (!l->options.keep)
+		return;
+	held = keep_locked(l->options.keep, &rows, &owed);
+	lockbook_restore(&l->book, keep_life(l->options.keep), rows, held);
+	client_take_left(l->options.client, take_left, on_answer, l);
+	lockbook_resume(&l->book, rows + held, owed, &l->actions);
+	keep_book(l);
+	push(l, 0);
+}
+
 int locks_open(const struct locks_options *options, struct locks **ret)
 {
 	struct locks *l = calloc(1, sizeof(*l));
@@ -219,7 +264,10 @@ int locks_open(const struct locks_options *options, struct locks **ret)
 	if (!l)
 		return -ENOMEM;
 	l->frame = calloc(RECLAIM_MAX, sizeof(l->frame[0]));
-	if (!l->frame) {
+	l->kept = calloc(LOCKBOOK_RANGES + LOCKBOOK_OPS, sizeof(l->kept[0]));
+	if (!l->frame || !l->kept) {
+		free(l->frame);
+		free(l->kept);
 		free(l);
 		return -ENOMEM;
 	}
@@ -229,6 +277,7 @@ int locks_open(const struct locks_options *options, struct locks **ret)
 	pthread_mutex_init(&l->lock, NULL);
 	csv_cond_init(&l->to_send);
 	csv_cond_init(&l->to_reply);
+	restore(l);
 	/* At its start a process that cannot make threads ends: nobody uses the mount yet. */
 	must(!pthread_create(&l->sender, NULL, send_loop, l));
 	must(!pthread_create(&l->replier, NULL, reply_loop, l));
@@ -269,6 +318,7 @@ void locks_close(struct locks *l)
 	pthread_cond_destroy(&l->to_reply);
 	pthread_mutex_destroy(&l->lock);
 	free(l->frame);
+	free(l->kept);
 	free(l);
 }
 
@@ -294,6 +344,7 @@ void locks_go(struct locks *l, uint64_t id)
 {
 	pthread_mutex_lock(&l->lock);
 	lockbook_go(&l->book, id, &l->actions);
+	keep_book(l);
 	carry_out_here(l);
 	pthread_mutex_unlock(&l->lock);
 }
@@ -308,6 +359,7 @@ void locks_signal(struct locks *l, uint64_t id)
 	c = op && !op->is_replied ? op->user : NULL;
 	if (c && (op->may_wait || l->options.signal_ends(c->pid))) {
 		lockbook_interrupt(&l->book, id, &l->actions);
+		keep_book(l);
 		push(l, 0);
 	} else if (c && !c->is_watched) {
 		c->is_watched = true;
@@ -325,6 +377,7 @@ void locks_granted(struct locks *l, uint64_t id)
 {
 	pthread_mutex_lock(&l->lock);
 	lockbook_granted(&l->book, id, &l->actions);
+	keep_book(l);
 	push(l, 0);
 	pthread_mutex_unlock(&l->lock);
 }
@@ -333,6 +386,7 @@ void locks_closed(struct locks *l, const struct csv_handle *h, uint64_t via)
 {
 	pthread_mutex_lock(&l->lock);
 	lockbook_closed(&l->book, h, via, &l->actions);
+	keep_book(l);
 	push(l, 0);
 	pthread_mutex_unlock(&l->lock);
 }

@@ -33,6 +33,8 @@ struct locks_options {
 	struct client *client;
 	/* There is a line for recalls; without one nobody can wait: ENOLCK. */
 	bool has_line;
+	/* Outlives it; what an earlier process had goes on. NULL: nothing outlives it. */
+	struct keep *keep;
 	/* Will the thread end as soon as it returns to user space? */
 	bool (*signal_ends)(pid_t thread);
 };

@@ -17,6 +17,8 @@
 #include "csvfs/edge/client.h"
 #include "csvfs/edge/datapath.h"
 #include "csvfs/edge/fuse.h"
+#include "csvfs/edge/holder.h"
+#include "csvfs/edge/keep.h"
 #include "csvfs/edge/link.h"
 #include "csvfs/edge/locks.h"
 #include "csvfs/edge/log.h"
@@ -33,12 +35,14 @@
 #define DRAIN_MS      5000 /* unmounted: for the releases that are under way */
 #define GOODBYE_MS    5000
 #define LAST_WORD_MS  2000
+#define HAND_OVER_MS  5000 /* for what is under way */
 #define LOCKS_CURSOR  ((size_t)SIZE_MAX / 2)
 
 struct mount {
 	struct mount_options options;
 	char path[MOUNT_POINT_MAX];
 	int signals, wake;
+	struct keep *keep;
 	struct client *client;
 	struct datapath *datapath; /* NULL: it was given no LUN */
 	struct mount_cache *cache; /* the same: there is no line to break a promise over */
@@ -51,6 +55,7 @@ struct mount {
 
 	pthread_mutex_t lock; /* of what follows */
 	bool is_stop;
+	bool is_next; /* another process is to go on */
 	bool is_deaf; /* the client is going: clusterd's word is of no more use to it */
 	bool has_ended;
 	int end_error;
@@ -236,10 +241,14 @@ static void wait_event(struct mount *m, int timeout_ms)
 		must(errno == EAGAIN || errno == EINTR);
 	if (!p[0].revents || read(m->signals, &info, sizeof(info)) != sizeof(info))
 		return;
-	log_notice("signal %u -> unmounting", info.ssi_signo);
 	pthread_mutex_lock(&m->lock);
-	m->is_stop = true;
+	if (info.ssi_signo == SIGHUP)
+		m->is_next = true;
+	else
+		m->is_stop = true;
 	pthread_mutex_unlock(&m->lock);
+	if (info.ssi_signo != SIGHUP)
+		log_notice("signal %u -> unmounting", info.ssi_signo);
 }
 
 static void say_busy(struct mount *m, int error, char *last, size_t cap)
@@ -374,11 +383,31 @@ static int fail(struct mount *m)
 	return EXIT_FAILURE;
 }
 
+/* For another process to go on: it does not return then. */
+static void hand_over(struct mount *m)
+{
+	bool is_asked;
+
+	pthread_mutex_lock(&m->lock);
+	is_asked = m->is_next;
+	m->is_next = false;
+	pthread_mutex_unlock(&m->lock);
+	if (!is_asked)
+		return;
+	log_notice("another process is to go on -> no new requests are taken here");
+	if (!csv_fs_hand_over(m->fs, HAND_OVER_MS))
+		_exit(HOLDER_NEXT); /* all that counts is in the keep */
+	log_warning("requests are under way that have had no answer for %d s, and this kernel does "
+		    "not send them again (Linux 6.9 does) -> going on here; try again",
+		    HAND_OVER_MS / 1000);
+}
+
 static int run(struct mount *m)
 {
 	while (!must_stop(m)) {
 		if (has_ended(m))
 			return fail(m);
+		hand_over(m);
 		tell(m, CSV_LINK_READY, NULL);
 		wait_event(m, TICK_MS);
 	}
@@ -393,15 +422,18 @@ static int open_client(struct mount *m)
 				   .mount = m->options.id,
 				   .on_change = on_change,
 				   .next_grant = next_grant,
+				   .keep = m->keep,
 				   .arg = m};
 	struct datapath_options d = {.volume = m->options.uuid,
 				     .mount = m->options.id,
 				     .open_device = open_device,
 				     .on_lock_granted = on_lock_granted,
+				     .keep = m->keep,
 				     .on_change = on_change,
 				     .arg = m};
 	struct locks_options l = {.mount = m->options.id,
 				  .has_line = m->options.device != NULL,
+				  .keep = m->keep,
 				  .signal_ends = signal_ends};
 	int r = tls_key_load(m->options.key, CLIENT_KEY_PURPOSE, &o.key);
 
@@ -436,18 +468,13 @@ static int open_fs(struct mount *m)
 				   .datapath = m->datapath,
 				   .cache = m->cache,
 				   .locks = m->locks,
-				   .mount = m->options.id};
-	char why[256] = "";
-	int r = mount_point_resolve(m->options.mount_point, m->path, sizeof(m->path), why,
-				    sizeof(why));
+				   .mount = m->options.id,
+				   .device = m->options.held.device,
+				   .keep = m->keep};
+	int r = csv_fs_open(&o, &m->fs);
 
-	if (r == -EBUSY)
-		return process_complain(0, "%s: %s is mounted there", m->options.mount_point, why);
 	if (r)
-		return process_complain(r, "%s", m->options.mount_point);
-	r = csv_fs_open(&o, &m->fs);
-	if (r)
-		return process_complain(r, "cannot mount at %s", m->path);
+		return process_complain(r, "cannot serve %s", m->path);
 	r = -pthread_create(&m->server, NULL, serve, m);
 	if (r) {
 		csv_fs_close(m->fs);
@@ -463,13 +490,13 @@ static int open_events(struct mount *m)
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
 	pthread_mutex_init(&m->lock, NULL);
 	m->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	m->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (m->wake < 0 || m->signals < 0 || pthread_sigmask(SIG_BLOCK, &set, NULL))
 		return process_complain(-errno, "events");
 	signal(SIGPIPE, SIG_IGN);
-	signal(SIGHUP, SIG_IGN);
 	return 0;
 }
 
@@ -498,34 +525,55 @@ static int start(struct mount *m)
 		client_close(m->client);
 		return -1;
 	}
-	if (open_link(m)) {
-		/* The kernel ends the mount when the process does. */
-		mount_point_detach(m->path);
-		return -1;
-	}
-	return 0;
+	return open_link(m);
+}
+
+/* Where it is mounted: the holder has found it, and had it mounted. */
+static void find_path(struct mount *m)
+{
+	char why[256];
+
+	mount_point_resolve(m->options.mount_point, m->path, sizeof(m->path), why, sizeof(why));
+}
+
+static int serve_main(struct mount *m)
+{
+	const struct mount_held *held = &m->options.held;
+	int r;
+
+	fcntl(held->device, F_SETFD, FD_CLOEXEC);
+	fcntl(held->keep, F_SETFD, FD_CLOEXEC);
+	fcntl(held->lock, F_SETFD, FD_CLOEXEC);
+	fcntl(held->control, F_SETFD, FD_CLOEXEC);
+	csv_trace_open();
+	csv_trace("mount %016llx", (unsigned long long)m->options.id);
+	find_path(m);
+	r = keep_open(held->keep, &m->keep);
+	if (r)
+		process_complain(r, "what the process before has left");
+	if (r == -EPROTO)
+		return HOLDER_CANNOT;
+	if (r || start(m))
+		return EXIT_FAILURE;
+	log_notice("volume %s mounted at %s, mount %llx, process %u of it -> serving",
+		   m->options.volume, m->path, (unsigned long long)m->options.id,
+		   (unsigned int)keep_life(m->keep));
+	holder_tell_ready(held);
+	return run(m);
 }
 
 int csv_mount_main(int argc, char **argv)
 {
 	static struct mount m;
-	_cleanup_close_ int lock = -1;
 	int ready = -1, r;
 
 	r = mount_options_parse(argc, argv, &m.options);
 	if (r >= 0)
 		return r;
 	csv_log_open("csvfsd-mount", m.options.to_syslog, LOG_NOTICE);
+	if (m.options.is_held)
+		return serve_main(&m);
 	if (!m.options.foreground && process_fork(&ready, &r))
 		return r;
-	lock = process_lock(m.options.socket, m.options.uuid_text, "mount");
-	csv_trace_open();
-	csv_trace("mount %016llx", (unsigned long long)m.options.id);
-	if (lock < 0 || start(&m))
-		return EXIT_FAILURE;
-	log_notice("volume %s mounted at %s, mount %llx -> serving", m.options.volume, m.path,
-		   (unsigned long long)m.options.id);
-	if (!m.options.foreground)
-		process_ready(ready, m.options.to_syslog);
-	return run(&m);
+	return holder_run(&m.options, argc, argv, ready);
 }

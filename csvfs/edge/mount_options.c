@@ -31,7 +31,8 @@ static void usage(FILE *f)
 		"ever (default: %d)\n"
 		"  --log stderr|syslog     where to log (default: syslog, stderr in the "
 		"foreground)\n"
-		"  --foreground            do not become a daemon\n",
+		"  --foreground            do not become a daemon\n"
+		"  --held FDS              for the process that it starts by itself to serve\n",
 		BUSY_TIMEOUT_DEFAULT_S);
 }
 
@@ -108,8 +109,19 @@ enum {
 	OPT_KEY,
 	OPT_BUSY,
 	OPT_LOG,
-	OPT_DEVICE
+	OPT_DEVICE,
+	OPT_HELD
 };
+
+/* DEVICE:KEEP:LOCK:CONTROL, of a holder. */
+static bool parse_held(const char *s, struct mount_options *o)
+{
+	char end;
+
+	o->is_held = true;
+	return sscanf(s, "%d:%d:%d:%d%c", &o->held.device, &o->held.keep, &o->held.lock,
+		      &o->held.control, &end) == 4;
+}
 
 /* False: not good. */
 static bool take(struct mount_options *o, int option, const char *arg)
@@ -141,6 +153,8 @@ static bool take(struct mount_options *o, int option, const char *arg)
 			return false;
 		o->busy_timeout_s = (unsigned int)v;
 		return true;
+	case OPT_HELD:
+		return parse_held(arg, o);
 	case OPT_LOG:
 		o->to_syslog = !strcmp(arg, "syslog");
 		return o->to_syslog || !strcmp(arg, "stderr");
@@ -160,6 +174,7 @@ int mount_options_parse(int argc, char **argv, struct mount_options *ret)
 		{"device", required_argument, NULL, OPT_DEVICE},
 		{"busy-timeout", required_argument, NULL, OPT_BUSY},
 		{"log", required_argument, NULL, OPT_LOG},
+		{"held", required_argument, NULL, OPT_HELD},
 		{"foreground", no_argument, NULL, 'f'},
 		{"help", no_argument, NULL, 'h'},
 		{NULL, 0, NULL, 0},

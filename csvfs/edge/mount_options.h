@@ -10,6 +10,14 @@
 
 #define MOUNT_UUID_TEXT 37
 
+/* Descriptors that the process that serves has from its holder (csvfs/edge/holder.h). */
+struct mount_held {
+	int device;  /* /dev/fuse, mounted */
+	int keep;    /* csvfs/edge/keep.h */
+	int lock;    /* there is one process of this volume and role on this node */
+	int control; /* to the holder */
+};
+
 /* Strings borrow from argv. */
 struct mount_options {
 	const char *volume;
@@ -23,6 +31,8 @@ struct mount_options {
 	unsigned int busy_timeout_s; /* 0: for ever */
 	bool to_syslog;
 	bool foreground;
+	bool is_held; /* this is to serve */
+	struct mount_held held;
 };
 
 /* -1: go on with *ret; else the exit status, all is said. */

@@ -281,6 +281,7 @@ static int on_hello(struct conn *c, const struct csv_frame *f)
 	if (f->type == CSV_FRAME_CHANNEL)
 		return server_grants_channel(c, &f->channel);
 	e.mount = f->hello.mount;
+	e.life = f->hello.life;
 	e.term = f->hello.term;
 	server_step(s, &e);
 	return 0;

@@ -115,23 +115,39 @@ static void promise_event(struct server *s, const struct promise_event *e)
 	}
 }
 
-void server_grants_event(struct server *s, const struct sess_event *e)
+/* Nobody knows when it wrote last. */
+static void end_process(struct server *s, enum grant_event_type type, uint64_t mount)
 {
-	struct grant_event g = {.type = GRANT_EV_GONE, .mount = e->mount};
+	struct grant_event g = {.type = type, .mount = mount};
 	struct timespec now;
 
+	clock_gettime(CLOCK_REALTIME, &now);
+	g.written = (struct csv_time){now.tv_sec, (uint32_t)now.tv_nsec};
+	event(s, &g);
+}
+
+void server_grants_event(struct server *s, const struct sess_event *e)
+{
 	if (e->type == SESS_EV_STOP)
 		grants_stop(s->grants);
 	if (e->type != SESS_EV_GONE || !sess_mount_find(&s->sess, e->mount))
 		return;
-	clock_gettime(CLOCK_REALTIME, &now);
-	g.written = (struct csv_time){now.tv_sec, (uint32_t)now.tv_nsec};
-	event(s, &g);
+	end_process(s, GRANT_EV_GONE, e->mount);
 	promise_event(s, &(struct promise_event){.type = PROMISE_EV_GONE, .mount = e->mount});
 }
 
 void server_grants_action(struct server *s, const struct sess_action *a)
 {
+	if (a->kind == SESS_DO_WELCOME && a->is_replaced) {
+		csv_log(LOG_NOTICE,
+			"mount %016llx goes on in another process -> what the one before had been "
+			"granted and promised counts no more",
+			(unsigned long long)a->mount);
+		end_process(s, GRANT_EV_REPLACED, a->mount);
+		/* Until it has a line of its own. */
+		promise_event(s,
+			      &(struct promise_event){.type = PROMISE_EV_GONE, .mount = a->mount});
+	}
 	if (a->kind == SESS_DO_WELCOME && !a->is_known) {
 		event(s, &(struct grant_event){.type = GRANT_EV_RESET, .mount = a->mount});
 		promise_event(s,

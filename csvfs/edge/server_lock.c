@@ -60,6 +60,8 @@ void server_locks_action(struct server *s, const struct sess_action *a)
 
 	if (a->kind == SESS_DO_WELCOME && !a->is_known)
 		e.type = FILELOCK_EV_RESET;
+	else if (a->kind == SESS_DO_WELCOME && a->is_replaced)
+		e.type = FILELOCK_EV_REPLACED;
 	else if (a->kind == SESS_DO_RESENDS)
 		e.type = FILELOCK_EV_OPEN;
 	else if (a->kind == SESS_DO_DROP) /* nothing of it executes any more */
