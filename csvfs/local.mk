@@ -54,6 +54,7 @@ csvfs_libcsvedge_a_SOURCES = \
 	csvfs/edge/mount_options.c csvfs/edge/mount_options.h \
 	csvfs/edge/mount_point.c csvfs/edge/mount_point.h \
 	csvfs/edge/process.c csvfs/edge/process.h \
+	csvfs/edge/teller.c csvfs/edge/teller.h \
 	csvfs/edge/coordinate.c csvfs/edge/coordinate.h csvfs/edge/look.c csvfs/edge/look.h \
 	csvfs/edge/server.c csvfs/edge/server.h csvfs/edge/server_impl.h \
 	csvfs/edge/server_conn.c csvfs/edge/server_grant.c \

@@ -135,7 +135,7 @@ UNIT_TESTS = \
 	tests/unit/test_store_past tests/unit/test_text \
 	tests/unit/test_record tests/unit/test_header tests/unit/test_lun \
 	tests/unit/test_volume_db tests/unit/test_volume_plan tests/unit/test_client \
-	tests/unit/test_fuse_mount tests/unit/test_proto tests/unit/test_change \
+	tests/unit/test_fuse_mount tests/unit/test_takeover tests/unit/test_proto tests/unit/test_change \
 	tests/unit/test_session tests/unit/test_session_order tests/unit/test_mount_db \
 	tests/unit/test_definition tests/unit/test_qmp tests/unit/test_mig \
 	tests/unit/test_job_db tests/unit/test_vm_db tests/unit/test_migration_db tests/unit/test_vm_plan \
@@ -436,6 +436,11 @@ tests_unit_test_fuse_mount_SOURCES = \
 	tests/unit/csv_server.h
 tests_unit_test_fuse_mount_CPPFLAGS = $(CSV_CPPFLAGS)
 tests_unit_test_fuse_mount_LDADD = $(CSV_LDADD)
+tests_unit_test_takeover_SOURCES = \
+	tests/unit/test_takeover.c tests/unit/mount_fixture.h tests/unit/csv_memfs.h \
+	tests/unit/csv_server.h
+tests_unit_test_takeover_CPPFLAGS = $(CSV_CPPFLAGS)
+tests_unit_test_takeover_LDADD = $(CSV_LDADD)
 # Flushes of the disk end as the test says, and allocations are counted.
 tests_unit_test_datapath_SOURCES = \
 	tests/unit/test_datapath.c tests/unit/client_fixture.h tests/unit/csv_server.h

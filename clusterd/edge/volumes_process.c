@@ -193,7 +193,8 @@ void volumes_process_kill(struct volumes_local *l, struct volumes_process *p)
 	pid_t pid = p->child ? p->child : c ? c->conn->pid : 0;
 	char path[256];
 
-	if (!pid) {
+	/* Who holds a mount is not who speaks for it, and would start another one. */
+	if (!pid || (!p->child && p->role == CSV_LINK_MOUNT)) {
 		lock_path(l, p->role, path, sizeof(path));
 		kill_holder(path);
 		return;
@@ -223,7 +224,8 @@ void volumes_clean_mount_point(struct volumes_local *l)
 		return; /* not made yet */
 	snprintf(path, sizeof(path), "%s/%s", strcmp(dir, "/") != 0 ? dir : "", l->name);
 	while (is_csvfs_at(path)) {
-		if (umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) < 0) {
+		/* With what the kernel waits for there: a process in such a wait cannot be killed. */
+		if (umount2(path, MNT_FORCE | MNT_DETACH | UMOUNT_NOFOLLOW) < 0) {
 			log_warning("%s: a dead mount cannot be taken away: %s", path,
 				    strerror(errno));
 			return;

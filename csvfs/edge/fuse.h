@@ -29,6 +29,7 @@ struct csv_fs_options {
 	 * the descriptor after csv_fs_close().
 	 */
 	int device;
+	int teller; /* socket to csvfs/edge/teller.h */
 	struct keep *keep;
 };
 

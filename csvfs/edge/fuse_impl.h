@@ -72,6 +72,7 @@ struct moved {
 	pthread_cond_t changed;
 	struct moved_name queue[MOVED_MAX];
 	size_t first, count;
+	uint64_t number; /* of the last order to the teller */
 	bool ends, is_there;
 	pthread_t thread;
 };

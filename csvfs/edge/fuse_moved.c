@@ -5,9 +5,10 @@
  * The kernel knows a directory under one name only. Looked up under another one it has to move what
  * it knows, for which it only tries to take locks (__d_unalias() in fs/dcache.c): under rename(2),
  * which holds them itself, that fails, with ESTALE, and fails again when the path is walked once
- * more. So the kernel is told to forget the old name first, by a thread of its own: it waits for
- * locks of the kernel, which a call that waits for us may hold. So nobody waits for it for long; if
- * it comes too late for the first walk of a path, then not for the second.
+ * more. So the kernel is told to forget the old name first, by a process of its own
+ * (csvfs/edge/teller.h): it waits for locks of the kernel, which a call that waits for us may hold.
+ * So nobody waits for it for long; if it comes too late for the first walk of a path, then not for
+ * the second.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -16,6 +17,8 @@
 
 #include "csvfs/edge/clock.h"
 #include "csvfs/edge/fuse_impl.h"
+#include "csvfs/edge/keep.h"
+#include "csvfs/edge/teller.h"
 #include "lib/must.h"
 
 #define WAIT_MS 20
@@ -27,17 +30,18 @@ static void *tell(void *arg)
 
 	pthread_mutex_lock(&m->lock);
 	while (!m->ends) {
-		const struct inode_place *old = &m->queue[m->first].place;
+		struct teller_order o;
 
 		if (!m->count) {
 			pthread_cond_wait(&m->changed, &m->lock);
 			continue;
 		}
 		/* It stays in the queue, which only we take from. */
+		o.number = ++m->number;
+		o.parent = m->queue[m->first].place.parent;
+		memcpy(o.name, m->queue[m->first].place.name.text, sizeof(o.name));
 		pthread_mutex_unlock(&m->lock);
-		/* If it is not known there any more, all the better. */
-		fuse_lowlevel_notify_inval_entry(fs->session, old->parent, old->name.text,
-						 strlen(old->name.text));
+		teller_tell(fs->options.teller, &o, &m->ends);
 		pthread_mutex_lock(&m->lock);
 		m->first = (m->first + 1) % MOVED_MAX;
 		m->count--;
@@ -96,6 +100,7 @@ int moved_init(struct csv_fs *fs)
 
 	pthread_mutex_init(&m->lock, NULL);
 	csv_cond_init(&m->changed);
+	m->number = (uint64_t)keep_life(fs->options.keep) << 32; /* not that of another process */
 	r = pthread_create(&m->thread, NULL, tell, fs);
 	m->is_there = !r;
 	return -r;
@@ -106,7 +111,7 @@ void moved_end(struct csv_fs *fs)
 	struct moved *m = &fs->moved;
 
 	pthread_mutex_lock(&m->lock);
-	m->ends = true;
+	__atomic_store_n(&m->ends, true, __ATOMIC_RELAXED);
 	pthread_cond_broadcast(&m->changed);
 	pthread_mutex_unlock(&m->lock);
 }

@@ -21,11 +21,12 @@
 #include "csvfs/edge/log.h"
 #include "csvfs/edge/mount_point.h"
 #include "csvfs/edge/process.h"
+#include "csvfs/edge/teller.h"
 #include "lib/cleanup.h"
 #include "lib/must.h"
 
-#define DEATHS_MAX  5	  /* so many in ... */
-#define DEATHS_MS   60000 /* ... such a time, and the mount is given up */
+#define DEATHS_MAX  8	 /* so many, one after the other, ... */
+#define SHORT_MS    1000 /* ... after so short a life: what kills them comes again */
 #define SELF	    "/proc/self/exe"
 #define EXEC_FAILED 127 /* as sh(1) has it */
 
@@ -38,12 +39,37 @@ struct holder {
 	bool uses_self;		/* what is there now cannot go on */
 	struct mount_held held;
 	int signals, control;
-	pid_t child;
+	int orders; /* the teller's end of held.teller */
+	pid_t child, teller;
 	bool is_ready, was_ready;
 	bool must_stop, must_replace;
 	int ready; /* for process_ready(); -1 */
-	uint64_t death_ms[DEATHS_MAX];
+	uint64_t start_ms;
+	unsigned int deaths; /* short lives, one after the other */
 };
+
+/* ---- the teller */
+
+static void start_teller(struct holder *h)
+{
+	pid_t parent = getpid();
+
+	h->teller = fork();
+	if (h->teller < 0)
+		log_warning("no process that tells the kernel what to forget: %s -> going on, a "
+			    "directory that another node has moved may give ESTALE",
+			    strerror(errno));
+	if (h->teller)
+		return;
+	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	if (getppid() != parent)
+		_exit(EXIT_FAILURE);
+	/* Nothing of it counts for whether the mount is over. */
+	close(h->held.lock);
+	close(h->held.keep);
+	teller_run(h->held.device, h->orders);
+	_exit(EXIT_FAILURE);
+}
 
 /* ---- the process that serves */
 
@@ -68,8 +94,9 @@ static void become(const struct holder *h, pid_t parent, const char *program, in
 	keep_over_exec(h->held.keep);
 	keep_over_exec(h->held.lock);
 	keep_over_exec(control);
-	snprintf(held, sizeof(held), "%d:%d:%d:%d", h->held.device, h->held.keep, h->held.lock,
-		 control);
+	keep_over_exec(h->held.teller);
+	snprintf(held, sizeof(held), "%d:%d:%d:%d:%d", h->held.device, h->held.keep, h->held.lock,
+		 control, h->held.teller);
 	argv[0] = (char *)"csvfsd";
 	memcpy(argv + 1, h->argv, (size_t)h->argc * sizeof(argv[0]));
 	argv[h->argc + 1] = (char *)"--held";
@@ -86,6 +113,7 @@ static int start(struct holder *h)
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return -errno;
 	h->is_ready = false;
+	h->start_ms = csv_now_ms();
 	h->child = fork();
 	if (h->child < 0) {
 		int r = -errno;
@@ -104,14 +132,10 @@ static int start(struct holder *h)
 	return 0;
 }
 
-/* It has died too often: another one would, too. */
 static bool is_hopeless(struct holder *h)
 {
-	uint64_t now = csv_now_ms();
-
-	memmove(h->death_ms, h->death_ms + 1, sizeof(h->death_ms) - sizeof(h->death_ms[0]));
-	h->death_ms[DEATHS_MAX - 1] = now;
-	return h->death_ms[0] && now - h->death_ms[0] < DEATHS_MS;
+	h->deaths = csv_now_ms() - h->start_ms < SHORT_MS ? h->deaths + 1 : 0;
+	return h->deaths >= DEATHS_MAX;
 }
 
 /* After one that was killed or has failed: a reason not to start another one; NULL: none. */
@@ -122,7 +146,7 @@ static const char *against_next(struct holder *h)
 	if (!keep_can_resend(h->held.keep))
 		return "this kernel does not send again what was under way (Linux 6.9 does)";
 	if (is_hopeless(h))
-		return "it has died 5 times in 60 s";
+		return "it has died 8 times, each time at once";
 	return NULL;
 }
 
@@ -215,6 +239,8 @@ static bool on_signal(struct holder *h, int *ret_status)
 		h->must_replace = true;
 	pass_on(h);
 	/* Signals of one kind come as one. */
+	if (h->teller > 0 && waitpid(h->teller, &status, WNOHANG) == h->teller)
+		start_teller(h);
 	if (h->child && waitpid(h->child, &status, WNOHANG) == h->child) {
 		h->child = 0;
 		return go_on(h, status, ret_status);
@@ -245,7 +271,7 @@ static int open_held(struct holder *h)
 {
 	const struct mount_options *o = h->options;
 	char why[256] = "";
-	int r;
+	int pair[2], r;
 
 	h->held.lock = process_lock(o->socket, o->uuid_text, "mount");
 	if (h->held.lock < 0)
@@ -253,6 +279,10 @@ static int open_held(struct holder *h)
 	h->held.keep = memfd_create("csvfs-keep", MFD_CLOEXEC);
 	if (h->held.keep < 0)
 		return process_complain(-errno, "memory");
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return process_complain(-errno, "socket");
+	h->held.teller = pair[0];
+	h->orders = pair[1];
 	r = mount_point_resolve(o->mount_point, h->path, sizeof(h->path), why, sizeof(why));
 	if (r == -EBUSY)
 		return process_complain(0, "%s: %s is mounted there", o->mount_point, why);
@@ -286,7 +316,7 @@ int holder_run(const struct mount_options *options, int argc, char **argv, int r
 	struct holder h = {.options = options,
 			   .argc = argc,
 			   .argv = argv,
-			   .held = {-1, -1, -1, -1},
+			   .held = {-1, -1, -1, -1, -1},
 			   .signals = -1,
 			   .control = -1,
 			   .ready = ready};
@@ -296,6 +326,7 @@ int holder_run(const struct mount_options *options, int argc, char **argv, int r
 	process_harden();
 	if (open_signals(&h) || open_held(&h))
 		return EXIT_FAILURE;
+	start_teller(&h);
 	r = start(&h);
 	if (r)
 		process_complain(r, "cannot start what serves");

@@ -470,6 +470,7 @@ static int open_fs(struct mount *m)
 				   .locks = m->locks,
 				   .mount = m->options.id,
 				   .device = m->options.held.device,
+				   .teller = m->options.held.teller,
 				   .keep = m->keep};
 	int r = csv_fs_open(&o, &m->fs);
 
@@ -545,6 +546,7 @@ static int serve_main(struct mount *m)
 	fcntl(held->keep, F_SETFD, FD_CLOEXEC);
 	fcntl(held->lock, F_SETFD, FD_CLOEXEC);
 	fcntl(held->control, F_SETFD, FD_CLOEXEC);
+	fcntl(held->teller, F_SETFD, FD_CLOEXEC);
 	csv_trace_open();
 	csv_trace("mount %016llx", (unsigned long long)m->options.id);
 	find_path(m);

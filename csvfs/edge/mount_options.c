@@ -113,14 +113,14 @@ enum {
 	OPT_HELD
 };
 
-/* DEVICE:KEEP:LOCK:CONTROL, of a holder. */
+/* DEVICE:KEEP:LOCK:CONTROL:TELLER, of a holder. */
 static bool parse_held(const char *s, struct mount_options *o)
 {
 	char end;
 
 	o->is_held = true;
-	return sscanf(s, "%d:%d:%d:%d%c", &o->held.device, &o->held.keep, &o->held.lock,
-		      &o->held.control, &end) == 4;
+	return sscanf(s, "%d:%d:%d:%d:%d%c", &o->held.device, &o->held.keep, &o->held.lock,
+		      &o->held.control, &o->held.teller, &end) == 5;
 }
 
 /* False: not good. */

@@ -16,6 +16,7 @@ struct mount_held {
 	int keep;    /* csvfs/edge/keep.h */
 	int lock;    /* there is one process of this volume and role on this node */
 	int control; /* to the holder */
+	int teller;  /* csvfs/edge/teller.h */
 };
 
 /* Strings borrow from argv. */

@@ -81,7 +81,7 @@ int mount_point_unmount(const char *path)
 
 int mount_point_detach(const char *path)
 {
-	return umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) < 0 ? -errno : 0;
+	return umount2(path, MNT_FORCE | MNT_DETACH | UMOUNT_NOFOLLOW) < 0 ? -errno : 0;
 }
 
 /* ---- who uses it: links of /proc, which name a path without walking it */

@@ -17,7 +17,10 @@
 int mount_point_resolve(const char *path, char *ret, size_t cap, char *why, size_t why_cap);
 /* 0; -EBUSY; -EINVAL: nothing is mounted there. */
 int mount_point_unmount(const char *path);
-/* Takes it out of the tree; who uses it keeps it until it is closed or its process has ended. */
+/*
+ * Takes it out of the tree, and ends what the kernel waits for there (MNT_FORCE): not even a
+ * process that is killed leaves such a wait by itself.
+ */
 int mount_point_detach(const char *path);
 /* Up to 3 processes, or mounts, that keep it busy, as words for a person; empty if none is found.
  */

@@ -41,12 +41,17 @@ struct memfs {
 	uint64_t count[CSV_OP_END];
 	size_t max_write, max_read, max_resends;
 	unsigned int connections, goodbyes, reclaims;
-	enum csv_op hold;     /* no reply to these while it is set */
-	bool is_held;	      /* such a request is there */
-	enum csv_op break_at; /* the connection ends after such a request, once */
-	const char *hidden;   /* LOOKUP says once that it is not there */
-	unsigned int hides;   /* or so often */
+	enum csv_op hold;	/* these are not executed while it is set */
+	enum csv_op hold_reply; /* these are, and not answered */
+	bool is_held;		/* such a request is there */
+	enum csv_op break_at;	/* the connection ends after such a request, once */
+	const char *hidden;	/* LOOKUP says once that it is not there */
+	unsigned int hides;	/* or so often */
 	bool is_ending;
+	/* Of each slot the last that was executed: it is not executed again. */
+	struct csv_request done[CSV_SLOTS];
+	struct csv_reply reply[CSV_SLOTS];
+	uint64_t repeats;
 	uint16_t lock_error;	     /* what LOCK says */
 	struct csv_reply_lock found; /* what GETLOCK says */
 };
@@ -394,6 +399,30 @@ static inline uint16_t mem_do(struct memfs *m, const struct csv_request *q, stru
 	}
 }
 
+/* With the lock held. */
+static inline void mem_hold_at(struct memfs *m, const enum csv_op *hold, enum csv_op op)
+{
+	while (*hold == op && !m->is_ending) {
+		m->is_held = true;
+		pthread_cond_broadcast(&m->changed);
+		pthread_cond_wait(&m->changed, &m->lock);
+	}
+	m->is_held = false;
+}
+
+static inline void mem_execute(struct memfs *m, const struct csv_request *q, struct csv_reply *p)
+{
+	if (csv_op_kind(q->op) != CSV_QUERY && m->done[q->slot].seq == q->seq) {
+		must(m->done[q->slot].op == q->op);
+		*p = m->reply[q->slot];
+		m->repeats++;
+		return;
+	}
+	p->error = mem_do(m, q, p);
+	m->done[q->slot] = *q;
+	m->reply[q->slot] = *p;
+}
+
 /* False: the connection ends without a reply. */
 static inline bool mem_serve(struct memfs *m, const struct csv_request *q)
 {
@@ -403,18 +432,14 @@ static inline bool mem_serve(struct memfs *m, const struct csv_request *q)
 	pthread_mutex_lock(&m->lock);
 	m->last[q->op] = *q;
 	m->count[q->op]++;
-	while (m->hold == q->op && !m->is_ending) {
-		m->is_held = true;
-		pthread_cond_broadcast(&m->changed);
-		pthread_cond_wait(&m->changed, &m->lock);
-	}
-	m->is_held = false;
+	mem_hold_at(m, &m->hold, q->op);
 	if (m->break_at == q->op) {
 		m->break_at = 0;
 		goes_on = false; /* it is not executed: the resend is */
 	} else {
-		p.error = mem_do(m, q, &p);
+		mem_execute(m, q, &p);
 	}
+	mem_hold_at(m, &m->hold_reply, q->op);
 	pthread_cond_broadcast(&m->changed);
 	pthread_mutex_unlock(&m->lock);
 	return goes_on && !server_reply(&m->conn, q, &p);
