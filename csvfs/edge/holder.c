@@ -64,6 +64,7 @@ static void start_teller(struct holder *h)
 	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	if (getppid() != parent)
 		_exit(EXIT_FAILURE);
+	prctl(PR_SET_NAME, "csvfsd-tell", 0, 0, 0);
 	/* Nothing of it counts for whether the mount is over. */
 	close(h->held.lock);
 	close(h->held.keep);
@@ -98,9 +99,10 @@ static void become(const struct holder *h, pid_t parent, const char *program, in
 	snprintf(held, sizeof(held), "%d:%d:%d:%d:%d", h->held.device, h->held.keep, h->held.lock,
 		 control, h->held.teller);
 	argv[0] = (char *)"csvfsd";
-	memcpy(argv + 1, h->argv, (size_t)h->argc * sizeof(argv[0]));
-	argv[h->argc + 1] = (char *)"--held";
-	argv[h->argc + 2] = held;
+	argv[1] = h->argv[0];
+	argv[2] = (char *)"--held"; /* first, so that it is seen in lists of processes */
+	argv[3] = held;
+	memcpy(argv + 4, h->argv + 1, (size_t)(h->argc - 1) * sizeof(argv[0]));
 	execv(program, argv);
 	_exit(EXEC_FAILED);
 }

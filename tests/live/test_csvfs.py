@@ -222,8 +222,15 @@ def test_a_node_with_a_mount_crashes_and_is_recovered(vol3):
 
 
 def csvfsd(c, node, role):
-    """Process ids of that csvfsd in the node."""
-    out = c.lab.run(node, ["pgrep", "-f", f"csvfsd {role} "], check=False).stdout
+    """Process ids of that csvfsd in the node; of a mount the one that serves."""
+    what = "mount --held" if role == "mount" else role
+    out = c.lab.run(node, ["pgrep", "-f", f"csvfsd {what} "], check=False).stdout
+    return [int(p) for p in out.split()]
+
+
+def holders(c, node):
+    """Of mounts: those without which they are over."""
+    out = c.lab.run(node, ["pgrep", "-x", "csvfsd-hold"], check=False).stdout
     return [int(p) for p in out.split()]
 
 
@@ -245,13 +252,13 @@ def test_a_killed_coordinator_process_is_replaced_without_a_fence(vol3):
     check_clean(c)
 
 
-def test_a_killed_mount_process_is_mounted_anew_and_harms_nobody_else(vol3):
+def test_a_mount_whose_holder_is_killed_is_mounted_anew_and_harms_nobody_else(vol3):
     c, load = vol3, Load(vol3)
     load.start("n1", "append", "names")
     load.start("n2", "append", "names")
     load.wait_progress()
     before = mount_ids(c)
-    pid, = csvfsd(c, "n3", "mount")
+    pid, = holders(c, "n3")
     c.lab.run("n3", f"kill -9 {pid}")
     load.wait_progress()
     c.wait("n1", lambda: mount_ids(c).get("n3", before["n3"]) != before["n3"],
@@ -289,7 +296,7 @@ def test_strangers_at_the_coordinators_port_keep_no_mount_out(vol3):
     try:
         assert flood.stdout.readline() == "full\n"
         before = mount_ids(c)
-        pid, = csvfsd(c, "n3", "mount")
+        pid, = holders(c, "n3")
         c.lab.run("n3", f"kill -9 {pid}")
         c.wait("n1", lambda: mount_ids(c).get("n3", before["n3"]) != before["n3"],
                "mounted under a new incarnation", 30)

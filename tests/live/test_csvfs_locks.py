@@ -9,7 +9,7 @@ import pytest
 from cluster import BUILD, Cluster
 from lablib import wait_until
 from long import long, long_but
-from test_csvfs import FENCE, VOL, coordinator, csvfsd, mount_ids, move_to
+from test_csvfs import FENCE, VOL, coordinator, csvfsd, holders, mount_ids, move_to
 
 HERE = os.path.dirname(os.path.realpath(__file__))
 LOCKER = os.path.join(HERE, "locker.py")
@@ -363,7 +363,7 @@ def test_a_mount_that_is_killed_loses_its_locks(vol3):
     waiter.say("lock f ex")
     waiter.wait_blocked()
     before = mount_ids(c)
-    pid, = csvfsd(c, "n3", "mount")
+    pid, = holders(c, "n3")
     c.lab.run("n3", f"kill -9 {pid}")
     assert waiter.answer(90) == "ok"
     holder.kill()
