@@ -404,8 +404,14 @@ enum csv_reply_kind {
 	F(u16, uint16_t, protocol)                                                                 \
 	F(uuid, struct csv_uuid, volume)                                                           \
 	F(u64, uint64_t, term)	/* of the coordinator that it means to speak to */                 \
-	F(u64, uint64_t, mount) /* mount incarnation: never used again */                          \
-	F(u32, uint32_t, life)	/* which of its processes, one after the other */
+	F(u64, uint64_t, mount) /* mount incarnation: never used again */
+
+/*
+ * The first after WELCOME: which of the mount's processes this is, each with a greater number. The
+ * one before is over, and so is what it was granted and promised, and its waiting for locks; what
+ * it has open and locked, and its requests, go on.
+ */
+#define CSV_LIFE_FIELDS(F) F(u32, uint32_t, number)
 
 /* The answer: speak, or why not. */
 #define CSV_WELCOME_FIELDS(F)                                                                      \
@@ -530,7 +536,8 @@ enum csv_reply_kind {
 	X(27, BROKEN, broken)                                                                      \
 	X(19, RECLAIM_LOCK, reclaim_lock)                                                          \
 	X(20, RECLAIM_WAIT, reclaim_wait)                                                          \
-	X(21, LOCK_GRANTED, lock_granted)
+	X(21, LOCK_GRANTED, lock_granted)                                                          \
+	X(28, LIFE, life)
 
 /* Frames with a body of their own kind. */
 #define CSV_FRAME_REQUEST 16

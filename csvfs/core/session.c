@@ -253,8 +253,6 @@ static void welcome(struct sess_mount *m, uint64_t conn, struct sess_actions *ou
 {
 	struct sess_action *a = emit(out, SESS_DO_WELCOME);
 
-	a->is_replaced = m->life && m->life != m->next_life;
-	m->life = m->next_life;
 	m->conn = conn;
 	m->pending = 0;
 	m->is_resent = false;
@@ -363,12 +361,10 @@ static int on_hello(struct sess_state *s, const struct sess_event *e, struct ses
 		refuse(out, e->conn, CSV_REFUSAL_BUSY);
 		return 0;
 	}
-	/* Of a process that has been replaced, something may come late. */
-	if (!m || m->is_gone || e->life < m->life || e->life < m->next_life) {
+	if (!m || m->is_gone) {
 		refuse(out, e->conn, CSV_REFUSAL_MOUNT);
 		return 0;
 	}
-	m->next_life = e->life;
 	break_conn(m, out);
 	if (m->pending)
 		emit_conn(out, SESS_DO_CLOSE, m->pending);
@@ -377,6 +373,22 @@ static int on_hello(struct sess_state *s, const struct sess_event *e, struct ses
 		m->pending = e->conn;
 	else
 		welcome(m, e->conn, out);
+	return 0;
+}
+
+/* Before anything else that is said over it. */
+static int on_life(struct sess_state *s, const struct sess_event *e, struct sess_actions *out)
+{
+	struct sess_mount *m = find_conn(s, e->conn);
+
+	if (!m)
+		return 0;
+	/* Of a process that has been replaced, something may come late. */
+	if (e->life < m->life)
+		return broke_protocol(m, out);
+	if (m->life && e->life > m->life)
+		emit_mount(out, SESS_DO_REPLACED, m->id);
+	m->life = e->life;
 	return 0;
 }
 
@@ -552,6 +564,8 @@ int sess_step(struct sess_state *s, const struct sess_event *e, struct sess_acti
 		return 0;
 	case SESS_EV_HELLO:
 		return on_hello(s, e, out);
+	case SESS_EV_LIFE:
+		return on_life(s, e, out);
 	case SESS_EV_CONN_LOST:
 		on_conn_lost(s, e, out);
 		return 0;

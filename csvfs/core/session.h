@@ -79,16 +79,15 @@ struct sess_slot {
 };
 
 struct sess_mount {
-	uint64_t id;	    /* 0: free row */
-	uint32_t life;	    /* of the process that has been welcomed; 0: none has */
-	uint32_t next_life; /* of the one that waits to be */
-	bool is_gone;	    /* it has ended: to be dropped when nothing of it executes */
-	bool is_dropping;   /* the edge has been told to drop it */
-	bool bars;	    /* recovery waits for it: it was there when this coordinator began */
-	bool is_reclaimed;  /* its opens are known here */
-	bool is_resent;	    /* on its present connection */
-	uint64_t conn;	    /* 0: none */
-	uint64_t pending;   /* a new connection, waiting for `executing` to reach 0 */
+	uint64_t id;	   /* 0: free row */
+	uint32_t life;	   /* of the process that speaks; 0: none has said */
+	bool is_gone;	   /* it has ended: to be dropped when nothing of it executes */
+	bool is_dropping;  /* the edge has been told to drop it */
+	bool bars;	   /* recovery waits for it: it was there when this coordinator began */
+	bool is_reclaimed; /* its opens are known here */
+	bool is_resent;	   /* on its present connection */
+	uint64_t conn;	   /* 0: none */
+	uint64_t pending;  /* a new connection, waiting for `executing` to reach 0 */
 	uint32_t executing;
 	struct sess_slot slot[CSV_SLOTS];
 };
@@ -110,7 +109,8 @@ struct sess_state {
 	X(GONE)		/* mount: it has ended, its process and FUSE connection are over */        \
 	X(RECORD)	/* mount, slot, seq, is_done: found on disk; before LOADED only */         \
 	X(LOADED)	/* all records are known */                                                \
-	X(HELLO)	/* conn, mount, life, term; the edge has checked protocol and volume */    \
+	X(HELLO)	/* conn, mount, term; the edge has checked protocol and volume */          \
+	X(LIFE)		/* conn, life: which of its processes that is */                           \
 	X(CONN_LOST)	/* conn */                                                                 \
 	X(RECLAIM_DONE) /* conn */                                                                 \
 	X(RESEND_DONE)	/* conn */                                                                 \
@@ -142,9 +142,9 @@ struct sess_event {
 
 /* ---- actions, to be carried out in order */
 #define SESS_ACTIONS(X)                                                                            \
-	X(WELCOME)   /* conn, mount, is_known; if not, what it reclaimed before is forgotten;      \
-			is_replaced: by another process of that mount, which has no grants, no     \
-			promises, and nobody who waits for a lock */                               \
+	X(WELCOME)   /* conn, mount, is_known; if not, what it reclaimed before is forgotten */    \
+	X(REPLACED)  /* mount: another process of it goes on, which has no grants, no promises,    \
+			and nobody who waits for a lock */                                         \
 	X(REFUSE)    /* conn, reason; then close it */                                             \
 	X(CLOSE)     /* conn */                                                                    \
 	X(HOLD)	     /* mount, slot: keep the request that came */                                 \
@@ -175,7 +175,6 @@ struct sess_action {
 	uint64_t mount;
 	uint16_t slot;
 	bool is_known;
-	bool is_replaced;
 	enum csv_refusal reason;
 };
 

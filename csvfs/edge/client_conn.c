@@ -101,7 +101,9 @@ static void recover(struct client *c)
 	int r;
 
 	client_token_take(c);
-	r = c->is_known ? 0 : reclaim(c);
+	r = write_frame(c, &(struct csv_frame){.type = CSV_FRAME_LIFE,
+					       .life = {.number = keep_life(c->keep)}});
+	r = r ? r : c->is_known ? 0 : reclaim(c);
 	while (!r && (s = client_oldest(c, SLOT_SENT))) {
 		r = client_write_slot(c, s);
 		resent++;
@@ -213,8 +215,7 @@ static int greet(struct client *c, struct tls *t, const struct client_target *to
 			      .hello = {.protocol = CSV_PROTOCOL,
 					.volume = c->options.volume,
 					.term = to->term,
-					.mount = c->options.mount,
-					.life = keep_life(c->keep)}};
+					.mount = c->options.mount}};
 	uint8_t buf[256];
 	size_t len = 0;
 	int r;

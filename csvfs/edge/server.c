@@ -142,6 +142,8 @@ static void carry_out(struct server *s, const struct sess_action *a)
 	case SESS_DO_HOLD:
 	case SESS_DO_IGNORE:
 		break; /* see the reader */
+	case SESS_DO_REPLACED:
+		break; /* of grants, promises and locks */
 	case SESS_DO_DISCARD:
 		drop_request(&server_mount_io(s, a->mount)->slot[a->slot]);
 		break;

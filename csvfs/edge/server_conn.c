@@ -217,6 +217,10 @@ static int on_frame(struct conn *c, const struct csv_frame *f)
 		return server_locks_reclaim(c, &f->reclaim_lock);
 	case CSV_FRAME_RECLAIM_WAIT:
 		return server_locks_reclaim_wait(c, &f->reclaim_wait);
+	case CSV_FRAME_LIFE:
+		e.type = SESS_EV_LIFE;
+		e.life = f->life.number;
+		break;
 	case CSV_FRAME_RECLAIM_DONE:
 		e.type = SESS_EV_RECLAIM_DONE;
 		break;
@@ -281,7 +285,6 @@ static int on_hello(struct conn *c, const struct csv_frame *f)
 	if (f->type == CSV_FRAME_CHANNEL)
 		return server_grants_channel(c, &f->channel);
 	e.mount = f->hello.mount;
-	e.life = f->hello.life;
 	e.term = f->hello.term;
 	server_step(s, &e);
 	return 0;

@@ -138,7 +138,7 @@ void server_grants_event(struct server *s, const struct sess_event *e)
 
 void server_grants_action(struct server *s, const struct sess_action *a)
 {
-	if (a->kind == SESS_DO_WELCOME && a->is_replaced) {
+	if (a->kind == SESS_DO_REPLACED) {
 		csv_log(LOG_NOTICE,
 			"mount %016llx goes on in another process -> what the one before had been "
 			"granted and promised counts no more",

@@ -60,7 +60,7 @@ void server_locks_action(struct server *s, const struct sess_action *a)
 
 	if (a->kind == SESS_DO_WELCOME && !a->is_known)
 		e.type = FILELOCK_EV_RESET;
-	else if (a->kind == SESS_DO_WELCOME && a->is_replaced)
+	else if (a->kind == SESS_DO_REPLACED)
 		e.type = FILELOCK_EV_REPLACED;
 	else if (a->kind == SESS_DO_RESENDS)
 		e.type = FILELOCK_EV_OPEN;

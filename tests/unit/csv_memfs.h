@@ -19,6 +19,7 @@
 #define MEM_TERM  3
 
 struct mem_node {
+	uint32_t past; /* files that were here before: of their handles none comes again */
 	struct csv_attr attr;
 	uint8_t *data; /* contents, or target of a link */
 	uint32_t opens;
@@ -60,14 +61,15 @@ static inline struct mem_node *mem_at(struct memfs *m, const struct csv_handle *
 {
 	uint64_t i = h->ino - 127;
 
-	return h->ino > 127 && i < MEM_NODES && m->node[i].attr.nlink + m->node[i].opens
+	return h->ino > 127 && i < MEM_NODES && m->node[i].attr.nlink + m->node[i].opens &&
+			       h->gen == m->node[i].past + 1
 		       ? &m->node[i]
 		       : NULL;
 }
 
 static inline struct csv_handle mem_handle(struct memfs *m, const struct mem_node *n)
 {
-	return (struct csv_handle){(uint64_t)(n - m->node) + 127, 1};
+	return (struct csv_handle){(uint64_t)(n - m->node) + 127, n->past + 1};
 }
 
 static inline struct mem_node *mem_find(struct memfs *m, const struct csv_handle *dir,
@@ -90,7 +92,8 @@ static inline struct mem_node *mem_make(struct memfs *m, const struct csv_reques
 	while (n->attr.nlink || n->opens)
 		must(++n < m->node + MEM_NODES);
 	free(n->data);
-	*n = (struct mem_node){.parent = dir->ino - 127,
+	*n = (struct mem_node){.past = n->attr.ino ? n->past + 1 : 0,
+			       .parent = dir->ino - 127,
 			       .attr = {.ino = mem_handle(m, n).ino,
 					.mode = mode & ~(S_ISLNK(mode) ? 0 : q->caller.umask),
 					.nlink = S_ISDIR(mode) ? 2 : 1,
