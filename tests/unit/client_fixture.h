@@ -126,7 +126,7 @@ static inline void wait_pending(struct fixture *fx, uint32_t wanted)
 	}
 }
 
-/* Accepts, reads HELLO, welcomes. */
+/* Accepts, reads HELLO, welcomes, hears which process it is. */
 static inline void greet(struct fixture *fx, bool is_known)
 {
 	struct csv_frame f;
@@ -134,6 +134,8 @@ static inline void greet(struct fixture *fx, bool is_known)
 	server_accept(&fx->server, &fx->conn);
 	server_read_frame(&fx->conn, CSV_FRAME_HELLO, &f);
 	server_welcome(&fx->conn, f.hello.term, is_known, root);
+	server_read_frame(&fx->conn, CSV_FRAME_LIFE, &f);
+	must(f.life.number == 1);
 }
 
 static inline void expect_frame(struct fixture *fx, enum csv_frame_type type)
