@@ -236,6 +236,29 @@ static void note_read(struct fuse_device *d, const void *buf, size_t len)
 		note_resent(d, &h);
 }
 
+static void unlock_rest(void *arg)
+{
+	if (arg)
+		pthread_mutex_unlock(arg);
+}
+
+/*
+ * libfuse ends its threads by pthread_cancel(3), and means this read(2): everywhere else a lock
+ * would stay behind.
+ */
+static ssize_t read_cancellable(int fd, void *buf, size_t size, pthread_mutex_t *held)
+{
+	ssize_t n;
+
+	pthread_cleanup_push(unlock_rest, held);
+	pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
+	n = read(fd, buf, size);
+	n = n < 0 ? -errno : n;
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+	pthread_cleanup_pop(0);
+	return n;
+}
+
 static ssize_t read_one(struct fuse_device *d, struct reader *r, int fd, void *buf, size_t size)
 {
 	bool is_rest = __atomic_load_n(&d->awaits_rest, __ATOMIC_SEQ_CST);
@@ -245,11 +268,9 @@ static ssize_t read_one(struct fuse_device *d, struct reader *r, int fd, void *b
 		pthread_mutex_lock(&d->rest_lock);
 	__atomic_store_n(&r->is_reading, true, __ATOMIC_SEQ_CST);
 	if (!__atomic_load_n(&d->is_shut, __ATOMIC_SEQ_CST)) {
-		n = read(fd, buf, size);
+		n = read_cancellable(fd, buf, size, is_rest ? &d->rest_lock : NULL);
 		if (n > 0)
 			note_read(d, buf, (size_t)n);
-		else if (n < 0)
-			n = -errno;
 	} else {
 		n = -EINTR;
 	}
@@ -259,9 +280,9 @@ static ssize_t read_one(struct fuse_device *d, struct reader *r, int fd, void *b
 	return n;
 }
 
-ssize_t fuse_device_read(struct fuse_device *d, int fd, void *buf, size_t size)
+/* Or -errno. */
+static ssize_t next_request(struct fuse_device *d, struct reader *r, int fd, void *buf, size_t size)
 {
-	struct reader *r = reader_of(d);
 	ssize_t n;
 
 	if (__atomic_load_n(&d->replay, __ATOMIC_ACQUIRE) != REPLAY_NONE &&
@@ -272,6 +293,19 @@ ssize_t fuse_device_read(struct fuse_device *d, int fd, void *buf, size_t size)
 			wait_open(d);
 		n = read_one(d, r, fd, buf, size);
 	} while (n == -EINTR);
+	return n;
+}
+
+ssize_t fuse_device_read(struct fuse_device *d, int fd, void *buf, size_t size)
+{
+	struct reader *r;
+	int state;
+	ssize_t n;
+
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+	r = reader_of(d);
+	n = next_request(d, r, fd, buf, size);
+	pthread_setcancelstate(state, NULL);
 	if (n < 0) {
 		errno = (int)-n;
 		return -1;
