@@ -224,7 +224,8 @@ void volumes_clean_mount_point(struct volumes_local *l)
 		return; /* not made yet */
 	snprintf(path, sizeof(path), "%s/%s", strcmp(dir, "/") != 0 ? dir : "", l->name);
 	while (is_csvfs_at(path)) {
-		/* With what the kernel waits for there: a process in such a wait cannot be killed. */
+		/* With what the kernel waits for there: a process in such a wait cannot be killed.
+		 */
 		if (umount2(path, MNT_FORCE | MNT_DETACH | UMOUNT_NOFOLLOW) < 0) {
 			log_warning("%s: a dead mount cannot be taken away: %s", path,
 				    strerror(errno));
