@@ -291,6 +291,23 @@ static void on_recall(struct direct_state *s, const struct direct_event *e,
 	drain(s, f, true, DIRECT_MUTANT(s, ACK_FIRST), out);
 }
 
+/*
+ * What an earlier coordinator has answered and nobody has looked at yet, the new one is not told
+ * of, and does not recall.
+ */
+static void on_reclaim(struct direct_state *s, const struct direct_event *e)
+{
+	const struct csv_grant_id before = {.term = e->id.term};
+
+	for (size_t i = 0; i < DIRECT_FILES && !DIRECT_MUTANT(s, STALE_ANSWER); i++) {
+		struct direct_file *f = &s->file[i];
+
+		if (f->handle.ino && f->state == DIRECT_ASKING &&
+		    csv_grant_before(&f->dead, &before))
+			f->dead = before;
+	}
+}
+
 /* All grants go back, as they drain. */
 static void drain_all(struct direct_state *s, struct direct_actions *out)
 {
@@ -468,6 +485,9 @@ void direct_step(struct direct_state *s, const struct direct_event *e, struct di
 		break;
 	case DIRECT_EV_RECALL:
 		on_recall(s, e, out);
+		break;
+	case DIRECT_EV_RECLAIM:
+		on_reclaim(s, e);
 		break;
 	case DIRECT_EV_CONFIRMED:
 		on_confirmed(s, out);

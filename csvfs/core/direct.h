@@ -7,7 +7,9 @@
  *   whole blocks only       a write of less goes to the coordinator: read, changed and written back
  *                           here, it would undo what another does to the block meanwhile
  *   recalled means drained  the answer to a recall goes out with the end of the last I/O under it
- *   no dead answer          a grant that was recalled before its GRANT was answered is never used
+ *   no dead answer          a grant that was recalled before its GRANT was answered is never used;
+ *                           nor is one that had been answered, and was not looked at yet, when the
+ *                           next coordinator was told what there is
  *   no error is lost        a flush that has failed for good is told to each open that the file has
  *                           here, and to the coordinator until that has told it to all mounts
  *   no error for a path     after an error of the path, or an I/O that does not return in time, the
@@ -41,6 +43,7 @@ enum direct_mutant {
 	DIRECT_MUTANT_NONE,
 	DIRECT_MUTANT_ACK_FIRST,    /* acknowledges a recall before it has drained */
 	DIRECT_MUTANT_DEAD_ANSWER,  /* uses a grant that was recalled before it was answered */
+	DIRECT_MUTANT_STALE_ANSWER, /* uses a grant of a coordinator that is no more */
 	DIRECT_MUTANT_DRAIN_USED,   /* begins I/O while it drains */
 	DIRECT_MUTANT_RETURN_FIRST, /* returns the grants of a lost path at once */
 	DIRECT_MUTANT_NO_LEASE,	    /* goes on without a lease */
@@ -69,7 +72,7 @@ struct direct_file {
 	enum direct_file_state state;
 	enum csv_grant_mode mode; /* of the grant that it has; NONE: it has none */
 	struct csv_grant_id id;
-	struct csv_grant_id dead; /* ASKING: recalled up to this one */
+	struct csv_grant_id dead; /* ASKING: what was given up to this one is not used */
 	bool is_asked;		  /* draining by a recall; else by itself */
 	uint32_t under_way;
 	bool has_written;
@@ -125,6 +128,7 @@ struct direct_state {
 	X(ISSUED)    /* handle, id, mode, now_ms: what GRANT has brought */                        \
 	X(REFUSED)   /* handle, why, now_ms: nothing, and why */                                   \
 	X(RECALL)    /* handle, id, now_ms */                                                      \
+	X(RECLAIM)   /* id.term: its coordinator is told now what this mount has */                \
 	X(CONFIRMED) /* a coordinator has taken the line for recalls */                            \
 	X(LEASE)     /* has_lease */                                                               \
 	X(BLOCK)     /* block, now_ms: the path is lost */                                         \

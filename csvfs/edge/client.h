@@ -39,10 +39,10 @@ struct client_options {
 	void (*on_change)(void *arg);
 	void *arg;
 	/*
-	 * The next grant or lock that a coordinator must know of, from *cursor (0 at first) on;
-	 * false: no more. NULL: there are none. It calls nothing of the client.
+	 * The next grant or lock that the coordinator of that term must know of, from *cursor (0 at
+	 * first) on; false: no more. NULL: there are none. It calls nothing of the client.
 	 */
-	bool (*next_grant)(void *arg, size_t *cursor, struct csv_frame *ret);
+	bool (*next_grant)(void *arg, uint64_t term, size_t *cursor, struct csv_frame *ret);
 	struct mount_cache *cache; /* outlives it; NULL: nothing is kept */
 	/* Outlives it; what an earlier process had under way goes on. NULL: nothing outlives it. */
 	struct keep *keep;

@@ -75,6 +75,8 @@ static int reclaim(struct client *c)
 	struct opens_cursor cursor = {0};
 	const struct open_entry *e;
 	struct batch b = {.at = 0};
+	/* If there is another one by now, it is told anew. */
+	uint64_t term = c->target.term;
 	size_t grants = 0;
 	int r = 0;
 
@@ -83,7 +85,8 @@ static int reclaim(struct client *c)
 		f.reclaim.opens = e->opens;
 		r = batch_add(c, &b, &f);
 	}
-	while (!r && c->options.next_grant && c->options.next_grant(c->options.arg, &grants, &f))
+	while (!r && c->options.next_grant &&
+	       c->options.next_grant(c->options.arg, term, &grants, &f))
 		r = batch_add(c, &b, &f);
 	f = (struct csv_frame){.type = CSV_FRAME_RECLAIM_DONE};
 	r = r ? r : batch_add(c, &b, &f);

@@ -263,11 +263,14 @@ void datapath_status(struct datapath *d, struct datapath_status *ret)
 	*ret = s;
 }
 
-bool datapath_reclaim(struct datapath *d, size_t *cursor, struct csv_frame *ret)
+bool datapath_reclaim(struct datapath *d, uint64_t term, size_t *cursor, struct csv_frame *ret)
 {
 	bool is_found = false;
 
 	pthread_mutex_lock(&d->lock);
+	if (!*cursor)
+		datapath_step(
+			d, &(struct direct_event){.type = DIRECT_EV_RECLAIM, .id = {.term = term}});
 	for (; *cursor < DIRECT_FILES && !is_found; (*cursor)++) {
 		const struct direct_file *f = &d->core.file[*cursor];
 

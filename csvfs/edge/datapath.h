@@ -52,8 +52,9 @@ void datapath_target(struct datapath *d, const struct csv_link_state *state);
 /* Now and then, and when the client has changed: looks at the lease, and at I/O that hangs. */
 void datapath_tick(struct datapath *d);
 void datapath_status(struct datapath *d, struct datapath_status *ret);
-/* For the client: the `*cursor`-th grant and further, as RECLAIM_GRANT. False: no more. */
-bool datapath_reclaim(struct datapath *d, size_t *cursor, struct csv_frame *ret);
+/* For the client: the `*cursor`-th grant and further, as RECLAIM_GRANT, for the coordinator of that
+ * term. False: no more. */
+bool datapath_reclaim(struct datapath *d, uint64_t term, size_t *cursor, struct csv_frame *ret);
 
 /* ---- I/O; all take NULL, which sends it to the coordinator */
 

@@ -98,13 +98,14 @@ static void on_state(void *arg, const struct csv_link_state *state)
 /* ---- the LUN */
 
 /* Grants, then locks: their cursor is above that of grants. */
-static bool next_grant(void *arg, size_t *cursor, struct csv_frame *ret)
+static bool next_grant(void *arg, uint64_t term, size_t *cursor, struct csv_frame *ret)
 {
 	struct mount *m = arg;
 	size_t lock;
 	bool r;
 
-	if (*cursor < LOCKS_CURSOR && m->datapath && datapath_reclaim(m->datapath, cursor, ret))
+	if (*cursor < LOCKS_CURSOR && m->datapath &&
+	    datapath_reclaim(m->datapath, term, cursor, ret))
 		return true;
 	lock = *cursor < LOCKS_CURSOR ? 0 : *cursor - LOCKS_CURSOR;
 	r = locks_reclaim(m->locks, &lock, ret);

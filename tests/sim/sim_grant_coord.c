@@ -380,6 +380,19 @@ void coord_start(struct world *w)
 	try_open(w);
 }
 
+/* Of what was answered, one may have come to the mount: it is looked at later. The rest is asked
+ * again. */
+static void lose_replies(struct world *w, struct mount *mount)
+{
+	int kept = -1;
+
+	if (mount->replies.count && sim_chance(w, 500))
+		kept = mount->replies.item[0].file;
+	mount->replies.count = kept >= 0;
+	for (int f = 0; f < FILES; f++)
+		mount->asks[f] = f != kept && mount->asks[f] > 0 ? -mount->asks[f] : mount->asks[f];
+}
+
 void coord_crash(struct world *w)
 {
 	TRACE(w, "the coordinator crashes");
@@ -412,9 +425,8 @@ void coord_crash(struct world *w)
 		mount_cut(w, m);
 		mount->is_known = false;
 		mount->coord_conn = 0;
-		mount->up.count = mount->replies.count = 0;
-		for (int f = 0; f < FILES; f++)
-			mount->asks[f] = mount->asks[f] > 0 ? -mount->asks[f] : mount->asks[f];
+		mount->up.count = 0;
+		lose_replies(w, mount);
 	}
 }
 
@@ -425,6 +437,8 @@ void coord_meet(struct world *w, int m)
 	if (!w->is_up || mount->is_known)
 		return;
 	grant_event(w, &(struct grant_event){.type = GRANT_EV_RESET, .mount = (uint64_t)m + 1});
+	mount_event(w, m,
+		    &(struct direct_event){.type = DIRECT_EV_RECLAIM, .id = {.term = w->term}});
 	for (size_t i = 0; i < DIRECT_FILES; i++) {
 		const struct direct_file *f = &mount->direct.file[i];
 

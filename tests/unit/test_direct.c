@@ -165,6 +165,44 @@ static void a_grant_that_was_recalled_before_its_answer_is_not_used(void **state
 	home(f);
 }
 
+/* The answer has come, and is looked at when the next coordinator has been told what there is. */
+static void a_grant_of_a_coordinator_that_is_no_more_is_not_used(void **state)
+{
+	struct fixture *f = *state;
+
+	STEP(f, BEGIN, .is_write = true);
+	one(f, DIRECT_DO_ASK);
+	STEP(f, RECLAIM, .id = {.term = 2});
+	assert_int_equal(f->out.count, 0);
+	STEP(f, ISSUED, .id = GRANT(4), .mode = CSV_GRANT_SOLE);
+	home(f);
+	f->now_ms += DIRECT_BACKOFF_MS;
+	STEP(f, BEGIN, .is_write = true);
+	one(f, DIRECT_DO_ASK);
+	STEP(f, RECLAIM, .id = {.term = 2}); /* what the new one gives is good */
+	STEP(f, ISSUED, .id = {.term = 2, .serial = 1}, .mode = CSV_GRANT_SOLE);
+	begin(f, true);
+}
+
+/* What it had before is what the new coordinator was told of: that goes back. */
+static void the_older_grant_goes_back_for_one_that_comes_too_late(void **state)
+{
+	struct fixture *f = *state;
+	size_t row;
+
+	grant(f, 1, CSV_GRANT_READ);
+	row = begin(f, false);
+	STEP(f, BEGIN, .is_write = true);
+	one(f, DIRECT_DO_ASK);
+	assert_true(direct_must_reclaim(&f->s, row));
+	STEP(f, RECLAIM, .id = {.term = 2});
+	STEP(f, ISSUED, .id = GRANT(2), .mode = CSV_GRANT_SOLE);
+	assert_int_equal(f->out.count, 0);
+	home(f);
+	STEP(f, END, .file = row);
+	assert_int_equal(one(f, DIRECT_DO_RETURN).id.serial, 1);
+}
+
 static void a_grant_for_reading_is_exchanged_for_one_for_writing(void **state)
 {
 	struct fixture *f = *state;
@@ -366,6 +404,8 @@ int main(void)
 		TEST(a_recall_is_answered_when_the_last_io_has_ended),
 		TEST(what_is_set_aside_by_hand_goes_home_and_comes_back),
 		TEST(a_grant_that_was_recalled_before_its_answer_is_not_used),
+		TEST(a_grant_of_a_coordinator_that_is_no_more_is_not_used),
+		TEST(the_older_grant_goes_back_for_one_that_comes_too_late),
 		TEST(a_grant_for_reading_is_exchanged_for_one_for_writing),
 		TEST(a_refusal_is_not_asked_for_again_at_once),
 		TEST(a_lost_path_returns_what_it_had_as_it_drains),

@@ -70,9 +70,10 @@ static bool signal_ends_it(pid_t thread)
 	return atomic_load(&rig.has_ended);
 }
 
-static bool next_lock(void *arg, size_t *cursor, struct csv_frame *ret)
+static bool next_lock(void *arg, uint64_t term, size_t *cursor, struct csv_frame *ret)
 {
 	(void)arg;
+	(void)term;
 	return locks_reclaim(rig.locks, cursor, ret);
 }
 
