@@ -82,7 +82,7 @@ static void keep_over_exec(int fd)
 /* In the child. */
 static void become(const struct holder *h, pid_t parent, const char *program, int control)
 {
-	char held[64], **argv = calloc((size_t)h->argc + 4, sizeof(argv[0]));
+	char held[160], **argv = calloc((size_t)h->argc + 4, sizeof(argv[0]));
 	sigset_t none;
 
 	must(argv);
@@ -96,8 +96,8 @@ static void become(const struct holder *h, pid_t parent, const char *program, in
 	keep_over_exec(h->held.lock);
 	keep_over_exec(control);
 	keep_over_exec(h->held.teller);
-	snprintf(held, sizeof(held), "%d:%d:%d:%d:%d", h->held.device, h->held.keep, h->held.lock,
-		 control, h->held.teller);
+	snprintf(held, sizeof(held), "%d:%d:%d:%d:%d:%s", h->held.device, h->held.keep,
+		 h->held.lock, control, h->held.teller, h->held.before);
 	argv[0] = (char *)"csvfsd";
 	argv[1] = h->argv[0];
 	argv[2] = (char *)"--held"; /* first, so that it is seen in lists of processes */
@@ -156,6 +156,8 @@ static void say_end(char *text, size_t size, int status)
 {
 	if (WIFSIGNALED(status))
 		snprintf(text, size, "was ended by signal %d", WTERMSIG(status));
+	else if (WEXITSTATUS(status) == HOLDER_NEXT)
+		snprintf(text, size, "was to be replaced");
 	else
 		snprintf(text, size, "has ended with %d", WEXITSTATUS(status));
 }
@@ -164,11 +166,10 @@ static void say_end(char *text, size_t size, int status)
 static bool go_on(struct holder *h, int status, int *ret_status)
 {
 	int code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-	const char *no = NULL;
-	char text[64];
+	const char *no = NULL, *text = h->held.before;
 	int r;
 
-	say_end(text, sizeof(text), status);
+	say_end(h->held.before, sizeof(h->held.before), status);
 	*ret_status = EXIT_FAILURE;
 	if (code == EXIT_SUCCESS || code == EXIT_FAILURE) {
 		*ret_status = code;
@@ -318,7 +319,7 @@ int holder_run(const struct mount_options *options, int argc, char **argv, int r
 	struct holder h = {.options = options,
 			   .argc = argc,
 			   .argv = argv,
-			   .held = {-1, -1, -1, -1, -1},
+			   .held = {-1, -1, -1, -1, -1, ""},
 			   .signals = -1,
 			   .control = -1,
 			   .ready = ready};

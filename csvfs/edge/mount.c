@@ -35,7 +35,8 @@
 #define DRAIN_MS      5000 /* unmounted: for the releases that are under way */
 #define GOODBYE_MS    5000
 #define LAST_WORD_MS  2000
-#define HAND_OVER_MS  5000 /* for what is under way */
+#define HAND_OVER_MS  5000  /* for what is under way */
+#define BEFORE_MS     60000 /* that another process goes on is shown for so long */
 #define LOCKS_CURSOR  ((size_t)SIZE_MAX / 2)
 
 struct mount {
@@ -43,6 +44,7 @@ struct mount {
 	char path[MOUNT_POINT_MAX];
 	int signals, wake;
 	struct keep *keep;
+	uint64_t begin_ms;
 	struct client *client;
 	struct datapath *datapath; /* NULL: it was given no LUN */
 	struct mount_cache *cache; /* the same: there is no line to break a promise over */
@@ -197,6 +199,9 @@ static void fill_io(struct mount *m, struct csv_link_status *s)
 				     .bytes = d.bytes,
 				     .redirected_bytes = d.redirected_bytes};
 	snprintf(s->io.why, sizeof(s->io.why), "%s", d.why);
+	if (!d.why[0] && m->options.held.before[0] && now_ms() < m->begin_ms + BEFORE_MS)
+		snprintf(s->io.why, sizeof(s->io.why),
+			 "another process goes on, for the one before %s", m->options.held.before);
 }
 
 /* text NULL: what the client waits for. */
@@ -548,6 +553,7 @@ static int serve_main(struct mount *m)
 	fcntl(held->lock, F_SETFD, FD_CLOEXEC);
 	fcntl(held->control, F_SETFD, FD_CLOEXEC);
 	fcntl(held->teller, F_SETFD, FD_CLOEXEC);
+	m->begin_ms = now_ms();
 	csv_trace_open();
 	csv_trace("mount %016llx", (unsigned long long)m->options.id);
 	find_path(m);
@@ -558,9 +564,10 @@ static int serve_main(struct mount *m)
 		return HOLDER_CANNOT;
 	if (r || start(m))
 		return EXIT_FAILURE;
-	log_notice("volume %s mounted at %s, mount %llx, process %u of it -> serving",
+	log_notice("volume %s mounted at %s, mount %llx, process %u of it%s%s -> serving",
 		   m->options.volume, m->path, (unsigned long long)m->options.id,
-		   (unsigned int)keep_life(m->keep));
+		   (unsigned int)keep_life(m->keep), held->before[0] ? "; the one before " : "",
+		   held->before);
 	holder_tell_ready(held);
 	return run(m);
 }

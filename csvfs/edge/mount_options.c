@@ -113,14 +113,18 @@ enum {
 	OPT_HELD
 };
 
-/* DEVICE:KEEP:LOCK:CONTROL:TELLER, of a holder. */
+/* DEVICE:KEEP:LOCK:CONTROL:TELLER:BEFORE, of a holder. */
 static bool parse_held(const char *s, struct mount_options *o)
 {
-	char end;
+	int end = 0;
 
 	o->is_held = true;
-	return sscanf(s, "%d:%d:%d:%d:%d%c", &o->held.device, &o->held.keep, &o->held.lock,
-		      &o->held.control, &o->held.teller, &end) == 5;
+	if (sscanf(s, "%d:%d:%d:%d:%d:%n", &o->held.device, &o->held.keep, &o->held.lock,
+		   &o->held.control, &o->held.teller, &end) != 5 ||
+	    !end)
+		return false;
+	snprintf(o->held.before, sizeof(o->held.before), "%s", s + end);
+	return true;
 }
 
 /* False: not good. */

@@ -12,11 +12,12 @@
 
 /* Descriptors that the process that serves has from its holder (csvfs/edge/holder.h). */
 struct mount_held {
-	int device;  /* /dev/fuse, mounted */
-	int keep;    /* csvfs/edge/keep.h */
-	int lock;    /* there is one process of this volume and role on this node */
-	int control; /* to the holder */
-	int teller;  /* csvfs/edge/teller.h */
+	int device;	 /* /dev/fuse, mounted */
+	int keep;	 /* csvfs/edge/keep.h */
+	int lock;	 /* there is one process of this volume and role on this node */
+	int control;	 /* to the holder */
+	int teller;	 /* csvfs/edge/teller.h */
+	char before[64]; /* what became of the process before this one; "": there was none */
 };
 
 /* Strings borrow from argv. */

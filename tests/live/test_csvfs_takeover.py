@@ -52,7 +52,9 @@ def test_programs_go_on_and_nothing_happens_twice(vol3):
     for node in c.lab.nodes:
         kill_server(c, node)
         load.wait_progress()
+    said = [e["text"] for e in c.events("n1") if e["kind"] == "volume-io"]
     for node in c.lab.nodes:
+        assert any(node in t and "was ended by signal 9" in t for t in said), said
         replace_server(c, node)
     load.wait_progress()
     # All that the node does for the volume, at once.
