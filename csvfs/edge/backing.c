@@ -130,6 +130,7 @@ static int open_own(struct backing *b, char *text, size_t size)
 	if (r)
 		return refuse(text, size, r, "the volume's own directory .csv cannot be opened");
 	r = backing_undo_all(b);
+	failpoint(FAIL_UNDONE, 0, 0);
 	if (r)
 		return refuse(text, size, r, "what was under way in .csv/undo cannot be put back");
 	r = backing_reserve_fill(b);
@@ -186,6 +187,11 @@ void backing_close(struct backing *b)
 	close_own(b);
 	done_locks(b);
 	free(b);
+}
+
+int backing_root_fd(const struct backing *b)
+{
+	return b->root_fd;
 }
 
 struct csv_handle backing_root(const struct backing *b)
@@ -278,6 +284,7 @@ static int replay(struct backing_op *o)
 		o->reply->kind = CSV_REPLY_NONE;
 		return 0;
 	}
+	failpoint(FAIL_REPLAY, o->q->op, o->mount);
 	*o->reply = record.reply;
 	if (record.op == CSV_OP_CREATE && !record.reply.error)
 		backing_opens_add(o->b, o->mount, h, 1);

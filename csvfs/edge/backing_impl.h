@@ -30,6 +30,7 @@
 #include "csvfs/core/change.h"
 #include "csvfs/core/record.h"
 #include "csvfs/edge/backing.h"
+#include "csvfs/edge/failpoint.h"
 #include "csvfs/edge/grants.h"
 #include "csvfs/edge/promises.h"
 

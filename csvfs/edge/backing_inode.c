@@ -265,8 +265,10 @@ int backing_force_wait(struct backing *b, uint64_t ticket)
 		newest = f->newest;
 		fd = f->newest_fd;
 		pthread_mutex_unlock(&f->lock);
+		failpoint(FAIL_FORCING, 0, 0);
 		/* Not fdatasync(): an attribute is nothing that it forces (fs/xfs/xfs_file.c). */
 		r = fsync(fd);
+		failpoint(FAIL_GROUP_FORCED, 0, 0);
 		pthread_mutex_lock(&f->lock);
 		f->is_forcing = false;
 		if (r)

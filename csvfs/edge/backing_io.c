@@ -166,6 +166,7 @@ int backing_write_do(struct backing_op *o)
 		else
 			done += (size_t)n;
 	}
+	failpoint(FAIL_DATA_WRITTEN, o->q->op, o->mount);
 	if (done && backing_stops_after(o->b, CHANGE_STEP_MAX))
 		return 0;
 	if (r && !done)
@@ -255,6 +256,7 @@ int backing_copy_range_do(struct backing_op *o)
 			    (size_t)(q->length < most ? q->length : most), 0);
 	if (n < 0)
 		return -errno;
+	failpoint(FAIL_DATA_WRITTEN, o->q->op, o->mount);
 	if (n && backing_stops_after(o->b, CHANGE_STEP_MAX))
 		return 0;
 	o->reply->count.count = (uint64_t)n;

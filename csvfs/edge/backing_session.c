@@ -144,7 +144,10 @@ bool backing_reserve_spend(struct backing *b)
 {
 	struct stat st;
 
-	return !fstat(b->reserve_fd, &st) && st.st_blocks && !ftruncate(b->reserve_fd, 0);
+	if (fstat(b->reserve_fd, &st) || !st.st_blocks || ftruncate(b->reserve_fd, 0))
+		return false;
+	failpoint(FAIL_RESERVE_SPENT, 0, 0);
+	return true;
 }
 
 static int mount_make(struct backing *b, const char *name)
@@ -167,6 +170,7 @@ static int mount_get(struct backing *b, uint64_t id, struct backing_mount **ret)
 		r = mount_make(b, name);
 		if (r == -ENOSPC && backing_reserve_spend(b))
 			r = mount_make(b, name);
+		failpoint(FAIL_MOUNT_MADE, 0, id);
 		r = r ? r : mount_add(b, id, ret);
 		r = r ? r : backing_reserve_fill(b);
 	}
@@ -186,6 +190,8 @@ static int slot_open(struct backing *b, struct backing_mount *m, uint16_t slot, 
 	if (r < 0)
 		return -errno;
 	m->slot_fd[slot] = r;
+	if (flags & O_CREAT)
+		failpoint(FAIL_SLOT_MADE, 0, m->id);
 	r = backing_row_pin(b, m->slot_fd[slot], "");
 	return r ? r : m->slot_fd[slot];
 }
@@ -268,6 +274,7 @@ int backing_drop(struct backing *b, uint64_t mount, bool is_serving)
 	struct backing_mount **at, *m;
 	int r = backing_opens_drop(b, mount, is_serving);
 
+	failpoint(FAIL_DROP_CLOSED, 0, mount);
 	pthread_mutex_lock(&b->mounts_lock);
 	for (at = &b->mounts; *at && (*at)->id != mount;)
 		at = &(*at)->next;

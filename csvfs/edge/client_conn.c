@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "csvfs/edge/client_impl.h"
+#include "csvfs/edge/failpoint.h"
 #include "csvfs/edge/log.h"
 #include "lib/must.h"
 #include "lib/wire.h"
@@ -101,11 +102,14 @@ static void recover(struct client *c)
 	int r;
 
 	client_token_take(c);
+	failpoint(FAIL_MOUNT_RECLAIMING, 0, c->options.mount);
 	r = c->is_known ? 0 : reclaim(c);
+	failpoint(FAIL_MOUNT_RESENDING, 0, c->options.mount);
 	while (!r && (s = client_oldest(c, SLOT_SENT))) {
 		r = client_write_slot(c, s);
 		resent++;
 	}
+	failpoint(FAIL_MOUNT_RESENT, 0, c->options.mount);
 	if (!r)
 		r = write_frame(c, &(struct csv_frame){.type = CSV_FRAME_RESEND_DONE});
 	if (!r && c->phase == CLIENT_WELCOMED) {

@@ -16,6 +16,7 @@
 
 #include "csvfs/edge/client.h"
 #include "csvfs/edge/datapath.h"
+#include "csvfs/edge/failpoint.h"
 #include "csvfs/edge/fuse.h"
 #include "csvfs/edge/link.h"
 #include "csvfs/edge/locks.h"
@@ -520,6 +521,7 @@ int csv_mount_main(int argc, char **argv)
 		return r;
 	lock = process_lock(m.options.socket, m.options.uuid_text, "mount");
 	csv_trace_open();
+	failpoint_open();
 	csv_trace("mount %016llx", (unsigned long long)m.options.id);
 	if (lock < 0 || start(&m))
 		return EXIT_FAILURE;
