@@ -152,7 +152,7 @@ static int touch_file(struct backing *b, const struct csv_handle *h, const struc
 	int r = 0;
 
 	if (fd < 0)
-		return 0; /* it is gone, and who has written to it knows */
+		return fd == -ESTALE ? 0 : fd; /* it is gone, and who has written to it knows */
 	if (!fstat(fd, &st) && is_later(t, &st.st_mtim) && !futimens(fd, times) && fsync(fd))
 		r = -errno;
 	close(fd);

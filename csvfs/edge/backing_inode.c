@@ -176,7 +176,16 @@ int backing_handle_open(const struct backing *b, const struct csv_handle *h, int
 	memcpy(k.head.f_handle, &h->ino, sizeof(h->ino));
 	memcpy(k.head.f_handle + sizeof(h->ino), &h->gen, sizeof(h->gen));
 	fd = open_by_handle_at(b->root_fd, &k.head, flags | O_CLOEXEC | O_NOFOLLOW);
-	return fd < 0 ? -errno : fd;
+	if (fd >= 0)
+		return fd;
+	fd = -errno;
+	/*
+	 * The kernel says ESTALE for whatever error the file system has (do_handle_to_path() in
+	 * fs/fhandle.c). One that is down must not be taken for one where the inode is gone.
+	 */
+	if (fd == -ESTALE && b->reserve_fd >= 0 && fsync(b->reserve_fd))
+		return -EIO;
+	return fd;
 }
 
 int backing_handle_of(int fd, const char *name, struct csv_handle *ret)

@@ -123,11 +123,11 @@ static const char *act(struct lund_node *n, const char *what, char **word, int w
 
 void lund_command(struct lund *l, char *line, char *answer, size_t size)
 {
-	char *word[4] = {NULL}, *save;
+	char *word[5] = {NULL}, *save;
 	const char *wrong = "COMMAND N [WORD...]";
 	int words = 0;
 
-	for (char *w = strtok_r(line, " \n", &save); w && words < 4;
+	for (char *w = strtok_r(line, " \n", &save); w && words < 5;
 	     w = strtok_r(NULL, " \n", &save))
 		word[words++] = w;
 	if (words >= 2) {
