@@ -183,7 +183,7 @@ int backing_handle_open(const struct backing *b, const struct csv_handle *h, int
 	 * The kernel says ESTALE for whatever error the file system has (do_handle_to_path() in
 	 * fs/fhandle.c). One that is down must not be taken for one where the inode is gone.
 	 */
-	if (fd == -ESTALE && b->reserve_fd >= 0 && fsync(b->reserve_fd))
+	if (fd == -ESTALE && b->look_fd >= 0 && fsync(b->look_fd))
 		return -EIO;
 	return fd;
 }

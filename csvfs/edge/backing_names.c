@@ -82,7 +82,7 @@ int backing_make_look(struct backing_op *o)
 			return -EINVAL;
 	}
 	if (!n->child.ino)
-		return 0;
+		return o->is_redo ? 0 : backing_space_name(o);
 	if (!o->is_redo && !opens)
 		return -EEXIST;
 	r = entry(o, n, &n->child, n->child_row);
@@ -212,7 +212,7 @@ int backing_link_look(struct backing_op *o)
 	if (n->child.ino)
 		return -EEXIST;
 	o->record.a = i->row->handle;
-	return 0;
+	return o->is_redo ? 0 : backing_space_name(o);
 }
 
 int backing_link_do(struct backing_op *o)

@@ -100,8 +100,6 @@ int backing_orphan_keep(struct backing *b, const struct backing_name *n, const s
 		return 0;
 	backing_orphan_name(&row->handle, name);
 	r = linkat(n->dir_fd, n->text, b->orphans_fd, name, 0);
-	if (r && errno == ENOSPC && backing_reserve_spend(b))
-		r = linkat(n->dir_fd, n->text, b->orphans_fd, name, 0);
 	if (r)
 		return -errno;
 	set_orphan(b, row, true);

@@ -14,8 +14,8 @@
  *   6  next       action to skip of what is armed when this one is done, before the process ends
  *  16  passes     [point][operation], each as often as it was passed
  *
- * Who arms writes the action last. Processes may share the file: one of them does it. Why this is in
- * what is released: adr/0045.
+ * Who arms writes the action last. Processes may share the file: one of them does it. Why this is
+ * in what is released: adr/0045.
  */
 #ifndef CSVFS_EDGE_FAILPOINT_H
 #define CSVFS_EDGE_FAILPOINT_H
