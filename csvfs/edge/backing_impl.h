@@ -105,8 +105,9 @@ struct backing {
 	int root_fd, csv_fd, sessions_fd, orphans_fd, undo_fd;
 	int look_fd; /* of a file, by which is seen whether the XFS is down */
 	struct csv_handle root;
-	_Atomic uint64_t claimed; /* bytes: see backing_space.c */
-	atomic_bool is_halted;	  /* the disk failed: nothing is answered any more */
+	pthread_mutex_t space_lock; /* innermost */
+	uint64_t claimed;	    /* bytes: see backing_space.c */
+	atomic_bool is_halted;	    /* the disk failed: nothing is answered any more */
 	struct backing_force force;
 	pthread_mutex_t order; /* held from the done mark to its ticket */
 	pthread_mutex_t mounts_lock;
@@ -206,6 +207,8 @@ int backing_row_pin(struct backing *b, int fd, const char *name);
 void backing_row_unpin(struct backing *b, int fd, const char *name);
 
 /* A descriptor or -errno: -ESTALE if there is no such inode. */
+/* Seen at once, without I/O. */
+bool backing_xfs_is_down(const struct backing *b);
 int backing_handle_open(const struct backing *b, const struct csv_handle *h, int flags);
 /* The inode that a name in a directory stands for, or with "" the descriptor itself. */
 int backing_handle_of(int fd, const char *name, struct csv_handle *ret);

@@ -167,6 +167,12 @@ void backing_row_unpin(struct backing *b, int fd, const char *name)
 
 /* ---- handles and descriptors */
 
+bool backing_xfs_is_down(const struct backing *b)
+{
+	/* xfs_attr_get() looks first; there is no such attribute. */
+	return b->look_fd >= 0 && fgetxattr(b->look_fd, BACKING_XATTR, NULL, 0) < 0 && errno == EIO;
+}
+
 int backing_handle_open(const struct backing *b, const struct csv_handle *h, int flags)
 {
 	union kernel_handle k = {
@@ -183,9 +189,7 @@ int backing_handle_open(const struct backing *b, const struct csv_handle *h, int
 	 * The kernel says ESTALE for whatever error the file system has (do_handle_to_path() in
 	 * fs/fhandle.c). One that is down must not be taken for one where the inode is gone.
 	 */
-	if (fd == -ESTALE && b->look_fd >= 0 && fsync(b->look_fd))
-		return -EIO;
-	return fd;
+	return fd == -ESTALE && backing_xfs_is_down(b) ? -EIO : fd;
 }
 
 int backing_handle_of(int fd, const char *name, struct csv_handle *ret)
@@ -277,6 +281,12 @@ int backing_force_wait(struct backing *b, uint64_t ticket)
 		failpoint(FAIL_FORCING, 0, 0);
 		/* Not fdatasync(): an attribute is nothing that it forces (fs/xfs/xfs_file.c). */
 		r = fsync(fd);
+		/*
+		 * A shutdown lets go of what fsync(2) waits for: one that is in it may say that all
+		 * is there (xfs_fsync_seq(): the inode is not pinned any more).
+		 */
+		if (!r && backing_xfs_is_down(b))
+			r = -1;
 		failpoint(FAIL_GROUP_FORCED, 0, 0);
 		pthread_mutex_lock(&f->lock);
 		f->is_forcing = false;

@@ -34,12 +34,22 @@ struct eofblocks {
 #define EOFBLOCKS_VERSION      1
 #define EOFBLOCKS_SYNC	       1
 
-/* What is free beside what is claimed and kept; less than nothing is nothing. */
-static bool is_free(struct backing *b, uint64_t claimed, uint64_t kept)
+/* If so much is free beside what is claimed and kept. What is refused claims nothing. */
+static bool try_claim(struct backing_op *o, uint64_t bytes, uint64_t kept)
 {
+	struct backing *b = o->b;
 	struct statvfs v;
+	bool r;
 
-	return fstatvfs(b->root_fd, &v) || (uint64_t)v.f_bavail * v.f_frsize >= kept + claimed;
+	pthread_mutex_lock(&b->space_lock);
+	r = fstatvfs(b->root_fd, &v) ||
+	    (uint64_t)v.f_bavail * v.f_frsize >= kept + b->claimed + bytes;
+	if (r) {
+		b->claimed += bytes;
+		o->claimed += bytes;
+	}
+	pthread_mutex_unlock(&b->space_lock);
+	return r;
 }
 
 /* XFS frees the blocks of removed files by and by; of its own will it would now, too. */
@@ -53,16 +63,10 @@ static void settle(struct backing *b)
 /* 0 or -ENOSPC. */
 static int claim(struct backing_op *o, uint64_t bytes, uint64_t kept)
 {
-	uint64_t claimed = atomic_fetch_add(&o->b->claimed, bytes) + bytes;
-
-	o->claimed += bytes;
-	if (is_free(o->b, claimed, kept))
+	if (try_claim(o, bytes, kept))
 		return 0;
 	settle(o->b);
-	if (is_free(o->b, claimed, kept))
-		return 0;
-	backing_space_end(o);
-	return -ENOSPC;
+	return try_claim(o, bytes, kept) ? 0 : -ENOSPC;
 }
 
 /* The file has all blocks of that range for itself: a write there needs none. */
@@ -103,7 +107,11 @@ int backing_space_name(struct backing_op *o)
 
 void backing_space_end(struct backing_op *o)
 {
-	atomic_fetch_sub(&o->b->claimed, o->claimed);
+	if (!o->claimed)
+		return;
+	pthread_mutex_lock(&o->b->space_lock);
+	o->b->claimed -= o->claimed;
+	pthread_mutex_unlock(&o->b->space_lock);
 	o->claimed = 0;
 }
 
