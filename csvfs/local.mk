@@ -30,8 +30,9 @@ csvfs_backing_sources = \
 	csvfs/edge/backing_inode.c csvfs/edge/backing_io.c csvfs/edge/backing_names.c \
 	csvfs/edge/backing_op.c csvfs/edge/backing_opens.c csvfs/edge/backing_session.c \
 	csvfs/edge/clock.c csvfs/edge/clock.h \
+	csvfs/edge/failpoint.c csvfs/edge/failpoint.h csvfs/edge/failpoint.def \
 	csvfs/edge/backing_promise.c csvfs/edge/backing_range.c csvfs/edge/promises.c csvfs/edge/promises.h \
-	csvfs/edge/backing_undo.c csvfs/edge/trace.c csvfs/edge/trace.h
+	csvfs/edge/backing_space.c csvfs/edge/backing_undo.c csvfs/edge/trace.c csvfs/edge/trace.h
 
 noinst_LIBRARIES += csvfs/libcsvedge.a
 csvfs_libcsvedge_a_SOURCES = \

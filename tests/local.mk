@@ -341,6 +341,11 @@ tests_unit_test_listen_LDADD = lib/libedgebase.a lib/libbase.a $(CMOCKA_LIBS)
 tests_unit_test_record_SOURCES = tests/unit/test_record.c
 tests_unit_test_record_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_record_LDADD = csvfs/libcsvcore.a $(UNIT_LDADD)
+UNIT_TESTS += tests/unit/test_failpoint
+tests_unit_test_failpoint_SOURCES = tests/unit/test_failpoint.c
+tests_unit_test_failpoint_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_failpoint_LDADD = csvfs/libcsvedge.a csvfs/libcsvcore.a $(UNIT_LDADD) -lpthread
+
 UNIT_TESTS += tests/unit/test_trace
 tests_unit_test_trace_SOURCES = tests/unit/test_trace.c
 tests_unit_test_trace_CPPFLAGS = $(UNIT_CPPFLAGS)

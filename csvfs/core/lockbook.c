@@ -348,8 +348,13 @@ void lockbook_go(struct lockbook *s, uint64_t id, struct lockbook_actions *out)
 	out->count = 0;
 	if (!op || op->state != LOCKBOOK_NEW)
 		return;
-	if (op->is_interrupted) {
+	if (op->is_interrupted)
 		reply(op, EINTR, out);
+	/*
+	 * What gives up is gone through with: the close of one who is killed is interrupted from
+	 * its beginning on (SIGKILL stays pending while a process ends), and nobody asks again.
+	 */
+	if (op->is_interrupted && op->what != LOCKBOOK_UNLOCK) {
 		free_op(s, op);
 	} else if (op->what == LOCKBOOK_TEST) {
 		run(s, op, out);

@@ -35,6 +35,7 @@ static void init_locks(struct backing *b)
 {
 	must(!pthread_mutex_init(&b->lock, NULL));
 	must(!pthread_mutex_init(&b->order, NULL));
+	must(!pthread_mutex_init(&b->space_lock, NULL));
 	must(!pthread_mutex_init(&b->range_lock, NULL));
 	must(!pthread_cond_init(&b->range_free, NULL));
 	must(!pthread_mutex_init(&b->mounts_lock, NULL));
@@ -53,6 +54,7 @@ static void done_locks(struct backing *b)
 	pthread_mutex_destroy(&b->force.lock);
 	pthread_mutex_destroy(&b->mounts_lock);
 	pthread_mutex_destroy(&b->order);
+	pthread_mutex_destroy(&b->space_lock);
 	pthread_cond_destroy(&b->range_free);
 	pthread_mutex_destroy(&b->range_lock);
 	pthread_mutex_destroy(&b->lock);
@@ -110,13 +112,13 @@ static int open_ours(struct backing *b, int dir_fd, const char *name, int *ret_f
 	return backing_row_pin(b, fd, "");
 }
 
-static int open_reserve(struct backing *b)
+/* Earlier coordinators had blocks in it. */
+static int open_look(struct backing *b)
 {
-	b->reserve_fd =
-		openat(b->csv_fd, "reserve", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (b->reserve_fd < 0)
+	b->look_fd = openat(b->csv_fd, "reserve", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (b->look_fd < 0 || ftruncate(b->look_fd, 0))
 		return -errno;
-	return backing_row_pin(b, b->reserve_fd, "");
+	return backing_row_pin(b, b->look_fd, "");
 }
 
 static int open_own(struct backing *b, char *text, size_t size)
@@ -126,15 +128,13 @@ static int open_own(struct backing *b, char *text, size_t size)
 	r = r ? r : open_ours(b, b->csv_fd, "sessions", &b->sessions_fd);
 	r = r ? r : open_ours(b, b->csv_fd, "orphans", &b->orphans_fd);
 	r = r ? r : open_ours(b, b->csv_fd, "undo", &b->undo_fd);
-	r = r ? r : open_reserve(b);
+	r = r ? r : open_look(b);
 	if (r)
 		return refuse(text, size, r, "the volume's own directory .csv cannot be opened");
 	r = backing_undo_all(b);
+	failpoint(FAIL_UNDONE, 0, 0);
 	if (r)
 		return refuse(text, size, r, "what was under way in .csv/undo cannot be put back");
-	r = backing_reserve_fill(b);
-	if (r)
-		return refuse(text, size, r, "the reserve in .csv cannot be filled");
 	r = backing_mounts_load(b);
 	if (r)
 		return refuse(text, size, r, "the directories of mounts in .csv cannot be read");
@@ -149,7 +149,7 @@ int backing_open(int root_fd, struct backing **ret, char *text, size_t text_size
 
 	if (!b)
 		return refuse(text, text_size, -ENOMEM, "the volume cannot be opened");
-	b->csv_fd = b->sessions_fd = b->orphans_fd = b->undo_fd = b->reserve_fd = -1;
+	b->csv_fd = b->sessions_fd = b->orphans_fd = b->undo_fd = b->look_fd = -1;
 	init_locks(b);
 	umask(0); /* modes are as the callers want them */
 	b->root_fd = openat(root_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -168,7 +168,7 @@ int backing_open(int root_fd, struct backing **ret, char *text, size_t text_size
 
 static void close_own(const struct backing *b)
 {
-	const int fd[] = {b->reserve_fd,  b->undo_fd, b->orphans_fd,
+	const int fd[] = {b->look_fd,	  b->undo_fd, b->orphans_fd,
 			  b->sessions_fd, b->csv_fd,  b->root_fd};
 
 	for (size_t i = 0; i < MUST_ARRAY_SIZE(fd); i++) {
@@ -186,6 +186,11 @@ void backing_close(struct backing *b)
 	close_own(b);
 	done_locks(b);
 	free(b);
+}
+
+int backing_root_fd(const struct backing *b)
+{
+	return b->root_fd;
 }
 
 struct csv_handle backing_root(const struct backing *b)
@@ -278,6 +283,7 @@ static int replay(struct backing_op *o)
 		o->reply->kind = CSV_REPLY_NONE;
 		return 0;
 	}
+	failpoint(FAIL_REPLAY, o->q->op, o->mount);
 	*o->reply = record.reply;
 	if (record.op == CSV_OP_CREATE && !record.reply.error)
 		backing_opens_add(o->b, o->mount, h, 1);
@@ -289,7 +295,7 @@ bool backing_is_down(struct backing *b, int error)
 	if (error != EIO && error != EUCLEAN)
 		return false;
 	/* A file's: that of a directory does not look whether XFS has shut down (xfs_file.c). */
-	if (fsync(b->reserve_fd))
+	if (fsync(b->look_fd))
 		b->is_halted = true;
 	return b->is_halted;
 }

@@ -55,6 +55,8 @@ void backing_settled(struct backing *b, const struct csv_handle *h);
 /* Nothing executes. Closes every descriptor, so that the file system can be unmounted. Takes NULL.
  */
 void backing_close(struct backing *b);
+/* Its root directory: for one who ends the file system, in tests. */
+int backing_root_fd(const struct backing *b);
 struct csv_handle backing_root(const struct backing *b);
 
 /*

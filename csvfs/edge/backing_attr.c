@@ -193,6 +193,7 @@ int backing_readlink(struct backing_op *o)
 int backing_statfs(struct backing_op *o)
 {
 	struct csv_usage *u = &o->reply->usage.usage;
+	uint64_t kept = backing_space_kept();
 	struct statvfs v;
 
 	if (fstatvfs(o->b->root_fd, &v))
@@ -200,7 +201,7 @@ int backing_statfs(struct backing_op *o)
 	*u = (struct csv_usage){
 		.blocks = v.f_blocks,
 		.bfree = v.f_bfree,
-		.bavail = v.f_bavail,
+		.bavail = v.f_bavail > kept / v.f_frsize ? v.f_bavail - kept / v.f_frsize : 0,
 		.files = v.f_files,
 		.ffree = v.f_ffree,
 		.favail = v.f_favail,
@@ -311,7 +312,7 @@ int backing_setxattr_look(struct backing_op *o)
 	if ((q->flags & XATTR_REPLACE) && !has && !o->is_redo)
 		return -ENODATA;
 	o->record.a = o->inode[0].row->handle;
-	return 0;
+	return o->is_redo ? 0 : backing_space_name(o);
 }
 
 int backing_setxattr_do(struct backing_op *o)

@@ -192,6 +192,19 @@ static enum change_outcome run(struct backing_op *o, enum change_step step)
 	return CHANGE_ERROR;
 }
 
+/* What has been done when a step has. */
+static void pass(const struct backing_op *o, enum change_step step)
+{
+	static const enum failpoint point[] = {
+		[CHANGE_LOCK] = FAIL_LOCKED,	 [CHANGE_LOOK] = FAIL_LOOKED,
+		[CHANGE_INTENT] = FAIL_INTENDED, [CHANGE_DO] = FAIL_DID,
+		[CHANGE_DONE] = FAIL_MARKED,	 [CHANGE_COLLECT] = FAIL_COLLECTED,
+		[CHANGE_UNLOCK] = FAIL_UNLOCKED, [CHANGE_FORCE] = FAIL_FORCED,
+	};
+
+	failpoint(point[step], o->q->op, o->mount);
+}
+
 int backing_change(struct backing_op *o)
 {
 	enum change_step step = CHANGE_LOCK;
@@ -200,6 +213,7 @@ int backing_change(struct backing_op *o)
 	must(verbs[o->q->op].look);
 	while (step != CHANGE_FINISH && step != CHANGE_HALT) {
 		outcome = run(o, step);
+		pass(o, step);
 		if (o->is_cancelled)
 			return -ECANCELED; /* an intent stays as it is on the disk */
 		if (o->b->is_halted || backing_stops_after(o->b, step))

@@ -152,7 +152,7 @@ static int touch_file(struct backing *b, const struct csv_handle *h, const struc
 	int r = 0;
 
 	if (fd < 0)
-		return 0; /* it is gone, and who has written to it knows */
+		return fd == -ESTALE ? 0 : fd; /* it is gone, and who has written to it knows */
 	if (!fstat(fd, &st) && is_later(t, &st.st_mtim) && !futimens(fd, times) && fsync(fd))
 		r = -errno;
 	close(fd);
@@ -406,9 +406,11 @@ static int make_grant(struct backing_op *o, enum csv_ungranted *ret_why)
 		if (step == GRANT_MAKE_FORCE) {
 			if (fsync(o->inode[0].data_fd))
 				return backing_lost(o, 0, -errno);
+			failpoint(FAIL_GRANT_FORCED, o->q->op, o->mount);
 			is_ok = true;
 		} else if (step == GRANT_MAKE_EMPTY) {
 			is_ok = empty_cache(&o->inode[0]);
+			failpoint(FAIL_GRANT_EMPTIED, o->q->op, o->mount);
 			*ret_why = CSV_UNGRANTED_RESIDENT;
 		} else {
 			*ret_why = map(o, &e.is_shared);
@@ -422,6 +424,7 @@ static int make_grant(struct backing_op *o, enum csv_ungranted *ret_why)
 		csv_trace_map(&e.handle, &p->extents);
 	if (step == GRANT_MAKE_ISSUE)
 		*ret_why = grants_issue(o->b->grants, &e, &p->id, &mode);
+	failpoint(FAIL_GRANT_ISSUED, o->q->op, o->mount);
 	p->mode = (uint8_t)mode;
 	return 0;
 }
@@ -457,6 +460,7 @@ int backing_grant(struct backing_op *o)
 		backing_break(o);
 		backing_collect(o);
 		r = mark_written(&o->inode[0]);
+		failpoint(FAIL_GRANT_MARKED, o->q->op, o->mount);
 		if (!r && !settle_blocks(o->b, &o->inode[0]))
 			why = CSV_UNGRANTED_EXTENTS;
 	}

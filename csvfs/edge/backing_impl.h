@@ -14,6 +14,7 @@
  *   backing_grant.c    what nodes do to files by themselves
  *   backing_promise.c  what mounts keep in memory
  *   backing_range.c    bytes of files, for what writes in place
+ *   backing_space.c    what a full volume keeps for what empties it
  *
  * Order of locks: inodes by (ino, gen), all of a request's at once and no second time; then
  * backing.mounts_lock or backing.order; then backing.lock, backing.range_lock or
@@ -30,6 +31,7 @@
 #include "csvfs/core/change.h"
 #include "csvfs/core/record.h"
 #include "csvfs/edge/backing.h"
+#include "csvfs/edge/failpoint.h"
 #include "csvfs/edge/grants.h"
 #include "csvfs/edge/promises.h"
 
@@ -100,9 +102,12 @@ struct backing_force {
 };
 
 struct backing {
-	int root_fd, csv_fd, sessions_fd, orphans_fd, undo_fd, reserve_fd;
+	int root_fd, csv_fd, sessions_fd, orphans_fd, undo_fd;
+	int look_fd; /* of a file, by which is seen whether the XFS is down */
 	struct csv_handle root;
-	atomic_bool is_halted; /* the disk failed: nothing is answered any more */
+	pthread_mutex_t space_lock; /* innermost */
+	uint64_t claimed;	    /* bytes: see backing_space.c */
+	atomic_bool is_halted;	    /* the disk failed: nothing is answered any more */
 	struct backing_force force;
 	pthread_mutex_t order; /* held from the done mark to its ticket */
 	pthread_mutex_t mounts_lock;
@@ -177,6 +182,7 @@ struct backing_op {
 	struct csv_handle lost;
 	int lost_error;
 	bool is_cancelled; /* the coordinator stops: nothing was begun */
+	uint64_t claimed;  /* of the free space, until it has ended */
 	/* A change only: */
 	bool is_redo;
 	int slot_fd;
@@ -201,6 +207,8 @@ int backing_row_pin(struct backing *b, int fd, const char *name);
 void backing_row_unpin(struct backing *b, int fd, const char *name);
 
 /* A descriptor or -errno: -ESTALE if there is no such inode. */
+/* Seen at once, without I/O. */
+bool backing_xfs_is_down(const struct backing *b);
 int backing_handle_open(const struct backing *b, const struct csv_handle *h, int flags);
 /* The inode that a name in a directory stands for, or with "" the descriptor itself. */
 int backing_handle_of(int fd, const char *name, struct csv_handle *ret);
@@ -254,12 +262,6 @@ bool backing_is_steady(struct backing_op *o, const struct csv_handle *h);
 
 int backing_mounts_load(struct backing *b);
 void backing_mounts_free(struct backing *b);
-/*
- * A full volume must take records and links of orphans, or nothing could be removed from it: these
- * blocks are given up for them, and taken again when there are some.
- */
-int backing_reserve_fill(struct backing *b);
-bool backing_reserve_spend(struct backing *b);
 /* The descriptor of a slot's record (borrowed), or -errno. Makes it. */
 int backing_slot(struct backing *b, uint64_t mount, uint16_t slot);
 int backing_record_store(int slot_fd, const struct record *r);
@@ -291,6 +293,18 @@ void backing_dead_keep(struct backing *b, const struct backing_name *n);
 void backing_orphan_undo(struct backing *b, const struct backing_name *n);
 int backing_open_inode(struct backing_op *o);
 void backing_release(struct backing_op *o);
+
+/* ---- backing_space.c */
+
+/*
+ * Before a request that is not repeated is begun: is there room for so much data, at that place of
+ * the file (fd -1: wherever), or for a name or an attribute? 0 or -ENOSPC.
+ */
+int backing_space_data(struct backing_op *o, int fd, uint64_t offset, uint64_t length);
+int backing_space_name(struct backing_op *o);
+void backing_space_end(struct backing_op *o);
+/* Bytes that are free and not for data. */
+uint64_t backing_space_kept(void);
 
 /* ---- backing_undo.c */
 

@@ -167,6 +167,12 @@ void backing_row_unpin(struct backing *b, int fd, const char *name)
 
 /* ---- handles and descriptors */
 
+bool backing_xfs_is_down(const struct backing *b)
+{
+	/* xfs_attr_get() looks first; there is no such attribute. */
+	return b->look_fd >= 0 && fgetxattr(b->look_fd, BACKING_XATTR, NULL, 0) < 0 && errno == EIO;
+}
+
 int backing_handle_open(const struct backing *b, const struct csv_handle *h, int flags)
 {
 	union kernel_handle k = {
@@ -176,7 +182,14 @@ int backing_handle_open(const struct backing *b, const struct csv_handle *h, int
 	memcpy(k.head.f_handle, &h->ino, sizeof(h->ino));
 	memcpy(k.head.f_handle + sizeof(h->ino), &h->gen, sizeof(h->gen));
 	fd = open_by_handle_at(b->root_fd, &k.head, flags | O_CLOEXEC | O_NOFOLLOW);
-	return fd < 0 ? -errno : fd;
+	if (fd >= 0)
+		return fd;
+	fd = -errno;
+	/*
+	 * The kernel says ESTALE for whatever error the file system has (do_handle_to_path() in
+	 * fs/fhandle.c). One that is down must not be taken for one where the inode is gone.
+	 */
+	return fd == -ESTALE && backing_xfs_is_down(b) ? -EIO : fd;
 }
 
 int backing_handle_of(int fd, const char *name, struct csv_handle *ret)
@@ -265,8 +278,16 @@ int backing_force_wait(struct backing *b, uint64_t ticket)
 		newest = f->newest;
 		fd = f->newest_fd;
 		pthread_mutex_unlock(&f->lock);
+		failpoint(FAIL_FORCING, 0, 0);
 		/* Not fdatasync(): an attribute is nothing that it forces (fs/xfs/xfs_file.c). */
 		r = fsync(fd);
+		/*
+		 * A shutdown lets go of what fsync(2) waits for: one that is in it may say that all
+		 * is there (xfs_fsync_seq(): the inode is not pinned any more).
+		 */
+		if (!r && backing_xfs_is_down(b))
+			r = -1;
+		failpoint(FAIL_GROUP_FORCED, 0, 0);
 		pthread_mutex_lock(&f->lock);
 		f->is_forcing = false;
 		if (r)

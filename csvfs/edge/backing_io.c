@@ -136,7 +136,10 @@ int backing_write_look(struct backing_op *o)
 		return 0;
 	o->record.a = o->inode[0].row->handle;
 	o->record.size = (uint64_t)o->inode[0].st.st_size;
-	return 0;
+	return backing_space_data(o, o->inode[0].data_fd,
+				  o->q->write.flags & CSV_WRITE_APPEND ? o->record.size
+								       : o->q->write.offset,
+				  o->q->write.data.len);
 }
 
 int backing_write_do(struct backing_op *o)
@@ -166,6 +169,7 @@ int backing_write_do(struct backing_op *o)
 		else
 			done += (size_t)n;
 	}
+	failpoint(FAIL_DATA_WRITTEN, o->q->op, o->mount);
 	if (done && backing_stops_after(o->b, CHANGE_STEP_MAX))
 		return 0;
 	if (r && !done)
@@ -193,7 +197,9 @@ int backing_fallocate_look(struct backing_op *o)
 		return -EOPNOTSUPP;
 	o->record.a = o->inode[0].row->handle;
 	o->record.size = size;
-	return 0;
+	if (q->mode & (FALLOCATE_MOVES | FALLOC_FL_PUNCH_HOLE))
+		return 0;
+	return backing_space_data(o, o->inode[0].data_fd, q->offset, q->length);
 }
 
 int backing_fallocate_do(struct backing_op *o)
@@ -235,7 +241,11 @@ int backing_copy_range_look(struct backing_op *o)
 	o->record.a = o->inode[0].row->handle;
 	o->record.b = o->inode[1].row->handle;
 	o->record.size = (uint64_t)o->inode[1].st.st_size;
-	return 0;
+	/* What is shared takes no room; the rest of a request is no more than so much. */
+	return backing_space_data(o, -1, 0,
+				  q->from_offset % COPY_ALIGN || q->to_offset % COPY_ALIGN
+					  ? q->length < COPY_BYTES_MAX ? q->length : COPY_BYTES_MAX
+					  : 0);
 }
 
 int backing_copy_range_do(struct backing_op *o)
@@ -255,6 +265,7 @@ int backing_copy_range_do(struct backing_op *o)
 			    (size_t)(q->length < most ? q->length : most), 0);
 	if (n < 0)
 		return -errno;
+	failpoint(FAIL_DATA_WRITTEN, o->q->op, o->mount);
 	if (n && backing_stops_after(o->b, CHANGE_STEP_MAX))
 		return 0;
 	o->reply->count.count = (uint64_t)n;

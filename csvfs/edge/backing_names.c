@@ -82,7 +82,7 @@ int backing_make_look(struct backing_op *o)
 			return -EINVAL;
 	}
 	if (!n->child.ino)
-		return 0;
+		return o->is_redo ? 0 : backing_space_name(o);
 	if (!o->is_redo && !opens)
 		return -EEXIST;
 	r = entry(o, n, &n->child, n->child_row);
@@ -212,7 +212,7 @@ int backing_link_look(struct backing_op *o)
 	if (n->child.ino)
 		return -EEXIST;
 	o->record.a = i->row->handle;
-	return 0;
+	return o->is_redo ? 0 : backing_space_name(o);
 }
 
 int backing_link_do(struct backing_op *o)
@@ -257,6 +257,8 @@ int backing_unlink_do(struct backing_op *o)
 	if (S_ISDIR(st.st_mode))
 		backing_dead_keep(o->b, n);
 	r = backing_orphan_keep(o->b, n, &st, &is_kept);
+	if (is_kept)
+		failpoint(FAIL_ORPHAN_LINKED, o->q->op, o->mount);
 	if (r || (is_kept && backing_stops_after(o->b, CHANGE_STEP_MAX)))
 		return r;
 	if (!unlinkat(n->dir_fd, n->text, o->q->op == CSV_OP_RMDIR ? AT_REMOVEDIR : 0))
@@ -312,6 +314,8 @@ int backing_rename_do(struct backing_op *o)
 			backing_dead_keep(o->b, to);
 		r = backing_orphan_keep(o->b, to, &st, &is_kept);
 	}
+	if (is_kept)
+		failpoint(FAIL_ORPHAN_LINKED, o->q->op, o->mount);
 	if (r || (is_kept && backing_stops_after(o->b, CHANGE_STEP_MAX)))
 		return r;
 	if (!renameat2(from->dir_fd, from->text, to->dir_fd, to->text, o->q->rename.flags))

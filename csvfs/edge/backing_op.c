@@ -412,6 +412,7 @@ void backing_op_unlock(struct backing_op *o)
 void backing_op_done(struct backing_op *o)
 {
 	unlock_all(o);
+	backing_space_end(o);
 	if (o->b->grants)
 		backing_recall_end(o);
 	for (size_t i = 0; i < o->inode_count; i++) {

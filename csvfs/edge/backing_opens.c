@@ -100,8 +100,6 @@ int backing_orphan_keep(struct backing *b, const struct backing_name *n, const s
 		return 0;
 	backing_orphan_name(&row->handle, name);
 	r = linkat(n->dir_fd, n->text, b->orphans_fd, name, 0);
-	if (r && errno == ENOSPC && backing_reserve_spend(b))
-		r = linkat(n->dir_fd, n->text, b->orphans_fd, name, 0);
 	if (r)
 		return -errno;
 	set_orphan(b, row, true);
@@ -155,10 +153,12 @@ static int row_closed(struct backing *b, struct backing_row *row, bool reaps)
 	/* What somebody may still write to is not freed: backing_settled() comes back to it. */
 	if (goes && !(b->grants && grants_unwanted(b->grants, &row->handle))) {
 		backing_orphan_name(&row->handle, name);
+		failpoint(FAIL_REAPING, 0, 0);
 		if (unlinkat(b->orphans_fd, name, 0) && errno != ENOENT)
 			r = -errno;
 		else
 			set_orphan(b, row, false);
+		failpoint(FAIL_REAPED, 0, 0);
 	}
 	pthread_rwlock_unlock(&row->lock);
 	return r;
@@ -310,9 +310,11 @@ int backing_open_inode(struct backing_op *o)
 		/* What XFS itself has against it, an immutable file for example. */
 		r = is_write ? backing_op_data(o, 0, true) : 0;
 	}
-	if (!r)
-		backing_opens_count(o->b, o->inode[0].row, o->mount, 1);
-	return r;
+	if (r)
+		return r;
+	backing_opens_count(o->b, o->inode[0].row, o->mount, 1);
+	failpoint(FAIL_OPENED, o->q->op, o->mount);
+	return 0;
 }
 
 void backing_release(struct backing_op *o)
@@ -327,6 +329,7 @@ void backing_release(struct backing_op *o)
 	is_last = take_opens(row, o->mount, 1);
 	reaps = b->is_serving;
 	pthread_mutex_unlock(&b->lock);
+	failpoint(FAIL_RELEASED, o->q->op, o->mount);
 	/* If the orphan cannot be removed, the next coordinator tries again. */
 	if (is_last)
 		(void)row_closed(b, row, reaps);

@@ -19,7 +19,6 @@
 
 #define MOUNT_NAME_MAX 17 /* 16 hexadecimal digits */
 #define SLOT_NAME_MAX  8
-#define RESERVE_BYTES  (1 << 20) /* a few chunks of inodes, and blocks of directories */
 
 static void closedirp(DIR **d)
 {
@@ -131,22 +130,6 @@ int backing_mounts_load(struct backing *b)
 	return -errno;
 }
 
-/* ---- blocks for a record or an orphan's link, when there are no others */
-
-int backing_reserve_fill(struct backing *b)
-{
-	if (fallocate(b->reserve_fd, 0, 0, RESERVE_BYTES) && errno != ENOSPC)
-		return -errno;
-	return 0;
-}
-
-bool backing_reserve_spend(struct backing *b)
-{
-	struct stat st;
-
-	return !fstat(b->reserve_fd, &st) && st.st_blocks && !ftruncate(b->reserve_fd, 0);
-}
-
 static int mount_make(struct backing *b, const char *name)
 {
 	if (!mkdirat(b->sessions_fd, name, 0700) || errno == EEXIST)
@@ -165,10 +148,8 @@ static int mount_get(struct backing *b, uint64_t id, struct backing_mount **ret)
 	if (!*ret) {
 		mount_name(id, name);
 		r = mount_make(b, name);
-		if (r == -ENOSPC && backing_reserve_spend(b))
-			r = mount_make(b, name);
+		failpoint(FAIL_MOUNT_MADE, 0, id);
 		r = r ? r : mount_add(b, id, ret);
-		r = r ? r : backing_reserve_fill(b);
 	}
 	pthread_mutex_unlock(&b->mounts_lock);
 	return r;
@@ -186,6 +167,8 @@ static int slot_open(struct backing *b, struct backing_mount *m, uint16_t slot, 
 	if (r < 0)
 		return -errno;
 	m->slot_fd[slot] = r;
+	if (flags & O_CREAT)
+		failpoint(FAIL_SLOT_MADE, 0, m->id);
 	r = backing_row_pin(b, m->slot_fd[slot], "");
 	return r ? r : m->slot_fd[slot];
 }
@@ -196,8 +179,6 @@ int backing_slot(struct backing *b, uint64_t mount, uint16_t slot)
 	int r = mount_get(b, mount, &m);
 
 	r = r ? r : slot_open(b, m, slot, O_CREAT);
-	if (r == -ENOSPC && backing_reserve_spend(b))
-		r = slot_open(b, m, slot, O_CREAT);
 	return r;
 }
 
@@ -268,6 +249,7 @@ int backing_drop(struct backing *b, uint64_t mount, bool is_serving)
 	struct backing_mount **at, *m;
 	int r = backing_opens_drop(b, mount, is_serving);
 
+	failpoint(FAIL_DROP_CLOSED, 0, mount);
 	pthread_mutex_lock(&b->mounts_lock);
 	for (at = &b->mounts; *at && (*at)->id != mount;)
 		at = &(*at)->next;

@@ -88,8 +88,6 @@ static int undo(struct backing *b, struct backing_row *row)
 	fd = backing_handle_open(b, &row->handle, O_RDWR);
 	if (fd >= 0) {
 		r = put_back(undo_fd, fd);
-		if (r == -ENOSPC && backing_reserve_spend(b))
-			r = put_back(undo_fd, fd);
 	} else if (fd != -ESTALE) {
 		r = fd;
 	}

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "csvfs/edge/client_impl.h"
+#include "csvfs/edge/failpoint.h"
 #include "csvfs/edge/log.h"
 #include "lib/must.h"
 
@@ -157,7 +158,9 @@ int client_write_slot(struct client *c, struct slot *s)
 	s->state = SLOT_SENT;
 	s->sent_on = c->connection;
 	s->is_writing = true;
+	failpoint(FAIL_MOUNT_SENDING, s->op, c->options.mount);
 	r = client_write(c, s->frame, s->len);
+	failpoint(FAIL_MOUNT_SENT, s->op, c->options.mount);
 	end_writing(c, s);
 	return r;
 }
@@ -257,6 +260,7 @@ bool client_answer(struct client *c, const struct csv_reply *p)
 
 	if (!answers(c, s, p) || (bytes && s->has_owner && bytes->len > s->cap))
 		return false;
+	failpoint(FAIL_MOUNT_ANSWERED, s->op, c->options.mount);
 	count_opens(c, s, p);
 	client_keep_reply(c, s, p);
 	/* What a change has made untrue may be kept again, whoever waits for the answer. */

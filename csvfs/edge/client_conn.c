@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "csvfs/edge/client_impl.h"
+#include "csvfs/edge/failpoint.h"
 #include "csvfs/edge/log.h"
 #include "lib/must.h"
 #include "lib/wire.h"
@@ -106,11 +107,14 @@ static void recover(struct client *c)
 	client_token_take(c);
 	r = write_frame(c, &(struct csv_frame){.type = CSV_FRAME_LIFE,
 					       .life = {.number = keep_life(c->keep)}});
+	failpoint(FAIL_MOUNT_RECLAIMING, 0, c->options.mount);
 	r = r ? r : c->is_known ? 0 : reclaim(c);
+	failpoint(FAIL_MOUNT_RESENDING, 0, c->options.mount);
 	while (!r && (s = client_oldest(c, SLOT_SENT))) {
 		r = client_write_slot(c, s);
 		resent++;
 	}
+	failpoint(FAIL_MOUNT_RESENT, 0, c->options.mount);
 	if (!r)
 		r = write_frame(c, &(struct csv_frame){.type = CSV_FRAME_RESEND_DONE});
 	if (!r && c->phase == CLIENT_WELCOMED) {

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "csvfs/edge/client.h"
+#include "csvfs/edge/failpoint.h"
 #include "csvfs/edge/link.h"
 #include "csvfs/edge/log.h"
 #include "csvfs/edge/lun.h"
@@ -322,12 +323,16 @@ static int mount_xfs(struct coordinator *c)
 		return r;
 	}
 	c->is_mounted = true;
+	failpoint(FAIL_MOUNTED, 0, 0);
 	fd = open(c->mount_point, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0) {
 		snprintf(c->text, sizeof(c->text), "%s: %s", c->mount_point, strerror(errno));
 		return -errno;
 	}
-	return backing_open(fd, &c->backing, c->text, sizeof(c->text));
+	r = backing_open(fd, &c->backing, c->text, sizeof(c->text));
+	if (!r)
+		failpoint_set_xfs(backing_root_fd(c->backing));
+	return r;
 }
 
 /* Nothing of ours is left on the disk's device, or the text says what. */
@@ -336,6 +341,7 @@ static int unmount_xfs(struct coordinator *c, char *text, size_t size)
 	uint64_t until = csv_now_ms() + UNMOUNT_WAIT_S * 1000;
 	int r = 0;
 
+	failpoint_set_xfs(-1);
 	backing_close(c->backing);
 	c->backing = NULL;
 	while (c->is_mounted) {
@@ -350,6 +356,7 @@ static int unmount_xfs(struct coordinator *c, char *text, size_t size)
 	}
 	c->is_mounted = false;
 	rmdir(c->mount_point);
+	failpoint(FAIL_UNMOUNTED, 0, 0);
 	if (!c->lun)
 		return 0;
 	r = csv_lun_detach(c->lun, text, size);
@@ -428,6 +435,7 @@ static int take_lun(struct coordinator *c)
 	r = write_term(c);
 	if (r)
 		return r;
+	failpoint(FAIL_TERM_WRITTEN, 0, 0);
 	csv_log(LOG_INFO, "volume %s: term %llu is on the LUN -> mounting", c->volume,
 		(unsigned long long)c->term);
 	r = check_wanted(c, &state);
@@ -586,6 +594,7 @@ static int stop(struct coordinator *c)
 
 	tell(c, CSV_LINK_STOPPING, NULL);
 	server_stop(c->server);
+	failpoint(FAIL_STOPPING, 0, 0);
 	/* As long as a request takes; clusterd has its own deadline for it. */
 	while (!has_failed && !server_has_stopped(c->server)) {
 		wait_change(c, UINT64_MAX);
@@ -598,8 +607,10 @@ static int stop(struct coordinator *c)
 	}
 	if (has_failed) /* a worker may be stuck in the disk: not waited for */
 		return -EIO;
+	failpoint(FAIL_STOPPED, 0, 0);
 	server_close(c->server);
 	c->server = NULL;
+	failpoint(FAIL_CLOSED, 0, 0);
 	r = unmount_xfs(c, c->text, sizeof(c->text));
 	return r;
 }
@@ -651,6 +662,7 @@ int csv_coordinate_main(int argc, char **argv)
 		return r - 1;
 	csv_log_open("csvfsd", c.to_syslog, LOG_INFO);
 	csv_trace_open();
+	failpoint_open();
 	uuid_text(c.uuid.byte, uuid);
 	c.lock_fd = process_lock(c.socket, uuid, "coordinator");
 	if (c.lock_fd < 0)

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "csvfs/edge/datapath_impl.h"
+#include "csvfs/edge/failpoint.h"
 #include "csvfs/edge/log.h"
 #include "csvfs/edge/process.h"
 #include "lib/must.h"
@@ -84,6 +85,7 @@ static void give_back(struct datapath *d, const struct direct_action *a)
 					     .has_written = a->has_written,
 					     .written = a->written};
 
+	failpoint(FAIL_MOUNT_RETURNED, 0, d->options.mount);
 	if (a->kind == DIRECT_DO_DONE)
 		f.recall_done = body;
 	else

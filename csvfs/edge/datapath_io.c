@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "csvfs/edge/datapath_impl.h"
+#include "csvfs/edge/failpoint.h"
 #include "csvfs/edge/log.h"
 #include "csvfs/edge/process.h"
 #include "lib/must.h"
@@ -81,6 +82,7 @@ static void ask(struct datapath *d, const struct csv_handle *h, bool is_write, s
 	pthread_mutex_unlock(&d->lock);
 	r = client_call(d->options.client, &q, &p, d->answer,
 			(size_t)CSV_EXTENTS_MAX * CSV_EXTENT_BYTES, i);
+	failpoint(FAIL_MOUNT_GRANTED, q.op, d->options.mount);
 	pthread_mutex_lock(&d->lock);
 	d->is_asking = false;
 	e.now_ms = csv_now_ms();
@@ -213,6 +215,8 @@ static int run(struct datapath *d, struct io *io, const struct csv_handle *h, bo
 	}
 	pthread_mutex_unlock(&d->lock);
 	r = perform(fd, io);
+	if (io->is_write)
+		failpoint(FAIL_MOUNT_WRITTEN, CSV_OP_WRITE, d->options.mount);
 	pthread_mutex_lock(&d->lock);
 	end(d, io, true);
 	if (r) {

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "csvfs/edge/datapath_impl.h"
+#include "csvfs/edge/failpoint.h"
 #include "csvfs/edge/log.h"
 #include "csvfs/edge/process.h"
 #include "lib/must.h"
@@ -100,6 +101,7 @@ static int read_frame(struct tls *t, struct csv_frame *ret)
 
 static void on_recall(struct datapath *d, const struct csv_frame_recall *f)
 {
+	failpoint(FAIL_MOUNT_RECALL, 0, d->options.mount);
 	pthread_mutex_lock(&d->lock);
 	datapath_step(d, &(struct direct_event){.type = DIRECT_EV_RECALL,
 						.handle = f->handle,
@@ -159,6 +161,7 @@ void *datapath_flush_loop(void *arg)
 		pthread_mutex_unlock(&d->lock);
 		/* Whom a failure concerns is told before the answer: over the same line. */
 		datapath_flush(d);
+		failpoint(FAIL_MOUNT_FLUSHED, 0, d->options.mount);
 		if (w)
 			tell(d, &w->ask);
 		pthread_mutex_lock(&d->lock);
@@ -189,7 +192,9 @@ static void on_break(struct datapath *d, const struct csv_frame_broke *f)
 	struct csv_frame a = {.type = CSV_FRAME_BROKEN,
 			      .broken = {.handle = f->handle, .serial = f->serial}};
 
+	failpoint(FAIL_MOUNT_BREAK, 0, d->options.mount);
 	mount_cache_break(d->options.cache, &f->handle);
+	failpoint(FAIL_MOUNT_BROKEN, 0, d->options.mount);
 	pthread_mutex_lock(&d->lock);
 	datapath_push(d, &a);
 	pthread_mutex_unlock(&d->lock);

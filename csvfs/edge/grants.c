@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "csvfs/edge/clock.h"
+#include "csvfs/edge/failpoint.h"
 #include "csvfs/edge/trace.h"
 #include "lib/must.h"
 
@@ -236,6 +237,7 @@ int grants_recall(struct grants *g, const struct csv_handle *h)
 
 	pthread_mutex_lock(&g->lock);
 	step(g, &(struct grant_event){.type = GRANT_EV_RECALL, .handle = *h});
+	failpoint(FAIL_RECALLING, 0, 0);
 	while (!grant_is_collected(&g->state, h) && !g->is_stopped)
 		pthread_cond_wait(&g->looked, &g->lock);
 	if (!grant_is_collected(&g->state, h)) {
@@ -243,6 +245,7 @@ int grants_recall(struct grants *g, const struct csv_handle *h)
 		r = -ECANCELED;
 	}
 	pthread_mutex_unlock(&g->lock);
+	failpoint(FAIL_RECALLED, 0, 0);
 	return r;
 }
 
@@ -274,6 +277,7 @@ int grants_ask(struct grants *g, const struct csv_handle *h, bool wants_flush)
 		channels = g->channels;
 		step(g, &e);
 		e.serial = g->actions.item[g->actions.count - 1].serial;
+		failpoint(FAIL_ASKING, 0, 0);
 		while (!grant_is_told(&g->state, h, e.serial) && !g->is_stopped) {
 			pthread_cond_wait(&g->looked, &g->lock);
 			if (channels == g->channels)
@@ -282,6 +286,7 @@ int grants_ask(struct grants *g, const struct csv_handle *h, bool wants_flush)
 			step(g, &e);
 		}
 		r = grant_is_told(&g->state, h, e.serial) ? 0 : -ECANCELED;
+		failpoint(FAIL_TOLD, 0, 0);
 	}
 	while (!r && wants_flush && grant_is_failing(&g->state, h)) {
 		r = g->is_stopped ? -ECANCELED : 0;
@@ -305,11 +310,13 @@ int grants_failed(struct grants *g, const struct csv_handle *h, int error)
 
 	pthread_mutex_lock(&g->lock);
 	r = note_failure(g, h, error);
+	failpoint(FAIL_FAILURE_NOTED, 0, 0);
 	while (!r && grant_is_failing(&g->state, h) && !g->is_stopped)
 		pthread_cond_wait(&g->looked, &g->lock);
 	if (!r && grant_is_failing(&g->state, h))
 		r = -ECANCELED;
 	pthread_mutex_unlock(&g->lock);
+	failpoint(FAIL_FAILURE_KNOWN, 0, 0);
 	return r;
 }
 

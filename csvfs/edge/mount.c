@@ -16,6 +16,7 @@
 
 #include "csvfs/edge/client.h"
 #include "csvfs/edge/datapath.h"
+#include "csvfs/edge/failpoint.h"
 #include "csvfs/edge/fuse.h"
 #include "csvfs/edge/holder.h"
 #include "csvfs/edge/keep.h"
@@ -555,6 +556,7 @@ static int serve_main(struct mount *m)
 	fcntl(held->teller, F_SETFD, FD_CLOEXEC);
 	m->begin_ms = now_ms();
 	csv_trace_open();
+	failpoint_open();
 	csv_trace("mount %016llx", (unsigned long long)m->options.id);
 	find_path(m);
 	r = keep_open(held->keep, &m->keep);

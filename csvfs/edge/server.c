@@ -9,6 +9,7 @@
 #include <syslog.h>
 #include <unistd.h>
 
+#include "csvfs/edge/failpoint.h"
 #include "csvfs/edge/log.h"
 #include "csvfs/edge/process.h"
 #include "csvfs/edge/server_impl.h"
@@ -86,6 +87,7 @@ static void do_welcome(struct server *s, const struct sess_action *a)
 					       .root = backing_root(s->options.backing)};
 	csv_log(LOG_INFO, "mount %016llx: connected%s", (unsigned long long)a->mount,
 		a->is_known ? " again" : "");
+	failpoint(FAIL_WELCOMED, 0, a->mount);
 	server_send_frame(s, a->conn, &f);
 }
 
@@ -100,11 +102,14 @@ static void do_refuse(struct server *s, const struct sess_action *a)
 
 static void do_serve(struct server *s)
 {
-	int r = backing_reap(s->options.backing);
+	int r;
 
+	failpoint(FAIL_RESENT, 0, 0);
+	r = backing_reap(s->options.backing);
 	if (r)
 		server_fail(s, "orphans cannot be removed: %s", strerror(-r));
 	s->is_serving = true;
+	failpoint(FAIL_SERVING, 0, 0);
 	csv_log(LOG_NOTICE, "all mounts have come back with what they had -> serving");
 	s->options.changed(s->options.arg);
 }
@@ -168,6 +173,7 @@ static void carry_out(struct server *s, const struct sess_action *a)
 		do_recovered(s, a->mount);
 		break;
 	case SESS_DO_RESENDS:
+		failpoint(FAIL_RECLAIMED, 0, 0);
 		csv_log(LOG_INFO, "all mounts have reclaimed -> resends");
 		break;
 	case SESS_DO_SERVE:
@@ -450,6 +456,7 @@ int server_open(const struct server_options *options, const struct csv_link_stat
 	server_locks_open(s);
 	r = listen_in_range(s, text, size);
 	r = r ? r : load(s, state, text, size);
+	failpoint(FAIL_LISTENING, 0, 0);
 	r = r ? r : start_threads(s);
 	if (r) {
 		server_close(s);

@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "csvfs/edge/failpoint.h"
 #include "csvfs/edge/log.h"
 #include "csvfs/edge/process.h"
 #include "csvfs/edge/server_impl.h"
@@ -58,7 +59,7 @@ void server_send_frame(struct server *s, uint64_t conn, const struct csv_frame *
 		return;
 	b = malloc(sizeof(*b) + HELLO_MAX);
 	must(b);
-	b->refs = 1;
+	*b = (struct frame_buf){.refs = 1};
 	must(!csv_frame_encode(f, b->data, HELLO_MAX, &b->len));
 	server_send(s, c, b);
 	server_frame_put(b);
@@ -105,6 +106,8 @@ static void *writer_thread(void *arg)
 
 		pthread_mutex_unlock(&s->lock);
 		r = tls_write(c->tls, o->frame->data, o->frame->len);
+		if (o->frame->op)
+			failpoint(FAIL_SENT, o->frame->op, o->frame->mount);
 		pthread_mutex_lock(&s->lock);
 		server_frame_put(o->frame);
 		free(o);

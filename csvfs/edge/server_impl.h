@@ -23,6 +23,8 @@
 /* An encoded frame, kept by the slot that it answers and by the writers that send it. */
 struct frame_buf {
 	unsigned int refs; /* under the server's lock */
+	uint16_t op;	   /* that it answers, for fail-points; 0: none */
+	uint64_t mount;
 	size_t len;
 	uint8_t data[];
 };

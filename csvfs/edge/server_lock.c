@@ -6,6 +6,7 @@
 #include <syslog.h>
 
 #include "csvfs/core/filelock.h"
+#include "csvfs/edge/failpoint.h"
 #include "csvfs/edge/log.h"
 #include "csvfs/edge/server_impl.h"
 #include "lib/must.h"
@@ -236,10 +237,12 @@ bool server_locks_execute(struct server *s, uint64_t mount, const struct csv_req
 		memcpy(told, l->actions.item, count * sizeof(*told));
 	}
 	pthread_mutex_unlock(&l->lock);
+	failpoint(FAIL_LOCK_STEP, q->op, mount);
 	pthread_mutex_lock(&s->lock);
 	for (size_t i = 0; i < count; i++)
 		tell(s, &told[i]);
 	pthread_mutex_unlock(&s->lock);
+	failpoint(FAIL_LOCK_TOLD, q->op, mount);
 	free(told);
 	*ret = (struct csv_reply){.kind = r < 0 ? CSV_REPLY_NONE : csv_op_reply(q->op)};
 	if (r < 0)

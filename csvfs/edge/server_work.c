@@ -5,6 +5,7 @@
 #include <string.h>
 #include <syslog.h>
 
+#include "csvfs/edge/failpoint.h"
 #include "csvfs/edge/log.h"
 #include "csvfs/edge/process.h"
 #include "csvfs/edge/server_impl.h"
@@ -42,8 +43,10 @@ static void do_drop(struct server *s, uint64_t mount)
 	is_serving = s->sess.phase == SESS_SERVE;
 	pthread_mutex_unlock(&s->lock);
 	pthread_mutex_lock(&s->drop_lock);
+	failpoint(FAIL_DROPPING, 0, mount);
 	r = backing_drop(s->options.backing, mount, is_serving);
 	pthread_mutex_unlock(&s->drop_lock);
+	failpoint(FAIL_DROPPED, 0, mount);
 	pthread_mutex_lock(&s->lock);
 	if (r)
 		server_fail(s, "what an ended mount left cannot be removed: %s", strerror(-r));
@@ -61,8 +64,7 @@ static struct frame_buf *encode(struct worker *w, const struct csv_reply *p)
 	must(!csv_reply_encode(p, w->frame, CSV_FRAME_MAX, &len));
 	b = malloc(sizeof(*b) + len);
 	must(b);
-	b->refs = 1;
-	b->len = len;
+	*b = (struct frame_buf){.refs = 1, .len = len};
 	memcpy(b->data, w->frame, len);
 	return b;
 }
@@ -112,6 +114,9 @@ static void do_request(struct worker *w, const struct job *j)
 	}
 	must(!csv_request_decode(io->request, io->request_len, &q)); /* the reader has seen it */
 	pthread_mutex_unlock(&s->lock);
+	failpoint(FAIL_TAKEN, q.op, j->mount);
+	if (j->kind == JOB_REDO)
+		failpoint(FAIL_REDO, q.op, j->mount);
 	r = server_locks_execute(s, j->mount, &q, &p)
 		    ? 0
 		    : backing_execute(s->options.backing, j->mount, &q, mode[j->kind], &p, w->data);
@@ -119,6 +124,9 @@ static void do_request(struct worker *w, const struct job *j)
 		p.slot = q.slot;
 		p.seq = q.seq;
 		b = encode(w, &p);
+		b->op = (uint16_t)q.op;
+		b->mount = j->mount;
+		failpoint(FAIL_ANSWERED, q.op, j->mount);
 	}
 	pthread_mutex_lock(&s->lock);
 	if (r == -ECANCELED) {

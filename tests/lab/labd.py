@@ -61,7 +61,10 @@ class Daemon:
         if not self.attributed or not csvfsd:
             return services.select(config["bin"])
         wrapper = os.path.join(self.dir, "csvfsd")
-        write(wrapper, f'#!/bin/sh\nCSVFSD_TRACE={TRACE} exec {shlex.quote(csvfsd)} "$@"\n', 0o755)
+        # Tests that want some make the file, for all nodes.
+        failpoints = shlex.quote(os.path.join(self.dir, "shared", "failpoints"))
+        write(wrapper, f'#!/bin/sh\nCSVFSD_TRACE={TRACE} CSVFSD_FAILPOINTS={failpoints} '
+              f'exec {shlex.quote(csvfsd)} "$@"\n', 0o755)
         # clusterd looks for csvadm beside it.
         os.symlink(os.path.join(os.path.dirname(csvfsd), "csvadm"),
                    os.path.join(self.dir, "csvadm"))

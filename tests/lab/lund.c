@@ -10,7 +10,7 @@
  *   off N                    notes in the log that it is proven off
  *   ok N                     its faults are gone; what was held goes on
  *   hold N                   nothing ends
- *   fail N OPS               read,write,flush,discard end with EIO
+ *   fail N OPS [FROM TO]     read,write,flush,discard end with EIO; only what touches these bytes
  *   delay N MS OPS           they take so much longer
  *   tear N AFTER BYTES       after so many whole writes one is cut to BYTES and ends with EIO, as
  *                            does all that follows but flushes
@@ -102,7 +102,9 @@ static const char *act(struct lund_node *n, const char *what, char **word, int w
 		heal(n);
 	} else if (!strcmp(what, "hold") && !words) {
 		n->is_held = true;
-	} else if (!strcmp(what, "fail") && words == 1) {
+	} else if (!strcmp(what, "fail") && (words == 1 || words == 3)) {
+		n->failing_from = words == 3 ? strtoull(word[1], NULL, 10) : 0;
+		n->failing_to = words == 3 ? strtoull(word[2], NULL, 10) : UINT64_MAX;
 		n->failing = parse_ops(word[0]);
 		return n->failing ? NULL : "unknown operation";
 	} else if (!strcmp(what, "delay") && words == 2) {
@@ -121,11 +123,11 @@ static const char *act(struct lund_node *n, const char *what, char **word, int w
 
 void lund_command(struct lund *l, char *line, char *answer, size_t size)
 {
-	char *word[4] = {NULL}, *save;
+	char *word[5] = {NULL}, *save;
 	const char *wrong = "COMMAND N [WORD...]";
 	int words = 0;
 
-	for (char *w = strtok_r(line, " \n", &save); w && words < 4;
+	for (char *w = strtok_r(line, " \n", &save); w && words < 5;
 	     w = strtok_r(NULL, " \n", &save))
 		word[words++] = w;
 	if (words >= 2) {

@@ -59,7 +59,8 @@ struct lund_node {
 	pthread_mutex_t lock; /* of what follows */
 	pthread_cond_t changed;
 	bool is_cut, is_held, is_tearing;
-	uint32_t failing; /* operations that fail with EIO */
+	uint32_t failing; /* operations that fail with EIO, if they touch these bytes */
+	uint64_t failing_from, failing_to;
 	uint32_t delayed; /* operations that wait for delay_ms first */
 	unsigned delay_ms;
 	unsigned tear_after; /* writes that still pass whole */

@@ -162,13 +162,17 @@ static int fault(struct lund_node *n, struct lund_record *r, uint64_t *length)
 	/* A loop that was shut looks far past the end: see disk.py. */
 	if (r->offset > n->lund->size || r->length > n->lund->size - r->offset)
 		return EIO;
-	if (n->failing & r->op)
+	if ((n->failing & r->op) &&
+	    (r->op == LUND_FLUSH ||
+	     (r->offset < n->failing_to && r->offset + r->length > n->failing_from)))
 		return EIO;
 	*length = r->length;
 	if (!n->is_tearing || r->op != LUND_WRITE || n->tear_after--)
 		return 0;
 	n->is_tearing = false;
 	n->failing = LUND_ALL & ~LUND_FLUSH;
+	n->failing_from = 0;
+	n->failing_to = UINT64_MAX;
 	r->flags |= LUND_IS_TORN;
 	if (*length > n->tear_bytes)
 		*length = n->tear_bytes;

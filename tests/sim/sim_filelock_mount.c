@@ -235,7 +235,9 @@ static void start(struct world *w, struct thread *t, enum lockbook_what what, ui
 		return; /* ENOLCK, and nothing has changed */
 	t->is_busy = true;
 	t->id = id;
-	if (what != LOCKBOOK_UNLOCK && sim_chance(w, w->rate.interrupt))
+	/* As in mount_interrupt(). */
+	if ((what != LOCKBOOK_UNLOCK || is_alone(&mount->owner[t->owner], t)) &&
+	    sim_chance(w, w->rate.interrupt))
 		lockbook_interrupt(&mount->book, id, &w->out);
 	lockbook_go(&mount->book, id, &w->out);
 	carry_out(w, mount);

@@ -273,10 +273,14 @@ static void nothing_is_answered_once_the_disk_has_failed(void **state)
 {
 	struct volume *v = *state;
 	struct csv_handle h = file_with(v, v->root, "f", "abc");
-	struct csv_request q[] = {ask_getattr(h), ask_write(h, 0, 0, "x", 1),
+	struct csv_handle gone = file_with(v, v->root, "gone", "");
+	/* Of what it does not have in memory the kernel says ESTALE now. */
+	struct csv_request q[] = {ask_getattr(gone), ask_getattr(h), ask_write(h, 0, 0, "x", 1),
 				  ask_mkdir(v->root, "d", 0755), ask_read(h, 0, 3)};
 	struct csv_reply p;
 
+	ok(v, ask_unlink(v->root, "gone"));
+	assert_int_equal(err(v, ask_getattr(gone)), ESTALE);
 	volume_stop(v);
 	for (size_t i = 0; i < MUST_ARRAY_SIZE(q); i++) {
 		q[i].seq = ++v->seq[MOUNT][0];

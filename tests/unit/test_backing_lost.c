@@ -20,6 +20,7 @@
 #define WAIT_MS 20000
 
 static atomic_int fsync_error, write_error; /* of the next call, or of each if negative */
+static struct volume *shuts_down;	    /* within the next fsync, which says that all is well */
 
 int __real_fsync(int fd);
 int __wrap_fsync(int fd);
@@ -27,6 +28,11 @@ int __wrap_fsync(int fd)
 {
 	int e = fsync_error;
 
+	if (shuts_down) {
+		volume_stop(shuts_down);
+		shuts_down = NULL;
+		return 0;
+	}
 	if (e > 0)
 		fsync_error = 0;
 	if (!e)
@@ -245,6 +251,26 @@ static void a_file_system_that_is_down_ends_the_coordinator_instead(void **state
 	fsync_error = 0;
 }
 
+/* Nothing is answered, and the request is done again from what the disk has: nothing. */
+static void a_shutdown_in_the_middle_of_a_force_is_no_success(void **state)
+{
+	struct volume *v = world.v;
+	struct csv_request q = ask_mkdir(v->root, "d", 0755);
+	static uint8_t buf[CSV_FRAME_MAX];
+	struct csv_reply p;
+
+	(void)state;
+	q.seq = ++v->seq[1][0];
+	shuts_down = v;
+	assert_int_equal(backing_execute(v->b, 1, &q, BACKING_NEW, &p, buf), -EIO);
+	assert_null(shuts_down);
+	backing_set_grants(v->b, NULL, 0);
+	volume_close(v);
+	volume_open(v);
+	assert_int_equal(backing_execute(v->b, 1, &q, BACKING_NEW, &p, buf), 0);
+	assert_int_equal(p.error, 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -255,6 +281,7 @@ int main(void)
 		TEST(the_answer_waits_for_a_mount_that_has_not_noted_it),
 		TEST(what_a_mount_has_found_bars_fsync_until_all_know),
 		TEST(a_file_system_that_is_down_ends_the_coordinator_instead),
+		TEST(a_shutdown_in_the_middle_of_a_force_is_no_success),
 	};
 	const char *why = volume_begin();
 

@@ -628,6 +628,63 @@ static void a_signal_ends_who_asks_for_a_lock_and_it_is_given_back(void **state)
 	mem_wait_count(&rig.mem, CSV_OP_UNLOCK, 1);
 }
 
+/*
+ * The close of one that is killed is interrupted from its beginning on: SIGKILL is still pending.
+ * The file stays open here, so nothing else gives the lock up.
+ */
+static void locks_of_the_killed_are_given_up(void **state)
+{
+	struct flock l = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+	_cleanup_close_ int fd = open(at(&rig, "f"), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	uint64_t before = mem_count(&rig.mem, CSV_OP_UNLOCK);
+
+	(void)state;
+	for (uint64_t i = 1; i <= 50; i++) {
+		int ready[2];
+		pid_t pid;
+		char byte;
+
+		assert_int_equal(pipe(ready), 0);
+		pid = fork();
+		if (!pid) {
+			if (fcntl(fd, F_SETLK, &l) || write(ready[1], "", 1) != 1)
+				_exit(1);
+			pause();
+		}
+		close(ready[1]);
+		assert_int_equal(read(ready[0], &byte, 1), 1);
+		kill(pid, SIGKILL);
+		assert_int_equal(WTERMSIG(reap(pid)), SIGKILL);
+		mem_wait_count(&rig.mem, CSV_OP_UNLOCK, before + i);
+		close(ready[0]);
+	}
+}
+
+/* In the moment in which it is answered: it has the lock, or it is given back for it. */
+static void a_lock_that_comes_with_the_signal_does_not_stay(void **state)
+{
+	struct flock l = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+	_cleanup_close_ int fd = open(at(&rig, "f"), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	uint64_t before = mem_count(&rig.mem, CSV_OP_UNLOCK);
+
+	(void)state;
+	for (uint64_t i = 1; i <= 20; i++) {
+		pid_t pid;
+
+		mem_hold(&rig.mem, CSV_OP_LOCK);
+		pid = fork();
+		if (!pid) {
+			fcntl(fd, F_SETLK, &l);
+			_exit(1);
+		}
+		mem_wait_held(&rig.mem);
+		kill(pid, SIGKILL);
+		mem_hold(&rig.mem, 0);
+		assert_int_equal(WTERMSIG(reap(pid)), SIGKILL);
+		mem_wait_count(&rig.mem, CSV_OP_UNLOCK, before + i);
+	}
+}
+
 static void a_signal_that_is_handled_does_not_disturb(void **state)
 {
 	_cleanup_close_ int fd = open(at(&rig, "f"), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
@@ -863,6 +920,8 @@ int main(void)
 		MOUNTED(locks_go_to_the_coordinator_and_a_close_gives_them_up),
 		MOUNTED(locks_of_others_are_told_as_they_are),
 		MOUNTED(a_signal_ends_who_asks_for_a_lock_and_it_is_given_back),
+		MOUNTED(locks_of_the_killed_are_given_up),
+		MOUNTED(a_lock_that_comes_with_the_signal_does_not_stay),
 		MOUNTED(usage_is_the_coordinators),
 		MOUNTED(what_the_coordinator_cannot_is_refused_each_time),
 		MOUNTED(a_large_folder_is_listed_once_and_whole),

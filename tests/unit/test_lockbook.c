@@ -326,6 +326,33 @@ static void a_signal_takes_it_out_of_the_line(void **state)
 	assert_null(lockbook_find(&f->s, id));
 }
 
+/* The close of a process that is killed. */
+static void a_signal_before_its_beginning_does_not_keep_a_lock(void **state)
+{
+	struct fixture *f = *state;
+	struct lock_range l = {.handle = file, .owner = {.id = 1}, .end = ALL};
+	uint64_t id;
+
+	have(f, 1, CSV_LOCK_WRITE, 0, 9);
+	id = lockbook_new(&f->s, LOCKBOOK_UNLOCK, &l, false, &f->s);
+	lockbook_interrupt(&f->s, id, &f->out);
+	expect_nothing(f);
+	lockbook_go(&f->s, id, &f->out);
+	expect_reply(f, 0, id, EINTR);
+	expect_unlock(f, 1, id, CSV_LOCK_NONE, 0, ALL);
+	answer(f, id, 0, 0);
+	expect_nothing(f);
+	assert_int_equal(f->s.ops, 0);
+	assert_false(lockbook_has(&f->s, &file, &l.owner));
+	/* One that asks for a lock, or looks, is over. */
+	l.type = CSV_LOCK_WRITE;
+	id = lockbook_new(&f->s, LOCKBOOK_LOCK, &l, true, &f->s);
+	lockbook_interrupt(&f->s, id, &f->out);
+	lockbook_go(&f->s, id, &f->out);
+	expect_reply(f, 0, id, EINTR);
+	assert_int_equal(f->s.ops, 0);
+}
+
 static void what_was_given_to_nobody_is_taken_back_and_no_more(void **state)
 {
 	struct fixture *f = *state;
@@ -536,6 +563,7 @@ int main(void)
 		TEST(a_turn_may_come_before_the_answer),
 		TEST(who_waits_lets_others_of_its_process_go_on),
 		TEST(a_signal_takes_it_out_of_the_line),
+		TEST(a_signal_before_its_beginning_does_not_keep_a_lock),
 		TEST(what_was_given_to_nobody_is_taken_back_and_no_more),
 		TEST(a_signal_at_the_very_beginning_is_not_lost),
 		TEST(a_look_waits_for_nobody),
