@@ -30,6 +30,7 @@ RUN_SECONDS = 120
 END_SECONDS = 5             # for a program to end after its deadline
 MEMORY_MIB = 1024
 LINKS = 2
+WITNESS_BYTES = 64 << 20
 
 
 def image():
@@ -143,7 +144,8 @@ class Guest:
         argv = ["-drive", f"file={g.image}/root.img,format=raw,if=none,id=root,snapshot=on,"
                           "cache=unsafe", "-device", "virtio-blk-pci,drive=root"]
         for name, path, more in (("programs", g.programs, "read-only=on,cache.no-flush=on"),
-                                 ("shared", g.disk, "cache.direct=on,aio=threads")):
+                                 ("shared", g.disk, "cache.direct=on,aio=threads"),
+                                 ("witness", g.witness, "cache.direct=on,aio=threads")):
             argv += ["-blockdev", f"driver=raw,node-name={name},file.driver=file,"
                      f"file.locking=off,file.filename={path}," + ",".join(
                          f"file.{o}" if o.startswith("aio") else o for o in more.split(","))
@@ -217,8 +219,10 @@ class Guests:
         self.dir, self.accel = os.path.realpath(folder), accel
         self.image = image_dir or image()
         self.programs, self.disk = programs, self.path("shared.img")
-        with open(self.disk, "wb") as f:
-            f.truncate(disk_bytes)
+        self.witness = self.path("witness.img")
+        for path, size in ((self.disk, disk_bytes), (self.witness, WITNESS_BYTES)):
+            with open(path, "wb") as f:
+                f.truncate(size)
         self.guests = {f"n{i}": Guest(self, i) for i in range(1, nodes + 1)}
         self.nodes = list(self.guests)
         self.power_lock, self.power_log = threading.Lock(), []
@@ -329,7 +333,7 @@ def installed(build, target, extra=()):
     os.rename(f"{target}.d/usr/local", target)
     shutil.rmtree(f"{target}.d")
     for name in extra:
-        shutil.copy(name, os.path.join(target, "bin"))
+        shutil.copy(name, os.path.join(target, "sbin"))
     return target
 
 
