@@ -31,7 +31,8 @@ EXTRA_DIST += $(WITNESS_C) $(WITNESS_H) $(WITNESS_LD) tests/guests/README.md \
 	tests/guests/linux/make-linux-guest tests/guests/machine.py tests/guests/test_linux.py \
 	tests/guests/witness_judge.py tests/guests/linux/debian.py \
 	tests/guests/linux/make-cluster-image $(GUEST_FILES) \
-	tests/guests/conftest.py tests/guests/guests.py tests/guests/test_guests.py
+	tests/guests/conftest.py tests/guests/guests.py tests/guests/ring.py \
+	tests/guests/test_guests.py tests/guests/test_dlm.py tests/guests/test_csvfs_guests.py
 
 tests/guests/witness.elf: $(WITNESS_C) $(WITNESS_H) $(WITNESS_LD) tests/guests/local.mk
 	$(AM_V_CCLD)$(MKDIR_P) tests/guests && \
