@@ -23,6 +23,7 @@
 
 #define NAME_BYTES    (DLM_LOCKSPACE_LEN)
 #define TASKS_MAX     (2 * LOCKSPACE_DLM_LOCKS_MAX) /* a request and a cancel for each lock */
+#define BUSY_NS	      10000000L
 #define CLOSE_SECONDS 5
 #define READS_MAX     64 /* results in one turn of the loop */
 #define DEVICE_MODE   0600
@@ -209,6 +210,32 @@ static void thread_leave(struct lockspace_dlm *d)
 		dlm_free(d);
 }
 
+/*
+ * Under mutex; lets go of it meanwhile. A cancel that the grant has overtaken keeps the lock busy
+ * until the master has answered, and no result tells of that answer: so what follows it is asked
+ * again.
+ */
+static int task_until_done(struct lockspace_dlm *d, const struct dlm_task *t)
+{
+	struct timespec until;
+	int r;
+
+	for (;;) {
+		pthread_mutex_unlock(&d->mutex);
+		r = d->handle ? task_do(d, t) : -ENOTCONN;
+		pthread_mutex_lock(&d->mutex);
+		if (r != -EBUSY || t->kind == TASK_CANCEL || d->is_closing)
+			return r;
+		clock_gettime(CLOCK_REALTIME, &until);
+		until.tv_nsec += BUSY_NS;
+		if (until.tv_nsec >= 1000000000L) {
+			until.tv_sec++;
+			until.tv_nsec -= 1000000000L;
+		}
+		pthread_cond_timedwait(&d->work, &d->mutex, &until);
+	}
+}
+
 static void *thread_main(void *arg)
 {
 	struct lockspace_dlm *d = arg;
@@ -222,9 +249,7 @@ static void *thread_main(void *arg)
 		if (d->is_closing)
 			break;
 		ring_pop(&d->tasks, &task);
-		pthread_mutex_unlock(&d->mutex);
-		task.error = d->handle ? task_do(d, &task) : -ENOTCONN;
-		pthread_mutex_lock(&d->mutex);
+		task.error = task_until_done(d, &task);
 		if (task.error) {
 			must(ring_push(&d->refused, &task));
 			thread_wake(d);

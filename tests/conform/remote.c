@@ -150,14 +150,18 @@ static int answer(struct remote *r)
 {
 	struct pollfd p = {.fd = r->lines.fd, .events = POLLIN};
 	char line[LINE_MAX_BYTES];
-	int code;
+	bool has_code = false;
+	int code = 0;
 
 	for (;;) {
 		while (line_take(&r->lines, line, sizeof(line))) {
-			if (sscanf(line, "r %d", &code) == 1)
-				return code;
-			event_parse(r, line);
+			if (line[0] != 'r')
+				event_parse(r, line);
+			else
+				has_code = sscanf(line, "r %d", &code) == 1;
 		}
+		if (has_code) /* and nothing whole is left that no more bytes would wake */
+			return code;
 		if (poll(&p, 1, ANSWER_MS) != 1 || !lines_read(&r->lines))
 			return -ENOTCONN;
 	}

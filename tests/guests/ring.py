@@ -4,8 +4,10 @@ import corosync
 from cluster import Cluster
 from guests import settled
 
-TOKEN_MS = 3000         # a guest under TCG, on a busy machine, is late more often than it is dead
-READY_SECONDS = 120
+# A guest under TCG, on a busy machine, is late more often than it is dead.
+TOKEN_MS = 8000
+LEASE_MS = 20000
+READY_SECONDS = 300
 WITNESS_IO_MS = "2000"
 DLM_CONF = """\
 log_debug=1
@@ -47,7 +49,8 @@ def start_dlm(guests, nodes=None, fencing=True):
 
 def start_clusterd(guests, nodes=None):
     for node in nodes or guests.nodes:
-        guests.run(node, "mkdir -p /var/lib/clusterd && setsid clusterd --foreground "
+        guests.run(node, "mkdir -p /var/lib/clusterd; setsid clusterd --foreground "
+                         f"--lease {LEASE_MS} "
                          "> /var/log/clusterd.log 2>&1 < /dev/null &")
 
 
@@ -76,7 +79,13 @@ class GuestCluster(Cluster):
     def start(self):
         start_corosync(self.lab)
         start_clusterd(self.lab)
-        self.create()
+        self.wait("n1", lambda: self.quorum("n1")["phase"] == "unconfigured", "clusterd answers")
+        self.ctl("n1", "cluster", "create", self.name, "--nodes", ",".join(self.lab.nodes))
+        # At once: a new cluster has a token that real machines keep.
+        self.wait("n1", lambda: self.ctl("n1", "quorum", "set", "--token-ms", str(TOKEN_MS)) or True,
+                  "the token is set")
+        for node in self.lab.nodes:
+            self.wait(node, lambda n=node: self.is_whole(n), "all votes are here")
         self.ctl("n1", "fence", "create", "bmc", "--agent", "/usr/sbin/fence_guest")
         self.ctl("n1", "quorum", "set", "--mode", "node-disk", "--disk", "/dev/vdd", "--io-ms",
                  WITNESS_IO_MS)
