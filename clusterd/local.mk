@@ -140,6 +140,12 @@ clusterd_clusterctl_SOURCES = \
 clusterd_clusterctl_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
 clusterd_clusterctl_LDADD = lib/libbase.a $(JANSSON_LIBS)
 
+sbin_PROGRAMS += clusterd/clusterd-dlm-fence
+clusterd_clusterd_dlm_fence_SOURCES = clusterd/cli/cli.h clusterd/cli/client.c \
+	clusterd/cli/dlm_fence.c clusterd/cli/dlm_verdict.c clusterd/cli/dlm_verdict.h
+clusterd_clusterd_dlm_fence_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
+clusterd_clusterd_dlm_fence_LDADD = lib/libbase.a $(JANSSON_LIBS)
+
 # What bash completes of it: made by itself, from its table.
 bashcompletiondir = $(datadir)/bash-completion/completions
 nodist_bashcompletion_DATA = clusterd/completion/clusterctl

@@ -132,6 +132,7 @@ UNIT_TESTS = \
 	tests/unit/test_store_crash tests/unit/test_hash_check tests/unit/test_repl_disk \
 	tests/unit/test_ladder \
 	tests/unit/test_fence_agent tests/unit/test_ocf tests/unit/test_run tests/unit/test_listen \
+	tests/unit/test_lockspace tests/unit/test_dlm_verdict \
 	tests/unit/test_store_past tests/unit/test_text \
 	tests/unit/test_record tests/unit/test_header tests/unit/test_lun \
 	tests/unit/test_volume_db tests/unit/test_volume_plan tests/unit/test_client \
@@ -326,6 +327,25 @@ tests_unit_test_header_LDADD = csvfs/libcsvcore.a $(UNIT_LDADD)
 tests_unit_test_lun_SOURCES = tests/unit/test_lun.c
 tests_unit_test_lun_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_lun_LDADD = $(LUN_LDADD) $(CMOCKA_LIBS)
+# The cases for every driver of locks; the DLM passes them in guests (tests/guests/dlm_conform.c).
+conform_cases = tests/conform/cases.c tests/conform/conform.h
+tests_unit_test_lockspace_SOURCES = tests/unit/test_lockspace.c $(conform_cases) \
+	tests/conform/core_driver.c tests/conform/core_driver.h
+tests_unit_test_lockspace_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_lockspace_LDADD = lib/liblock.a lib/libbase.a $(CMOCKA_LIBS) $(QB_LIBS)
+tests_unit_test_dlm_verdict_SOURCES = tests/unit/test_dlm_verdict.c \
+	clusterd/cli/dlm_verdict.c clusterd/cli/dlm_verdict.h
+tests_unit_test_dlm_verdict_CPPFLAGS = $(UNIT_CPPFLAGS) $(JANSSON_CFLAGS)
+tests_unit_test_dlm_verdict_LDADD = $(CMOCKA_LIBS) $(JANSSON_LIBS)
+EXTRA_DIST += tests/conform/remote.c tests/conform/remote.h tests/guests/dlm_conform.c
+if HAVE_DLM
+check_PROGRAMS += tests/guests/dlm_conform
+tests_guests_dlm_conform_SOURCES = tests/guests/dlm_conform.c $(conform_cases) \
+	tests/conform/remote.c tests/conform/remote.h
+tests_guests_dlm_conform_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_guests_dlm_conform_LDADD = lib/liblockdlm.a lib/liblock.a lib/libbase.a $(CMOCKA_LIBS) \
+	$(QB_LIBS) $(DLM_LIBS) -lpthread
+endif
 tests_unit_test_run_SOURCES = tests/unit/test_run.c
 tests_unit_test_run_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_run_LDADD = $(EDGE_LDADD)

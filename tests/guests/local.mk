@@ -18,10 +18,21 @@ WITNESS_LD = tests/guests/witness/witness.ld
 
 check_DATA = tests/guests/witness.elf
 CLEANFILES += tests/guests/witness.elf
+# Put into the system of a cluster's guest; @ stands for /.
+GUEST_FILES = tests/guests/linux/cluster/@initramfs \
+	tests/guests/linux/cluster/etc@group tests/guests/linux/cluster/etc@hosts \
+	tests/guests/linux/cluster/etc@inittab tests/guests/linux/cluster/etc@nsswitch.conf \
+	tests/guests/linux/cluster/etc@passwd \
+	tests/guests/linux/cluster/usr@sbin@fence_guest \
+	tests/guests/linux/cluster/usr@sbin@guest-agent \
+	tests/guests/linux/cluster/usr@sbin@guest-start
 # Not the folder: make would take what it has built there along.
 EXTRA_DIST += $(WITNESS_C) $(WITNESS_H) $(WITNESS_LD) tests/guests/README.md \
 	tests/guests/linux/make-linux-guest tests/guests/machine.py tests/guests/test_linux.py \
-	tests/guests/witness_judge.py
+	tests/guests/witness_judge.py tests/guests/linux/debian.py \
+	tests/guests/linux/make-cluster-image $(GUEST_FILES) \
+	tests/guests/conftest.py tests/guests/guests.py tests/guests/ring.py \
+	tests/guests/test_guests.py tests/guests/test_dlm.py tests/guests/test_csvfs_guests.py
 
 tests/guests/witness.elf: $(WITNESS_C) $(WITNESS_H) $(WITNESS_LD) tests/guests/local.mk
 	$(AM_V_CCLD)$(MKDIR_P) tests/guests && \
@@ -35,7 +46,7 @@ tests_guests_linux_init_SOURCES = tests/guests/linux/init.c tests/guests/record.
 tests_guests_linux_init_CFLAGS = -std=gnu11 -O2 -Wall -Wextra -Werror
 tests_guests_linux_init_LDFLAGS = -static
 
-# ---- guests with an operating system, made from Debian's packages: downloads 70 MB once
+# ---- guests with an operating system, made from Debian's packages: downloads 140 MB once
 check-guests: all tests/guests/linux_init
 	CLUSTERD_BUILD=$(abs_top_builddir) /usr/bin/python3 -m pytest -q -p no:cacheprovider \
 		$(abs_top_srcdir)/tests/guests $(LIVE_FLAGS)

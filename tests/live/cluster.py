@@ -21,6 +21,8 @@ class Ctl(Exception):
 class Cluster:
     """clusterctl on the nodes of a lab that runs clusterd."""
 
+    ctl_path, csvadm_path = CTL, CSVADM     # as they are called on the nodes
+
     def __init__(self, lab, name="bank"):
         self.lab, self.name = lab, name
 
@@ -40,7 +42,7 @@ class Cluster:
 
     def ctl(self, node, *words, timeout=30):
         """The reply's data; Ctl when the command fails."""
-        result = self.lab.run(node, [CTL, *words, "--json"], timeout=timeout, check=False)
+        result = self.lab.run(node, [self.ctl_path, *words, "--json"], timeout=timeout, check=False)
         if result.code:
             raise Ctl(result.code, result.stderr.strip())
         return json.loads(result.stdout) if result.stdout.strip() else None
@@ -114,7 +116,7 @@ class Cluster:
     def volume(self, name="vol", via="n1", device="/dev/lab/lun"):
         """Formats the LUN, creates the volume, waits until every node has it mounted."""
         cluster = self.status(via)["cluster"]["uuid"]
-        made = self.lab.run(via, [CSVADM, "format", device, "--name", name, "--cluster", cluster,
+        made = self.lab.run(via, [self.csvadm_path, "format", device, "--name", name, "--cluster", cluster,
                                   "--json"], timeout=60)
         self.ctl(via, "volume", "create", name, "--device", device)
         self.wait_volume(name, via)
