@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 from campaign_steps import GROUPS, NODES
 from campaign_world import VM, VOLUME, WORK, json_of, pick
@@ -73,7 +74,7 @@ class Audit:
         self.lun = {"from": 0, "marks": []}
         self.event, self.places, self.mounts = 0, {}, {}
         self.watch = Watch(world)
-        self.counts = {}
+        self.counts, self.took = {}, {}
 
     # --- calm
 
@@ -153,14 +154,24 @@ class Audit:
 
     def judge(self, segment):
         """All oracles, with nobody at work."""
-        busy = self.busy()
-        if busy:
-            return busy
-        wrong = self.told() + self.files(segment) + self.events() + self.mounts_lost() + \
-            self.leaks() + self.watch.wrong
-        wrong += self.lun_verdict()
-        wrong += [f"W: {w}" for w in self.world.witness.judge(pick(self.seed, segment))]
+        wrong = self.timed("busy", self.busy)
+        if wrong:
+            return wrong
+        for name, look in (("told", self.told), ("files", lambda: self.files(segment)),
+                           ("events", self.events), ("mounts", self.mounts_lost),
+                           ("leaks", self.leaks), ("LUN", self.lun_verdict),
+                           ("machine", lambda: self.witnessed(segment))):
+            wrong += self.timed(name, look)
+        return wrong + self.watch.wrong
+
+    def timed(self, name, look):
+        began = time.monotonic()
+        wrong = look()
+        self.took[name] = round(time.monotonic() - began, 1)
         return wrong
+
+    def witnessed(self, segment):
+        return [f"W: {w}" for w in self.world.witness.judge(pick(self.seed, segment))]
 
     def busy(self):
         """After healing nothing waits for ever: every worker does something, then ends."""
@@ -184,7 +195,9 @@ class Audit:
         for kind, n in told["counts"].items():
             self.counts[kind] = self.counts.get(kind, 0) + n
         wrong = [f"F: seen on {node}: {w}" for w in told["wrong"]]
-        seen = {n: json_of(lab, n, WORK, "snapshot", self.world.accounts, VOLUME) for n in NODES}
+        with ThreadPoolExecutor(len(NODES)) as pool:
+            seen = dict(zip(NODES, pool.map(
+                lambda n: json_of(lab, n, WORK, "snapshot", self.world.accounts, VOLUME), NODES)))
         for n in NODES:
             if seen[n] != seen[node]:
                 keys = [k for k in {**seen[n], **seen[node]} if seen[n].get(k) != seen[node].get(k)]

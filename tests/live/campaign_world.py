@@ -21,6 +21,7 @@ WORK = os.path.join(HERE, "campaign_work.py")
 VOLUME = "/cluster/vol"
 VM = "vm1"
 QUICK = 12              # seconds for a command of a step: a cluster in trouble does not answer
+LOOK_SECONDS = 4        # for an answer that a clusterd has in its memory
 OFF_SECONDS = 6         # a node may be off so long before somebody switches it on: a fence does it
 STARTS = 3              # of a clusterd that ends again, before somebody resets its machine
 
@@ -66,6 +67,7 @@ class World:
     def ask(self, node, verb, **args):
         """The data of a reply; Lost without one."""
         api = Api(self.lab, node)
+        api.sock.settimeout(LOOK_SECONDS)
         try:
             reply = api.ask(verb, **args)
         finally:
