@@ -19,6 +19,7 @@ from lablib import LabError, poll
 
 HERE = os.path.dirname(os.path.realpath(__file__))
 CALM_SECONDS = 300      # the longest that is documented: a mount that is stuck for 2.5 minutes, and a fence
+CALM_HOLD_SECONDS = 3   # longer than corosync takes to see what was cut just before it was healed
 BUSY_SECONDS = 120      # each worker does something
 MEND_SECONDS = 1
 LOOK_SECONDS = 0.2
@@ -79,8 +80,8 @@ class Audit:
     # --- calm
 
     def calm(self, timeout=CALM_SECONDS):
-        """Waits until all is well; what is not, in the end."""
-        why, last = [], [0]
+        """Waits until all is well and stays so; what is not, in the end."""
+        why, last, since = [], [0], [None]
 
         def is_calm():
             if time.monotonic() - last[0] > MEND_SECONDS:
@@ -91,7 +92,8 @@ class Audit:
                 except (Lost, Ctl, LabError):
                     pass
             why[:] = self.unrest()
-            return not why
+            since[0] = None if why else since[0] or time.monotonic()
+            return since[0] and time.monotonic() - since[0] > CALM_HOLD_SECONDS
         poll(is_calm, timeout, 0.3)
         return [f"A: not calm {timeout} s after all was healed: {w}" for w in why]
 
@@ -175,9 +177,12 @@ class Audit:
 
     def busy(self):
         """After healing nothing waits for ever: every worker does something, then ends."""
-        self.world.employ()
         before = self.world.sizes()
-        poll(lambda: not self.world.idle(before), BUSY_SECONDS, 0.2)
+
+        def is_busy():
+            self.world.employ()
+            return not self.world.idle(before)
+        poll(is_busy, BUSY_SECONDS, 0.2)
         wrong = [f"A: {w} stands still {BUSY_SECONDS} s after all was calm"
                  for w in self.world.idle(before)]
         return wrong + [f"A: the worker of {n} does not end" for n in self.world.dismiss(BUSY_SECONDS)]

@@ -429,7 +429,7 @@ class Worker:
             self.call("clone", name, f"rough/{self.who}.c{self.account.count}")
 
     def do_clone(self, _n, name, new):
-        source = self.rough_fd(name)
+        source = self.rough_fd(name, os.O_RDWR)
         fd = self.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
         try:
             at, size = 0, os.fstat(source).st_size

@@ -125,20 +125,21 @@ class World:
                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def sizes(self):
-        """How long the accounts of the workers of now are."""
+        """{(worker, kind): how long its account is}, of the workers of now."""
         found = {}
         for node in NODES:
+            who = f"{node}.{self.lives[node]}"
             for kind in KINDS:
-                found[node, kind] = sum(
+                found[who, kind] = sum(
                     os.path.getsize(os.path.join(self.accounts, name))
                     for name in os.listdir(self.accounts)
-                    if name.startswith(f"{node}.{self.lives[node]}.") and name.endswith(kind))
+                    if name.startswith(f"{who}.") and name.endswith(kind))
         return found
 
     def idle(self, before):
         """Who has done nothing since then."""
-        return [f"{node} {kind}" for (node, kind), size in self.sizes().items()
-                if size <= before[node, kind]]
+        return [f"{who} {kind}" for (who, kind), size in self.sizes().items()
+                if size <= before.get((who, kind), 0)]
 
     def dismiss(self, timeout):
         """All workers end what they do. Those that do not are the result."""
