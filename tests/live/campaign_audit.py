@@ -181,9 +181,9 @@ class Audit:
 
         def is_busy():
             self.world.employ()
-            return not self.world.idle(before)
+            return self.told() or not self.world.idle(before)
         poll(is_busy, BUSY_SECONDS, 0.2)
-        wrong = [f"A: {w} stands still {BUSY_SECONDS} s after all was calm"
+        wrong = self.told() or [f"A: {w} stands still {BUSY_SECONDS} s after all was calm"
                  for w in self.world.idle(before)]
         return wrong + [f"A: the worker of {n} does not end" for n in self.world.dismiss(BUSY_SECONDS)]
 

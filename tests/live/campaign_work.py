@@ -38,6 +38,7 @@ DISK_BLOCKS = 1024
 NODES = 4
 HEAD = struct.Struct("<IQI16s")                 # block, sequence, crc; writer
 PACE = 0.08         # seconds between two calls of one kind, about: five people share two cores
+ENDING_SECONDS = 60
 ROUGH_MAX = 640 * BLOCK
 LIBC = None
 
@@ -207,7 +208,7 @@ class Worker:
                 try:
                     self.work(root)
                 except OSError as e:
-                    if e.errno not in LOST:
+                    if e.errno not in LOST and not (e.errno == errno.EIO and self.ends(root)):
                         raise
                     self.note("lost", f"{self.kind}: {e}")
                 finally:
@@ -215,6 +216,19 @@ class Worker:
         except (Wrong, OSError, AssertionError) as e:
             at = f"call {self.account.count}" if self.account else "before its first call"
             self.note("wrong", f"{self.kind}, {at}: {type(e).__name__}: {e}")
+
+    @staticmethod
+    def ends(root):
+        """Whether the mount is about to end: one that is unmounted says EIO to what is under way."""
+        deadline = time.monotonic() + ENDING_SECONDS
+        while time.monotonic() < deadline:
+            try:
+                os.listdir(root)
+            except OSError as e:
+                if e.errno in LOST:
+                    return True
+            time.sleep(PACE)
+        return False
 
     def note(self, what, text):
         with open(f"{self.accounts}/{self.who}.{what}", "a", encoding="utf-8") as f:
