@@ -31,6 +31,7 @@ import threading
 import time
 import zlib
 
+ENDING = (errno.EIO, errno.ENOLCK)              # of one that is unmounted, to what is under way
 KINDS = ("append", "names", "count", "blocks", "rough")
 LOST = (errno.ENOTCONN, errno.ECONNABORTED)     # what a dead mount says: csvfs.md
 BLOCK, SECTOR = 4096, 512
@@ -208,7 +209,7 @@ class Worker:
                 try:
                     self.work(root)
                 except OSError as e:
-                    if e.errno not in LOST and not (e.errno == errno.EIO and self.ends(root)):
+                    if e.errno not in LOST and not (e.errno in ENDING and self.ends(root)):
                         raise
                     self.note("lost", f"{self.kind}: {e}")
                 finally:
@@ -219,7 +220,7 @@ class Worker:
 
     @staticmethod
     def ends(root):
-        """Whether the mount is about to end: one that is unmounted says EIO to what is under way."""
+        """Whether the mount is about to end."""
         deadline = time.monotonic() + ENDING_SECONDS
         while time.monotonic() < deadline:
             try:
