@@ -22,6 +22,7 @@ CALM_SECONDS = 300      # the longest that is documented: a mount that is stuck 
 CALM_HOLD_SECONDS = 3   # longer than corosync takes to see what was cut just before it was healed
 BUSY_SECONDS = 120      # each worker does something
 MEND_SECONDS = 1
+CLEAR_SECONDS = 120     # then what has given up is cleared
 LOOK_SECONDS = 0.2
 STAMP_SECONDS = 10
 MOST_FDS = 400          # of a daemon: a leak shows in the end
@@ -81,14 +82,14 @@ class Audit:
 
     def calm(self, timeout=CALM_SECONDS):
         """Waits until all is well and stays so; what is not, in the end."""
-        why, last, since = [], [0], [None]
+        why, last, since, began = [], [0], [None], time.monotonic()
 
         def is_calm():
             if time.monotonic() - last[0] > MEND_SECONDS:
                 last[0] = time.monotonic()
                 self.world.mend()
                 try:
-                    self.world.mend_cluster()
+                    self.world.mend_cluster(time.monotonic() - began > CLEAR_SECONDS)
                 except (Lost, Ctl, LabError):
                     pass
             why[:] = self.unrest()

@@ -338,14 +338,16 @@ class World:
                 return
         self.raise_services(node, state)
 
-    def mend_cluster(self):
-        """By commands, once there is quorum."""
+    def mend_cluster(self, clears):
+        """By commands, once there is quorum. clears: the cluster had its time to help itself."""
         for node in self.ask_any("node.list"):
             if node["is_paused"] or node["is_draining"]:
                 self.ctl("node", "resume", node["name"])
         volume = self.ask_any("volume.show", name="vol")
         if volume["redirected"]:
             self.ctl("volume", "redirect", "vol", "off")
+        if not clears:
+            return
         if volume["work"] == "failed":
             self.ctl("volume", "clear", "vol")
             self.mended.append("volume cleared")
