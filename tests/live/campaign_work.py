@@ -30,6 +30,7 @@ import sys
 import threading
 import time
 import zlib
+from collections import Counter
 
 ENDING = (errno.EIO, errno.ENOLCK)              # of one that is unmounted, to what is under way
 KINDS = ("append", "names", "count", "blocks", "rough")
@@ -572,7 +573,7 @@ class Verifier:
     def verify_counter(self, name, ops):
         values = [int(o.answer[0]) for o in ops if o.is_done]
         open_ = sum(not o.is_done for o in ops)
-        twice = {v for v in values if values.count(v) > 1}
+        twice = {v for v, n in Counter(values).items() if n > 1}
         self.want(not twice, f"{name}: under one lock by two: {sorted(twice)[:5]}")
         now = int(self.content(name))
         self.want(len(values) <= now <= len(values) + open_,

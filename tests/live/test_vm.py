@@ -247,6 +247,20 @@ def test_a_vm_whose_mount_is_killed_is_started_anew(vm3):
     check(w)
 
 
+@long
+def test_a_vm_whose_mount_is_killed_while_it_migrates_goes_on_or_is_started_anew(vm3):
+    """At the end of the migration the source may neither hand over nor go on."""
+    w, c = vm3, vm3.c
+    for phase in ("memory", "state"):
+        here = w.node()
+        task = slow_migration(w, other(w, here), here, phase)
+        c.lab.run(here, ["pkill", "-9", "-f", "csvfsd mount "])
+        wait_until(lambda t=task: c.ctl(here, "task", "show", str(t))["state"] != "running", 120,
+                   "the task ends")
+        w.wait_alive(timeout=120)
+    check(w)
+
+
 RUN = "/run/clusterd/vm"
 
 
