@@ -160,11 +160,12 @@ class Audit:
         wrong = self.timed("busy", self.busy)
         if wrong:
             return wrong
-        for name, look in (("told", self.told), ("files", lambda: self.files(segment)),
-                           ("events", self.events), ("mounts", self.mounts_lost),
-                           ("leaks", self.leaks), ("LUN", self.lun_verdict),
-                           ("machine", lambda: self.witnessed(segment))):
-            wrong += self.timed(name, look)
+        looks = {"told": self.told, "files": lambda: self.files(segment), "events": self.events,
+                 "mounts": self.mounts_lost, "leaks": self.leaks, "LUN": self.lun_verdict,
+                 "machine": lambda: self.witnessed(segment)}
+        with ThreadPoolExecutor(len(looks)) as pool:
+            for found in pool.map(self.timed, looks, looks.values()):
+                wrong += found
         return wrong + self.watch.wrong
 
     def timed(self, name, look):
@@ -197,13 +198,14 @@ class Audit:
 
     def files(self, segment):
         lab, node = self.world.lab, pick(self.seed, segment)
-        told = json_of(lab, node, WORK, "verify", self.world.accounts, VOLUME)
+        with ThreadPoolExecutor(len(NODES) + 1) as pool:
+            verdict = pool.submit(json_of, lab, node, WORK, "verify", self.world.accounts, VOLUME)
+            seen = dict(zip(NODES, pool.map(
+                lambda n: json_of(lab, n, WORK, "snapshot", self.world.accounts, VOLUME), NODES)))
+        told = verdict.result()
         for kind, n in told["counts"].items():
             self.counts[kind] = self.counts.get(kind, 0) + n
         wrong = [f"F: seen on {node}: {w}" for w in told["wrong"]]
-        with ThreadPoolExecutor(len(NODES)) as pool:
-            seen = dict(zip(NODES, pool.map(
-                lambda n: json_of(lab, n, WORK, "snapshot", self.world.accounts, VOLUME), NODES)))
         for n in NODES:
             if seen[n] != seen[node]:
                 keys = [k for k in {**seen[n], **seen[node]} if seen[n].get(k) != seen[node].get(k)]
