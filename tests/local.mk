@@ -588,6 +588,13 @@ check-live: all tests/lab/lund tests/live/backing_tool tests/live/lun_tool tests
 	CLUSTERD_BUILD=$(abs_top_builddir) /usr/bin/python3 -m pytest -q -p no:cacheprovider \
 		-n $(LIVE_JOBS) --dist loadfile --durations=25 --junitxml=live.xml \
 		$(abs_top_srcdir)/tests/live $(LIVE_FLAGS)
+# Random faults, judged by all oracles: make campaign STEPS=2000 SEED=7 (doc/campaign.md)
+SEED = 1
+STEPS = 200
+campaign: all tests/lab/lund tests/guests/witness.elf
+	CLUSTERD_BUILD=$(abs_top_builddir) $(srcdir)/tests/live/campaign --seed $(SEED) \
+		--steps $(STEPS) $(CAMPAIGN_FLAGS)
+
 # Without the tests marked `long`: other tests of the same files look at the same, less often.
 check-live-short:
 	$(MAKE) check-live LIVE_FLAGS='-m "not long" $(LIVE_FLAGS)'

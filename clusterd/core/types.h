@@ -134,9 +134,10 @@ static inline int cl_pos_compare(const struct cl_pos *a, const struct cl_pos *b)
 	return 0;
 }
 
+/* In a set of nodes; CL_NODE_NONE is in none (this node's own slot, until a view has it). */
 static inline uint16_t cl_bit(uint8_t node)
 {
-	return (uint16_t)(1u << node);
+	return (uint16_t)(node < CL_MAX_NODES ? 1u << node : 0);
 }
 
 #endif

@@ -95,6 +95,11 @@ class Cgroup:
         self._write("cgroup.freeze", "0")
         wait_until(lambda: not self.is_frozen(), timeout, f"{self.path}: thaw")
 
+    def thaw_all(self, timeout):
+        """This group, and those below it: from above, or it would wait for what is still frozen."""
+        for path in reversed(self.groups()):
+            Cgroup(path).thaw(timeout)
+
     def kill(self):
         """SIGKILL to every task at once, frozen or not; does not wait."""
         try:

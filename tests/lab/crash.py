@@ -120,7 +120,7 @@ def crash(node):
     abort_fuse(mounts)
     node.wait_ended(KILL_SECONDS)
     if node.cgroup.exists():
-        node.cgroup.thaw(FREEZE_SECONDS)        # for the next boot
+        node.cgroup.thaw_all(FREEZE_SECONDS)    # for the next boot, also a service that was frozen
     net.unplug(node.number)
     for number in sorted({d.loop for d in devices if d.loop != node.loop.number}, reverse=True):
         disk.clear_loop(number)

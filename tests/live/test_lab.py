@@ -286,9 +286,12 @@ def test_freeze_and_thaw(lab3):
     lab3.thaw("n2")
     for n in lab3.nodes:
         lab3.wait_ring(n, [1, 2, 3])
+    lab3.service("n2", "freeze", "corosync")
     lab3.freeze("n2")
     lab3.kill("n2")                             # a frozen node can be killed
     assert lab3.node("n2")["state"] == "off"
+    lab3.start("n2")                            # and nothing of it is frozen any more
+    lab3.wait_ring("n1", [1, 2, 3])
 
 
 # --- disk ---

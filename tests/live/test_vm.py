@@ -236,6 +236,31 @@ def test_a_dead_vm_host_takes_its_qemu_along_and_is_restarted(vm3):
     check(w)
 
 
+def test_a_vm_whose_mount_is_killed_is_started_anew(vm3):
+    """Its disk is gone with the mount that it was open on; the next mount is another."""
+    w, c = vm3, vm3.c
+    here = w.node()
+    c.lab.run(here, ["pkill", "-9", "-f", "csvfsd mount "])
+    wait_until(lambda: len(w.boots()) == 2, 90, "it boots again")
+    assert any("mount that its disk was on" in e["text"] for e in c.events("n1"))
+    w.wait_alive()
+    check(w)
+
+
+@long
+def test_a_vm_whose_mount_is_killed_while_it_migrates_goes_on_or_is_started_anew(vm3):
+    """At the end of the migration the source may neither hand over nor go on."""
+    w, c = vm3, vm3.c
+    for phase in ("memory", "state"):
+        here = w.node()
+        task = slow_migration(w, other(w, here), here, phase)
+        c.lab.run(here, ["pkill", "-9", "-f", "csvfsd mount "])
+        wait_until(lambda t=task: c.ctl(here, "task", "show", str(t))["state"] != "running", 120,
+                   "the task ends")
+        w.wait_alive(timeout=120)
+    check(w)
+
+
 RUN = "/run/clusterd/vm"
 
 

@@ -32,6 +32,14 @@ static struct cl_table table_of(uint8_t n)
 	return table;
 }
 
+static void a_node_that_is_none_is_in_no_set(void **state)
+{
+	(void)state;
+	assert_int_equal(cl_bit(0), 1);
+	assert_int_equal(cl_bit(CL_MAX_NODES - 1), 0x8000);
+	assert_int_equal(cl_bit(CL_NODE_NONE), 0);
+}
+
 static void members_are_the_filled_slots(void **state)
 {
 	struct cl_table table = table_of(3);
@@ -398,6 +406,7 @@ static void of_two_nodes_with_a_witness_either_may_be_lost(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_node_that_is_none_is_in_no_set),
 		cmocka_unit_test(members_are_the_filled_slots),
 		cmocka_unit_test(voters_are_the_members_with_a_vote),
 		cmocka_unit_test(more_than_half_of_the_votes_is_a_majority),
