@@ -7,6 +7,7 @@
 #define TESTS_UNIT_MOUNT_FIXTURE_H
 
 #include <fcntl.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <spawn.h>
@@ -61,6 +62,12 @@ static inline void rig_die(int sig)
 		umount2(rig_path, MNT_DETACH);
 	signal(sig, SIG_DFL);
 	raise(sig);
+}
+
+/* Nobody else who makes a mount namespace now gets a copy of what is mounted here. */
+static inline void rig_alone(void)
+{
+	must(!unshare(CLONE_NEWNS) && !mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL));
 }
 
 static inline void rig_send(struct rig *r)

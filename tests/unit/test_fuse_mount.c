@@ -945,6 +945,7 @@ int main(void)
 		printf("skipped: %s\n", reason_to_skip());
 		return 77;
 	}
+	rig_alone();
 	signal(SIGPIPE, SIG_IGN);
 	for (size_t i = 0; i < MUST_ARRAY_SIZE(deadly); i++)
 		signal(deadly[i], rig_die);
