@@ -595,7 +595,10 @@ static void drop_waits(struct filelock_state *s, uint64_t mount)
 
 static void on_replaced(struct filelock_state *s, uint64_t mount, struct filelock_actions *out)
 {
-	drop_waits(s, mount);
+	if (!FILELOCK_MUTANT(s, KEEP_WAITS))
+		drop_waits(s, mount);
+	if (FILELOCK_MUTANT(s, DROP_LOCKS))
+		forget_held(s, mount);
 	if (s->is_open)
 		settle_all(s, out);
 }

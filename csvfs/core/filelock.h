@@ -57,6 +57,9 @@ enum filelock_mutant {
 	FILELOCK_MUTANT_NO_REFUSAL,   /* looks for circles only when somebody begins to wait */
 	FILELOCK_MUTANT_STAY_BEHIND,  /* goes behind one who waits for him, too */
 	FILELOCK_MUTANT_HOLD_UPGRADE, /* flock keeps the shared lock while it waits */
+	FILELOCK_MUTANT_KEEP_WAITS,   /* another process goes on, and the waits of the last one stay
+				       */
+	FILELOCK_MUTANT_DROP_LOCKS,   /* and its locks go */
 	FILELOCK_MUTANT_MAX
 };
 #define FILELOCK_MUTANT(s, name) ((s)->mutant == FILELOCK_MUTANT_##name)

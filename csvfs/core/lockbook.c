@@ -76,27 +76,31 @@ static void reply(struct lockbook_op *op, int error, struct lockbook_actions *ou
 
 /* ---- operations */
 
-static void leave_asking(struct lockbook *s, const struct lockbook_op *op)
+static void leave_owing(struct lockbook *s, struct lockbook_op *op)
 {
-	*(op->asking_prev ? &s->op[op->asking_prev - 1].asking_next : &s->asking) = op->asking_next;
-	if (op->asking_next)
-		s->op[op->asking_next - 1].asking_prev = op->asking_prev;
+	if (!op->is_owing)
+		return;
+	*(op->owing_prev ? &s->op[op->owing_prev - 1].owing_next : &s->owing) = op->owing_next;
+	if (op->owing_next)
+		s->op[op->owing_next - 1].owing_prev = op->owing_prev;
+	op->is_owing = false;
 }
 
 static void enter(struct lockbook *s, struct lockbook_op *op, enum lockbook_state state)
 {
 	uint32_t at = (uint32_t)(op - s->op) + 1;
 
-	if (op->state == LOCKBOOK_ASKING)
-		leave_asking(s, op);
+	leave_owing(s, op);
 	op->state = state;
-	if (state != LOCKBOOK_ASKING)
+	/* What an earlier process owed is owed until its turn is over. */
+	if (state != LOCKBOOK_ASKING && !op->is_owed)
 		return;
-	op->asking_prev = 0;
-	op->asking_next = s->asking;
-	if (s->asking)
-		s->op[s->asking - 1].asking_prev = at;
-	s->asking = at;
+	op->is_owing = true;
+	op->owing_prev = 0;
+	op->owing_next = s->owing;
+	if (s->owing)
+		s->op[s->owing - 1].owing_prev = at;
+	s->owing = at;
 }
 
 static struct lockbook_op *new_op(struct lockbook *s, enum lockbook_what what,
@@ -145,8 +149,7 @@ static void free_op(struct lockbook *s, struct lockbook_op *op)
 {
 	uint32_t at = (uint32_t)(op - s->op) + 1;
 
-	if (op->state == LOCKBOOK_ASKING)
-		leave_asking(s, op);
+	leave_owing(s, op);
 	*(op->prev ? &s->op[op->prev - 1].next : &s->first) = op->next;
 	*(op->next ? &s->op[op->next - 1].prev : &s->last) = op->prev;
 	*(op->owner_prev ? &s->op[op->owner_prev - 1].owner_next : owner_bucket(s, &op->range)) =
@@ -235,7 +238,8 @@ static void run_lock(struct lockbook *s, struct lockbook_op *op, struct lockbook
 	}
 	/* The coordinator gives up what there is before it gives more: flock(2). */
 	none.type = CSV_LOCK_NONE;
-	if (op->range.owner.kind == CSV_LOCK_FLOCK)
+	if (op->range.owner.kind == CSV_LOCK_FLOCK &&
+	    lockrange_weakest(&s->held, &op->range) < op->range.type)
 		lockrange_lower(&s->held, &none);
 	op->piece = op->range;
 	if (LOCKBOOK_MUTANT(s, RAISE_EARLY) && !op->may_wait)
@@ -325,7 +329,7 @@ static void sweep(struct lockbook *s, struct lockbook_actions *out)
 		l.start = 0;
 		l.end = CSV_LOCK_END_MAX;
 		l.type = CSV_LOCK_NONE;
-		op = new_op(s, LOCKBOOK_UNLOCK, &l, LOCKBOOK_OPS);
+		op = new_op(s, LOCKBOOK_UNLOCK, &l, LOCKBOOK_OPS - LOCKBOOK_RESTS);
 		if (!op)
 			return; /* when one has ended */
 		op->is_replied = true;
@@ -527,10 +531,10 @@ bool lockbook_has(const struct lockbook *s, const struct csv_handle *h,
 
 bool lockbook_owed(const struct lockbook *s, uint32_t *cursor, struct lock_range *ret)
 {
-	uint32_t at = *cursor ? s->op[*cursor - 1].asking_next : s->asking;
+	uint32_t at = *cursor ? s->op[*cursor - 1].owing_next : s->owing;
 
 	while (at && s->op[at - 1].what == LOCKBOOK_TEST)
-		at = s->op[at - 1].asking_next;
+		at = s->op[at - 1].owing_next;
 	if (!at)
 		return false;
 	*cursor = at;
@@ -546,7 +550,7 @@ void lockbook_restore(struct lockbook *s, uint32_t life, const struct lock_range
 	for (size_t i = 0; i < held_count; i++) {
 		struct lock_range l = held[i];
 
-		if (l.via == VIA_CLOSING)
+		if (l.via == VIA_CLOSING && !LOCKBOOK_MUTANT(s, STAY_CLOSING))
 			l.via = VIA_CLOSED;
 		s->has_closed |= l.via == VIA_CLOSED;
 		l.owner.mount = s->mount;
@@ -586,7 +590,8 @@ uint64_t lockbook_left(struct lockbook *s, const struct csv_request *q)
 		l.start = q->unlock.start;
 		l.end = q->unlock.end;
 	}
-	if (number && !put_first(s, (uint32_t)(number & INDEX_MASK) + 1))
+	if (LOCKBOOK_MUTANT(s, LEAVE_ASKED) ||
+	    (number && !put_first(s, (uint32_t)(number & INDEX_MASK) + 1)))
 		return 0;
 	op = new_op(s, LOCKBOOK_LOCK, &l, LOCKBOOK_OPS);
 	if (!op)
@@ -599,19 +604,49 @@ uint64_t lockbook_left(struct lockbook *s, const struct csv_request *q)
 	return op->id;
 }
 
+static struct lockbook_op *find_owed(struct lockbook *s, const struct lock_range *l)
+{
+	for (uint32_t at = *owner_bucket(s, l); at; at = s->op[at - 1].owner_next) {
+		if (s->op[at - 1].is_owed && is_same(&s->op[at - 1].range, l))
+			return &s->op[at - 1];
+	}
+	return NULL;
+}
+
+/*
+ * Down to the book is right for more than what is owed, too: so it is one operation for all that is
+ * owed of one owner and file, and does not become more from process to process.
+ */
+static void owe(struct lockbook *s, const struct lock_range *owed)
+{
+	struct lock_range l = *owed;
+	struct lockbook_op *op;
+
+	l.owner.mount = s->mount;
+	l.type = CSV_LOCK_WRITE;
+	op = find_owed(s, &l);
+	if (!op) {
+		op = new_op(s, LOCKBOOK_LOCK, &l, LOCKBOOK_OPS);
+		must(op); /* there were not more */
+		op->is_replied = op->is_owed = true;
+		return;
+	}
+	op->range.start = op->range.start < l.start ? op->range.start : l.start;
+	op->range.end = op->range.end > l.end ? op->range.end : l.end;
+}
+
 void lockbook_resume(struct lockbook *s, const struct lock_range *owed, size_t count,
 		     struct lockbook_actions *out)
 {
 	out->count = 0;
-	for (size_t i = 0; i < count; i++) {
-		struct lock_range l = owed[i];
-		struct lockbook_op *op;
+	for (size_t i = 0; i < count && !LOCKBOOK_MUTANT(s, OWE_NOTHING); i++)
+		owe(s, &owed[i]);
+	for (uint32_t at = s->first, next; at; at = next) {
+		struct lockbook_op *op = &s->op[at - 1];
 
-		l.type = CSV_LOCK_WRITE;
-		op = new_op(s, LOCKBOOK_LOCK, &l, LOCKBOOK_OPS);
-		must(op); /* there were not more */
-		op->is_replied = op->is_owed = true;
-		want_turn(s, op, out);
+		next = op->next;
+		if (op->is_owed)
+			want_turn(s, op, out);
 	}
 	sweep(s, out);
 }

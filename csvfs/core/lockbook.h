@@ -36,23 +36,27 @@
 #define LOCKBOOK_CLOSES 4096  /* further ones for files that were closed */
 #define LOCKBOOK_OWNERS 4096
 #endif
-#define LOCKBOOK_OPS   (LOCKBOOK_ASKS + LOCKBOOK_GIVES + LOCKBOOK_CLOSES)
+#define LOCKBOOK_RESTS CSV_SLOTS /* further ones that an earlier process has begun */
+#define LOCKBOOK_OPS   (LOCKBOOK_ASKS + LOCKBOOK_GIVES + LOCKBOOK_CLOSES + LOCKBOOK_RESTS)
 #define LOCKBOOK_SHIFT 15 /* an id has its row below it */
 
 /* Planted bugs, for the simulator only. */
 #ifdef CSVFS_MUTANTS
 enum lockbook_mutant {
 	LOCKBOOK_MUTANT_NONE,
-	LOCKBOOK_MUTANT_LOWER_LATE,  /* has it in the book until the unlocking is answered */
-	LOCKBOOK_MUTANT_RAISE_EARLY, /* has it in the book before it is given */
-	LOCKBOOK_MUTANT_NO_TURNS,    /* asks several things of one owner at once */
-	LOCKBOOK_MUTANT_NO_TRIM,     /* keeps a lock that was given to nobody */
-	LOCKBOOK_MUTANT_TRIM_ALL,    /* takes that back with what the owner had before */
-	LOCKBOOK_MUTANT_NO_CANCEL,   /* leaves a wait in line that nobody waits for */
-	LOCKBOOK_MUTANT_LOSE_CALL,   /* does not note a turn that comes before the answer */
-	LOCKBOOK_MUTANT_NO_WAITS,    /* tells a new coordinator nothing of who waits */
-	LOCKBOOK_MUTANT_DOWNGRADE,   /* for reading is as good as for writing */
-	LOCKBOOK_MUTANT_KEEP_CLOSED, /* a close of the file gives nothing up */
+	LOCKBOOK_MUTANT_LOWER_LATE,   /* has it in the book until the unlocking is answered */
+	LOCKBOOK_MUTANT_RAISE_EARLY,  /* has it in the book before it is given */
+	LOCKBOOK_MUTANT_NO_TURNS,     /* asks several things of one owner at once */
+	LOCKBOOK_MUTANT_NO_TRIM,      /* keeps a lock that was given to nobody */
+	LOCKBOOK_MUTANT_TRIM_ALL,     /* takes that back with what the owner had before */
+	LOCKBOOK_MUTANT_NO_CANCEL,    /* leaves a wait in line that nobody waits for */
+	LOCKBOOK_MUTANT_LOSE_CALL,    /* does not note a turn that comes before the answer */
+	LOCKBOOK_MUTANT_NO_WAITS,     /* tells a new coordinator nothing of who waits */
+	LOCKBOOK_MUTANT_DOWNGRADE,    /* for reading is as good as for writing */
+	LOCKBOOK_MUTANT_KEEP_CLOSED,  /* a close of the file gives nothing up */
+	LOCKBOOK_MUTANT_OWE_NOTHING,  /* the next process takes back nothing that was to be asked */
+	LOCKBOOK_MUTANT_LEAVE_ASKED,  /* nor what was asked, and not answered */
+	LOCKBOOK_MUTANT_STAY_CLOSING, /* nor what was being given up because of a close */
 	LOCKBOOK_MUTANT_MAX
 };
 #define LOCKBOOK_MUTANT(s, name) ((s)->mutant == LOCKBOOK_MUTANT_##name)
@@ -99,11 +103,12 @@ struct lockbook_op {
 	bool is_interrupted; /* before GO */
 	bool is_replied;     /* nobody waits for it any more */
 	bool is_owed;	     /* an earlier process meant to ask: down to the book */
+	bool is_owing;	     /* it is in the list of those of which lockbook_owed() tells */
 	void *user;
 	/* All, by arrival; and those of one bucket of owners. Index + 1. */
 	uint32_t prev, next;
 	uint32_t owner_prev, owner_next;
-	uint32_t asking_prev, asking_next; /* those in state ASKING */
+	uint32_t owing_prev, owing_next; /* those in state ASKING, and what is owed */
 };
 
 struct lockbook {
@@ -115,7 +120,7 @@ struct lockbook {
 	struct lock_ranges held;
 	bool has_closed; /* there are ranges of files that were closed */
 	bool is_turning; /* turns are being given */
-	uint32_t ops, first, last, free, asking;
+	uint32_t ops, first, last, free, owing;
 	uint32_t owner[LOCKBOOK_OWNERS];
 	struct lockbook_op op[LOCKBOOK_OPS];
 	struct lock_range row[LOCKBOOK_RANGES];
@@ -150,7 +155,8 @@ bool lockbook_owed(const struct lockbook *s, uint32_t *cursor, struct lock_range
 /*
  * The next process begins with that; `life` is greater than that of any before it. A request for
  * locks that is under way still goes on as an operation, whose answer is to come by its id; `q` is
- * LOCK or UNLOCK. Then all are begun: whatever the coordinator has too much is taken away.
+ * LOCK or UNLOCK, and LOCK with a number comes first: that says which row it has. Then all are
+ * begun: whatever the coordinator has too much is taken away.
  */
 void lockbook_restore(struct lockbook *s, uint32_t life, const struct lock_range *held,
 		      size_t held_count);

@@ -407,9 +407,10 @@ enum csv_reply_kind {
 	F(u64, uint64_t, mount) /* mount incarnation: never used again */
 
 /*
- * The first after WELCOME: which of the mount's processes this is, each with a greater number. The
+ * Follows HELLO at once: which of the mount's processes this is, each with a greater number. The
  * one before is over, and so is what it was granted and promised, and its waiting for locks; what
- * it has open and locked, and its requests, go on.
+ * it has open and locked, and its requests, go on. WELCOME may have to wait for that: requests of
+ * the one before may wait for what it was granted.
  */
 #define CSV_LIFE_FIELDS(F) F(u32, uint32_t, number)
 

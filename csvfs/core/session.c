@@ -251,8 +251,13 @@ static void advance(struct sess_state *s, struct sess_actions *out)
 
 static void welcome(struct sess_mount *m, uint64_t conn, struct sess_actions *out)
 {
-	struct sess_action *a = emit(out, SESS_DO_WELCOME);
+	struct sess_action *a;
 
+	/* What still executed may have been given something that nobody knows of. */
+	if (m->is_replaced)
+		emit_mount(out, SESS_DO_REPLACED, m->id);
+	m->is_replaced = false;
+	a = emit(out, SESS_DO_WELCOME);
 	m->conn = conn;
 	m->pending = 0;
 	m->is_resent = false;
@@ -376,18 +381,22 @@ static int on_hello(struct sess_state *s, const struct sess_event *e, struct ses
 	return 0;
 }
 
-/* Before anything else that is said over it. */
+/* Before anything else that is said over it, and also when it waits. */
 static int on_life(struct sess_state *s, const struct sess_event *e, struct sess_actions *out)
 {
-	struct sess_mount *m = find_conn(s, e->conn);
+	struct sess_mount *m =
+		SESS_MUTANT(s, LIFE_WAITS) ? find_conn(s, e->conn) : find_user(s, e->conn);
 
 	if (!m)
 		return 0;
 	/* Of a process that has been replaced, something may come late. */
-	if (e->life < m->life)
-		return broke_protocol(m, out);
-	if (m->life && e->life > m->life)
+	if (e->life < m->life && !SESS_MUTANT(s, OLDER_LIFE))
+		return m->conn == e->conn ? broke_protocol(m, out) : second_hello(m, e, out);
+	if (m->life && (e->life > m->life || SESS_MUTANT(s, ALL_REPLACED)) &&
+	    !SESS_MUTANT(s, NO_REPLACED)) {
 		emit_mount(out, SESS_DO_REPLACED, m->id);
+		m->is_replaced = m->executing && !SESS_MUTANT(s, REPLACED_ONCE);
+	}
 	m->life = e->life;
 	return 0;
 }

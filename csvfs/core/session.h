@@ -9,7 +9,9 @@
  *   no late twin     a mount has one connection; the next is taken only when every request of the
  *                    one before it has ended or been discarded unexecuted
  *   one life         a mount's process may be replaced by another one, which goes on with the
- *                    requests. From its first word on the one before it is not heard any more
+ *                    requests. From its first word on the one before it is not heard any more. That
+ *                    word counts before its connection is taken: what still executes may wait for
+ *                    what the process before it was granted
  *   in order         reclaim by every mount, then resends by every mount, then new requests; a
  *                    mount that has ended is dropped from the count, and of it nothing is left.
  *                    Among the resends first those whose intent is on disk without its result:
@@ -44,6 +46,11 @@ enum sess_mutant {
 	SESS_MUTANT_GONE_REDO,	    /* serves while an intent of an ended mount is being redone */
 	SESS_MUTANT_DROP_SUSPENDED, /* drops an ended mount without a lease */
 	SESS_MUTANT_DROP_STOPPED,   /* drops an ended mount after the stop, and does not wait */
+	SESS_MUTANT_NO_REPLACED,    /* says nothing of another process */
+	SESS_MUTANT_ALL_REPLACED,   /* takes each connection for that of another process */
+	SESS_MUTANT_OLDER_LIFE,	    /* hears a process that has been replaced */
+	SESS_MUTANT_LIFE_WAITS,	    /* hears of another process only when its connection is taken */
+	SESS_MUTANT_REPLACED_ONCE,  /* not also of what still executed for the one before */
 	SESS_MUTANT_MAX
 };
 #define SESS_MUTANT(s, name) ((s)->mutant == SESS_MUTANT_##name)
@@ -81,6 +88,7 @@ struct sess_slot {
 struct sess_mount {
 	uint64_t id;	   /* 0: free row */
 	uint32_t life;	   /* of the process that speaks; 0: none has said */
+	bool is_replaced;  /* while requests of the one before execute */
 	bool is_gone;	   /* it has ended: to be dropped when nothing of it executes */
 	bool is_dropping;  /* the edge has been told to drop it */
 	bool bars;	   /* recovery waits for it: it was there when this coordinator began */

@@ -50,6 +50,7 @@ struct client_options {
 
 struct client_status {
 	bool is_serving; /* connected, and all is sent again: new requests are taken */
+	uint64_t term;	 /* of the coordinator that has welcomed it last; 0: none yet */
 	uint32_t pending;
 	uint32_t oldest_ms;
 	uint64_t requests;	  /* so far */

@@ -105,10 +105,8 @@ static void recover(struct client *c)
 	int r;
 
 	client_token_take(c);
-	r = write_frame(c, &(struct csv_frame){.type = CSV_FRAME_LIFE,
-					       .life = {.number = keep_life(c->keep)}});
 	failpoint(FAIL_MOUNT_RECLAIMING, 0, c->options.mount);
-	r = r ? r : c->is_known ? 0 : reclaim(c);
+	r = c->is_known ? 0 : reclaim(c);
 	failpoint(FAIL_MOUNT_RESENDING, 0, c->options.mount);
 	while (!r && (s = client_oldest(c, SLOT_SENT))) {
 		r = client_write_slot(c, s);
@@ -205,6 +203,7 @@ static int take_welcome(struct client *c, const struct client_target *t,
 		return -ECONNREFUSED;
 	}
 	c->root = w->root;
+	c->welcomed = w->term;
 	c->is_known = w->is_known;
 	/* Before it is told what is open: from then on it may change what an earlier one promised.
 	 */
@@ -223,12 +222,15 @@ static int greet(struct client *c, struct tls *t, const struct client_target *to
 					.volume = c->options.volume,
 					.term = to->term,
 					.mount = c->options.mount}};
+	const struct csv_frame life = {.type = CSV_FRAME_LIFE,
+				       .life = {.number = keep_life(c->keep)}};
 	uint8_t buf[256];
-	size_t len = 0;
+	size_t len = 0, more = 0;
 	int r;
 
 	must(!csv_frame_encode(&f, buf, sizeof(buf), &len));
-	r = tls_write(t, buf, len);
+	must(!csv_frame_encode(&life, buf + len, sizeof(buf) - len, &more));
+	r = tls_write(t, buf, len + more);
 	r = r ? r : read_frame(c, t, &len);
 	r = r ? r : csv_frame_decode(c->in, len, &f);
 	if (r)

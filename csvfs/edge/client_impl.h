@@ -121,6 +121,7 @@ struct client {
 	uint64_t connection; /* number of the present or last one */
 	enum client_phase phase;
 	uint64_t retry_ms; /* before the next connection */
+	uint64_t welcomed; /* term of the coordinator that did last */
 	bool is_known;
 	bool is_writing;
 	bool is_aborted;

@@ -78,6 +78,7 @@ void client_status(struct client *c, struct client_status *ret)
 
 	pthread_mutex_lock(&c->lock);
 	s.is_serving = c->phase == CLIENT_READY;
+	s.term = c->welcomed;
 	s.pending = c->waiting;
 	s.requests = c->order;
 	for (size_t n = 0; n < CSV_SLOTS; n++) {

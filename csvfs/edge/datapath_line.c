@@ -291,8 +291,11 @@ void *datapath_line_loop(void *arg)
 		pthread_mutex_unlock(&d->lock);
 		client_status(d->options.client, &c);
 		pthread_mutex_lock(&d->lock);
-		/* Before the client is welcome the coordinator does not take it. */
-		is_ready = d->term && c.is_serving && !d->is_ending;
+		/*
+		 * Before the client is welcome the coordinator does not take it. When that waits to
+		 * be welcomed again, what it waits for may be a recall.
+		 */
+		is_ready = d->term && (c.is_serving || c.term == d->term) && !d->is_ending;
 		if (is_ready)
 			converse(d);
 		if (!d->is_ending)

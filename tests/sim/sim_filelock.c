@@ -2,7 +2,8 @@
 /*
  * Simulation of file locks: up to three mounts at a time, with processes of two threads that lock,
  * wait, unlock, close and get signals, on two files; coordinators that crash; connections and lines
- * that break with what was under way, and lines that tell late; mounts that die.
+ * that break with what was under way, and lines that tell late; mounts that die, and mounts whose
+ * process ends, with what it was about to do half done, and is replaced by another one.
  *
  * Safety, at each step: no two owners have been told that they have what excludes each other; with
  * nothing under way coordinator and book agree, and nobody is in line for whom nobody waits; what
@@ -27,6 +28,7 @@
 static const struct mutant {
 	const char *name;
 	int filelock, lockbook;
+	enum world_mutant world;
 } mutants[] = {
 	{.name = "none"},
 #define FILELOCK(NAME)                                                                             \
@@ -37,6 +39,10 @@ static const struct mutant {
 	{                                                                                          \
 		.name = "lockbook " #NAME, .lockbook = LOCKBOOK_MUTANT_##NAME                      \
 	}
+#define WORLD(NAME)                                                                                \
+	{                                                                                          \
+		.name = "mount " #NAME, .world = WORLD_MUTANT_##NAME                               \
+	}
 	FILELOCK(SHARED_WRITE), FILELOCK(NOT_RESERVED), FILELOCK(GIVE_EARLY),
 	FILELOCK(KEEP_DEAD),	FILELOCK(KEEP_TURN),	FILELOCK(NO_WAKE),
 	FILELOCK(NO_REPEAT),	FILELOCK(NO_DEADLOCK),	FILELOCK(PASS_ALWAYS),
@@ -44,9 +50,12 @@ static const struct mutant {
 	LOCKBOOK(LOWER_LATE),	LOCKBOOK(RAISE_EARLY),	LOCKBOOK(NO_TURNS),
 	LOCKBOOK(NO_TRIM),	LOCKBOOK(TRIM_ALL),	LOCKBOOK(NO_CANCEL),
 	LOCKBOOK(LOSE_CALL),	LOCKBOOK(NO_WAITS),	LOCKBOOK(DOWNGRADE),
-	LOCKBOOK(KEEP_CLOSED),
+	LOCKBOOK(KEEP_CLOSED),	FILELOCK(KEEP_WAITS),	FILELOCK(DROP_LOCKS),
+	LOCKBOOK(OWE_NOTHING),	LOCKBOOK(LEAVE_ASKED),	LOCKBOOK(STAY_CLOSING),
+	WORLD(KEEP_LATE),
 #undef FILELOCK
 #undef LOCKBOOK
+#undef WORLD
 };
 
 void sim_broke(struct world *w, const char *what)
@@ -101,6 +110,8 @@ static void faults(struct world *w)
 		mount_close(w, m);
 	if (sim_chance(w, w->rate.stale))
 		mount_stale(w, m);
+	if (sim_chance(w, w->rate.replace))
+		mount_replace(w, m);
 	if (sim_chance(w, w->rate.kill))
 		mount_die(w, m);
 }
@@ -126,8 +137,10 @@ static void go(struct world *w)
 		coord_meet(w, m);
 	else if (what < 90)
 		coord_line(w, m);
-	else if (what < 95)
+	else if (what < 93)
 		coord_gone(w, m);
+	else if (what < 97)
+		mount_resend(w, m);
 	else if (!w->is_up)
 		coord_start(w);
 }
@@ -156,13 +169,15 @@ static void world_init(struct world *w, uint64_t seed, const struct mutant *muta
 	w->is_verbose = is_verbose;
 	w->filelock_mutant = mutant->filelock;
 	w->lockbook_mutant = mutant->lockbook;
+	w->mutant = mutant->world;
 	w->rate = (struct rates){.crash = prng_below(&w->rng, 8),
 				 .cut = prng_below(&w->rng, 20),
 				 .line = prng_below(&w->rng, 20),
 				 .kill = prng_below(&w->rng, 4),
 				 .interrupt = prng_below(&w->rng, 100),
 				 .close = prng_below(&w->rng, 30),
-				 .stale = prng_below(&w->rng, 30)};
+				 .stale = prng_below(&w->rng, 30),
+				 .replace = prng_below(&w->rng, 20)};
 	mount_begin(w);
 	coord_start(w);
 }

@@ -243,11 +243,16 @@ void coord_meet(struct world *w, int m)
 		if (!reclaim(w, mount))
 			return;
 		mount->reclaimed_by = w->term;
+	} else if (mount->told_life != mount->life) {
+		step(w, &(struct filelock_event){.type = FILELOCK_EV_REPLACED, .mount = mount->id});
 	}
+	mount->told_life = mount->life;
 	mount->conn = ++w->conns;
 	TRACE(w, "mount %d connects to term %" PRIu64, m, w->term);
-	for (int i = 0; i < REQS; i++)
+	for (int i = 0; i < REQS; i++) {
 		mount->req[i].sent_on = mount->req[i].is_active ? mount->conn : 0;
+		mount->req[i].was_sent = mount->req[i].is_active;
+	}
 	open_if_all_are_there(w);
 }
 
@@ -255,7 +260,8 @@ void coord_line(struct world *w, int m)
 {
 	struct mount *mount = &w->mount[m];
 
-	if (!w->is_up || !mount->is_alive || mount->line || mount->reclaimed_by != w->term)
+	if (!w->is_up || !mount->is_alive || mount->line || mount->reclaimed_by != w->term ||
+	    mount->told_life != mount->life)
 		return;
 	mount->line = ++w->conns;
 	mount->heard = 0;
@@ -306,6 +312,11 @@ static void do_request(struct world *w, uint64_t mount, const struct csv_request
 		return;
 	}
 	r = step(w, &e);
+	TRACE(w,
+	      "%s of mount %" PRIu64 " owner %" PRIu64 " file %" PRIu64 " %d %" PRIu64 "-%" PRIu64
+	      " number %" PRIu64 ": %d",
+	      csv_op_name(q->op), mount, e.range.owner.id - 1, e.range.handle.ino - 100,
+	      e.range.type, e.range.start, e.range.end, e.number, r);
 	if (r == -EINVAL || r == -EPROTO)
 		sim_broke(w, "a request makes no sense");
 	*ret = (struct csv_reply){.error = (uint16_t)(r < 0 ? -r : 0)};
@@ -347,9 +358,12 @@ static const char *check_owner(const struct world *w, const struct mount *mount,
 			.start = (uint64_t)(n % BYTES),
 			.end = (uint64_t)(n % BYTES)};
 
-		if (lockrange_strongest(&w->filelock.held, &l) !=
+		if (lockrange_strongest(&w->filelock.held, &l) ==
 		    lockrange_strongest(&mount->book.held, &l))
-			return "the coordinator and a mount do not agree on what is locked";
+			continue;
+		TRACE(w, "mount %" PRIu64 " owner %d file %d byte %d: %d", mount->id, owner,
+		      n / BYTES, n % BYTES, lockrange_strongest(&mount->book.held, &l));
+		return "the coordinator and a mount do not agree on what is locked";
 	}
 	return NULL;
 }
@@ -375,7 +389,8 @@ const char *coord_check(struct world *w)
 		const struct mount *mount = &w->mount[m];
 		const char *wrong = NULL;
 
-		if (!mount->is_alive || mount->reqs || mount->reclaimed_by != w->term)
+		if (!mount->is_alive || mount->reqs || mount->reclaimed_by != w->term ||
+		    mount->told_life != mount->life)
 			continue;
 		for (int o = 0; o < OWNERS && !wrong; o++)
 			wrong = check_owner(w, mount, o);

@@ -34,11 +34,25 @@ uint8_t owner_relies(const struct owner *o, int file, int byte)
 {
 	uint8_t has = o->has[file][byte];
 
-	for (int i = 0; i < THREADS; i++) {
-		if (o->thread[i].is_busy && o->thread[i].file == file)
-			has = weakened(&o->thread[i], has, byte);
+	/* Twice: when another process goes on, they are asked for again in any order. */
+	for (int i = 0; i < 2 * THREADS; i++) {
+		const struct thread *t = &o->thread[i % THREADS];
+
+		if (t->is_busy && t->file == file)
+			has = weakened(t, has, byte);
 	}
 	return has;
+}
+
+static bool is_refused_flock(const struct thread *t, int error)
+{
+	return error && t->range.owner.kind == CSV_LOCK_FLOCK;
+}
+
+/* An earlier process may have weakened it, and the next one has had no room (ENOLCK). */
+static bool is_vague(const struct thread *t, int error)
+{
+	return error == EINTR || is_refused_flock(t, error) || (error && t->was_left);
 }
 
 static void believe(struct owner *o, const struct thread *t, int error)
@@ -48,12 +62,20 @@ static void believe(struct owner *o, const struct thread *t, int error)
 
 		if (!is_in(&t->range, b) || t->what == LOCKBOOK_TEST)
 			continue;
+		/* What was asked before, and is asked again after it, may have weakened it first.
+		 */
+		for (int i = 0; is_refused_flock(t, error) && i < THREADS; i++) {
+			const struct thread *other = &o->thread[i];
+
+			if (other->is_busy && other->was_left && other->file == t->file)
+				*has = weakened(other, *has, b);
+		}
 		if (!error)
 			*has = t->what == LOCKBOOK_UNLOCK ? CSV_LOCK_NONE : t->range.type;
-		else if (error == EINTR || t->range.owner.kind == CSV_LOCK_FLOCK)
+		else if (is_vague(t, error))
 			*has = weakened(t, *has, b);
 	}
-	if (error && (error == EINTR || t->range.owner.kind == CSV_LOCK_FLOCK))
+	if (is_vague(t, error))
 		o->is_vague[t->file] = true;
 }
 
@@ -101,7 +123,10 @@ static void post(struct world *w, struct mount *mount, uint64_t id)
 
 		if (r->is_active)
 			continue;
-		*r = (struct req){.is_active = true, .id = id, .sent_on = mount->conn};
+		*r = (struct req){.is_active = true,
+				  .id = id,
+				  .sent_on = mount->conn,
+				  .was_sent = mount->conn != 0};
 		lockbook_request(&mount->book, id, &r->q);
 		mount->reqs++;
 		return;
@@ -109,20 +134,57 @@ static void post(struct world *w, struct mount *mount, uint64_t id)
 	sim_broke(w, "more requests than operations");
 }
 
+/* As csvfs/edge/locks.c does. */
+static void keep_book(struct mount *mount)
+{
+	uint32_t at = 0;
+
+	mount->held = mount->owed = 0;
+	for (size_t i = 0; i < LOCKBOOK_RANGES; i++) {
+		if (mount->book.row[i].type)
+			mount->kept[mount->held++] = mount->book.row[i];
+	}
+	while (lockbook_owed(&mount->book, &at, &mount->kept[mount->held + mount->owed]))
+		mount->owed++;
+}
+
+/*
+ * Requests and replies each go out in their order, by threads of their own. A process that ends has
+ * got so far with them, or so far.
+ */
 static void carry_out(struct world *w, struct mount *mount)
 {
 	const char *wrong = lockbook_check(&mount->book);
+	bool ends = mount->ends || (w->out.count && sim_chance(w, w->rate.replace));
+	size_t posts = w->out.count, replies = w->out.count;
 
 	if (wrong)
 		sim_broke(w, wrong);
+	if (w->mutant != WORLD_MUTANT_KEEP_LATE)
+		keep_book(mount);
+	if (ends) {
+		posts = mount->is_answering ? 0 : prng_below(&w->rng, posts + 1);
+		replies = prng_below(&w->rng, replies + 1);
+	}
 	for (size_t i = 0; i < w->out.count; i++) {
 		const struct lockbook_action *a = &w->out.item[i];
 
-		if (a->kind == LOCKBOOK_DO_REPLY)
+		if (a->kind == LOCKBOOK_DO_REPLY && i < replies)
 			on_reply(w, a->user, a->error);
-		else if (lockbook_find(&mount->book, a->id))
+		else if (a->kind == LOCKBOOK_DO_SEND && i < posts &&
+			 lockbook_find(&mount->book, a->id))
 			post(w, mount, a->id);
 	}
+	if (ends)
+		mount_replace(w, (int)(mount - w->mount));
+	else
+		keep_book(mount);
+}
+
+static void end_request(struct mount *mount, struct req *r)
+{
+	r->is_active = false;
+	mount->reqs--;
 }
 
 void mount_reply(struct world *w, int m)
@@ -135,8 +197,13 @@ void mount_reply(struct world *w, int m)
 
 		if (!r->is_active || !r->is_replying || r->sent_on != mount->conn)
 			continue;
-		r->is_active = false;
-		mount->reqs--;
+		/* Its process may end when the book is kept, and the request counts as sent still.
+		 */
+		mount->ends = sim_chance(w, w->rate.replace);
+		mount->is_answering = mount->ends && sim_chance(w, 500);
+		r->is_replying = false;
+		if (!mount->is_answering)
+			end_request(mount, r);
 		lockbook_answer(&mount->book, r->id, &r->p, &w->out);
 		carry_out(w, mount);
 		return;
@@ -180,6 +247,7 @@ void mount_begin(struct world *w)
 	memset(mount, 0, sizeof(*mount));
 	mount->is_alive = true;
 	mount->id = 1 + prng_below(&w->rng, 1000000) * MOUNTS + (uint64_t)w->mount_count;
+	mount->life = 1;
 	lockbook_init(&mount->book, mount->id);
 	mount->book.mutant = (enum lockbook_mutant)w->lockbook_mutant;
 	for (int n = 0; n < OWNERS * THREADS; n++) {
@@ -213,15 +281,92 @@ void mount_die(struct world *w, int m)
 	mount->reqs = 0;
 }
 
+/* What has been sent of its requests goes on; LOCK with a number comes first. */
+static void take_left(struct mount *mount, bool has_number)
+{
+	for (int i = 0; i < REQS; i++) {
+		struct req *r = &mount->req[i];
+
+		if (!r->is_active || (r->q.op == CSV_OP_LOCK && r->q.lock.number) != has_number)
+			continue;
+		if (!r->was_sent || csv_op_kind(r->q.op) == CSV_QUERY)
+			end_request(mount, r);
+		else if (r->q.op != CSV_OP_CANCEL_LOCK)
+			r->id = lockbook_left(&mount->book, &r->q);
+		else
+			r->id = 0;
+	}
+}
+
+void mount_replace(struct world *w, int m)
+{
+	struct mount *mount = &w->mount[m];
+
+	TRACE(w, "mount %d: another process goes on", m);
+	mount->ends = mount->is_answering = false;
+	mount->life++;
+	mount_cut(w, m);
+	coord_cut_line(w, m);
+	for (int n = 0; n < OWNERS * THREADS; n++) {
+		struct thread *t = &mount->owner[n / THREADS].thread[n % THREADS];
+
+		t->is_left = t->is_busy;
+		t->was_left = t->is_busy;
+		t->id = 0;
+	}
+	lockbook_init(&mount->book, mount->id);
+	mount->book.mutant = (enum lockbook_mutant)w->lockbook_mutant;
+	lockbook_restore(&mount->book, mount->life, mount->kept, mount->held);
+	take_left(mount, true);
+	take_left(mount, false);
+	lockbook_resume(&mount->book, mount->kept + mount->held, mount->owed, &w->out);
+	carry_out(w, mount);
+}
+
 /* ---- what processes do */
+
+static void begin_op(struct world *w, struct thread *t)
+{
+	struct mount *mount = &w->mount[t->mount];
+	uint64_t id = lockbook_new(&mount->book, t->what, &t->range, t->may_wait, t);
+
+	if (!id && t->is_left)
+		on_reply(w, t, ENOLCK);
+	t->is_left = false;
+	if (!id)
+		return; /* ENOLCK, and nothing has changed */
+	t->is_busy = true;
+	t->id = id;
+	/* As in mount_interrupt(). */
+	if ((t->what != LOCKBOOK_UNLOCK || is_alone(&mount->owner[t->owner], t)) &&
+	    sim_chance(w, w->rate.interrupt))
+		lockbook_interrupt(&mount->book, id, &w->out);
+	lockbook_go(&mount->book, id, &w->out);
+	carry_out(w, mount);
+}
+
+void mount_resend(struct world *w, int m)
+{
+	uint64_t first = prng_below(&w->rng, OWNERS * THREADS);
+
+	for (uint64_t i = 0; w->mount[m].is_alive && i < OWNERS * THREADS; i++) {
+		uint64_t n = (first + i) % (OWNERS * THREADS);
+		struct thread *t = &w->mount[m].owner[n / THREADS].thread[n % THREADS];
+
+		if (!t->is_left)
+			continue;
+		begin_op(w, t);
+		return;
+	}
+}
 
 static void start(struct world *w, struct thread *t, enum lockbook_what what, uint8_t type,
 		  uint64_t from, uint64_t to)
 {
 	struct mount *mount = &w->mount[t->mount];
-	uint64_t id;
 
 	t->what = what;
+	t->was_left = false;
 	t->range = (struct lock_range){
 		.handle = sim_handle(t->file),
 		.owner = {mount->id, 1 + (uint64_t)t->owner,
@@ -230,17 +375,7 @@ static void start(struct world *w, struct thread *t, enum lockbook_what what, ui
 		.end = to,
 		.via = via_of(t->owner, t->file),
 		.type = what == LOCKBOOK_UNLOCK ? CSV_LOCK_NONE : type};
-	id = lockbook_new(&mount->book, what, &t->range, t->may_wait, t);
-	if (!id)
-		return; /* ENOLCK, and nothing has changed */
-	t->is_busy = true;
-	t->id = id;
-	/* As in mount_interrupt(). */
-	if ((what != LOCKBOOK_UNLOCK || is_alone(&mount->owner[t->owner], t)) &&
-	    sim_chance(w, w->rate.interrupt))
-		lockbook_interrupt(&mount->book, id, &w->out);
-	lockbook_go(&mount->book, id, &w->out);
-	carry_out(w, mount);
+	begin_op(w, t);
 }
 
 static struct thread *idle(struct world *w, int m)
@@ -304,7 +439,8 @@ void mount_interrupt(struct world *w, int m, bool only_flock)
 	uint64_t n = prng_below(&w->rng, OWNERS * THREADS);
 	struct thread *t = &w->mount[m].owner[n / THREADS].thread[n % THREADS];
 
-	if (!w->mount[m].is_alive || !t->is_busy || (only_flock && t->owner != FLOCKER))
+	if (!w->mount[m].is_alive || !t->is_busy || t->is_left ||
+	    (only_flock && t->owner != FLOCKER))
 		return;
 	/* Only a process that ends is interrupted when it unlocks: it locks nothing beside it. */
 	if (t->what == LOCKBOOK_UNLOCK && !is_alone(&w->mount[m].owner[t->owner], t))
@@ -357,8 +493,11 @@ static void check_byte(struct world *w, int file, int byte)
 static void check_beliefs(struct world *w, const struct mount *mount, int owner)
 {
 	const struct owner *o = &mount->owner[owner];
+	bool is_busy = mount->book.ops;
 
-	for (int n = 0; n < FILES * BYTES && !mount->book.ops; n++) {
+	for (int i = 0; i < THREADS; i++)
+		is_busy = is_busy || o->thread[i].is_busy;
+	for (int n = 0; n < FILES * BYTES && !is_busy; n++) {
 		struct lock_range l = {
 			.handle = sim_handle(n / BYTES),
 			.owner = {mount->id, 1 + (uint64_t)owner,
@@ -368,8 +507,12 @@ static void check_beliefs(struct world *w, const struct mount *mount, int owner)
 		uint8_t has = o->has[n / BYTES][n % BYTES];
 		uint8_t booked = lockrange_strongest(&mount->book.held, &l);
 
-		if (o->is_vague[n / BYTES] ? booked < has : booked != has)
-			sim_broke(w, "a book has something else than an owner was told");
+		if (o->is_vague[n / BYTES] ? booked >= has : booked == has)
+			continue;
+		TRACE(w, "mount %" PRIu64 " owner %d file %d byte %d: %d, told %d", mount->id,
+		      owner, n / BYTES, n % BYTES, booked, has);
+		sim_broke(w, "a book has something else than an owner was told");
+		return;
 	}
 }
 

@@ -21,6 +21,7 @@
 #define REQS	64
 #define LINE	32
 #define FLOCKER (OWNERS - 1)
+#define KEPT	(LOCKBOOK_RANGES + LOCKBOOK_OPS)
 
 #define TRACE(w, ...)                                                                              \
 	do {                                                                                       \
@@ -31,8 +32,16 @@
 		}                                                                                  \
 	} while (0)
 
+/* ---- planted bugs of the world */
+enum world_mutant {
+	WORLD_MUTANT_NONE,
+	WORLD_MUTANT_KEEP_LATE, /* a process keeps its book when it has carried out what follows */
+};
+
 struct thread {
 	bool is_busy;
+	bool is_left;  /* its process is over: the kernel sends the call again */
+	bool was_left; /* and has done so */
 	uint64_t id;
 	int file;
 	enum lockbook_what what;
@@ -54,6 +63,7 @@ struct req {
 	uint64_t id;
 	struct csv_request q;
 	uint64_t sent_on;     /* connection; 0: not sent yet */
+	bool was_sent;	      /* once: so the next process goes on with it */
 	uint64_t executed_by; /* term */
 	bool is_replying;     /* the reply is on its way */
 	struct csv_reply p;
@@ -62,6 +72,11 @@ struct req {
 struct mount {
 	bool is_alive, is_gone; /* gone: and the coordinator knows */
 	uint64_t id;
+	uint32_t life, told_life; /* of its processes; told: to this coordinator */
+	bool ends;		  /* this one, while it carries out what it is about to */
+	bool is_answering;	  /* and nothing can be sent: csvfs/edge/client.h is locked */
+	size_t held, owed;	  /* what it has kept of its book */
+	struct lock_range kept[KEPT];
 	uint64_t conn;	       /* 0: none */
 	uint64_t reclaimed_by; /* the term that knows what it has */
 	uint64_t line;	       /* 0: none */
@@ -74,7 +89,7 @@ struct mount {
 };
 
 struct rates {
-	uint64_t crash, cut, line, kill, interrupt, close, stale;
+	uint64_t crash, cut, line, kill, interrupt, close, stale, replace;
 };
 
 /* Of those who are in line at the coordinator: how often one who had nothing was served before. */
@@ -89,6 +104,7 @@ struct world {
 	bool is_verbose, is_healed, is_up;
 	const char *broken;
 	int filelock_mutant, lockbook_mutant;
+	enum world_mutant mutant;
 	struct rates rate;
 	struct filelock_state filelock;
 	struct filelock_actions told;
@@ -115,6 +131,10 @@ void sim_broke(struct world *w, const char *what);
 void mount_begin(struct world *w);
 void mount_die(struct world *w, int m);
 void mount_cut(struct world *w, int m);
+/* Its process is over, and another one goes on with what that has kept. */
+void mount_replace(struct world *w, int m);
+/* The kernel sends a call again that nobody has answered. */
+void mount_resend(struct world *w, int m);
 /* Something new of one of its threads that has nothing to do. */
 void mount_work(struct world *w, int m);
 /* All that it has it gives up, bit by bit. */

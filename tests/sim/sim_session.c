@@ -3,16 +3,18 @@
  * Simulation of request sessions: up to three mounts at a time with up to four requests each under
  * way, and one coordinator after the other over a disk with an ordered log. Coordinators crash
  * between any two steps and stop; of what is not forced a random prefix survives. Connections end
- * in the middle, in either direction; mounts end and new ones come; the lease ends and comes back;
- * the disk refuses.
+ * in the middle, in either direction; mounts end and new ones come, and a mount's process ends and
+ * another one goes on; the lease ends and comes back; the disk refuses.
  *
  * Safety, at each step: nothing takes effect twice; what was answered, and what was seen, survives
  * every crash; no answer tells of what is not durable; files that a living mount has open stay;
- * nothing is begun for an ended mount, without a lease, or before all opens are known; what the
- * core says of itself. At the end: each answer fits its place in one sequential history, which is
- * later than every answer that was known before its question; success is one effect, an error none.
- * Liveness: after the faults end every request is answered, every ended mount is dropped and every
- * orphan that nobody has open is reaped, in a bounded number of steps.
+ * nothing is begun for an ended mount, without a lease, or before all opens are known; each
+ * replacement of a process is told, nothing else is taken for one, and nothing that was given to
+ * the one before counts when the next one asks; what the core says of itself. At the end: each
+ * answer fits its place in one sequential history, which is later than every answer that was known
+ * before its question; success is one effect, an error none. Liveness: after the faults end every
+ * request is answered, every ended mount is dropped and every orphan that nobody has open is
+ * reaped, in a bounded number of steps.
  *
  *   sim_session [--seeds N] [--first SEED] [--seed SEED] [--mutant NAME|all] [--verbose]
  */
@@ -58,7 +60,10 @@ static const struct mutant {
 	CHANGE(REPLY_BEFORE_FORCE), CHANGE(NO_INTENT),	       WORLD(RESTART_SEQ),
 	WORLD(REAP_EARLY),	    WORLD(UNLINK_FREES),       WORLD(REPLAY_NO_OPEN),
 	WORLD(RECLAIM_UNASKED),	    WORLD(MOUNT_LATE),	       WORLD(NO_DSYNC),
-	WORLD(QUERY_NO_FORCE),
+	WORLD(QUERY_NO_FORCE),	    SESS(NO_REPLACED),	       SESS(ALL_REPLACED),
+	SESS(OLDER_LIFE),	    SESS(LIFE_WAITS),	       SESS(REPLACED_ONCE),
+	WORLD(NEXT_LOSES_SENT),	    WORLD(NEXT_COUNTS_ANEW),   WORLD(NEXT_LOSES_OPENS),
+	WORLD(NEXT_OPENS_TWICE),
 #undef SESS
 #undef CHANGE
 #undef WORLD
@@ -72,6 +77,7 @@ static void mount_begin(struct world *w)
 
 	TRACE(w, "m%d: begins", m);
 	w->mount[m].is_alive = true;
+	w->mount[m].life = 1;
 	w->news[w->news_count++] = (struct news){.mount = m};
 }
 
@@ -153,6 +159,8 @@ static void faults(struct world *w)
 		fault_cut(w);
 	if (sim_chance(w, w->rate.kill) && w->mount[m].is_alive)
 		mount_end(w, m);
+	if (sim_chance(w, w->rate.replace) && w->mount[m].is_alive)
+		client_replace(w, m);
 	if (living(w) < w->rate.mounts && w->mount_count < MOUNTS && sim_chance(w, 20))
 		mount_begin(w);
 	for (int n = 0; w->coord.is_up && n < w->mount_count; n++)
@@ -317,6 +325,8 @@ static void world_init(struct world *w, uint64_t seed, const struct mutant *muta
 				 .disk = prng_below(&w->rng, 10),
 				 .provoke = prng_below(&w->rng, 40),
 				 .stall = prng_below(&w->rng, 300),
+				 .replace = prng_below(&w->rng, 20),
+				 .recall = prng_below(&w->rng, 300),
 				 .answers = prng_range(&w->rng, 2, 14),
 				 .connects = prng_range(&w->rng, 1, 6),
 				 .op_first = prng_below(&w->rng, 20),

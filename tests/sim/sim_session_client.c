@@ -94,15 +94,37 @@ void client_connect(struct world *w, int m)
 			continue;
 		c->id = ++w->next_conn;
 		c->mount = m;
+		c->life = mount->life;
 		c->is_client = c->is_coord = true;
 		c->is_cut_up = c->is_cut_down = c->is_stale = false;
 		c->up.count = c->down.count = 0;
 		mount->conn = c->id;
 		mount->phase = CLIENT_HELLO;
 		conn_push_up(w, c, &hello);
+		conn_push_up(w, c, &(struct msg){.kind = MSG_LIFE, .life = mount->life});
 		TRACE(w, "m%d: connection %" PRIu64 ", HELLO", m, c->id);
 		return;
 	}
+}
+
+/* What is kept goes on: requests that were sent, and what is open (csvfs/edge/client_keep.c). */
+void client_replace(struct world *w, int m)
+{
+	struct mount *mount = &w->mount[m];
+	struct conn *c = conn_find(w, mount->conn);
+
+	TRACE(w, "m%d: another process goes on", m);
+	mount->life++;
+	if (c)
+		conn_client_close(w, c);
+	for (int s = 0; s < SLOTS; s++) {
+		if (w->mutant == WORLD_MUTANT_NEXT_LOSES_SENT)
+			mount->slot[s].uid = 0;
+		if (w->mutant == WORLD_MUTANT_NEXT_COUNTS_ANEW)
+			mount->slot[s].seq = mount->slot[s].uid != 0;
+	}
+	if (w->mutant == WORLD_MUTANT_NEXT_LOSES_OPENS)
+		memset(mount->opens, 0, sizeof(mount->opens));
 }
 
 /* ---- requests */
@@ -268,6 +290,14 @@ static void answered(struct world *w, struct mount *m, const struct msg *msg)
 		return; /* it has this answer already */
 	if (msg->reply.uid != slot->uid) {
 		sim_broke(w, "a request got the answer of another");
+		return;
+	}
+	/* Before it has dealt with it the process ends: the next one is to get the same again. */
+	if (!w->is_healed && sim_chance(w, w->rate.replace)) {
+		if (w->mutant == WORLD_MUTANT_NEXT_OPENS_TWICE && !msg->reply.err &&
+		    (op->op == CSV_OP_OPEN || op->op == CSV_OP_CREATE))
+			m->opens[msg->reply.ino]++;
+		client_replace(w, op->mount);
 		return;
 	}
 	TRACE(w, "m%d: #%u is answered: %d, ino %d size %d at %d", op->mount, slot->uid,

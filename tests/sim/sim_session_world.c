@@ -73,6 +73,8 @@ static void begin(struct world *w, const struct sess_action *a)
 {
 	int m = index_of(a->mount);
 	struct work *work = &w->coord.work[m][a->slot];
+	const struct sess_mount *row = sess_mount_find(&w->coord.sess, a->mount);
+	const struct conn *c = row ? conn_find(w, row->conn) : NULL;
 
 	check_begin(w, m, work);
 	work->is_held = false;
@@ -80,7 +82,9 @@ static void begin(struct world *w, const struct sess_action *a)
 	work->exec = (struct exec){.is_active = true,
 				   .is_repeated = a->kind == SESS_DO_REDO,
 				   .kind = a->kind,
-				   .step = CHANGE_LOCK};
+				   .step = CHANGE_LOCK,
+				   .life = c ? c->life : 0,
+				   .recalls = sim_chance(w, w->rate.recall)};
 	if (a->kind == SESS_DO_REDO)
 		work->exec.pre = w->now.record[m][a->slot].pre;
 	if (!w->is_healed && sim_chance(w, w->rate.stall))
@@ -162,6 +166,11 @@ static void act(struct world *w, const struct sess_action *a, const struct msg *
 	case SESS_DO_WELCOME:
 		welcome(w, a);
 		return;
+	case SESS_DO_REPLACED:
+		w->coord.has_replaced = true;
+		w->coord.over[index_of(a->mount)] = w->coord.life[index_of(a->mount)];
+		w->coord.given[index_of(a->mount)] = 0;
+		return;
 	case SESS_DO_REFUSE:
 	case SESS_DO_CLOSE:
 		end_conn(w, a);
@@ -212,9 +221,9 @@ static void core_step(struct world *w, const struct sess_event *e, const struct 
 	      e->is_resend ? " again" : "", e->is_done ? " done" : "");
 	r = sess_step(&c->sess, e, &w->actions);
 	wrong = sess_check(&c->sess);
-	if (r == -EPROTO)
+	if (r == -EPROTO && e->type != SESS_EV_LIFE)
 		wrong = "a mount is said to have broken the protocol";
-	else if (r)
+	else if (r && r != -EPROTO)
 		wrong = "an event is refused";
 	/* A planted bug has to do harm, not only to be seen by the core itself. */
 	if (wrong && !w->sess_mutant && !w->change_mutant && !w->mutant)
@@ -381,6 +390,7 @@ static void put_record(struct world *w, int m, int s, bool is_done)
 
 static void finish(struct world *w, int m, int s)
 {
+	w->coord.given[m] = w->coord.work[m][s].exec.life;
 	w->coord.work[m][s].exec.is_active = false;
 	coord_event(w, &(struct sess_event){.type = SESS_EV_FINISHED,
 					    .mount = (uint64_t)(FIRST_ID + m),
@@ -441,12 +451,28 @@ static bool step_over(struct world *w, int m, int s, enum change_outcome *ret)
 	}
 }
 
+/*
+ * Who has asked has been granted what has to be given back first, and does so over a line of its
+ * own; or its process is over, which the core must have said.
+ */
+static bool waits_for_process(const struct world *w, int m, const struct exec *x)
+{
+	const struct mount *mount = &w->mount[m];
+
+	if (!x->recalls || x->step != CHANGE_LOCK || w->coord.is_told_gone[m])
+		return false;
+	return x->life >= w->coord.over[m] &&
+	       (!mount->is_alive || mount->life != x->life || mount->term != w->coord.term);
+}
+
 void coord_execute(struct world *w, int m, int s)
 {
 	struct work *work = &w->coord.work[m][s];
 	enum change_step step = work->exec.step;
 	enum change_outcome outcome;
 
+	if (waits_for_process(w, m, &work->exec))
+		return;
 	if (work->exec.kind == SESS_DO_REPLAY) {
 		replay(w, m, s);
 		return;
@@ -503,6 +529,37 @@ bool coord_reap(struct world *w, uint16_t ino)
 
 /* ---- from mounts, the cluster and the disk */
 
+/* What the core must say, and what it must not. */
+static void take_life(struct world *w, const struct conn *c, uint32_t life)
+{
+	const struct sess_mount *row =
+		sess_mount_find(&w->coord.sess, (uint64_t)(FIRST_ID + c->mount));
+	uint32_t *told = &w->coord.life[c->mount], before = *told;
+	bool is_user = row && (row->conn == c->id || row->pending == c->id);
+
+	w->coord.has_replaced = false;
+	if (is_user && life > before)
+		*told = life;
+	coord_event(w, &(struct sess_event){.type = SESS_EV_LIFE, .conn = c->id, .life = life});
+	if (is_user && w->coord.has_replaced != (before && life > before))
+		sim_broke(w, before && life > before
+				     ? "another process goes on, and that is not said"
+				     : "a process is said to go on that has not begun");
+	row = sess_mount_find(&w->coord.sess, (uint64_t)(FIRST_ID + c->mount));
+	if (life < *told && row && (row->conn == c->id || row->pending == c->id))
+		sim_broke(w, "a process that has been replaced is heard");
+}
+
+static void check_given(struct world *w, const struct conn *c)
+{
+	const struct sess_mount *row =
+		sess_mount_find(&w->coord.sess, (uint64_t)(FIRST_ID + c->mount));
+
+	if (row && row->conn == c->id && w->coord.given[c->mount] &&
+	    w->coord.given[c->mount] < c->life)
+		sim_broke(w, "what a process was given that is over counts still");
+}
+
 static void take(struct world *w, const struct conn *c, const struct msg *m)
 {
 	struct sess_event e = {.conn = c->id};
@@ -519,6 +576,9 @@ static void take(struct world *w, const struct conn *c, const struct msg *m)
 		if (row && row->conn == c->id)
 			w->coord.opens[c->mount][m->ino] = m->opens;
 		return;
+	case MSG_LIFE:
+		take_life(w, c, m->life);
+		return;
 	case MSG_RECLAIM_DONE:
 		e.type = SESS_EV_RECLAIM_DONE;
 		break;
@@ -526,6 +586,7 @@ static void take(struct world *w, const struct conn *c, const struct msg *m)
 		e.type = SESS_EV_RESEND_DONE;
 		break;
 	case MSG_REQUEST:
+		check_given(w, c);
 		e.type = SESS_EV_REQUEST;
 		e.slot = m->slot;
 		e.seq = m->seq;

@@ -40,14 +40,18 @@
 /* ---- planted bugs of the world: what clients and executors must not do */
 enum world_mutant {
 	WORLD_MUTANT_NONE,
-	WORLD_MUTANT_RESTART_SEQ,     /* a client numbers its requests anew for each coordinator */
-	WORLD_MUTANT_REAP_EARLY,      /* reaps orphans before SERVE */
-	WORLD_MUTANT_UNLINK_FREES,    /* before SERVE, believes that it knows what is open */
-	WORLD_MUTANT_REPLAY_NO_OPEN,  /* a creation found on disk opens nothing */
-	WORLD_MUTANT_RECLAIM_UNASKED, /* a client reclaims what it has not been answered */
-	WORLD_MUTANT_MOUNT_LATE,      /* a coordinator starts before it knows all mounts */
-	WORLD_MUTANT_NO_DSYNC,	      /* data of an append is written some day */
-	WORLD_MUTANT_QUERY_NO_FORCE,  /* a query answers without waiting for the log */
+	WORLD_MUTANT_RESTART_SEQ,      /* a client numbers its requests anew for each coordinator */
+	WORLD_MUTANT_REAP_EARLY,       /* reaps orphans before SERVE */
+	WORLD_MUTANT_UNLINK_FREES,     /* before SERVE, believes that it knows what is open */
+	WORLD_MUTANT_REPLAY_NO_OPEN,   /* a creation found on disk opens nothing */
+	WORLD_MUTANT_RECLAIM_UNASKED,  /* a client reclaims what it has not been answered */
+	WORLD_MUTANT_MOUNT_LATE,       /* a coordinator starts before it knows all mounts */
+	WORLD_MUTANT_NO_DSYNC,	       /* data of an append is written some day */
+	WORLD_MUTANT_QUERY_NO_FORCE,   /* a query answers without waiting for the log */
+	WORLD_MUTANT_NEXT_LOSES_SENT,  /* the next process of a mount does not repeat requests */
+	WORLD_MUTANT_NEXT_COUNTS_ANEW, /* and numbers them anew */
+	WORLD_MUTANT_NEXT_LOSES_OPENS, /* and does not know what is open */
+	WORLD_MUTANT_NEXT_OPENS_TWICE, /* and counts an open file for the same answer again */
 	WORLD_MUTANT_MAX
 };
 
@@ -125,6 +129,7 @@ struct op {
 /* ---- what goes over a connection */
 enum msg_kind {
 	MSG_HELLO,
+	MSG_LIFE,
 	MSG_WELCOME,
 	MSG_REFUSED,
 	MSG_RECLAIM,
@@ -142,6 +147,7 @@ struct msg {
 	uint16_t slot;
 	uint16_t ino;
 	uint16_t opens;
+	uint32_t life;
 	bool flag; /* is_known, is_resend */
 	struct reply reply;
 };
@@ -154,6 +160,7 @@ struct queue {
 struct conn {
 	uint64_t id; /* 0: free */
 	int mount;
+	uint32_t life;	/* of the process that has made it */
 	bool is_client; /* that side has it open */
 	bool is_coord;
 	bool is_cut_up; /* when the queue is empty, the loss is seen */
@@ -174,6 +181,7 @@ struct client_slot {
 struct mount {
 	bool is_alive;
 	bool is_recovered;
+	uint32_t life; /* of its processes */
 	enum client_phase phase;
 	uint64_t conn;
 	uint64_t term; /* of the coordinator that welcomed it last */
@@ -193,6 +201,8 @@ struct exec {
 	struct pre pre;
 	uint64_t force_to;
 	uint64_t not_before; /* step */
+	uint32_t life;	     /* of the process that has asked */
+	bool recalls;	     /* it waits for what that process was granted */
 };
 
 struct work {
@@ -213,6 +223,10 @@ struct coord {
 	bool is_told_gone[MOUNTS];
 	bool is_dropping[MOUNTS];
 	bool is_reclaimed[MOUNTS];
+	uint32_t life[MOUNTS];	/* by what has been said */
+	uint32_t over[MOUNTS];	/* all before this one are, the core has said */
+	uint32_t given[MOUNTS]; /* the life of the last process that has been given something */
+	bool has_replaced;
 	uint16_t opens[MOUNTS][INODES];
 	uint32_t lock[INODES]; /* uid of the holder */
 	struct work work[MOUNTS][SLOTS];
@@ -225,7 +239,7 @@ struct news {
 
 struct rates {
 	/* in 1000 steps */
-	uint64_t crash, stop, cut, kill, suspend, disk, provoke, stall;
+	uint64_t crash, stop, cut, kill, suspend, disk, provoke, stall, replace, recall;
 	/* in 100 of what goes on */
 	uint64_t answers;
 	uint64_t connects;
@@ -324,6 +338,8 @@ bool coord_learn(struct world *w);
 void client_deliver(struct world *w, struct conn *c);
 void client_connect(struct world *w, int mount);
 void client_ask(struct world *w, int mount);
+/* Its process is over, and another one goes on. */
+void client_replace(struct world *w, int mount);
 struct conn *conn_find(struct world *w, uint64_t id);
 void conn_push_up(struct world *w, struct conn *c, const struct msg *m);
 void conn_push_down(struct world *w, struct conn *c, const struct msg *m);

@@ -126,16 +126,16 @@ static inline void wait_pending(struct fixture *fx, uint32_t wanted)
 	}
 }
 
-/* Accepts, reads HELLO, welcomes, hears which process it is. */
+/* Accepts, reads HELLO and which process it is, welcomes. */
 static inline void greet(struct fixture *fx, bool is_known)
 {
-	struct csv_frame f;
+	struct csv_frame hello, life;
 
 	server_accept(&fx->server, &fx->conn);
-	server_read_frame(&fx->conn, CSV_FRAME_HELLO, &f);
-	server_welcome(&fx->conn, f.hello.term, is_known, root);
-	server_read_frame(&fx->conn, CSV_FRAME_LIFE, &f);
-	must(f.life.number == 1);
+	server_read_frame(&fx->conn, CSV_FRAME_HELLO, &hello);
+	server_read_frame(&fx->conn, CSV_FRAME_LIFE, &life);
+	must(life.life.number == 1);
+	server_welcome(&fx->conn, hello.hello.term, is_known, root);
 }
 
 static inline void expect_frame(struct fixture *fx, enum csv_frame_type type)

@@ -352,8 +352,8 @@ static void the_new_coordinator_is_taken_at_once(void **state)
 	assert_int_equal(f.hello.term, TERM + 1);
 	assert_int_equal(f.hello.mount, MOUNT);
 	assert_int_equal(f.hello.volume.byte[15], 0x5a);
-	server_welcome(&fx.conn, TERM + 1, false, root);
 	expect_frame(&fx, CSV_FRAME_LIFE);
+	server_welcome(&fx.conn, TERM + 1, false, root);
 	expect_frame(&fx, CSV_FRAME_RECLAIM_DONE);
 	expect_resend(&fx, &seen);
 	expect_frame(&fx, CSV_FRAME_RESEND_DONE);
