@@ -9,7 +9,7 @@ import time
 import pytest
 from cluster import BUILD, Cluster
 from lablib import wait_until
-from long import long
+from long import long, long_but
 from test_csvfs import FENCE, VOL, Load, check_clean, coordinator, csvfsd, mount_ids, move_to
 
 CTL = "/run/fusectl"
@@ -143,7 +143,7 @@ print(interrupted, flush=True)
 """
 
 
-@pytest.mark.parametrize("how", ("restart", "interrupt"))
+@pytest.mark.parametrize("how", long_but(("restart", "interrupt"), "restart"))
 def test_signals_in_thousands_change_no_result(vol3, how):
     """In every kind of call: no EINTR, nothing twice; and nothing is left over."""
     c = vol3
