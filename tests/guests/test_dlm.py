@@ -41,8 +41,9 @@ def check_cases(g, *places):
     """All cases ran in the guest, and passed, in a lockspace that the kernel has."""
     check_kernel(g)
     result = g.run("n1", ["dlm_conform", SPACE, *places], timeout=CASES_SECONDS, check=False)
-    assert result.code == 0, result.stdout[-3000:] + result.stderr[-3000:]
-    ran, passed = (int(re.search(rf"\[ *{word} *\] (\d+) test", result.stdout).group(1))
+    said = result.stdout + result.stderr
+    assert result.code == 0, said[-4000:]
+    ran, passed = (int(re.search(rf"\[ *{word} *\] (\d+) test", said).group(1))
                    for word in ("==========", "PASSED"))
     assert ran == passed >= 30
     check_kernel(g)
