@@ -53,7 +53,7 @@ struct single {
 	struct lockspace *ls;
 	const char *name;
 	enum lk_mode mode;
-	bool is_asking;
+	bool is_asking, is_written;
 };
 
 static void keeper_event(void *arg, const struct lockspace_event *ev)
@@ -81,7 +81,8 @@ static void single_event(void *arg, const struct lockspace_event *ev)
 	} else if (ev->kind == LOCKSPACE_GRANTED) {
 		printf("holding %s\n", lk_mode_name(ev->mode));
 		fflush(stdout);
-		if (s->mode == LK_EX && ev->mode == LK_EX && !ev->lvb[0]) {
+		if (s->mode == LK_EX && !s->is_written) {
+			s->is_written = true;
 			memset(req.lvb, FILL, sizeof(req.lvb)); /* EX to EX writes */
 			req.flags = LK_VALBLK;
 			must(lockspace_convert(s->ls, &req) == 0);

@@ -141,8 +141,11 @@ class Guest:
 
     def _disks(self):
         g = self.guests
-        argv = ["-drive", f"file={g.image}/root.img,format=raw,if=none,id=root,snapshot=on,"
-                          "cache=unsafe", "-device", "virtio-blk-pci,drive=root"]
+        if not os.path.exists(self.path("root")):
+            command(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b",
+                     f"{g.image}/root.img", self.path("root")])
+        argv = ["-drive", f"file={self.path('root')},format=qcow2,if=none,id=root",
+                "-device", "virtio-blk-pci,drive=root"]
         for name, path, more in (("programs", g.programs, "read-only=on,cache.no-flush=on"),
                                  ("shared", g.disk, "cache.direct=on,aio=threads"),
                                  ("witness", g.witness, "cache.direct=on,aio=threads")):
@@ -197,6 +200,14 @@ class Guest:
         wait_until(is_up, BOOT_SECONDS, f"{self.name}: boot", interval=0.1,
                    hint=self.words("serial") if os.path.exists(self.path("serial")) else "")
         self.agent.connect()
+
+    def ensure_up(self):
+        """Also when somebody else, such as a fence, has switched it on."""
+        with self.guests.power_lock:
+            if not self.is_on():
+                self.boot()
+        if not self.agent.sock:
+            self.wait_up()
 
     def is_on(self):
         return self.process is not None and self.process.poll() is None

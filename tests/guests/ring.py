@@ -98,9 +98,8 @@ class GuestCluster(Cluster):
         super().wait(node, predicate, what, max(timeout, READY_SECONDS))
 
     def rejoin(self, node):
-        """A node that was off: boots, and is a whole member again."""
-        if self.lab.node(node)["state"] == "off":
-            self.lab.start(node)
+        """A node that was off, or was switched on by the fence: it is a whole member again."""
+        self.lab.guests[node].ensure_up()
         start_corosync(self.lab, [node])
         start_clusterd(self.lab, [node])
         self.wait(node, lambda: self.is_whole(node), f"{node} is back")

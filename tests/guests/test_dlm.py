@@ -41,8 +41,9 @@ def check_cases(g, *places):
     """All cases ran in the guest, and passed, in a lockspace that the kernel has."""
     check_kernel(g)
     result = g.run("n1", ["dlm_conform", SPACE, *places], timeout=CASES_SECONDS, check=False)
-    assert result.code == 0, result.stdout[-3000:] + result.stderr[-3000:]
-    ran, passed = (int(re.search(rf"\[ *{word} *\] (\d+) test", result.stdout).group(1))
+    said = result.stdout + result.stderr
+    assert result.code == 0, said[-4000:]
+    ran, passed = (int(re.search(rf"\[ *{word} *\] (\d+) test", said).group(1))
                    for word in ("==========", "PASSED"))
     assert ran == passed >= 30
     check_kernel(g)
@@ -63,6 +64,22 @@ def test_the_cases_of_all_drivers_on_two_nodes(held, places):
     held.run("n2", "kill $(pgrep -x dlm_conform)")
 
 
+def helper(g, text):
+    return g.run("n1", ["clusterd-dlm-fence"], stdin=text.encode(), check=False)
+
+
+def test_the_helper_says_which_node_is_not_fenced_and_why(cluster):
+    """It ends 1 at its deadline, and names the node; nothing else would be a proof."""
+    g = cluster.lab
+    r = helper(g, "node=1\ntimeout=2\n")
+    assert r.code == 1 and "n1 (node 1) is up and not fenced since it was lost" in r.stderr
+    r = helper(g, "node=7\ntimeout=2\n")
+    assert r.code == 1 and "node 7 is no member of the cluster" in r.stderr
+    r = helper(g, "node=2\ntimeout=2\nsocket=/run/none\n")
+    assert r.code == 1 and "node 2: clusterd does not answer here" in r.stderr
+    assert helper(g, "nothing\n").code == 2
+
+
 def ask(g, mode):
     return g.popen("n1", ["dlm_conform", "--ask", SPACE, "precious", mode], timeout=RECOVERY_SECONDS)
 
@@ -72,7 +89,7 @@ def test_locks_of_a_lost_node_are_given_away_after_its_fence_and_not_before(held
     g = held
     g.popen("n2", ["dlm_conform", "--hold", SPACE, "precious", "EX"], timeout=900)
     settled(g, "n2", lambda: "precious" in g.run("n2", f"cat /sys/kernel/debug/dlm/{SPACE}").stdout
-            and g.run("n2", f"grep -A3 precious /sys/kernel/debug/dlm/{SPACE}").stdout.count("EX"),
+            and g.run("n2", f"grep -A9 precious /sys/kernel/debug/dlm/{SPACE}").stdout.count("EX"),
             60, "the lock is held")
     waits = ask(g, "PR")
     settled(g, "n1", lambda: "precious" in g.run(
@@ -92,18 +109,6 @@ def test_locks_of_a_lost_node_are_given_away_after_its_fence_and_not_before(held
     assert any(e["kind"] == "node-fenced" and e["object"] == "n2"
                for e in cluster.ctl("n1", "fence", "history"))
     assert listed_lockspaces(g, "n1") == {SPACE: [1]}
+    assert helper(g, "node=2\nfail_time=1\ntimeout=2\n").code == 0
+    assert helper(g, "node=2\ntimeout=2\n").code == 1     # that one was before this failure
     assert ("off", "n2") in [(a, n) for _, a, n in g.power_log]
-
-
-def test_without_clusterd_the_helper_says_which_node_and_why(cluster):
-    """It ends 1 at its deadline, and names the node; nothing else would be a proof."""
-    def helper(text):
-        return cluster.lab.run("n1", ["clusterd-dlm-fence"], stdin=text.encode(), check=False)
-    r = helper("node=1\ntimeout=2\n")
-    assert r.code == 1 and "n1 (node 1) is up and not fenced since it was lost" in r.stderr
-    r = helper("node=7\ntimeout=2\n")
-    assert r.code == 1 and "node 7 is no member of the cluster" in r.stderr
-    r = helper("node=2\ntimeout=2\nsocket=/run/none\n")
-    assert r.code == 1 and "node 2: clusterd does not answer here" in r.stderr
-    assert helper("nothing\n").code == 2
-    assert helper("node=2\nfail_time=1\ntimeout=2\n").code == 0     # the fence above
