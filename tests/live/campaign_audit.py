@@ -158,6 +158,7 @@ class Audit:
 
     def judge(self, segment):
         """All oracles, with nobody at work."""
+        self.took = {}
         wrong = self.timed("busy", self.busy)
         if wrong:
             return wrong
