@@ -25,6 +25,7 @@ MEND_SECONDS = 1
 CLEAR_SECONDS = 120     # then what has given up is cleared
 LOOK_SECONDS = 0.2
 STAMP_SECONDS = 10
+SELDOM = 5              # segments between two looks at what does not go away
 MOST_FDS = 400          # of a daemon: a leak shows in the end
 CRASHES = re.compile(r"assert|stack smashing|AddressSanitizer|runtime error:|double free|"
                      r"signal (?:4|6|7|8|11)\b|SIG(?:SEGV|ABRT|BUS|ILL|FPE)", re.I)
@@ -157,16 +158,18 @@ class Audit:
 
     def judge(self, segment):
         """All oracles, with nobody at work."""
+        self.took = {}
         wrong = self.timed("busy", self.busy)
         if wrong:
             return wrong
         looks = {"told": self.told, "files": lambda: self.files(segment), "events": self.events,
-                 "mounts": self.mounts_lost, "leaks": self.leaks, "LUN": self.lun_verdict,
-                 "machine": lambda: self.witnessed(segment)}
+                 "mounts": self.mounts_lost, "LUN": self.lun_verdict}
+        if segment % SELDOM == 0:           # what these look for stays: a leak, a line, a stamp
+            looks.update({"leaks": self.leaks, "machine": lambda: self.witnessed(segment)})
         with ThreadPoolExecutor(len(looks)) as pool:
             for found in pool.map(self.timed, looks, looks.values()):
                 wrong += found
-        return wrong + self.watch.wrong
+        return wrong + self.crashes() + self.watch.wrong
 
     def timed(self, name, look):
         began = time.monotonic()
@@ -250,7 +253,7 @@ class Audit:
                     if count > MOST_FDS:
                         wrong.append(f"A: {' '.join(words)} on {node} has {count} descriptors")
         self.counts["most fds"] = max(most, self.counts.get("most fds", 0))
-        return wrong + self.crashes()
+        return wrong
 
     def crashes(self):
         """Daemons that ended as daemons do not, by what is said of it."""
@@ -284,6 +287,9 @@ class Audit:
     def end(self):
         """The file system is whole when all have let go of it."""
         lab, c = self.world.lab, self.world.c
+        wrong = self.leaks() + self.witnessed(0)
+        if wrong:
+            return wrong
         try:
             c.ctl("n1", "vm", "stop", VM, "--wait=90", timeout=120)
             c.ctl("n1", "vm", "delete", VM, "--confirm", VM)

@@ -172,10 +172,10 @@ WEIGHTS = {
     "vm_migrate": 6, "fence_run": 1, "balance": 1, "dwell": 0.6}
 
 
-def segment_of(seed, number, first):
+def segment_of(seed, number, first, stretch=1):
     """The steps of a segment, numbered from `first` on."""
     seer, steps = Seer(seed, number), []
-    length = seer.dice.choice(LENGTHS)
+    length = seer.dice.choice(LENGTHS) * stretch
     while len(steps) < length:
         name, = seer.dice.choices(list(WEIGHTS), list(WEIGHTS.values()))
         words = getattr(seer, name)()
@@ -186,10 +186,11 @@ def segment_of(seed, number, first):
     return steps
 
 
-def segments(seed, count):
-    """(number, steps) until so many steps are reached; the last one may be cut short."""
+def segments(seed, count, stretch=1):
+    """(number, steps) until so many steps are reached; the last one may be cut short.
+    stretch: how many times as long a segment is."""
     number = done = 0
     while done < count:
-        steps = segment_of(seed, number, done + 1)[:count - done]
+        steps = segment_of(seed, number, done + 1, stretch)[:count - done]
         yield number, steps
         number, done = number + 1, done + len(steps)
