@@ -136,7 +136,7 @@ UNIT_TESTS = \
 	tests/unit/test_store_past tests/unit/test_text \
 	tests/unit/test_record tests/unit/test_header tests/unit/test_lun \
 	tests/unit/test_volume_db tests/unit/test_volume_plan tests/unit/test_client \
-	tests/unit/test_fuse_mount tests/unit/test_takeover tests/unit/test_proto tests/unit/test_change \
+	tests/unit/test_fuse_mount tests/unit/test_takeover tests/unit/test_keep tests/unit/test_proto tests/unit/test_change \
 	tests/unit/test_session tests/unit/test_session_order tests/unit/test_mount_db \
 	tests/unit/test_definition tests/unit/test_qmp tests/unit/test_mig \
 	tests/unit/test_job_db tests/unit/test_vm_db tests/unit/test_migration_db tests/unit/test_vm_plan \
@@ -488,6 +488,9 @@ tests_unit_test_filelock_SOURCES = tests/unit/test_filelock.c
 tests_unit_test_filelock_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_filelock_LDADD = csvfs/libcsvcore.a $(UNIT_LDADD)
 
+tests_unit_test_keep_SOURCES = tests/unit/test_keep.c
+tests_unit_test_keep_CPPFLAGS = $(CSV_CPPFLAGS)
+tests_unit_test_keep_LDADD = $(CSV_LDADD)
 tests_unit_test_lockbook_SOURCES = tests/unit/test_lockbook.c
 tests_unit_test_lockbook_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_lockbook_LDADD = csvfs/libcsvcore.a $(UNIT_LDADD)

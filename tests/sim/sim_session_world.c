@@ -459,8 +459,9 @@ static bool waits_for_process(const struct world *w, int m, const struct exec *x
 {
 	const struct mount *mount = &w->mount[m];
 
-	if (!x->recalls || x->step != CHANGE_LOCK || w->coord.is_told_gone[m])
-		return false;
+	if (!x->recalls || x->step != CHANGE_LOCK || w->coord.is_told_gone[m] ||
+	    w->coord.sess.phase >= SESS_STOPPING)
+		return false; /* a stop ends such waits */
 	return x->life >= w->coord.over[m] &&
 	       (!mount->is_alive || mount->life != x->life || mount->term != w->coord.term);
 }

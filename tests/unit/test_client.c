@@ -398,6 +398,7 @@ static void a_refused_connection_is_tried_again(void **state)
 	for (size_t i = 0; i < MUST_ARRAY_SIZE(reasons); i++) {
 		server_accept(&fx.server, &fx.conn);
 		server_read_frame(&fx.conn, CSV_FRAME_HELLO, &f);
+		expect_frame(&fx, CSV_FRAME_LIFE);
 		f = (struct csv_frame){.type = CSV_FRAME_REFUSED,
 				       .refused.reason = (uint8_t)reasons[i]};
 		server_write_frame(&fx.conn, &f);
@@ -444,11 +445,13 @@ static void a_welcome_of_another_term_or_file_system_is_not_believed(void **stat
 	break_connection(&fx);
 	server_accept(&fx.server, &fx.conn);
 	server_read_frame(&fx.conn, CSV_FRAME_HELLO, &f);
+	expect_frame(&fx, CSV_FRAME_LIFE);
 	server_welcome(&fx.conn, TERM + 1, false, root);
 	assert_int_equal(server_read(&fx.conn), 0);
 	server_hang_up(&fx.conn);
 	server_accept(&fx.server, &fx.conn);
 	server_read_frame(&fx.conn, CSV_FRAME_HELLO, &f);
+	expect_frame(&fx, CSV_FRAME_LIFE);
 	server_welcome(&fx.conn, TERM, false, (struct csv_handle){root.ino, root.gen + 1});
 	assert_int_equal(server_read(&fx.conn), 0);
 	fixture_close(&fx);

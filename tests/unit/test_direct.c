@@ -395,6 +395,26 @@ static void more_failures_than_can_be_kept_are_told_to_all(void **state)
 	assert_int_equal(errors_take(&f->s.errors, &other, &newer), 0);
 }
 
+/* Of which file the failures were, it does not know: all that missed one are told, once. */
+static void the_next_process_tells_opens_what_they_have_not_been_told(void **state)
+{
+	const struct csv_handle other = {.ino = 8, .gen = 1};
+	struct fixture *f = *state;
+	uint64_t early = 3, told = 5, new;
+
+	direct_init(&f->s, MOUNT);
+	direct_go_on(&f->s, 2, 5);
+	assert_null(direct_check(&f->s));
+	new = errors_sample(&f->s.errors);
+	assert_int_equal(new, 5);
+	assert_int_equal(errors_take(&f->s.errors, &other, &early), EIO);
+	assert_int_equal(errors_take(&f->s.errors, &other, &early), 0);
+	assert_int_equal(errors_take(&f->s.errors, &file, &told), 0);
+	assert_int_equal(errors_take(&f->s.errors, &file, &new), 0);
+	/* Its failures have numbers that no other process gives. */
+	assert_int_equal(f->s.failures, UINT64_C(2) << 32);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -416,6 +436,7 @@ int main(void)
 		TEST(a_flush_covers_what_was_written_before_it),
 		TEST(what_was_written_is_remembered_over_the_last_close),
 		TEST(more_failures_than_can_be_kept_are_told_to_all),
+		TEST(the_next_process_tells_opens_what_they_have_not_been_told),
 		cmocka_unit_test(errors_of_the_path_are_told_from_those_of_the_lun),
 	};
 

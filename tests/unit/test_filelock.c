@@ -603,6 +603,35 @@ static void events_have_names(void **state)
 	assert_string_equal(filelock_event_name(FILELOCK_EV_MAX), "?");
 }
 
+/* Its locks stay, and nobody there waits or has a turn any more. */
+static void another_process_of_a_mount_has_its_locks_and_no_waits(void **state)
+{
+	struct fixture *f = *state;
+	const struct filelock_event replaced = {.type = FILELOCK_EV_REPLACED, .mount = M1};
+
+	/* 3 and 6 are of M1, 1 of M2, 2 of M3. */
+	assert_int_equal(try(f, 3, CSV_LOCK_WRITE, 0, 9), 0);
+	assert_int_equal(try(f, 1, CSV_LOCK_WRITE, 20, 29), 0);
+	assert_int_equal(wait_for(f, 6, CSV_LOCK_WRITE, 20, 29), FILELOCK_QUEUED);
+	assert_int_equal(wait_for(f, 2, CSV_LOCK_WRITE, 20, 29), FILELOCK_QUEUED);
+	/* 6 has its turn, which 2 waits for. */
+	step(f,
+	     &(struct filelock_event){.type = FILELOCK_EV_UNLOCK,
+				      .range = range(1, CSV_LOCK_POSIX, CSV_LOCK_NONE, 0, ALL)},
+	     0);
+	assert_int_equal(f->out.count, 1);
+	assert_int_equal(f->out.item[0].number, 6);
+	step(f, &replaced, 0);
+	assert_int_equal(f->out.count, 1);
+	assert_int_equal(f->out.item[0].number, 2);
+	assert_int_equal(f->s.waits, 1);
+	assert_int_equal(try(f, 1, CSV_LOCK_READ, 0, 0), -EAGAIN);
+	/* It asks again, with a number that was used before. */
+	assert_int_equal(wait_for(f, 6, CSV_LOCK_WRITE, 20, 29), FILELOCK_QUEUED);
+	step(f, &replaced, 0);
+	assert_int_equal(f->s.waits, 1);
+}
+
 #define OPEN(test)   cmocka_unit_test_setup_teardown(test, setup, teardown)
 #define CLOSED(test) cmocka_unit_test_setup_teardown(test, setup_closed, teardown)
 
@@ -624,6 +653,7 @@ int main(void)
 		OPEN(a_circle_that_closes_later_is_refused_then),
 		OPEN(flock_gives_up_before_it_gets_more),
 		OPEN(a_mount_that_has_ended_has_nothing_and_waits_for_nothing),
+		OPEN(another_process_of_a_mount_has_its_locks_and_no_waits),
 		CLOSED(nothing_is_given_before_all_have_told_what_they_have),
 		OPEN(what_does_not_fit_is_enolck),
 		OPEN(events_have_names),

@@ -389,6 +389,37 @@ static void the_orders_are_kept(void **state)
 	assert_int_equal(grant_change_next(GRANT_CHANGE_LOOK, true, 0), GRANT_CHANGE_GO);
 }
 
+static void another_process_of_a_mount_has_nothing_and_is_given_anew(void **state)
+{
+	struct fixture *f = *state;
+	const struct csv_time now = {.sec = 99, .nsec = 5};
+	struct grant_action a;
+
+	STEP(f, OPEN, .conn = 0);
+	connect_mount(f, 1);
+	connect_mount(f, 2);
+	issue(f, 1, true);
+	STEP(f, RECALL, .conn = 0);
+	assert_false(grant_is_collected(&f->s, &file));
+	STEP(f, REPLACED, .mount = 1, .written = now);
+	assert_int_equal(count_of(f, GRANT_DO_CLOSE), 1);
+	assert_int_equal(count_of(f, GRANT_DO_LOOK), 1); /* who has waited for it */
+	assert_true(grant_is_collected(&f->s, &file));
+	assert_true(f->s.row[0].has_written);
+	assert_int_equal(f->s.row[0].written.sec, 99);
+	STEP(f, END, .conn = 0);
+	/* Without a line it is given nothing; then like any other. */
+	refused(f, 1, CSV_UNGRANTED_CHANNEL);
+	STEP(f, CHANNEL, .mount = 1, .conn = 11);
+	assert_int_equal(f->out.item[0].kind, GRANT_DO_LOOK);
+	a = issue(f, 1, true);
+	assert_int_equal(a.kind, GRANT_DO_ISSUED);
+	/* Who has not begun, or has gone, is not replaced. */
+	STEP(f, GONE, .mount = 2);
+	STEP(f, REPLACED, .mount = 2, .written = now);
+	assert_int_equal(f->out.count, 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -406,6 +437,7 @@ int main(void)
 		TEST(a_new_coordinator_tells_of_a_failure_when_all_are_there),
 		TEST(a_failure_of_its_own_waits_for_those_who_live),
 		TEST(the_word_of_one_who_has_gone_is_passed_on_all_the_same),
+		TEST(another_process_of_a_mount_has_nothing_and_is_given_anew),
 		TEST(a_table_that_is_full_refuses),
 		cmocka_unit_test(only_whole_written_maps_are_granted),
 		cmocka_unit_test(the_orders_are_kept),

@@ -549,6 +549,208 @@ static void a_long_line_of_one_owner_ends_in_one_go(void **state)
 	assert_int_equal(f->s.ops, 0);
 }
 
+/* ---- the process is over, and another one goes on */
+
+struct kept {
+	size_t held, owed;
+	struct lock_range row[16];
+};
+
+static void keep(struct fixture *f, struct kept *k)
+{
+	uint32_t at = 0;
+
+	*k = (struct kept){0};
+	for (size_t i = 0; i < LOCKBOOK_RANGES; i++) {
+		if (f->s.row[i].type)
+			k->row[k->held++] = f->s.row[i];
+	}
+	while (lockbook_owed(&f->s, &at, &k->row[k->held + k->owed]))
+		k->owed++;
+}
+
+static void restore(struct fixture *f, const struct kept *k, uint32_t life)
+{
+	lockbook_init(&f->s, MOUNT);
+	lockbook_restore(&f->s, life, k->row, k->held);
+}
+
+static void resume(struct fixture *f, const struct kept *k)
+{
+	lockbook_resume(&f->s, k->row + k->held, k->owed, &f->out);
+	check(f);
+}
+
+/* It has left the book, and was not asked for. */
+static void what_was_to_be_given_up_is_given_up_by_the_next(void **state)
+{
+	struct fixture *f = *state;
+	struct kept k;
+	uint64_t old, id;
+
+	have(f, 1, CSV_LOCK_WRITE, 0, 9);
+	old = unlock(f, 1, 3, 5);
+	keep(f, &k);
+	assert_int_equal(k.held, 2);
+	assert_int_equal(k.owed, 1);
+	restore(f, &k, 2);
+	resume(f, &k);
+	assert_int_equal(f->out.count, 1);
+	id = f->out.item[0].id;
+	assert_int_not_equal(id, old);
+	expect_unlock(f, 0, id, CSV_LOCK_NONE, 3, 5);
+	/* Until it is done, it is owed. */
+	keep(f, &k);
+	assert_int_equal(k.owed, 1);
+	answer(f, id, 0, 0);
+	expect_nothing(f);
+	keep(f, &k);
+	assert_int_equal(k.owed, 0);
+	assert_int_equal(f->s.ops, 0);
+}
+
+static void what_was_given_to_a_call_of_the_one_before_is_taken_back(void **state)
+{
+	struct fixture *f = *state;
+	struct csv_request q;
+	struct kept k;
+	uint64_t id, left, owed;
+
+	have(f, 1, CSV_LOCK_READ, 0, 4);
+	id = begin(f, LOCKBOOK_LOCK, 1, CSV_LOCK_WRITE, 0, 9, false);
+	q = expect_send(f, 0, id, CSV_OP_LOCK);
+	keep(f, &k);
+	restore(f, &k, 2);
+	left = lockbook_left(&f->s, &q);
+	assert_int_not_equal(left, 0);
+	resume(f, &k);
+	expect_nothing(f); /* what is owed comes after it */
+	/* Both are owed, should this process end, too. */
+	keep(f, &k);
+	assert_int_equal(k.owed, 2);
+	answer(f, left, 0, 0);
+	expect_unlock(f, 0, left, CSV_LOCK_READ, 0, 4);
+	answer(f, left, 0, 0);
+	expect_unlock(f, 0, left, CSV_LOCK_NONE, 5, 9);
+	answer(f, left, 0, 0);
+	owed = f->out.item[0].id;
+	expect_unlock(f, 0, owed, CSV_LOCK_READ, 0, 4);
+	answer(f, owed, 0, 0);
+	answer(f, owed, 0, 0);
+	expect_nothing(f);
+	assert_int_equal(f->s.ops, 0);
+}
+
+/* A piece of it was under way when the second one was over: the rest must not be forgotten. */
+static void what_is_owed_outlives_two_processes(void **state)
+{
+	struct fixture *f = *state;
+	struct lock_range low = {.handle = file, .owner.id = 1, .start = 3, .end = 3};
+	struct lock_range all = {.handle = file, .owner.id = 1, .start = 2, .end = 7};
+	const struct csv_request q = {.op = CSV_OP_UNLOCK,
+				      .unlock = {.handle = file, .owner = 1, .start = 3, .end = 3}};
+	struct kept k = {.owed = 2, .row = {low, all}};
+	uint64_t left;
+
+	for (uint32_t life = 2; life < 6; life++) {
+		restore(f, &k, life);
+		left = lockbook_left(&f->s, &q);
+		resume(f, &k);
+		expect_nothing(f);
+		keep(f, &k);
+		assert_int_equal(k.owed, 2); /* and does not become more */
+	}
+	answer(f, left, 0, 0);
+	expect_unlock(f, 0, left, CSV_LOCK_NONE, 3, 3);
+	answer(f, left, 0, 0);
+	expect_unlock(f, 0, f->out.item[0].id, CSV_LOCK_NONE, 2, 7);
+}
+
+static void a_wait_of_the_one_before_is_taken_out_of_the_line(void **state)
+{
+	struct fixture *f = *state;
+	struct csv_request q;
+	struct kept k;
+	uint64_t id, other, left;
+
+	have(f, 2, CSV_LOCK_WRITE, 50, 59);
+	id = lock(f, 1, CSV_LOCK_WRITE, 0, 9);
+	q = expect_send(f, 0, id, CSV_OP_LOCK);
+	assert_int_equal(q.lock.number, id);
+	keep(f, &k);
+	restore(f, &k, 2);
+	/* The number is what the coordinator knows it by. */
+	left = lockbook_left(&f->s, &q);
+	assert_int_equal(left, id);
+	assert_int_equal(lockbook_left(&f->s, &q), 0); /* that row is taken */
+	resume(f, &k);
+	other = lock(f, 3, CSV_LOCK_WRITE, 20, 29);
+	assert_int_not_equal(other, id);
+	lockbook_answer(&f->s, id, &(struct csv_reply){.kind = CSV_REPLY_COUNT, .count.count = 1},
+			&f->out);
+	check(f);
+	assert_int_equal(expect_send(f, 0, id, CSV_OP_CANCEL_LOCK).cancel_lock.number, id);
+	answer(f, id, 0, 0);
+	assert_null(lockbook_find(&f->s, id));
+}
+
+static void ids_of_another_process_are_others(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t id[3];
+	struct kept k;
+
+	for (uint32_t life = 1; life <= 3; life++) {
+		keep(f, &k);
+		k.owed = 0;
+		restore(f, &k, life);
+		id[life - 1] = lock(f, 1, CSV_LOCK_WRITE, 0, 9);
+	}
+	assert_true(id[0] < id[1] && id[1] < id[2]);
+	lockbook_granted(&f->s, id[0], &f->out);
+	expect_nothing(f);
+	answer(f, id[1], 0, 0);
+	expect_nothing(f);
+}
+
+static void what_was_being_given_up_for_a_close_is_given_up_by_the_next(void **state)
+{
+	struct fixture *f = *state;
+	struct kept k;
+	uint64_t id;
+
+	have(f, 1, CSV_LOCK_WRITE, 0, 9);
+	id = lock(f, 1, CSV_LOCK_WRITE, 20, 29); /* its turn: the sweep waits for it */
+	lockbook_closed(&f->s, &file, 1, &f->out);
+	expect_nothing(f);
+	keep(f, &k);
+	assert_int_equal(k.row[0].via, UINT64_MAX);
+	restore(f, &k, 2);
+	assert_int_equal(f->s.row[0].via, 0);
+	k.owed = 0;
+	resume(f, &k);
+	id = f->out.item[0].id;
+	expect_unlock(f, 0, id, CSV_LOCK_NONE, 0, ALL);
+	answer(f, id, 0, 0);
+	assert_int_equal(f->s.held.count, 0);
+}
+
+/* Two threads of one open file: what it has got meanwhile is not forgotten when less is given. */
+static void a_turn_for_less_keeps_what_flock_has_in_the_book(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t shared = lock(f, 100, CSV_LOCK_READ, 0, ALL);
+
+	answer(f, shared, 0, 1);
+	have(f, 100, CSV_LOCK_WRITE, 0, ALL);
+	lockbook_granted(&f->s, shared, &f->out);
+	expect_send(f, 0, shared, CSV_OP_LOCK);
+	answer(f, shared, 0, 0);
+	expect_unlock(f, 0, shared, CSV_LOCK_READ, 0, ALL);
+	answer(f, shared, 0, 0);
+	expect_reply(f, 0, shared, 0);
+}
+
 #define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -572,6 +774,13 @@ int main(void)
 		TEST(what_does_not_fit_is_refused_and_giving_up_is_not),
 		TEST(what_comes_too_much_is_given_back),
 		TEST(a_long_line_of_one_owner_ends_in_one_go),
+		TEST(what_was_to_be_given_up_is_given_up_by_the_next),
+		TEST(what_was_given_to_a_call_of_the_one_before_is_taken_back),
+		TEST(what_is_owed_outlives_two_processes),
+		TEST(a_wait_of_the_one_before_is_taken_out_of_the_line),
+		TEST(ids_of_another_process_are_others),
+		TEST(what_was_being_given_up_for_a_close_is_given_up_by_the_next),
+		TEST(a_turn_for_less_keeps_what_flock_has_in_the_book),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -512,6 +512,89 @@ static void everything_has_a_name(void **state)
 	assert_null(sess_mount_find(&st, 0));
 }
 
+/* ---- one process of a mount after the other */
+
+static int life(uint64_t conn, uint32_t number)
+{
+	return EVENT(.type = SESS_EV_LIFE, .conn = conn, .life = number);
+}
+
+static void the_first_process_that_is_heard_of_replaces_nobody(void **state)
+{
+	(void)state;
+	serving(1);
+	assert_int_equal(life(10, 3), 0);
+	DID_NOTHING();
+	hello(1, 11);
+	assert_int_equal(life(11, 3), 0); /* the same, over its next connection */
+	DID_NOTHING();
+}
+
+static void another_process_of_a_mount_is_told_of(void **state)
+{
+	(void)state;
+	serving(1);
+	life(10, 3);
+	hello(1, 11);
+	assert_int_equal(life(11, 4), 0);
+	ONLY(REPLACED);
+	assert_int_equal(out.item[0].mount, 1);
+	hello(1, 12);
+	life(12, 4);
+	DID_NOTHING();
+}
+
+static void a_process_that_was_replaced_is_not_heard(void **state)
+{
+	(void)state;
+	serving(1);
+	life(10, 4);
+	hello(1, 11);
+	assert_int_equal(life(11, 3), -EPROTO);
+	ONLY(CLOSE);
+	assert_true(closed(11));
+	assert_int_equal(life(99, 3), 0); /* nobody's connection */
+	DID_NOTHING();
+}
+
+/* What executes may wait for a grant that the process before had: nobody but this can end it. */
+static void another_process_is_told_of_while_its_connection_waits(void **state)
+{
+	(void)state;
+	serving(1);
+	life(10, 3);
+	ask(10, 0, 1);
+	hello(1, 11);
+	DID_NOT(WELCOME);
+	assert_int_equal(life(11, 4), 0);
+	ONLY(REPLACED);
+	/* Again, for what was given to it meanwhile; and before it is welcome. */
+	finished(1, 0);
+	assert_int_equal(out.count, 2);
+	assert_int_equal(out.item[0].kind, SESS_DO_REPLACED);
+	assert_int_equal(out.item[1].kind, SESS_DO_WELCOME);
+	say(SESS_EV_RESEND_DONE, 11);
+	ask(11, 0, 2);
+	assert_int_equal(begun(), 1);
+	hello(1, 12);
+	life(12, 4); /* the same */
+	finished(1, 0);
+	ONLY(WELCOME);
+}
+
+static void an_older_process_does_not_wait(void **state)
+{
+	(void)state;
+	serving(1);
+	life(10, 3);
+	ask(10, 0, 1);
+	hello(1, 11);
+	assert_int_equal(life(11, 2), -EPROTO);
+	assert_true(closed(11));
+	finished(1, 0);
+	DID_NOT(WELCOME);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -548,6 +631,11 @@ int main(void)
 		cmocka_unit_test(after_a_stop_nobody_is_welcomed),
 		cmocka_unit_test(a_stop_while_records_are_read_ends_the_reading),
 		cmocka_unit_test(whatever_comes_its_state_is_sound_and_its_work_allowed),
+		cmocka_unit_test(the_first_process_that_is_heard_of_replaces_nobody),
+		cmocka_unit_test(another_process_of_a_mount_is_told_of),
+		cmocka_unit_test(a_process_that_was_replaced_is_not_heard),
+		cmocka_unit_test(another_process_is_told_of_while_its_connection_waits),
+		cmocka_unit_test(an_older_process_does_not_wait),
 		cmocka_unit_test(an_unknown_event_is_refused),
 		cmocka_unit_test(a_broken_state_is_named),
 		cmocka_unit_test(everything_has_a_name),
