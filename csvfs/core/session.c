@@ -374,7 +374,7 @@ static int on_hello(struct sess_state *s, const struct sess_event *e, struct ses
 	if (m->pending)
 		emit_conn(out, SESS_DO_CLOSE, m->pending);
 	m->pending = 0;
-	if (m->executing)
+	if (m->executing && !SESS_MUTANT(s, ACCEPT_EARLY))
 		m->pending = e->conn;
 	else
 		welcome(m, e->conn, out);

@@ -51,6 +51,7 @@ enum sess_mutant {
 	SESS_MUTANT_OLDER_LIFE,	    /* hears a process that has been replaced */
 	SESS_MUTANT_LIFE_WAITS,	    /* hears of another process only when its connection is taken */
 	SESS_MUTANT_REPLACED_ONCE,  /* not also of what still executed for the one before */
+	SESS_MUTANT_ACCEPT_EARLY,   /* the next connection while what came over the last executes */
 	SESS_MUTANT_MAX
 };
 #define SESS_MUTANT(s, name) ((s)->mutant == SESS_MUTANT_##name)
