@@ -116,8 +116,11 @@ static void on_opened(struct direct_state *s, const struct direct_event *e)
 {
 	struct direct_file *f = make(s, &e->handle);
 
-	if (f)
-		f->opens++;
+	if (!f)
+		return;
+	f->opens++;
+	if (e->is_left && s->flushed < s->left)
+		f->wrote = s->left;
 }
 
 static void on_closed(struct direct_state *s, const struct direct_event *e,
@@ -458,6 +461,7 @@ void direct_init(struct direct_state *s, uint64_t mount)
 void direct_go_on(struct direct_state *s, uint32_t life, uint64_t seq)
 {
 	s->failures = (uint64_t)life << 32;
+	s->writes = s->left = 1;
 	errors_go_on(&s->errors, seq);
 }
 
@@ -576,6 +580,8 @@ bool direct_is_path_error(int error)
 
 bool direct_wants_flush(const struct direct_state *s)
 {
+	if (s->flushed < s->left)
+		return true;
 	for (size_t i = 0; s->flushed < s->writes && i < DIRECT_FILES; i++) {
 		if (s->file[i].handle.ino && s->file[i].wrote && !s->file[i].opens)
 			return true;

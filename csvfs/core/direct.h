@@ -107,6 +107,7 @@ struct direct_state {
 	uint64_t mount;	   /* this one's incarnation */
 	uint64_t writes;   /* direct ones that have ended, counted */
 	uint64_t flushed;  /* of those, covered by a flush */
+	uint64_t left;	   /* those of the process before, which counts as one; 0: there was none */
 	uint64_t failures; /* counted */
 	uint64_t telling;  /* the one that the coordinator is being told; 0: none */
 	struct errors_state errors;
@@ -120,7 +121,7 @@ struct direct_state {
 
 /* ---- events: X(NAME), with the fields of struct direct_event that count */
 #define DIRECT_EVENTS(X)                                                                           \
-	X(OPENED)    /* handle */                                                                  \
+	X(OPENED)    /* handle; is_left: it was open in the process before, and may be written */  \
 	X(CLOSED)    /* handle */                                                                  \
 	X(BEGIN)     /* handle, is_write, is_partial: not in whole blocks, may_ask, now_ms: may    \
 			it go direct? */                                                           \
@@ -158,6 +159,7 @@ struct direct_event {
 	bool may_ask;
 	bool has_lease;
 	bool is_aside;
+	bool is_left;
 	struct csv_time written;
 	uint64_t serial;
 	uint16_t error;
@@ -203,7 +205,8 @@ struct direct_actions {
 void direct_init(struct direct_state *s, uint64_t mount);
 /*
  * The mount goes on in another process, the `life`-th: that has no grants, and its failures are no
- * other's. `seq`: how many errors the one before had counted (errors_go_on()).
+ * other's. What the one before has written, no flush may have covered. `seq`: how many errors it
+ * had counted (errors_go_on()).
  */
 void direct_go_on(struct direct_state *s, uint32_t life, uint64_t seq);
 void direct_step(struct direct_state *s, const struct direct_event *e, struct direct_actions *ret);

@@ -186,20 +186,28 @@ void client_take_open(struct client *c, struct client_origin *o, uint32_t open)
 	o->open = open;
 }
 
+static bool is_of_locks(const struct slot *s)
+{
+	return s->state == SLOT_SENT &&
+	       (s->op == CSV_OP_LOCK || s->op == CSV_OP_UNLOCK || s->op == CSV_OP_CANCEL_LOCK);
+}
+
 void client_take_left(struct client *c, uint64_t (*take)(void *arg, const struct csv_request *q),
 		      client_note note, void *arg)
 {
 	struct csv_request q;
 
 	pthread_mutex_lock(&c->lock);
-	for (size_t n = 0; n < CSV_SLOTS; n++) {
-		struct slot *s = &c->slot[n];
+	/* First those whose id is given: lockbook_left(). */
+	for (size_t n = 0; n < 2 * CSV_SLOTS; n++) {
+		struct slot *s = &c->slot[n % CSV_SLOTS];
 
-		if (s->state != SLOT_SENT ||
-		    (s->op != CSV_OP_LOCK && s->op != CSV_OP_UNLOCK && s->op != CSV_OP_CANCEL_LOCK))
+		if (!is_of_locks(s))
 			continue;
 		must(!csv_request_decode(s->frame + CSV_FRAME_PREFIX, s->len - CSV_FRAME_PREFIX,
 					 &q));
+		if ((n < CSV_SLOTS) != (q.op == CSV_OP_LOCK && q.lock.number))
+			continue;
 		s->note_id = take(arg, &q);
 		s->note = s->note_id ? note : NULL;
 		s->note_arg = arg;

@@ -288,6 +288,16 @@ bool datapath_reclaim(struct datapath *d, uint64_t term, size_t *cursor, struct 
 	return is_found;
 }
 
+void datapath_left(struct datapath *d, const struct csv_handle *h)
+{
+	if (!d)
+		return;
+	pthread_mutex_lock(&d->lock);
+	datapath_step(
+		d, &(struct direct_event){.type = DIRECT_EV_OPENED, .handle = *h, .is_left = true});
+	pthread_mutex_unlock(&d->lock);
+}
+
 void datapath_opened(struct datapath *d, const struct csv_handle *h)
 {
 	if (!d)
@@ -363,7 +373,7 @@ int datapath_open(const struct datapath_options *options, struct datapath **ret)
 	csv_cond_init(&d->tend_wake);
 	csv_cond_init(&d->flush_wake);
 	direct_init(&d->core, options->mount);
-	if (options->keep)
+	if (options->keep && keep_life(options->keep) > 1)
 		direct_go_on(&d->core, keep_life(options->keep), *keep_failures(options->keep));
 	d->core.block = DIRECT_PATH_NONE;
 	d->not_active_since_ms = csv_now_ms();

@@ -59,6 +59,8 @@ bool datapath_reclaim(struct datapath *d, uint64_t term, size_t *cursor, struct 
 /* ---- I/O; all take NULL, which sends it to the coordinator */
 
 void datapath_opened(struct datapath *d, const struct csv_handle *h);
+/* The same of what an earlier process had open, and may have written. */
+void datapath_left(struct datapath *d, const struct csv_handle *h);
 void datapath_closed(struct datapath *d, const struct csv_handle *h);
 /*
  * Reads into buf, which has CSV_IO_MAX and is aligned to CSV_GRANT_BLOCK; what was asked for begins

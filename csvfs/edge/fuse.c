@@ -128,7 +128,7 @@ static void take_opens(struct csv_fs *fs)
 
 	while ((o = keep_next(fs->options.keep, KEEP_OPENS, &at))) {
 		if (o->state == KEEP_OPEN_OPEN && o->is_file)
-			datapath_opened(fs->options.datapath, &o->handle);
+			datapath_left(fs->options.datapath, &o->handle);
 	}
 }
 

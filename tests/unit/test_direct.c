@@ -415,6 +415,27 @@ static void the_next_process_tells_opens_what_they_have_not_been_told(void **sta
 	assert_int_equal(f->s.failures, UINT64_C(2) << 32);
 }
 
+/* Its fsync must not believe that there is nothing to flush. */
+static void what_the_process_before_has_written_is_flushed(void **state)
+{
+	const struct csv_handle other = {.ino = 8, .gen = 1};
+	struct fixture *f = *state;
+	uint64_t seen = 0, of_other = 0;
+
+	direct_init(&f->s, MOUNT);
+	assert_false(direct_wants_flush(&f->s));
+	direct_go_on(&f->s, 2, 0);
+	STEP(f, OPENED, .is_left = true);
+	step(f, (struct direct_event){.type = DIRECT_EV_OPENED, .handle = other});
+	assert_true(direct_wants_flush(&f->s));
+	assert_true(f->s.writes > f->s.flushed);
+	/* A failure is one of each file that was open then, and of no other. */
+	STEP(f, FAILED, .serial = f->s.writes, .error = ENODATA);
+	assert_int_equal(errors_take(&f->s.errors, &file, &seen), ENODATA);
+	assert_int_equal(errors_take(&f->s.errors, &other, &of_other), 0);
+	assert_false(direct_wants_flush(&f->s));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -437,6 +458,7 @@ int main(void)
 		TEST(what_was_written_is_remembered_over_the_last_close),
 		TEST(more_failures_than_can_be_kept_are_told_to_all),
 		TEST(the_next_process_tells_opens_what_they_have_not_been_told),
+		TEST(what_the_process_before_has_written_is_flushed),
 		cmocka_unit_test(errors_of_the_path_are_told_from_those_of_the_lun),
 	};
 

@@ -157,7 +157,7 @@ static void expect_locks(const struct keep *k, uint64_t first, size_t held, size
 
 static void of_locks_the_copy_before_counts_until_the_next_is_whole(void **state)
 {
-	struct lock_range row[8] = {{0}};
+	struct lock_range row[8] = {{.start = 0}};
 	struct keep *k = open_new(), *next = open_again(k);
 
 	(void)state;
