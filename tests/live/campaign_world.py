@@ -10,7 +10,7 @@ import time
 
 from campaign_steps import GROUPS, NODES
 from campaign_work import KINDS
-from cluster import BUILD, CSVADM, Cluster, Ctl
+from cluster import CSVADM, Cluster, Ctl
 from cgroup import Cgroup
 from history import Api, Lost
 from lablib import LabError, wait_until
@@ -364,6 +364,3 @@ def pick(seed, segment):
 
 def json_of(lab, node, *argv, timeout=120):
     return json.loads(lab.run(node, list(argv), timeout=timeout).stdout)
-
-
-__all__ = ["World", "VOLUME", "VM", "WORK", "BUILD", "pick", "json_of"]

@@ -20,6 +20,9 @@ def test_a_seed_gives_its_steps_and_fewer_are_a_beginning_of_them():
     assert long == words("5", 300) != words("6", 300)
     assert words("5", 117) == long[:117]
     assert [step.number for _, step in long] == list(range(1, 301))
+    stretched = list(segments("5", 300, 4))
+    assert sum(len(steps) for _, steps in stretched) == 300
+    assert all(len(steps) >= 16 for _, steps in stretched[:-1])
 
 
 def test_a_plan_keeps_its_bounds():
