@@ -514,7 +514,9 @@ static void entry_granted(struct lockspace_dlm *d, struct dlm_entry *e, const ui
 	} else if (e->pending == PENDING_LOCK) {
 		e->pending = PENDING_SECURING;
 		e->grant = ev;
-		r = dlm_convert_to(d, e, e->held, 0, NULL);
+		/* With the value, which below PW is only read: by that the kernel knows after the
+		 * loss of a node that there was one. */
+		r = dlm_convert_to(d, e, e->held, e->held < LK_PW ? LK_VALBLK : 0, NULL);
 	} else {
 		grant_tell(d, e, e->pending == PENDING_SECURING ? &e->grant : &ev);
 	}

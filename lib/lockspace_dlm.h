@@ -10,8 +10,9 @@
  * - No causes but LK_BY_REQUEST, no transfer, no adoption (-EOPNOTSUPP).
  * - A client's death leaves its granted locks orphaned, as everywhere; they are released all at
  * once by lockspace_dlm_release_orphans(), or by the fence of the node.
- * - The value block stays valid when an orphan in PW or EX is released; it becomes invalid when its
- *   node is lost.
+ * - The value block stays valid when an orphan in PW or EX is released. When the node of a lock in
+ * PW or EX is lost it becomes invalid, if a lock of another node stays whose last request asked for
+ *   the value or was its first one below PW; else the resource is a new one, with zeros.
  *
  * Calls never block: a write to the device waits for as long as the kernel recovers, so a thread of
  * its own does it. Results are read on the loop, from the device itself (linux/dlm_device.h) and

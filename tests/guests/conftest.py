@@ -8,6 +8,7 @@ import pytest
 HERE = os.path.dirname(os.path.realpath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "..", "lab"), os.path.join(HERE, "..", "live")]
 
+from common import LabError                                 # noqa: E402
 from guests import Guests, image, installed, pack               # noqa: E402
 
 BUILD = os.path.realpath(os.environ.get("CLUSTERD_BUILD", "."))
@@ -58,6 +59,8 @@ def logs_of_a_failure(request):
             continue
         for node in guests.nodes:
             print(f"---- {node}: serial line\n{guests.guests[node].words('serial')}")
-            if guests.guests[node].is_on():
+            try:
                 print(guests.run(node, f"tail -n {LOG_LINES} /var/log/*.log; dmesg | tail -n "
                                  f"{LOG_LINES}", check=False).stdout)
+            except LabError as e:       # it is off, or stands still
+                print(f"{node}: {e}")

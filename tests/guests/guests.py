@@ -76,6 +76,8 @@ class Agent:
 
     def __call__(self, name, **arguments):
         with self.lock:
+            if not self.sock:
+                raise LabError("the guest has not been waited for")
             try:
                 self._send(name, {k.replace("_", "-"): v for k, v in arguments.items()})
                 answer = self._read()

@@ -8,7 +8,7 @@ from guests import settled
 TOKEN_MS = 8000
 LEASE_MS = 20000
 READY_SECONDS = 300
-WITNESS_IO_MS = "2000"
+WITNESS_IO_MS = "5000"
 DLM_CONF = """\
 log_debug=1
 enable_quorum_lockspace=0

@@ -41,7 +41,7 @@ def wait_progress(g, names, more=10):
 
 def move_to(c, node):
     if c.volume_show()["node"] != node:
-        c.ctl("n1", "volume", "move", "vol", "--to", node, "--wait=120", timeout=150)
+        c.ctl("n1", "volume", "move", "vol", "--to", node, "--wait=300", timeout=360)
         c.wait_volume()
     assert c.volume_show()["node"] == node
 

@@ -91,6 +91,10 @@ def test_locks_of_a_lost_node_are_given_away_after_its_fence_and_not_before(held
     settled(g, "n2", lambda: "precious" in g.run("n2", f"cat /sys/kernel/debug/dlm/{SPACE}").stdout
             and g.run("n2", f"grep -A9 precious /sys/kernel/debug/dlm/{SPACE}").stdout.count("EX"),
             60, "the lock is held")
+    # A lock that stays, so that the kernel knows that there was a value.
+    g.popen("n1", ["dlm_conform", "--hold", SPACE, "precious", "NL"], timeout=900)
+    settled(g, "n2", lambda: g.run("n2", f"grep -A9 precious /sys/kernel/debug/dlm/{SPACE}").stdout
+            .count("NL"), 60, "n1 has it in NL")
     waits = ask(g, "PR")
     settled(g, "n1", lambda: "precious" in g.run(
         "n1", f"cat /sys/kernel/debug/dlm/{SPACE}; dlm_tool lockdebug {SPACE}").stdout, 60, "it waits")
