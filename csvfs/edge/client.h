@@ -5,9 +5,9 @@
  * never told an error because time has passed: only when it is interrupted, or after
  * client_abort().
  *
- * On each connection, in this order (csvfs/core/proto.h): HELLO; if the coordinator does not know
- * this mount yet, RECLAIM of what is open and RECLAIM_DONE; the requests under way, oldest first;
- * RESEND_DONE; new requests.
+ * On each connection, in this order (csvfs/core/proto.h): HELLO and LIFE; if the coordinator does
+ * not know this mount yet, RECLAIM of what is open and RECLAIM_DONE; the requests under way, oldest
+ * first; RESEND_DONE; new requests.
  *
  * Two threads of its own: one connects and reads, one writes what has no waiting thread. The
  * process ignores SIGPIPE.
