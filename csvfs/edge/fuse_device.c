@@ -27,7 +27,7 @@
 /*
  * Threads in read(2) at a time. The kernel wakes those that wait there in turn, so that of forty
  * each request would get the one that has slept longest: twice the CPU for a request at depth 1
- * (doc/performance.md). Two: while one is at work, the other one is there.
+ * (doc/performance.md). Two: while one is at work, the other one is there. See places().
  */
 #define PLACES_MAX 2
 
@@ -252,16 +252,22 @@ static void cancelled_parked(void *arg)
 	pthread_mutex_unlock(&r->device->place_lock);
 }
 
+/* As many more as requests are under way: who is about to be needed does not go to sleep. */
+static int places(const struct fuse_device *d)
+{
+	return PLACES_MAX + (int)__atomic_load_n(&d->unanswered, __ATOMIC_SEQ_CST);
+}
+
 static void wait_place(struct fuse_device *d, struct reader *r)
 {
-	if (take_place(d, PLACES_MAX))
+	if (take_place(d, places(d)))
 		return;
 	pthread_mutex_lock(&d->place_lock);
 	r->is_parked = true;
 	r->parked_below = d->parked;
 	__atomic_store_n(&d->parked, r, __ATOMIC_SEQ_CST);
 	/* Who has left the last place before that, has seen nobody who waits. */
-	if (take_place(d, PLACES_MAX))
+	if (take_place(d, places(d)))
 		unpark(d, r);
 	pthread_cleanup_push(cancelled_parked, r);
 	pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
