@@ -21,7 +21,14 @@
 #include "lib/cleanup.h"
 #include "lib/must.h"
 
-#define TLS_PRIORITY "NORMAL:-VERS-ALL:+VERS-TLS1.3:-KX-ALL:+ECDHE-PSK"
+/*
+ * AES-128-GCM first: it has SHA-256, as our keys have; NORMAL has AES-256-GCM first, which has not,
+ * so that what came second was agreed, ChaCha20: without instructions of its own, 3.8 ms of CPU a
+ * MiB and side. That stays for a peer that offers nothing else.
+ */
+#define TLS_PRIORITY                                                                               \
+	"NORMAL:-VERS-ALL:+VERS-TLS1.3:-KX-ALL:+ECDHE-PSK:"                                        \
+	"-CIPHER-ALL:+AES-128-GCM:+CHACHA20-POLY1305"
 #define TLS_USER     "cluster"
 #define SECRET_MIN   32
 #define SECRET_MAX   4096

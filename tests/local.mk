@@ -430,7 +430,7 @@ tests_unit_test_backing_cow_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_backing_cow_LDADD = $(BACKING_LDADD)
 tests_unit_test_backing_lost_SOURCES = tests/unit/test_backing_lost.c tests/unit/backing_fixture.h
 tests_unit_test_backing_lost_CPPFLAGS = $(UNIT_CPPFLAGS)
-tests_unit_test_backing_lost_LDFLAGS = -Wl,--wrap=fsync,--wrap=pwritev2
+tests_unit_test_backing_lost_LDFLAGS = -Wl,--wrap=fsync,--wrap=fdatasync,--wrap=pwritev2
 tests_unit_test_backing_lost_LDADD = $(BACKING_LDADD)
 tests_unit_test_backing_crash_SOURCES = tests/unit/test_backing_crash.c
 tests_unit_test_backing_crash_CPPFLAGS = $(UNIT_CPPFLAGS)
@@ -577,7 +577,7 @@ tests_live_lun_tool_LDADD = $(LUN_LDADD)
 # Whose forcing of the disk can be left out.
 check_PROGRAMS += tests/live/backing_tool
 tests_live_backing_tool_SOURCES = tests/live/backing_tool.c
-tests_live_backing_tool_LDFLAGS = -Wl,--wrap=fsync,--wrap=pwritev2
+tests_live_backing_tool_LDFLAGS = -Wl,--wrap=fsync,--wrap=fdatasync,--wrap=pwritev2
 tests_live_backing_tool_LDADD = csvfs/libcsvedge.a csvfs/libcsvcore.a lib/libedgebase.a \
 	lib/libbase.a -lpthread
 check_PROGRAMS += tests/lab/lund

@@ -38,6 +38,7 @@ static void init_locks(struct backing *b)
 	must(!pthread_mutex_init(&b->space_lock, NULL));
 	must(!pthread_mutex_init(&b->range_lock, NULL));
 	must(!pthread_cond_init(&b->range_free, NULL));
+	must(!pthread_cond_init(&b->flushed, NULL));
 	must(!pthread_mutex_init(&b->mounts_lock, NULL));
 	must(!pthread_mutex_init(&b->force.lock, NULL));
 	must(!pthread_cond_init(&b->force.changed, NULL));
@@ -55,6 +56,7 @@ static void done_locks(struct backing *b)
 	pthread_mutex_destroy(&b->mounts_lock);
 	pthread_mutex_destroy(&b->order);
 	pthread_mutex_destroy(&b->space_lock);
+	pthread_cond_destroy(&b->flushed);
 	pthread_cond_destroy(&b->range_free);
 	pthread_mutex_destroy(&b->range_lock);
 	pthread_mutex_destroy(&b->lock);

@@ -238,6 +238,7 @@ int backing_write_direct(struct backing_op *o, size_t *ret_done)
 {
 	const struct csv_op_write *q = &o->q->write;
 	int fd = open_direct(o, O_RDWR), r = 0;
+	bool is_grouped = backing_is_grouped(o, true);
 	ssize_t n;
 
 	if (fd < 0)
@@ -246,11 +247,18 @@ int backing_write_direct(struct backing_op *o, size_t *ret_done)
 	while (!r && *ret_done < q->data.len) {
 		struct iovec v = {o->buf + *ret_done, q->data.len - *ret_done};
 
-		n = pwritev2(fd, &v, 1, (off_t)(q->offset + *ret_done), RWF_DSYNC);
+		n = pwritev2(fd, &v, 1, (off_t)(q->offset + *ret_done), is_grouped ? 0 : RWF_DSYNC);
 		if (n < 0)
 			r = backing_lost_write(o, -errno);
 		else
 			*ret_done += (size_t)n;
+	}
+	if (*ret_done && is_grouped) {
+		r = backing_flush(o, fd);
+		if (r) {
+			*ret_done = 0;
+			backing_lost_write(o, r);
+		}
 	}
 	close(fd);
 	return *ret_done ? 0 : r;

@@ -49,6 +49,11 @@ struct backing_range {
 	struct backing_range *next;
 	uint64_t from, to;
 	bool is_write;
+	/* Of a write, for backing_flush(): */
+	bool is_written; /* the kernel has it */
+	bool is_covered; /* by the flush that is under way */
+	bool is_flushed;
+	int error; /* of a flush since it began; 0 */
 };
 
 /* How often a mount has an inode open. */
@@ -81,6 +86,7 @@ struct backing_row {
 	/* What has changed it under a lock for reading: so far, and under way. */
 	uint64_t writes;
 	uint32_t writing;
+	bool is_flushing; /* one of the writes in place does it for all */
 };
 
 /* A mount's directory of records. A slot's descriptor is touched by the slot's request only. */
@@ -115,6 +121,7 @@ struct backing {
 	pthread_mutex_t lock;
 	pthread_mutex_t range_lock;
 	pthread_cond_t range_free; /* some range */
+	pthread_cond_t flushed;	   /* some file: the writes in place */
 	pthread_rwlockattr_t row_attr;
 	bool is_serving; /* all opens are known */
 	size_t kept_fds;
@@ -257,6 +264,10 @@ void backing_range_give(struct backing_op *o);
 void backing_unsteady(struct backing_op *o);
 /* Since the request has locked this inode, nothing was written to it in place, nor is. */
 bool backing_is_steady(struct backing_op *o, const struct csv_handle *h);
+/* Does it write in place, and share its flush with others? Else it writes with RWF_DSYNC. */
+bool backing_is_grouped(const struct backing_op *o, bool is_direct);
+/* All that it has written is on disk: 0; or -errno, of a flush that may have been for it. */
+int backing_flush(struct backing_op *o, int fd);
 
 /* ---- backing_session.c */
 

@@ -147,6 +147,7 @@ int backing_write_do(struct backing_op *o)
 	const struct csv_op_write *q = &o->q->write;
 	const struct backing_inode *i = &o->inode[0];
 	uint64_t offset = q->flags & CSV_WRITE_APPEND ? o->record.size : q->offset;
+	bool is_grouped = backing_is_grouped(o, false);
 	size_t done = 0;
 	ssize_t n = 0;
 	int r = 0;
@@ -163,13 +164,19 @@ int backing_write_do(struct backing_op *o)
 	while (!r && done < q->data.len) {
 		struct iovec v = {(uint8_t *)q->data.data + done, q->data.len - done};
 
-		n = pwritev2(i->data_fd, &v, 1, (off_t)(offset + done), RWF_DSYNC);
+		n = pwritev2(i->data_fd, &v, 1, (off_t)(offset + done), is_grouped ? 0 : RWF_DSYNC);
 		if (n < 0)
 			r = backing_lost_write(o, -errno);
 		else
 			done += (size_t)n;
 	}
 	failpoint(FAIL_DATA_WRITTEN, o->q->op, o->mount);
+	if (done && is_grouped) {
+		int e = backing_flush(o, i->data_fd);
+
+		if (e)
+			return backing_lost_write(o, e);
+	}
 	if (done && backing_stops_after(o->b, CHANGE_STEP_MAX))
 		return 0;
 	if (r && !done)

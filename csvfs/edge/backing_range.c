@@ -6,7 +6,13 @@
  *
  * Exactly once stands: nothing that conflicts comes between the intent of such a write and its done
  * mark, and writing the same bytes to the same place again is what a repetition is.
+ *
+ * Each of them is on disk before its done mark; the flushes are shared: who has written waits for
+ * the one that is under way, and then one of those that have come meanwhile flushes for all.
  */
+#include <errno.h>
+#include <unistd.h>
+
 #include "csvfs/edge/backing_impl.h"
 
 bool backing_stays_in_place(const struct csv_op_write *q)
@@ -120,4 +126,55 @@ bool backing_is_steady(struct backing_op *o, const struct csv_handle *h)
 	}
 	pthread_mutex_unlock(&o->b->range_lock);
 	return is_steady;
+}
+
+/* ---- writes in place are flushed together */
+
+bool backing_is_grouped(const struct backing_op *o, bool is_direct)
+{
+	/* A failed writeback is told once to each open file: to that one all of them look. */
+	return o->is_ranged && o->range.is_write && (is_direct || o->inode[0].is_kept);
+}
+
+static void cover(const struct backing_row *row)
+{
+	for (struct backing_range *r = row->ranges; r; r = r->next)
+		r->is_covered = r->is_write && r->is_written && !r->is_flushed;
+}
+
+/* What of a failed flush was whose, nobody can say: not even of data whose write goes on. */
+static void note_flush(const struct backing_row *row, int error)
+{
+	for (struct backing_range *r = row->ranges; r; r = r->next) {
+		if (r->is_write && !r->is_flushed && error)
+			r->error = error;
+		r->is_flushed = r->is_flushed || r->is_covered;
+	}
+}
+
+int backing_flush(struct backing_op *o, int fd)
+{
+	struct backing_row *row = o->lock[0].row;
+	struct backing *b = o->b;
+	int r;
+
+	pthread_mutex_lock(&b->range_lock);
+	o->range.is_written = true;
+	while (!o->range.is_flushed) {
+		if (row->is_flushing) {
+			pthread_cond_wait(&b->flushed, &b->range_lock);
+			continue;
+		}
+		row->is_flushing = true;
+		cover(row);
+		pthread_mutex_unlock(&b->range_lock);
+		r = fdatasync(fd) ? -errno : 0;
+		pthread_mutex_lock(&b->range_lock);
+		row->is_flushing = false;
+		note_flush(row, r);
+		pthread_cond_broadcast(&b->flushed);
+	}
+	r = o->range.error;
+	pthread_mutex_unlock(&b->range_lock);
+	return r;
 }

@@ -129,7 +129,7 @@ static void end_writing(struct client *c, struct slot *s)
 		return;
 	if (s->has_owner)
 		pthread_cond_signal(&s->wake);
-	else
+	else if (!s->is_left)
 		client_settle(c, s);
 }
 

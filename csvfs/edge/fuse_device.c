@@ -24,6 +24,13 @@
 #define KICK_MS	    5 /* a signal that comes just before read(2) is lost */
 #define KICK_SIGNAL SIGUSR1
 
+/*
+ * Threads in read(2) at a time. The kernel wakes those that wait there in turn, so that of forty
+ * each request would get the one that has slept longest: twice the CPU for a request at depth 1
+ * (doc/performance.md). Two: while one is at work, the other one is there. See places().
+ */
+#define PLACES_MAX 2
+
 enum replay {
 	REPLAY_NONE, /* the kernel and libfuse speak to each other */
 	REPLAY_INIT, /* libfuse is to be told what was agreed */
@@ -36,6 +43,10 @@ struct reader {
 	struct reader *next, **at;
 	pthread_t thread;
 	bool is_reading; /* atomic */
+	/* It waits for a place, under place_lock. */
+	bool is_parked;
+	struct reader *parked_below;
+	pthread_cond_t place_given;
 };
 
 struct fuse_device {
@@ -46,8 +57,11 @@ struct fuse_device {
 	pthread_cond_t changed;
 	struct reader *readers;
 	enum replay replay;
-	bool is_shut;	    /* atomic: nobody reads */
-	int64_t unanswered; /* atomic */
+	int places_taken; /* atomic */
+	pthread_mutex_t place_lock;
+	struct reader *parked; /* atomic to look at; who came last is first */
+	bool is_shut;	       /* atomic: nobody reads */
+	int64_t unanswered;    /* atomic */
 	/* What was sent again is read by one at a time, so that it is known when that was all. */
 	bool awaits_rest; /* atomic */
 	pthread_mutex_t rest_lock;
@@ -169,6 +183,7 @@ static void reader_gone(void *arg)
 	if (r->next)
 		r->next->at = r->at;
 	pthread_mutex_unlock(&r->device->lock);
+	pthread_cond_destroy(&r->place_given);
 	free(r);
 }
 
@@ -182,6 +197,7 @@ static struct reader *reader_of(struct fuse_device *d)
 	must(r);
 	r->device = d;
 	r->thread = pthread_self();
+	csv_cond_init(&r->place_given);
 	pthread_mutex_lock(&d->lock);
 	r->next = d->readers;
 	r->at = &d->readers;
@@ -199,6 +215,83 @@ static void wait_open(struct fuse_device *d)
 	while (__atomic_load_n(&d->is_shut, __ATOMIC_SEQ_CST))
 		pthread_cond_wait(&d->changed, &d->lock);
 	pthread_mutex_unlock(&d->lock);
+}
+
+/* ---- places in read(2) */
+
+static bool take_place(struct fuse_device *d, int below)
+{
+	int n = __atomic_load_n(&d->places_taken, __ATOMIC_SEQ_CST);
+
+	while (n < below) {
+		if (__atomic_compare_exchange_n(&d->places_taken, &n, n + 1, false,
+						__ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+			return true;
+	}
+	return false;
+}
+
+/* With place_lock. */
+static void unpark(struct fuse_device *d, struct reader *r)
+{
+	struct reader **at = &d->parked;
+
+	while (*at != r)
+		at = &(*at)->parked_below;
+	__atomic_store_n(at, r->parked_below, __ATOMIC_SEQ_CST);
+	r->is_parked = false;
+}
+
+/* libfuse ends its threads here, too. */
+static void cancelled_parked(void *arg)
+{
+	struct reader *r = arg;
+
+	if (r->is_parked)
+		unpark(r->device, r);
+	pthread_mutex_unlock(&r->device->place_lock);
+}
+
+/* As many more as requests are under way: who is about to be needed does not go to sleep. */
+static int places(const struct fuse_device *d)
+{
+	return PLACES_MAX + (int)__atomic_load_n(&d->unanswered, __ATOMIC_SEQ_CST);
+}
+
+static void wait_place(struct fuse_device *d, struct reader *r)
+{
+	if (take_place(d, places(d)))
+		return;
+	pthread_mutex_lock(&d->place_lock);
+	r->is_parked = true;
+	r->parked_below = d->parked;
+	__atomic_store_n(&d->parked, r, __ATOMIC_SEQ_CST);
+	/* Who has left the last place before that, has seen nobody who waits. */
+	if (take_place(d, places(d)))
+		unpark(d, r);
+	pthread_cleanup_push(cancelled_parked, r);
+	pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
+	while (r->is_parked)
+		pthread_cond_wait(&r->place_given, &d->place_lock);
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+	pthread_cleanup_pop(1);
+}
+
+/* Somebody must be there for the next request, whatever this one waits for. */
+static void leave_place(struct fuse_device *d)
+{
+	struct reader *r;
+
+	if (__atomic_sub_fetch(&d->places_taken, 1, __ATOMIC_SEQ_CST) ||
+	    !__atomic_load_n(&d->parked, __ATOMIC_SEQ_CST))
+		return;
+	pthread_mutex_lock(&d->place_lock);
+	r = d->parked;
+	if (r && take_place(d, 1)) {
+		unpark(d, r);
+		pthread_cond_signal(&r->place_given);
+	}
+	pthread_mutex_unlock(&d->place_lock);
 }
 
 /* ---- requests */
@@ -291,7 +384,9 @@ static ssize_t next_request(struct fuse_device *d, struct reader *r, int fd, voi
 	do {
 		if (__atomic_load_n(&d->is_shut, __ATOMIC_SEQ_CST))
 			wait_open(d);
+		wait_place(d, r);
 		n = read_one(d, r, fd, buf, size);
+		leave_place(d);
 	} while (n == -EINTR);
 	return n;
 }
@@ -427,6 +522,7 @@ int fuse_device_open(struct keep *keep, struct client *client, struct fuse_devic
 	d->client = client;
 	pthread_mutex_init(&d->lock, NULL);
 	pthread_mutex_init(&d->rest_lock, NULL);
+	pthread_mutex_init(&d->place_lock, NULL);
 	csv_cond_init(&d->changed);
 	if (keep_init(keep)->reply_len)
 		d->replay = REPLAY_INIT;
@@ -442,6 +538,7 @@ void fuse_device_close(struct fuse_device *d)
 	must(!d->readers);
 	pthread_key_delete(d->reader_key);
 	pthread_cond_destroy(&d->changed);
+	pthread_mutex_destroy(&d->place_lock);
 	pthread_mutex_destroy(&d->rest_lock);
 	pthread_mutex_destroy(&d->lock);
 	free(d);

@@ -43,6 +43,13 @@ int __wrap_fsync(int fd)
 	return is_lying ? 0 : __real_fsync(fd);
 }
 
+int __real_fdatasync(int fd);
+int __wrap_fdatasync(int fd);
+int __wrap_fdatasync(int fd)
+{
+	return is_lying ? 0 : __real_fdatasync(fd);
+}
+
 ssize_t __real_pwritev2(int fd, const struct iovec *v, int n, off_t at, int flags);
 ssize_t __wrap_pwritev2(int fd, const struct iovec *v, int n, off_t at, int flags);
 ssize_t __wrap_pwritev2(int fd, const struct iovec *v, int n, off_t at, int flags)

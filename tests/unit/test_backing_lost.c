@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Writes that fail on their way to the disk, at the coordinator: who is told, and before what. The
- * disk's errors are the test's (fsync and pwritev2, by the linker), the mounts are played by it.
+ * disk's errors are the test's (fsync, fdatasync and pwritev2, by the linker), the mounts are
+ * played by it.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -41,13 +42,37 @@ int __wrap_fsync(int fd)
 	return -1;
 }
 
+/* The first flush of data after it is set waits until it is 0, or so many have been written. */
+static atomic_int flush_waits, flushes, written, flush_error;
+
+int __real_fdatasync(int fd);
+int __wrap_fdatasync(int fd);
+int __wrap_fdatasync(int fd)
+{
+	const struct timespec pause = {.tv_nsec = 1000000};
+	int e = flush_error;
+
+	flushes++;
+	for (int i = 0; written < flush_waits; i++) {
+		must(i < WAIT_MS);
+		nanosleep(&pause, NULL);
+	}
+	flush_error = 0;
+	errno = e;
+	return e ? -1 : __real_fdatasync(fd);
+}
+
 ssize_t __real_pwritev2(int fd, const struct iovec *v, int n, off_t at, int flags);
 ssize_t __wrap_pwritev2(int fd, const struct iovec *v, int n, off_t at, int flags);
 ssize_t __wrap_pwritev2(int fd, const struct iovec *v, int n, off_t at, int flags)
 {
+	ssize_t r;
+
 	errno = write_error;
 	write_error = 0;
-	return errno ? -1 : __real_pwritev2(fd, v, n, at, flags);
+	r = errno ? -1 : __real_pwritev2(fd, v, n, at, flags);
+	written++;
+	return r;
 }
 
 /* The mounts: 1 and 2, of connections 10 and 20. */
@@ -110,6 +135,7 @@ static int setup(void **state)
 
 	must(!volume_setup(state));
 	fsync_error = write_error = 0;
+	flush_waits = flush_error = 0;
 	memset(&world, 0, sizeof(world));
 	world.v = *state;
 	must(!grants_open(&o, &world.grants));
@@ -271,6 +297,79 @@ static void a_shutdown_in_the_middle_of_a_force_is_no_success(void **state)
 	assert_int_equal(p.error, 0);
 }
 
+/* ---- writes in place */
+
+#define WRITERS 8
+
+struct writer {
+	struct csv_handle handle;
+	uint16_t slot;
+	pthread_t thread;
+	int error;
+};
+
+static void *run_write(void *arg)
+{
+	static const char data[CSV_GRANT_BLOCK];
+	struct writer *w = arg;
+	uint8_t *buf = malloc(CSV_FRAME_MAX);
+	struct csv_request q =
+		ask_write(w->handle, (uint64_t)w->slot * CSV_GRANT_BLOCK, 0, data, CSV_GRANT_BLOCK);
+	struct csv_reply p;
+
+	must(buf);
+	q.slot = w->slot;
+	q.seq = 1000;
+	must(!backing_execute(world.v->b, 1, &q, BACKING_NEW, &p, buf));
+	w->error = p.error;
+	free(buf);
+	return NULL;
+}
+
+/* All in the file at once; the first one's flush lasts until each has written. */
+static int write_side_by_side(struct volume *v, struct writer w[WRITERS], int error)
+{
+	static char data[WRITERS * CSV_GRANT_BLOCK];
+	struct csv_handle f = file_with(v, v->root, "f", "");
+	int before;
+
+	ok(v, ask_open(f, 2));
+	ok(v, ask_write(f, 0, 0, data, sizeof(data)));
+	before = flushes;
+	flush_waits = written + WRITERS;
+	flush_error = error;
+	for (uint16_t i = 0; i < WRITERS; i++) {
+		w[i] = (struct writer){.handle = f, .slot = i};
+		must(!pthread_create(&w[i].thread, NULL, run_write, &w[i]));
+	}
+	for (size_t i = 0; i < WRITERS; i++)
+		must(!pthread_join(w[i].thread, NULL));
+	return flushes - before;
+}
+
+static void writes_in_place_share_a_flush(void **state)
+{
+	struct writer w[WRITERS];
+	int n = write_side_by_side(*state, w, 0);
+
+	assert_in_range(n, 1, WRITERS / 2);
+	for (size_t i = 0; i < WRITERS; i++)
+		assert_int_equal(w[i].error, 0);
+	assert_int_equal(world.told[1], 0);
+}
+
+/* The kernel tells it once, and whose page it was it does not tell. */
+static void a_shared_flush_that_fails_has_failed_for_all_who_were_writing(void **state)
+{
+	struct writer w[WRITERS];
+
+	write_side_by_side(*state, w, EIO);
+	for (size_t i = 0; i < WRITERS; i++)
+		assert_int_equal(w[i].error, EIO);
+	assert_true(world.told[1] >= 1);
+	assert_true(world.told[2] >= 1);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -282,6 +381,8 @@ int main(void)
 		TEST(what_a_mount_has_found_bars_fsync_until_all_know),
 		TEST(a_file_system_that_is_down_ends_the_coordinator_instead),
 		TEST(a_shutdown_in_the_middle_of_a_force_is_no_success),
+		TEST(writes_in_place_share_a_flush),
+		TEST(a_shared_flush_that_fails_has_failed_for_all_who_were_writing),
 	};
 	const char *why = volume_begin();
 

@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <sys/file.h>
+#include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <sys/xattr.h>
 
@@ -34,18 +35,34 @@ static int tear_down(void **state)
 	return 0;
 }
 
+/* By its arguments: a holder that looks for leaks has a child for that, too. */
+static bool serves(int pid)
+{
+	_cleanup_fclose_ FILE *f = NULL;
+	char path[64], line[512];
+	size_t n;
+
+	snprintf(path, sizeof(path), "/proc/%d/cmdline", pid);
+	f = fopen(path, "re");
+	n = f ? fread(line, 1, sizeof(line) - 1, f) : 0;
+	return memmem(line, n, "--held", strlen("--held")) != NULL;
+}
+
 /* The holder's child that serves; 0: there is none at the moment. */
 static pid_t server_pid(void)
 {
 	_cleanup_fclose_ FILE *f = NULL;
 	char path[64];
-	int pid = 0;
+	int pid;
 
 	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", rig_pid, rig_pid);
 	f = fopen(path, "re");
 	must(f);
-	/* The teller is the first of them. */
-	return fscanf(f, "%*d %d", &pid) == 1 ? pid : 0;
+	while (fscanf(f, "%d", &pid) == 1) {
+		if (serves(pid))
+			return pid;
+	}
+	return 0;
 }
 
 /* Who serves now is over, and another one has begun. */
@@ -428,6 +445,80 @@ static void a_process_is_replaced_when_it_is_asked_for(void **state)
 	assert_int_equal(MEM_GET(&rig.mem, repeats), 0); /* all was answered before */
 }
 
+/* Does a thread stand in read(2) of /dev/fuse? task: its folder in /proc. */
+static bool is_reading(const char *fds, const char *task)
+{
+	char path[320], file[64] = "";
+	_cleanup_fclose_ FILE *f = NULL;
+	unsigned long number, fd;
+
+	snprintf(path, sizeof(path), "%s/syscall", task);
+	f = fopen(path, "re");
+	if (!f || fscanf(f, "%lu %lx", &number, &fd) != 2 || number != SYS_read)
+		return false;
+	snprintf(path, sizeof(path), "%s/%lu", fds, fd);
+	return readlink(path, file, sizeof(file) - 1) > 0 && !strcmp(file, "/dev/fuse");
+}
+
+static int count_readers(pid_t pid, int *ret_threads)
+{
+	char tasks[64], fds[64], task[320];
+	const struct dirent *e;
+	int count = 0;
+	DIR *d;
+
+	snprintf(tasks, sizeof(tasks), "/proc/%d/task", pid);
+	snprintf(fds, sizeof(fds), "/proc/%d/fd", pid);
+	d = opendir(tasks);
+	must(d);
+	*ret_threads = 0;
+	while ((e = readdir(d))) {
+		snprintf(task, sizeof(task), "%s/%s", tasks, e->d_name);
+		*ret_threads += e->d_name[0] != '.';
+		count += e->d_name[0] != '.' && is_reading(fds, task);
+	}
+	closedir(d);
+	return count;
+}
+
+static int make_own_folder(void)
+{
+	char name[32];
+
+	snprintf(name, sizeof(name), "of%d", getpid());
+	return mkdir(at(&rig, name), 0700);
+}
+
+#define BURST 20
+
+/* The kernel wakes whoever has waited longest: of many that would be a cold one each time. */
+static void few_threads_wait_for_requests_however_many_there_were(void **state)
+{
+	int fd = open(at(&rig, "f"), O_CREAT | O_RDWR | O_CLOEXEC, 0600), before, after;
+	pid_t pid[BURST];
+
+	(void)state;
+	assert_in_range(count_readers(server_pid(), &before), 0, 2);
+	for (int round = 0; round < 3; round++) {
+		mem_hold(&rig.mem, CSV_OP_MKDIR);
+		for (size_t i = 0; i < BURST; i++)
+			pid[i] = begin(make_own_folder);
+		mem_wait_held(&rig.mem);
+		/* All that read before wait for the coordinator; others have taken their places. */
+		for (int i = 0; i < 100; i++)
+			assert_int_equal(flock(fd, LOCK_UN), 0);
+		mem_hold(&rig.mem, 0);
+		for (size_t i = 0; i < BURST; i++)
+			expect_end(pid[i]);
+		/* Each that is woken gives its place up. The last answer is not counted off yet. */
+		for (int i = 0; i < 100; i++)
+			assert_int_equal(flock(fd, LOCK_UN), 0);
+		assert_in_range(count_readers(server_pid(), &after), 0, 4);
+	}
+	assert_true(after > before);
+	close(fd);
+}
+
 static void what_dies_again_and_again_is_given_up(void **state)
 {
 	int status;
@@ -507,6 +598,7 @@ int main(int argc, char **argv)
 		MOUNTED(an_unlocking_that_was_not_answered_is_asked_for_again),
 		MOUNTED(a_program_goes_on_through_many_deaths),
 		MOUNTED(a_process_is_replaced_when_it_is_asked_for),
+		MOUNTED(few_threads_wait_for_requests_however_many_there_were),
 #undef MOUNTED
 		cmocka_unit_test(what_dies_again_and_again_is_given_up),
 		cmocka_unit_test(a_mount_is_over_with_its_holder),
