@@ -165,7 +165,7 @@ static void look_at_watched(struct locks *l)
 {
 	for (struct locks_call *c = l->watched, *next; c; c = next) {
 		next = c->next;
-		if (!l->options.signal_ends(c->pid))
+		if (!c->gives_up && !l->options.signal_ends(c->pid))
 			continue;
 		unwatch(c);
 		lockbook_interrupt(&l->book, c->id, &l->actions);
@@ -349,6 +349,15 @@ void locks_go(struct locks *l, uint64_t id)
 	pthread_mutex_unlock(&l->lock);
 }
 
+/*
+ * Who waits for others to unlock is told of a signal at once. Who has just asked is not: a program
+ * with a timer that is faster than our answer would begin again and again (SA_RESTART), for ever.
+ */
+static bool is_in_line(const struct lockbook_op *op)
+{
+	return op->state == LOCKBOOK_WAITING || (op->state == LOCKBOOK_TURN && op->is_in_line);
+}
+
 void locks_signal(struct locks *l, uint64_t id)
 {
 	const struct lockbook_op *op;
@@ -357,12 +366,13 @@ void locks_signal(struct locks *l, uint64_t id)
 	pthread_mutex_lock(&l->lock);
 	op = lockbook_find(&l->book, id);
 	c = op && !op->is_replied ? op->user : NULL;
-	if (c && (op->may_wait || l->options.signal_ends(c->pid))) {
+	if (c && (is_in_line(op) || l->options.signal_ends(c->pid))) {
 		lockbook_interrupt(&l->book, id, &l->actions);
 		keep_book(l);
 		push(l, 0);
 	} else if (c && !c->is_watched) {
 		c->is_watched = true;
+		c->gives_up = op->may_wait;
 		c->next = l->watched;
 		c->at = &l->watched;
 		if (c->next)

@@ -23,6 +23,7 @@ struct locks_call {
 	uint64_t id;
 	bool is_line_missing;
 	bool is_watched; /* it has got a signal that did not end it */
+	bool gives_up;	 /* and stops waiting for it, unless the answer comes first */
 	struct locks_call *next, **at;
 	struct locks_call *next_reply;
 	int error;
@@ -50,7 +51,10 @@ void locks_close(struct locks *l);
 uint64_t locks_new(struct locks *l, enum lockbook_what what, const struct lock_range *range,
 		   bool may_wait, struct locks_call *c);
 void locks_go(struct locks *l, uint64_t id);
-/* A signal has come for who asks: a wait ends, another one only if the caller does. */
+/*
+ * A signal has come for who asks: a wait ends, at once if it is in line and else a moment later, if
+ * there is no answer until then; what does not wait ends only if the caller does.
+ */
 void locks_signal(struct locks *l, uint64_t id);
 /* LOCK_GRANTED has come. */
 void locks_granted(struct locks *l, uint64_t id);

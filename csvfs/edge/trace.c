@@ -128,6 +128,7 @@ void csv_trace_grant(const struct grant_state *s, const struct grant_event *e,
 		csv_trace("open %" PRIu64, s->term);
 		break;
 	case GRANT_EV_GONE:
+	case GRANT_EV_REPLACED: /* its process has, and what it had */
 	case GRANT_EV_FORGET:
 		csv_trace("gone %" PRIu64 " %016" PRIx64, s->term, e->mount);
 		break;

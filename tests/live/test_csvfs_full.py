@@ -11,7 +11,7 @@ from cluster import BUILD, Cluster
 from lablib import wait_until
 from long import long
 from posix_drive import Agent, popen_in
-from test_csvfs import FENCE, VOL, check_clean, coordinator, csvfsd, mount_ids, move_to
+from test_csvfs import FENCE, VOL, check_clean, coordinator, csvfsd, holders, mount_ids, move_to
 
 SECONDS = 90
 # Chunks of its own until there is room for none, smaller and smaller; then files, until there is
@@ -159,7 +159,7 @@ def test_a_full_volume_can_be_emptied_whoever_comes_and_goes(full3):
     # A mount that needs records of its own, for each of its slots.
     f.agent.pop("n3").end()
     old = mount_ids(c)["n3"]
-    pid, = csvfsd(c, "n3", "mount")
+    pid, = holders(c, "n3")
     c.lab.run("n3", f"kill -9 {pid}")
     c.wait("n1", lambda: mount_ids(c).get("n3", old) != old, "n3 is mounted anew", 60)
     c.wait_volume()
