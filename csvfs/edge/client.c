@@ -84,7 +84,7 @@ static void free_slot(struct client *c, struct slot *s)
 	pthread_cond_signal(&c->slot_freed);
 }
 
-void client_begin_slot(struct client *c, struct slot *s, enum csv_op op,
+static void begin_slot(struct client *c, struct slot *s, enum csv_op op,
 		       const struct client_origin *o)
 {
 	s->state = SLOT_ENCODING;
@@ -112,7 +112,7 @@ void client_settle(struct client *c, struct slot *s)
 		free_slot(c, s);
 		return;
 	}
-	client_begin_slot(c, s, CSV_OP_RELEASE, &o);
+	begin_slot(c, s, CSV_OP_RELEASE, &o);
 	q.slot = (uint16_t)(s - c->slot);
 	q.seq = s->seq;
 	q.release.handle = s->handle;
@@ -431,7 +431,7 @@ static int ask(struct client *c, const struct client_origin *o, struct csv_reque
 
 	if (r)
 		return r;
-	client_begin_slot(c, s, q->op, o);
+	begin_slot(c, s, q->op, o);
 	if (s->unique)
 		client_keep_call(c, s->unique);
 	s->handle = handle ? *handle : (struct csv_handle){0};
@@ -489,7 +489,7 @@ int client_post(struct client *c, struct csv_request *q, client_note note, void 
 		pthread_mutex_unlock(&c->lock);
 		return r;
 	}
-	client_begin_slot(c, s, q->op, NULL);
+	begin_slot(c, s, q->op, NULL);
 	s->note = note;
 	s->note_arg = arg;
 	s->note_id = id;

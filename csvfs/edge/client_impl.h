@@ -174,8 +174,6 @@ bool client_left_reply(struct client *c, struct client_origin *o, enum csv_op op
 void client_take_open(struct client *c, struct client_origin *o, uint32_t open);
 
 /* ---- client.c */
-void client_begin_slot(struct client *c, struct slot *s, enum csv_op op,
-		       const struct client_origin *o);
 /* It is answered, and nobody is there to hear it. */
 void client_settle(struct client *c, struct slot *s);
 

@@ -16,7 +16,6 @@
 struct csv_fs;
 
 struct csv_fs_options {
-	const char *volume; /* its name, for /proc/mounts: letters, digits, '.', '_', '-' */
 	const char *mount_point;
 	struct client *client;	   /* outlives it */
 	struct datapath *datapath; /* outlives it; NULL: all goes to the coordinator */

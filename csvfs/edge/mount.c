@@ -469,8 +469,7 @@ static int open_client(struct mount *m)
 
 static int open_fs(struct mount *m)
 {
-	struct csv_fs_options o = {.volume = m->options.volume,
-				   .mount_point = m->path,
+	struct csv_fs_options o = {.mount_point = m->path,
 				   .client = m->client,
 				   .datapath = m->datapath,
 				   .cache = m->cache,

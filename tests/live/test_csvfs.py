@@ -17,14 +17,18 @@ VOL = "/cluster/vol"
 KINDS = ("append", "names", "data", "rmtree")
 
 
-@pytest.fixture
-def vol3(make_lab):
+def fenced_volume(make_lab, **options):
     """Three nodes with power switches and one volume, its coordinator on n1 or wherever."""
-    c = Cluster(make_lab(3, bin=BUILD)).create()
+    c = Cluster(make_lab(3, bin=BUILD, **options)).create()
     c.ctl("n1", "fence", "create", "bmc", "--agent", os.path.realpath(FENCE), "--param",
           "bmc_socket=/run/lab/bmc.sock")
     c.volume()
     return c
+
+
+@pytest.fixture
+def vol3(make_lab):
+    return fenced_volume(make_lab)
 
 
 def coordinator(c, via="n1"):

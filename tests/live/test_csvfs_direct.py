@@ -4,21 +4,18 @@ import os
 import subprocess
 
 import pytest
-from cluster import BUILD, CSVADM, Cluster
+from cluster import CSVADM
 from judge import judge
 from lablib import wait_until
 from long import long
-from test_csvfs import FENCE, VOL, check_clean, coordinator, csvfsd, mount_ids, move_to
+from test_csvfs import VOL, check_clean, coordinator, csvfsd, fenced_volume, mount_ids, move_to
 
 WORK = os.path.join(os.path.dirname(os.path.realpath(__file__)), "direct_io.py")
 MIB = 1 << 20
 
 
 def make_volume(make_lab, **options):
-    c = Cluster(make_lab(3, bin=BUILD, **options)).create()
-    c.ctl("n1", "fence", "create", "bmc", "--agent", os.path.realpath(FENCE), "--param",
-          "bmc_socket=/run/lab/bmc.sock")
-    c.volume()
+    c = fenced_volume(make_lab, **options)
     for node in c.lab.nodes:
         c.wait(node, lambda n=node: io(c, n)["state"] == "active", "the path to the LUN is open")
     return c

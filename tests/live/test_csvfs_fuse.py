@@ -7,10 +7,9 @@ import subprocess
 import time
 
 import pytest
-from cluster import BUILD, Cluster
 from lablib import wait_until
 from long import long, long_but
-from test_csvfs import FENCE, VOL, Load, check_clean, coordinator, csvfsd, mount_ids, move_to
+from test_csvfs import VOL, Load, check_clean, coordinator, csvfsd, fenced_volume, mount_ids, move_to
 
 CTL = "/run/fusectl"
 THREADS = 256 * (1024 + 256) + (32 << 10)   # KiB: FS_THREADS, of each libfuse's buffer and its stack
@@ -19,10 +18,7 @@ BROKEN = (errno.ECONNABORTED, errno.ENOTCONN)
 
 @pytest.fixture
 def vol3(make_lab):
-    c = Cluster(make_lab(3, bin=BUILD)).create()
-    c.ctl("n1", "fence", "create", "bmc", "--agent", os.path.realpath(FENCE), "--param",
-          "bmc_socket=/run/lab/bmc.sock")
-    c.volume()
+    c = fenced_volume(make_lab)
     move_to(c, "n1")
     for node in c.lab.nodes:
         c.lab.run(node, f"mkdir {CTL} && mount -t fusectl fusectl {CTL}")

@@ -6,10 +6,9 @@ import subprocess
 import time
 
 import pytest
-from cluster import BUILD, Cluster
 from lablib import wait_until
 from long import long, long_but
-from test_csvfs import FENCE, VOL, coordinator, csvfsd, holders, mount_ids, move_to
+from test_csvfs import VOL, coordinator, csvfsd, fenced_volume, holders, mount_ids, move_to
 
 HERE = os.path.dirname(os.path.realpath(__file__))
 LOCKER = os.path.join(HERE, "locker.py")
@@ -18,11 +17,7 @@ F = f"{VOL}/f"
 
 @pytest.fixture
 def vol3(make_lab):
-    c = Cluster(make_lab(3, bin=BUILD)).create()
-    c.ctl("n1", "fence", "create", "bmc", "--agent", os.path.realpath(FENCE), "--param",
-          "bmc_socket=/run/lab/bmc.sock")
-    c.volume()
-    return c
+    return fenced_volume(make_lab)
 
 
 class Locker:

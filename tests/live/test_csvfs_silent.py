@@ -1,12 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Who does not answer: a mount that does not give back, a csvfsd that is there and does nothing."""
-import os
-
 import pytest
-from cluster import BUILD, Cluster
 from lablib import wait_until
 from long import long
-from test_csvfs import FENCE, VOL, check_clean, coordinator, csvfsd, mount_ids, move_to
+from test_csvfs import VOL, check_clean, coordinator, csvfsd, fenced_volume, mount_ids, move_to
 from test_csvfs_direct import Work, grows, make_volume, prealloc
 
 SILENT = 120    # 30 s, the commit, the kill, its proof, and a machine that is busy
@@ -21,11 +18,7 @@ def sick3(make_lab):
 
 @pytest.fixture
 def vol3(make_lab):
-    c = Cluster(make_lab(3, bin=BUILD)).create()
-    c.ctl("n1", "fence", "create", "bmc", "--agent", os.path.realpath(FENCE), "--param",
-          "bmc_socket=/run/lab/bmc.sock")
-    c.volume()
-    return c
+    return fenced_volume(make_lab)
 
 
 def reasons(c, kind, via="n1"):
